@@ -1,0 +1,52 @@
+/* Element types of stored tensors and their conversion to float32. */
+#ifndef HM_ENGINE_BASE_DTYPE_H
+#define HM_ENGINE_BASE_DTYPE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef enum hm_dtype {
+    HM_F32,
+    HM_BF16,
+    HM_F16,
+    HM_I32,
+    HM_I64,
+    HM_U8,
+    HM_I8,
+    HM_BOOL,
+    HM_F64,
+    HM_U32,
+    HM_DTYPE_COUNT
+} hm_dtype;
+
+/* Bytes per element; the name as safetensors writes it ("BF16"); and back (-1 when unknown). */
+size_t hm_dtype_bytes(hm_dtype type);
+const char *hm_dtype_name(hm_dtype type);
+int hm_dtype_parse(const char *name);
+
+static inline float hm_bf16_to_f32(uint16_t b)
+{
+    uint32_t u = (uint32_t)b << 16;
+    float f;
+    memcpy(&f, &u, 4);
+    return f;
+}
+
+/* Nearest even; NaN stays NaN. */
+static inline uint16_t hm_f32_to_bf16(float f)
+{
+    uint32_t u;
+    memcpy(&u, &f, 4);
+    if ((u & 0x7FFFFFFF) > 0x7F800000)
+        return (uint16_t)(u >> 16 | 0x40);
+    return (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
+}
+
+float hm_f16_to_f32(uint16_t h);
+uint16_t hm_f32_to_f16(float f); /* nearest even, overflow to infinity */
+
+/* count elements of type F32, BF16 or F16 to float32. */
+void hm_to_f32(float *out, const void *in, hm_dtype type, size_t count);
+
+#endif

@@ -1,0 +1,93 @@
+/* What the engine tells whoever watches: spans in time, exact counts, and named values (taps). All optional. */
+#ifndef HM_ENGINE_BASE_PROBE_H
+#define HM_ENGINE_BASE_PROBE_H
+
+#include <stdint.h>
+
+/* Exact counts. One row: field, what it counts. They depend on the work and the variant only, never on time or threads. */
+#define HM_COUNTER_LIST(X)                                                                                                       \
+    X(kv_copied_bytes, "bytes of K and V moved because a cache grew")                                                            \
+    X(kv_written_bytes, "bytes of K and V stored in caches")                                                                     \
+    X(kv_grown, "times a cache was allocated anew to grow")                                                                      \
+    X(mask_bytes, "bytes of attention mask built")                                                                               \
+    X(attn_scores, "attention scores computed (query head x slot)")                                                              \
+    X(score_bytes, "bytes of attention scores kept in memory")                                                                   \
+    X(linear_rows, "rows put through linear layers")                                                                             \
+    X(head_rows, "rows put through vocabulary heads")                                                                            \
+    X(embedding_rows, "embedding rows gathered")                                                                                 \
+    X(forward_passes, "transformer forward passes")                                                                              \
+    X(sampling_elements, "vocabulary elements visited while sampling")                                                           \
+    X(to_host_transfers, "copies from device to host")                                                                           \
+    X(to_host_bytes, "bytes copied from device to host")                                                                         \
+    X(to_device_transfers, "copies from host to device")                                                                         \
+    X(to_device_bytes, "bytes copied from host to device")                                                                       \
+    X(reset_bytes, "bytes cleared or rebuilt per frame although they do not change")                                             \
+    X(table_values, "values of tables and folded weights computed")                                                              \
+    X(launches, "operations started (kernels, parallel regions)")                                                                \
+    X(weight_bytes, "bytes of weights that operations had to read")                                                              \
+    X(flops, "floating-point operations of linear layers, convolutions and attention (2 per multiply-add)")                     \
+    X(solver_steps, "flow-matching estimator steps (one per step and segment, guidance rows together)")                          \
+    X(solver_frames, "latent frames solved, times steps")                                                                        \
+    X(decoded_frames, "latent frames decoded to audio")                                                                          \
+    X(decode_chunks, "chunks that audio was decoded in")                                                                         \
+    X(load_copied_bytes, "bytes of weights copied while loading")                                                                \
+    X(converted_bytes, "bytes of weights converted to another type while loading")                                               \
+    X(tokens_out_of_range, "codes outside the codec's codebooks, clamped")                                                       \
+    X(lost_codes, "codes at the end of the song that were never synthesised")
+
+typedef struct hm_counters {
+#define HM_COUNTER_FIELD(name, text) uint64_t name;
+    HM_COUNTER_LIST(HM_COUNTER_FIELD)
+#undef HM_COUNTER_FIELD
+} hm_counters;
+
+enum {
+#define HM_COUNTER_ONE(name, text) +1
+    HM_COUNTER_COUNT = 0 HM_COUNTER_LIST(HM_COUNTER_ONE)
+#undef HM_COUNTER_ONE
+};
+
+/* Name and text of counter i, in the order of the list; the struct is an array of uint64_t in the same order. */
+const char *hm_counter_name(int i);
+const char *hm_counter_text(int i);
+
+/* Category of a span: how fine it is. A watcher asks for those it wants with `wanted`. */
+typedef enum hm_span_kind {
+    HM_SPAN_PHASE = 1, /* load, prefill, generate, decode */
+    HM_SPAN_STEP = 2,  /* frame, segment, solver step */
+    HM_SPAN_PART = 4,  /* backbone, decoder, sampling, flow, vocoder ... */
+    HM_SPAN_OP = 8     /* one operation of the table */
+} hm_span_kind;
+
+/* Named values for verification: a float32 or int32 array on the host, row-major. */
+typedef struct hm_tap_value {
+    const char *name;  /* as in the golden files, without their prefix */
+    const void *data;  /* valid during the call */
+    int is_int;        /* int32 instead of float32 */
+    int rank;          /* 1 to 3 */
+    int64_t shape[3];
+} hm_tap_value;
+
+/* Callbacks; any may be NULL. Called from the thread that runs the engine, never from its workers. */
+typedef struct hm_probe {
+    void *self;
+    unsigned wanted;                                                         /* OR of hm_span_kind */
+    void (*begin)(void *self, hm_span_kind kind, const char *name, int64_t index); /* name: static text; index: frame, step ... or -1 */
+    void (*end)(void *self, hm_span_kind kind, const char *name);
+    void (*tap)(void *self, const hm_tap_value *value);
+    int (*progress)(void *self, const char *phase, int64_t done, int64_t total); /* non-zero asks the engine to stop (HM_EINTERRUPTED) */
+} hm_probe;
+
+static inline void hm_span_begin(const hm_probe *p, hm_span_kind kind, const char *name, int64_t index)
+{
+    if (p && (p->wanted & kind))
+        p->begin(p->self, kind, name, index);
+}
+
+static inline void hm_span_end(const hm_probe *p, hm_span_kind kind, const char *name)
+{
+    if (p && (p->wanted & kind))
+        p->end(p->self, kind, name);
+}
+
+#endif

@@ -1,0 +1,21 @@
+/* The CPU backend: a device is a thread team and an instruction set. */
+#ifndef HM_ENGINE_CPU_CPU_H
+#define HM_ENGINE_CPU_CPU_H
+
+#include "engine/ops.h"
+
+/* threads: 0 = all CPUs this process may use. isa: at most what hm_isa_detect() returns, else HM_EABSENT. */
+hm_status hm_cpu_open(hm_device **out, int threads, hm_isa isa, hm_error *err);
+void hm_cpu_close(hm_device **dev);
+hm_team *hm_cpu_team(hm_device *dev);
+hm_isa hm_cpu_isa(const hm_device *dev);
+
+/* Fills every entry of ops with the plain textbook way (attention: scores kept in memory) for the device's instruction set.
+ * Toggles choose other kernels afterwards, in cpu_ops_init.c. dev, count, probe and error are set from the arguments. */
+void hm_cpu_ops_reference(hm_ops *ops, hm_device *dev, hm_counters *count, const hm_probe *probe, hm_error *error);
+
+/* Kernels that toggles choose between. */
+void hm_cpu_attention_scores(const hm_ops *op, const hm_attention_args *args);
+void hm_cpu_attention_flash(const hm_ops *op, const hm_attention_args *args);
+
+#endif

@@ -1,0 +1,163 @@
+/* The table of tensor operations that a backend fills: all that a model's forward may do with device memory.
+ *
+ * Conventions. Activations are float32, row-major, in device memory; a "row" is one position of one batch row, rows of batch
+ * row b are b*S .. b*S+S-1. Weights keep their stored type. Pointers are device addresses (on the CPU: plain memory); pointer
+ * arithmetic on them is allowed, dereferencing is not, except through upload/download. Outputs never alias inputs unless said.
+ * Sums have a fixed order that depends on shapes only: another thread count or another run gives the same bytes.
+ * Operations return nothing; the first failure is kept in op->error and later operations are skipped (hm_ops_status).
+ * Every operation adds to op->count what it did and reports itself as a HM_SPAN_OP span. */
+#ifndef HM_ENGINE_OPS_H
+#define HM_ENGINE_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/base/dtype.h"
+#include "engine/base/error.h"
+#include "engine/base/isa.h"
+#include "engine/base/probe.h"
+#include "engine/base/team.h"
+
+typedef struct hm_ops hm_ops;
+typedef struct hm_device hm_device; /* a backend's own state */
+
+/* A weight matrix, whatever its precision: y = W x + b. Rows of W are outputs unless in_out is set.
+ * A convolution over rows is the same thing with taps > 1: its input is the concatenation of `taps` input rows. */
+typedef struct hm_linear {
+    const void *w;     /* [out][taps*in] of `type`, or [taps*in][out] when in_out; element-aligned only */
+    const float *bias; /* [out], or NULL */
+    hm_dtype type;     /* HM_F32, HM_BF16, HM_F16 */
+    int out, in, taps; /* taps >= 1 */
+    bool in_out;
+} hm_linear;
+
+/* What is done with a finished sum before it is stored. */
+typedef enum hm_act {
+    HM_ACT_NONE,
+    HM_ACT_SILU, /* z / (1 + exp(-z)) */
+    HM_ACT_PRELU /* z >= 0 ? z : slope*z */
+} hm_act;
+
+/* General form of a linear layer or row convolution:
+ *   z[m] = bias + sum over tap j, input i of W[.][j][i] * x[m*ldx + j*tap_stride + i]
+ *   y[m*ldy + o] = act(z[m][o]) + residual[m*ldy + o]
+ * A causal convolution of kernel k and dilation d over rows of C channels has x pointing (k-1)*d rows before row 0, ldx = C,
+ * tap_stride = d*C. A transposed one of stride u and kernel 2u has taps = 2, out = u*co, tap_stride = C (see heartcodec.md). */
+typedef struct hm_linear_args {
+    float *y;
+    const float *x;
+    const hm_linear *w;
+    int M;           /* rows */
+    int64_t ldy, ldx, tap_stride; /* floats; 0 means contiguous: out, in, in */
+    hm_act act;
+    float slope;
+    const float *residual; /* NULL: none; may equal y */
+} hm_linear_args;
+
+/* Keys and values of one layer: element (b, h, slot, i) is at b*batch + h*head + slot*slot_stride + i. */
+typedef struct hm_kv_view {
+    float *k, *v;
+    int heads;                     /* heads stored: KV heads, or all query heads when expanded */
+    int64_t batch, head, slot;     /* strides in floats */
+} hm_kv_view;
+
+typedef struct hm_attention_args {
+    float *out;       /* [B*S][H*Dh] */
+    const float *q;   /* [B*S][H*Dh] */
+    hm_kv_view kv;    /* query head h reads stored head h / (H / kv.heads) */
+    int B, S, H, Dh;
+    int slots;        /* slots attended over: 0 .. slots-1 */
+    int pos;          /* position of the first query row; row s sits at pos + s */
+    bool causal;      /* row s sees slots 0 .. pos+s only */
+    const float *mask; /* [S][slots], added to the scaled scores: 0 or -inf; NULL: none. With a mask, causal is false */
+    float scale;      /* 1/sqrt(Dh) */
+} hm_attention_args;
+
+typedef struct hm_sample_args {
+    const float *logits; /* [V] */
+    int V, topk;         /* topk >= V keeps all */
+    float temperature;   /* > 0 */
+    uint64_t seed;
+    uint32_t frame, codebook; /* Philox counter of the draw */
+    int32_t *token;      /* device: the index drawn */
+} hm_sample_args;
+
+struct hm_ops {
+    hm_device *dev;
+    hm_counters *count;    /* never NULL */
+    const hm_probe *probe; /* may be NULL */
+    hm_error *error;       /* first failure of an operation; status HM_OK while there is none */
+
+    /* Memory. alloc: 64-byte aligned, undefined contents, NULL with op->error set when there is none. */
+    void *(*alloc)(const hm_ops *op, size_t bytes);
+    void (*free)(const hm_ops *op, void *p);
+    void (*copy)(const hm_ops *op, void *dst, const void *src, size_t bytes);     /* device to device; no overlap */
+    void (*fill)(const hm_ops *op, float *dst, float value, size_t count);
+    void (*upload)(const hm_ops *op, void *dst, const void *host, size_t bytes);   /* counted as to_device */
+    void (*download)(const hm_ops *op, void *host, const void *src, size_t bytes); /* counted as to_host; waits */
+    void (*sync)(const hm_ops *op);                                                /* waits for all operations so far */
+
+    /* Linear layers. */
+    void (*linear)(const hm_ops *op, float *y, const float *x, const hm_linear *w, int M);     /* y[M][out] = x[M][in] W^T + b */
+    void (*linear_add)(const hm_ops *op, float *y, const float *x, const hm_linear *w, int M); /* y += the same */
+    void (*linear_ex)(const hm_ops *op, const hm_linear_args *args);
+    /* n <= 3 layers that read the same x, in one launch: y[i][M][out_i]. Same sums as n calls of linear. */
+    void (*linear_multi)(const hm_ops *op, int n, float *const y[], const float *x, const hm_linear *const w[], int M);
+    /* y[M][F] = silu(gate x) * (up x), in one launch; gate and up have the same shape and no bias. */
+    void (*linear_swiglu)(const hm_ops *op, float *y, const float *x, const hm_linear *gate, const hm_linear *up, int M);
+
+    /* Norms over rows of D. weight: [D] or NULL (all ones). */
+    void (*rmsnorm)(const hm_ops *op, float *y, const float *x, const float *weight, int M, int D, float eps); /* x*rsqrt(mean x^2 + eps)*w; y may be x */
+    void (*add_rmsnorm)(const hm_ops *op, float *y, float *x, const float *delta, const float *weight, int M, int D, float eps); /* x += delta; y = norm(x) */
+    void (*layernorm)(const hm_ops *op, float *y, const float *x, int M, int D, float eps); /* (x - mean)*rsqrt(biased var + eps) */
+
+    /* Elementwise. Rows of batch row b use vectors at b*stride (stride 0: the same for all). rows: rows per batch row. */
+    void (*modulate)(const hm_ops *op, float *y, const float *x, const float *shift, const float *scale, int B, int rows, int D, int64_t stride); /* y = x*(1+scale)+shift; y may be x */
+    void (*gate_add)(const hm_ops *op, float *x, const float *delta, const float *gate, int B, int rows, int D, int64_t stride); /* x += gate*delta */
+    /* rmsnorm then modulate, one launch; weight as in rmsnorm */
+    void (*rmsnorm_modulate)(const hm_ops *op, float *y, const float *x, const float *weight, const float *shift, const float *scale, int B, int rows, int D, int64_t stride, float eps);
+    void (*add)(const hm_ops *op, float *y, const float *x, size_t n);                       /* y += x */
+    void (*axpy)(const hm_ops *op, float *y, float a, const float *x, size_t n);             /* y = y + a*x (rounded product, then sum: no fused operation) */
+    void (*scale)(const hm_ops *op, float *y, float a, size_t n);                            /* y *= a */
+    void (*silu)(const hm_ops *op, float *y, size_t n);                                      /* y = y/(1+exp(-y)) */
+    void (*silu_mul)(const hm_ops *op, float *y, const float *gate, const float *up, size_t n); /* y = silu(gate)*up; y may be gate */
+    void (*prelu)(const hm_ops *op, float *y, float slope, size_t n);
+    void (*guide)(const hm_ops *op, float *y, const float *cond, const float *uncond, float scale, size_t n); /* y = u + (c-u)*scale; y may be cond */
+    void (*round9)(const hm_ops *op, float *y, const float *x, size_t n);                    /* y = rint(9x)/9, half to even; y may be x */
+    /* y[r][0..width) = x[r][0..width) for r < rows, with row strides in floats: columns in and out of wider rows */
+    void (*copy_2d)(const hm_ops *op, float *y, int64_t ldy, const float *x, int64_t ldx, int width, int rows);
+
+    /* Positions. Table of angles: cos, sin [count][half] for positions first.. : angle = (float)pos * theta[j] in float32. */
+    void (*rope_table)(const hm_ops *op, float *cos, float *sin, const float *theta, int half, int first, int count);
+    /* Rotates interleaved pairs (2j, 2j+1) of every head of x [B*S][heads*Dh]; row s of each batch row uses table row s (tables
+     * point at the first position's row; row stride Dh/2). In place. */
+    void (*rope)(const hm_ops *op, float *x, const float *cos, const float *sin, int B, int S, int heads, int Dh);
+
+    /* Caches and attention. kv_put stores rows k, v [B*S][stored_from*Dh] at slots pos.. ; when kv->heads > stored_from every
+     * row head is written kv->heads/stored_from times (expanded). */
+    void (*kv_put)(const hm_ops *op, const hm_kv_view *kv, const float *k, const float *v, int B, int S, int stored_from, int Dh, int pos);
+    void (*attention)(const hm_ops *op, const hm_attention_args *args);
+    /* mask[S][slots]: 0 where slot <= pos+s, -inf beyond. Counted as mask_bytes. */
+    void (*causal_mask)(const hm_ops *op, float *mask, int S, int slots, int pos);
+
+    /* Embeddings: table [rows][D] of type; ids on the device, each checked by the caller. */
+    void (*gather)(const hm_ops *op, float *y, const void *table, hm_dtype type, int D, const int32_t *ids, int M);
+    /* y[m] = sum over k < K of table[ids[m*K+k]], in order of k, one launch */
+    void (*gather_sum)(const hm_ops *op, float *y, const void *table, hm_dtype type, int D, const int32_t *ids, int M, int K);
+    /* y[m] = sum over c < C of mask[m*C+c] * x[m*C+c], rows of D, in order of c */
+    void (*masked_sum)(const hm_ops *op, float *y, const float *x, const float *mask, int M, int C, int D);
+    /* ids[i] += add[i], n small: codebook offsets to embedding rows */
+    void (*ids_add)(const hm_ops *op, int32_t *ids, const int32_t *tokens, const int32_t *offsets, int n); /* ids = tokens + offsets */
+
+    /* One draw (heartmula.md section 5): threshold at the topk-th largest, softmax over survivors, exponential race. */
+    void (*sample)(const hm_ops *op, const hm_sample_args *args);
+};
+
+/* The first failure so far. */
+static inline hm_status hm_ops_status(const hm_ops *op)
+{
+    return op->error->status;
+}
+
+#endif

@@ -1,0 +1,42 @@
+# One engine module per row of variants.def, and `custom`, the runtime build of the same sources.
+# Only the sources listed here see toggles; everything else is linked from the archives, unreachable sections dropped.
+set(HM_TOGGLE_SOURCES
+  engine/module.c engine/music.c engine/check.c engine/cpu/cpu_ops_init.c
+  engine/models/llama.c engine/models/heartmula.c engine/models/heartcodec.c engine/models/dit.c engine/models/scalar_model.c)
+list(TRANSFORM HM_TOGGLE_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)
+
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/variants.def)
+file(READ ${CMAKE_CURRENT_SOURCE_DIR}/variants.def table)
+string(REGEX REPLACE "/\\*[^*]*\\*+([^/*][^*]*\\*+)*/" "" table "${table}")
+string(REGEX MATCHALL "HM_VARIANT\\([^()]*\\)" rows "${table}")
+
+function(hm_add_module name)
+  add_library(module_${name} MODULE ${HM_TOGGLE_SOURCES})
+  target_link_libraries(module_${name} PRIVATE hm_weights hm_cpu hm_text hm_base)
+  target_link_options(module_${name} PRIVATE -Wl,--gc-sections -Wl,--exclude-libs,ALL -Wl,-z,defs)
+  set_target_properties(module_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name} LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/variants)
+  if(HM_SANITIZE)
+    set_property(TARGET module_${name} PROPERTY LINK_OPTIONS -Wl,--gc-sections)
+  endif()
+  install(TARGETS module_${name} LIBRARY DESTINATION lib/hmbench/variants)
+endfunction()
+
+hm_add_module(custom)
+target_compile_definitions(module_custom PRIVATE HM_VARIANT_NAME="custom")
+add_custom_target(variants DEPENDS module_custom)
+
+foreach(row IN LISTS rows)
+  string(REGEX MATCH "HM_VARIANT\\(([a-z0-9_]+), \"([^\"]+)\"" unused "${row}")
+  set(identifier ${CMAKE_MATCH_1})
+  set(name ${CMAKE_MATCH_2})
+  set(header ${PROJECT_BINARY_DIR}/generated/variants/${identifier}.h)
+  set(text "${row}\n")
+  if(row MATCHES "HM_BEST")
+    set(text "#include \"variants/best.h\"\n${text}")
+  endif()
+  file(CONFIGURE OUTPUT ${header} CONTENT "${text}" @ONLY) # written only if different
+  hm_add_module(${name})
+  target_compile_definitions(module_${name} PRIVATE HM_FIXED_VARIANT=${identifier} HM_VARIANT_NAME="${name}"
+    HM_VARIANT_ROW="${header}")
+  add_dependencies(variants module_${name})
+endforeach()

@@ -48,6 +48,12 @@ const hm_tensor *hm_weights_at(const hm_weights *weights, int i);
 /* By name without loading; NULL when absent. */
 const hm_tensor *hm_weights_peek(const hm_weights *weights, const char *name);
 
+/* Type of tensor i as the file writes it: also that of a type nothing here computes with ("F8_E4M3"; its hm_tensor.type is HM_DTYPE_COUNT). */
+const char *hm_weights_type_name(const hm_weights *weights, int i);
+/* Files it is read from, 0 when synthesised; path and size of file i. */
+int hm_weights_file_count(const hm_weights *weights);
+const char *hm_weights_file(const hm_weights *weights, int i, uint64_t *bytes);
+
 /* The tensor `name` with data, demanding rank and shape (a -1 in shape accepts any size) and one of F32, BF16, F16.
  * HM_EFORMAT names tensor, expected and found. load_copied_bytes is added to count (may be NULL). */
 hm_status hm_weights_find(hm_weights *weights, const char *name, int rank, const int64_t *shape, hm_counters *count, const hm_tensor **out,

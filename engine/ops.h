@@ -150,6 +150,17 @@ struct hm_ops {
     /* ids[i] += add[i], n small: codebook offsets to embedding rows */
     void (*ids_add)(const hm_ops *op, int32_t *ids, const int32_t *tokens, const int32_t *offsets, int n); /* ids = tokens + offsets */
 
+    /* *flag = 1 when any of tokens[0..n) >= limit, else 0: the end-of-song rule on the device. */
+    void (*any_at_least)(const hm_ops *op, int32_t *flag, const int32_t *tokens, int n, int32_t limit);
+    /* *y = x[*index] */
+    void (*pick)(const hm_ops *op, float *y, const float *x, const int32_t *index);
+    /* Convolution weights v [d0][d1][taps] of type, g [d0] or NULL, into the layout of hm_linear; weight norm folded:
+     * W = v*(g/||v||), norm over all but the first dimension. Counted as table_values.
+     * stride 0: plain, out = d0, in = d1:             dst[out][taps][in]
+     * stride u: transposed, in = d0, out = d1, taps = 2u: dst[u*out][2][in], row r*out+o: tap 0 = v[.][o][r+u] (previous input
+     * row), tap 1 = v[.][o][r] (this input row). */
+    void (*fold_conv)(const hm_ops *op, float *dst, const void *v, hm_dtype type, const float *g, int d0, int d1, int taps, int stride);
+
     /* One draw (heartmula.md section 5): threshold at the topk-th largest, softmax over survivors, exponential race. */
     void (*sample)(const hm_ops *op, const hm_sample_args *args);
 };

@@ -64,8 +64,9 @@ typedef struct hm_tap_value {
     const char *name;  /* as in the golden files, without their prefix */
     const void *data;  /* valid during the call */
     int is_int;        /* int32 instead of float32 */
+    int batch_row;     /* index of the first row along the first dimension, when rows come one by one */
     int rank;          /* 1 to 3 */
-    int64_t shape[3];
+    int64_t shape[3];  /* unused dimensions are 1 */
 } hm_tap_value;
 
 /* Callbacks; any may be NULL. Called from the thread that runs the engine, never from its workers. */

@@ -1,0 +1,73 @@
+/* What every forward has at hand: the op table, the toggles, the counts, and the first failure. */
+#ifndef HM_ENGINE_CTX_H
+#define HM_ENGINE_CTX_H
+
+#include "engine/base/log.h"
+#include "engine/ops.h"
+#include "engine/weights.h"
+#include "variants/toggles.h"
+
+#define HM_OWNED_MAX 4096
+
+typedef struct hm_ctx {
+    hm_ops ops;
+    hm_toggles toggles; /* read through hm_t(c) only */
+    hm_counters counters;
+    hm_error error;     /* first failure of an operation */
+    hm_device *dev;
+    const hm_probe *probe;
+    const hm_log *log;
+    void *owned[HM_OWNED_MAX]; /* device memory of bound weights, freed by hm_bind_release */
+    int owned_count;
+} hm_ctx;
+
+/* Lays out device scratch: run once with base NULL to learn the size, once with memory of that size. */
+typedef struct hm_layout {
+    uint8_t *base;
+    size_t used; /* bytes */
+} hm_layout;
+
+static inline void *hm_take(hm_layout *l, size_t bytes)
+{
+    void *p = l->base ? l->base + l->used : NULL;
+    l->used += (bytes + 63) / 64 * 64;
+    return p;
+}
+
+static inline float *hm_take_f32(hm_layout *l, size_t count)
+{
+    return hm_take(l, count * sizeof(float));
+}
+
+/* A value for verification: device float32 rows, under a name as in the golden files. batch_row: index of the first row along
+ * the first dimension (guidance rows in two passes come one by one). channels_last: stored [d0][d2][d1], told as [d0][d1][d2]. */
+void hm_tap(hm_ctx *c, const char *name, const float *value, int batch_row, int64_t d0, int64_t d1, int64_t d2, bool channels_last);
+static inline bool hm_tapping(const hm_ctx *c)
+{
+    return c->probe && c->probe->tap;
+}
+
+/* Weights into the shapes that forwards use. A name is formatted like printf. f32: convert to float32. */
+hm_status hm_bind_linear(hm_ctx *c, hm_weights *w, hm_linear *out, int rows, int columns, bool f32, hm_error *err, const char *name, ...)
+    __attribute__((format(printf, 7, 8)));
+/* A tensor of any floating type as float32 [count] in device memory; shape as given (-1: any). */
+hm_status hm_bind_f32(hm_ctx *c, hm_weights *w, float **out, int rank, const int64_t *shape, hm_error *err, const char *name, ...)
+    __attribute__((format(printf, 6, 7)));
+static inline hm_status hm_bind_vector(hm_ctx *c, hm_weights *w, float **out, int64_t n, hm_error *err, const char *name)
+{
+    return hm_bind_f32(c, w, out, 1, &n, err, "%s", name);
+}
+/* The tensor itself, where it lies, checked for rank and shape; f32 converts it. *type is what it holds afterwards. */
+hm_status hm_bind_table(hm_ctx *c, hm_weights *w, const void **out, hm_dtype *type, int rank, const int64_t *shape, bool f32, hm_error *err,
+                        const char *name, ...) __attribute__((format(printf, 9, 10)));
+/* Device memory that lives as long as the bound weights. */
+void *hm_bind_alloc(hm_ctx *c, size_t bytes, hm_error *err);
+void hm_bind_release(hm_ctx *c);
+
+/* Bytes of weights that the forward of this linear layer reads. */
+static inline uint64_t hm_linear_bytes(const hm_linear *w)
+{
+    return (uint64_t)w->out * (uint64_t)w->in * (uint64_t)w->taps * hm_dtype_bytes(w->type) + (w->bias ? (uint64_t)w->out * 4 : 0);
+}
+
+#endif

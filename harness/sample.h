@@ -1,0 +1,106 @@
+/* One timed generation, as a worker reports it and the store keeps it. The same rows make the struct, the keys of the worker
+ * protocol's "sample" message (docs/worker-protocol.md) and the columns of the table `sample`. */
+#ifndef HM_HARNESS_SAMPLE_H
+#define HM_HARNESS_SAMPLE_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/probe.h"
+
+/* I(name, required, meaning): int64_t. R(name, meaning): double. T(name, bytes, meaning): text. What is not known is HM_UNKNOWN, NaN or "": NULL in the
+ * database. required: a worker has to send it. */
+#define HM_SAMPLE_FIELDS(I, R, T)                                                                                                \
+    I(wall_ns, 1, "the whole call, load excluded")                                                                               \
+    I(load_ns, 0, "opening the model in this process")                                                                           \
+    I(prefill_ns, 0, "phase")                                                                                                    \
+    I(generate_ns, 0, "phase")                                                                                                   \
+    I(decode_ns, 0, "phase")                                                                                                     \
+    I(frames, 1, "time steps of the LM")                                                                                         \
+    I(codebooks, 0, "codes per frame")                                                                                           \
+    R(audio_s, "audio made, seconds")                                                                                            \
+    I(prompt_tokens, 0, "tokens of the prompt")                                                                                  \
+    I(ended, 0, "1: by the end-of-song rule, 0: by the length")                                                                  \
+    I(fed_codes, 0, "1: stored codes were fed back")                                                                             \
+    I(peak_rss_bytes, 0, "largest resident set of the process")                                                                  \
+    I(mapped_bytes, 0, "resident pages of mapped model files")                                                                   \
+    I(peak_unmapped_bytes, 0, "peak_rss_bytes - mapped_bytes")                                                                   \
+    I(held_weight_bytes, 0, "weights in use")                                                                                    \
+    I(kv_bytes, 0, "caches at their largest")                                                                                    \
+    I(scratch_bytes, 0, "scratch at its largest")                                                                                \
+    I(frame_weight_bytes, 0, "weights that one frame has to read")                                                               \
+    R(frame_flops, "floating-point operations of one frame")                                                                     \
+    T(codes_hash, 40, "of the codes as drawn")                                                                                   \
+    T(logits_hash, 40, "of the logits of the codes that went on")                                                                \
+    T(audio_hash, 40, "of the raw float32 samples")                                                                              \
+    I(sample_rate_hz, 0, "of the audio")                                                                                         \
+    I(channels, 0, "of the audio")                                                                                               \
+    I(bits, 0, "of the audio file, or of the raw samples")                                                                       \
+    R(bit_rate_kbps, "of the audio file, or of the raw samples")                                                                 \
+    T(codec, 32, "of the audio file, or of the raw samples")                                                                     \
+    R(peak, "largest absolute sample")                                                                                           \
+    R(rms, "root mean square of the samples")                                                                                    \
+    R(dc, "mean of the samples")                                                                                                 \
+    R(silence_share, "of 50 ms windows below -60 dBFS")                                                                          \
+    R(clipped_share, "of samples at or beyond +-1")                                                                              \
+    I(non_finite, 0, "samples that are NaN or infinite")                                                                         \
+    I(constant, 0, "1: all samples are equal")                                                                                   \
+    T(health, 16, "ok, suspect or bad")                                                                                          \
+    T(health_reasons, 512, "why it is not ok")                                                                                   \
+    T(device, 128, "what it ran on")
+
+#define HM_UNKNOWN INT64_MIN
+
+typedef struct hm_span_total {
+    char name[64];
+    int64_t count, total_ns, self_ns;
+} hm_span_total;
+
+typedef struct hm_named_count {
+    char name[64];
+    bool load; /* counted while loading, not in the call */
+    int64_t value;
+} hm_named_count;
+
+/* How an output compares with the stored codes and logits of its case. */
+typedef struct hm_output_comparison {
+    bool compared;
+    int codes_equal;            /* 1, 0 */
+    int64_t first_frame;        /* that differs; HM_UNKNOWN: none */
+    int64_t differing_codes;
+    double max_logit_difference; /* NaN: logits not sent */
+} hm_output_comparison;
+
+typedef struct hm_sample {
+#define HM_SAMPLE_I(name, required, meaning) int64_t name;
+#define HM_SAMPLE_R(name, meaning) double name;
+#define HM_SAMPLE_T(name, bytes, meaning) char name[bytes];
+    HM_SAMPLE_FIELDS(HM_SAMPLE_I, HM_SAMPLE_R, HM_SAMPLE_T)
+#undef HM_SAMPLE_I
+#undef HM_SAMPLE_R
+#undef HM_SAMPLE_T
+    bool warmup;
+    hm_span_total spans[64];
+    int span_count;
+    hm_named_count counts[2 * HM_COUNTER_COUNT + 16];
+    int count_count;
+    hm_output_comparison output;
+} hm_sample;
+
+/* Everything unknown. */
+static inline void hm_sample_init(hm_sample *s)
+{
+#define HM_SAMPLE_I(name, required, meaning) s->name = HM_UNKNOWN;
+#define HM_SAMPLE_R(name, meaning) s->name = NAN;
+#define HM_SAMPLE_T(name, bytes, meaning) s->name[0] = 0;
+    HM_SAMPLE_FIELDS(HM_SAMPLE_I, HM_SAMPLE_R, HM_SAMPLE_T)
+#undef HM_SAMPLE_I
+#undef HM_SAMPLE_R
+#undef HM_SAMPLE_T
+    s->warmup = false;
+    s->span_count = s->count_count = 0;
+    s->output = (hm_output_comparison){.first_frame = HM_UNKNOWN, .max_logit_difference = NAN};
+}
+
+#endif

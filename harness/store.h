@@ -1,0 +1,194 @@
+/* The database: one SQLite file of machines, builds, models, cases, sessions, arms, runs and their raw samples. Figures are views.
+ * Nothing outside harness/store*.c sees SQLite. Keys are UUIDs or content hashes, so that files of several machines merge. */
+#ifndef HM_HARNESS_STORE_H
+#define HM_HARNESS_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "engine/base/error.h"
+#include "engine/base/hash.h"
+#include "harness/clock.h"
+#include "harness/sample.h"
+
+typedef struct hm_store hm_store;
+
+#define HM_UUID_TEXT 37
+
+typedef enum hm_store_mode {
+    HM_STORE_CREATE, /* made when missing, with its folder; brought up to date */
+    HM_STORE_WRITE,  /* has to be there (HM_EMISSING); brought up to date */
+    HM_STORE_READ    /* has to be there; never written; has to be up to date */
+} hm_store_mode;
+
+/* value of --db, else $HMBENCH_DB, else hmbench-out/hmbench.db. The text lives as long as the argument and the environment. */
+const char *hm_store_path(const char *option);
+
+/* HM_EFORMAT: the file is no database, or one of another program. HM_EIO: it was made by a newer hmbench, or cannot be read.
+ * HM_ECREATE: it cannot be made. */
+hm_status hm_store_open(hm_store **out, const char *path, hm_store_mode mode, hm_error *err);
+void hm_store_close(hm_store **store);
+int hm_store_schema_version(void);
+void hm_uuid_text(char out[HM_UUID_TEXT]);
+
+/* Facts of the machine; id is the hash of the others (hm_machine_read fills it). */
+typedef struct hm_machine_record {
+    char id[HM_HASH_TEXT], host_id[HM_HASH_TEXT];
+    char cpu_model[128], isa[16], governor[32], kernel[128], os[128], container[64];
+    int cpus;              /* this process may use */
+    int cpus_online, cores, smt; /* smt: 1 on, 0 off, -1 unknown */
+    double cpu_quota;      /* CPUs of the cgroup; NaN: none */
+    int64_t memory_bytes, memory_limit_bytes; /* limit: HM_UNKNOWN when there is none */
+} hm_machine_record;
+
+typedef struct hm_build_record {
+    char id[HM_HASH_TEXT], binary_hash[HM_HASH_TEXT];
+    char version[32], git_commit[48], compiler[128], flags[512], build_type[32], sanitizer[64];
+    bool git_dirty;
+} hm_build_record;
+
+typedef struct hm_model_record {
+    char id[HM_HASH_TEXT]; /* fingerprint of the weights */
+    char kind[32], name[64], path[1024];
+    bool synthetic;
+    int codebooks, code_vocabulary, sample_rate_hz, channels, max_positions;
+    double frame_s;
+} hm_model_record;
+
+/* A case of a suite file. Texts are borrowed. */
+typedef struct hm_case_record {
+    char id[HM_HASH_TEXT];           /* hash of suite name, case name and request */
+    char request_hash[HM_HASH_TEXT]; /* of what decides the codes: texts, length, sampling, seed */
+    char suite_hash[HM_HASH_TEXT];   /* of the suite file */
+    const char *suite, *name, *task, *tags, *lyrics, *intro_style, *verse_style, *chorus_style; /* styles may be NULL */
+    int frames, topk, flow_steps;    /* flow_steps 0: as the variant says */
+    double cfg_scale, temperature, flow_guidance;
+    uint64_t seed;
+} hm_case_record;
+
+typedef struct hm_session_record {
+    char id[HM_UUID_TEXT];
+    char machine_id[HM_HASH_TEXT], build_id[HM_HASH_TEXT];
+    const char *command_line;
+    const char *options; /* JSON: what --resume needs to make the same plan */
+    uint64_t order_seed;
+    int rounds;          /* wanted */
+} hm_session_record;
+
+typedef struct hm_arm_record {
+    char id[HM_UUID_TEXT];
+    int position;
+    const char *name;     /* as in tables: "best", "best threads=1" */
+    const char *variant;  /* text that makes it again; NULL for a command */
+    const char *toggles;  /* canonical: every toggle as name=value, in the table's order; NULL for a command */
+    const char *coincides; /* other names of the same program, ", " between; or NULL */
+    const char *backend, *isa, *precision; /* isa NULL: the best of the machine */
+    int threads;          /* 0: all */
+    const char *model;    /* folder */
+    const char *command;  /* of an arm that is another program, or NULL */
+} hm_arm_record;
+
+typedef enum hm_run_status { HM_RUN_OK, HM_RUN_CRASH, HM_RUN_TIMEOUT, HM_RUN_GARBAGE, HM_RUN_REFUSED, HM_RUN_FAILED, HM_RUN_INTERRUPTED } hm_run_status;
+const char *hm_run_status_name(hm_run_status status); /* "ok", "crash", "timeout", "garbage", "refused", "failed", "interrupted" */
+
+typedef struct hm_artifact_record {
+    const char *kind; /* "audio", "codes", "trace" */
+    const char *path;
+    char hash[HM_HASH_TEXT];
+    int64_t bytes;
+} hm_artifact_record;
+
+/* One arm's turn. Samples in the order they came. */
+typedef struct hm_run_record {
+    char id[HM_UUID_TEXT];
+    const char *session_id, *arm_id, *case_id;
+    const char *model_id;  /* NULL when the model was not opened */
+    int round, slot;       /* from 0; slot: turn within the round */
+    hm_run_status status;
+    const char *reason;    /* NULL when ok */
+    char started_utc[HM_UTC_TEXT];
+    int64_t duration_ns;   /* of the whole process */
+    int64_t memory_available_bytes; /* before it started */
+    const char *warmup;    /* first, full, none */
+    const char *isa;       /* used; NULL unknown */
+    int threads;           /* used; 0 unknown */
+    const hm_sample *samples;
+    int sample_count;
+    const hm_artifact_record *artifacts;
+    int artifact_count;
+} hm_run_record;
+
+/* Each is one transaction. Machines, builds, models and cases that are there already stay as they are. */
+hm_status hm_store_put_machine(hm_store *store, const hm_machine_record *machine, hm_error *err);
+hm_status hm_store_put_build(hm_store *store, const hm_build_record *build, hm_error *err);
+hm_status hm_store_put_model(hm_store *store, const hm_model_record *model, hm_error *err);
+hm_status hm_store_put_case(hm_store *store, const hm_case_record *c, hm_error *err);
+hm_status hm_store_put_session(hm_store *store, const hm_session_record *session, const hm_arm_record *arms, int arm_count, hm_error *err);
+/* The run with its samples, spans, counts, comparisons and artifacts. */
+hm_status hm_store_put_run(hm_store *store, const hm_run_record *run, hm_error *err);
+/* state: "running", "done", "interrupted", "failed". */
+hm_status hm_store_end_session(hm_store *store, const char *session_id, const char *state, hm_error *err);
+/* artifact of a whole session (trace, journal). */
+hm_status hm_store_put_artifact(hm_store *store, const char *session_id, const hm_artifact_record *artifact, hm_error *err);
+/* Rounds wanted of a session that goes on. */
+hm_status hm_store_extend_session(hm_store *store, const char *session_id, int rounds, hm_error *err);
+
+/* Codes and logits of a case: little-endian int32 and float32, [frames][codebooks]. */
+typedef struct hm_stored_codes {
+    int frames, codebooks;
+    int32_t *codes;
+    float *logits; /* NULL: not known */
+    char made_by[128];
+} hm_stored_codes;
+
+void hm_stored_codes_free(hm_stored_codes *codes);
+/* *found tells; caller frees. */
+hm_status hm_store_get_codes(hm_store *store, const char *request_hash, const char *model_id, uint64_t seed, hm_stored_codes *out, bool *found,
+                             hm_error *err);
+/* Those that are there already stay. */
+hm_status hm_store_put_codes(hm_store *store, const char *request_hash, const char *model_id, uint64_t seed, const hm_stored_codes *codes,
+                             hm_error *err);
+
+/* A session to go on with: `id`, or with NULL the newest that was interrupted or never finished. Texts are malloc'ed by the store. */
+typedef struct hm_session_info {
+    char id[HM_UUID_TEXT];
+    char *options, *command_line;
+    char state[16], machine_id[HM_HASH_TEXT];
+    uint64_t order_seed;
+    int rounds;
+    char (*arm_ids)[HM_UUID_TEXT]; /* by position */
+    int arm_count;
+} hm_session_info;
+
+hm_status hm_store_get_session(hm_store *store, const char *id, hm_session_info *out, bool *found, hm_error *err);
+void hm_session_info_free(hm_session_info *info);
+
+/* Calls back for every stored run of a session, in the order of rounds and slots: what the output check needs. */
+typedef struct hm_run_row {
+    const char *arm_id, *case_id, *status, *reason; /* reason may be NULL; valid during the call */
+    int round, slot;
+    bool has_sample;  /* the timed one */
+    const char *codes_hash, *audio_hash; /* NULL: not known */
+    int64_t wall_ns, duration_ns;
+} hm_run_row;
+hm_status hm_store_each_run(hm_store *store, const char *session_id, void (*row)(void *self, const hm_run_row *run), void *self, hm_error *err);
+
+/* Mean duration of past good runs of a case with this variant, isa, threads and model folder on this machine; *found tells. */
+hm_status hm_store_expected_ns(hm_store *store, const char *machine_id, const char *case_id, const char *toggles, int threads, const char *isa,
+                               const char *model, int64_t *out_ns, bool *found, hm_error *err);
+
+/* A question by the user, on a connection that cannot write. One callback for the names, one per row; NULL texts are NULLs.
+ * HM_EUSAGE with SQLite's message when the SQL is wrong, is more than one statement, or would write. */
+typedef struct hm_store_reader {
+    void *self;
+    hm_status (*names)(void *self, int columns, const char *const *names, hm_error *err);
+    hm_status (*row)(void *self, int columns, const char *const *values, const bool *numeric, hm_error *err);
+} hm_store_reader;
+hm_status hm_store_ask(hm_store *store, const char *sql, const hm_store_reader *reader, hm_error *err);
+
+/* Copies everything of the database at `path` that is not here yet; *rows is how many rows came. */
+hm_status hm_store_merge(hm_store *store, const char *path, int64_t *rows, hm_error *err);
+
+#endif

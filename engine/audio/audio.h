@@ -1,0 +1,42 @@
+/* Audio files, through libsndfile, and plain facts of a signal. Signals are planar: [channels][samples] of float32, full scale 1. */
+#ifndef HM_ENGINE_AUDIO_AUDIO_H
+#define HM_ENGINE_AUDIO_AUDIO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/error.h"
+
+#define HM_AUDIO_MAX_CHANNELS 64
+
+typedef struct hm_audio_facts {
+    int rate_hz, channels;
+    int bits;             /* per sample in the file; 32 for float32; 0: not a fixed number (MP3) */
+    double bit_rate_kbps; /* of the file: its size over its duration; of a bare signal: rate x channels x 32 */
+    char codec[32];       /* "wav float32", "flac 24 bit", "mp3"; "float32" for a bare signal */
+    double duration_s, peak, rms;
+    double silence_share; /* of 50 ms windows, those below -60 dBFS (RMS over all channels) */
+    double clipped_share; /* of samples beyond +-1 */
+    double dc;            /* mean of the channel whose mean is largest */
+    int64_t non_finite;   /* samples that are NaN or infinite; the other figures leave them out */
+    bool constant;        /* every sample of a channel has one value, in all channels */
+} hm_audio_facts;
+
+/* Writes path in the container its suffix names: .wav float32 (nothing clipped), .flac 24 bit, .mp3 (both clipped at +-1).
+ * Through a temporary file beside it and a rename: never a half-written file. HM_EUSAGE: another suffix; HM_EINVALID: a sample is not
+ * finite; HM_ECREATE, HM_EIO; HM_EABSENT: this libsndfile cannot write MP3. */
+hm_status hm_audio_write(const char *path, const float *planar, int channels, int64_t samples, int rate_hz, hm_error *err);
+
+/* What of the above can be known before there is audio: suffix, encoder, and that a file can be made in the folder. */
+hm_status hm_audio_check_path(const char *path, hm_error *err);
+
+/* Any format that libsndfile reads. *planar is malloc'ed, caller frees; NULL when *samples is 0. HM_EMISSING, HM_EFORMAT, HM_EABSENT. */
+hm_status hm_audio_read(const char *path, float **planar, int *channels, int64_t *samples, int *rate_hz, hm_error *err);
+
+/* Facts of a signal in memory. samples may be 0. */
+void hm_audio_measure(hm_audio_facts *out, const float *planar, int channels, int64_t samples, int rate_hz);
+
+/* codec, bits and bit_rate_kbps of a written file, into facts that hm_audio_measure filled. */
+hm_status hm_audio_file_facts(hm_audio_facts *facts, const char *path, hm_error *err);
+
+#endif

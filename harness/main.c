@@ -1,0 +1,74 @@
+/* The program: the one table of commands, and the only place where a status becomes an exit code. */
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/commands.h"
+#include "harness/progress.h"
+
+const hm_command hm_commands[] = {
+    {"help", hm_cmd_help, "the commands, or one of them", "help [COMMAND]", "hmbench help\nhmbench help generate"},
+    {0},
+};
+
+const hm_command *hm_command_find(const char *name)
+{
+    for (const hm_command *c = hm_commands; c->name; c++)
+        if (!strcmp(c->name, name))
+            return c;
+    return NULL;
+}
+
+static hm_status unknown_command(const char *name, hm_error *err)
+{
+    const char *names[64] = {0}, *near;
+    int n = 0;
+    for (const hm_command *c = hm_commands; c->name && n < 63; c++)
+        names[n++] = c->name;
+    near = hm_nearest(name, names);
+    if (near)
+        return hm_fail(err, HM_EUSAGE, "unknown command \"%s\"; did you mean \"%s\"? (hmbench help)", name, near);
+    return hm_fail(err, HM_EUSAGE, "unknown command \"%s\" (hmbench help)", name);
+}
+
+static hm_status run(int argc, char **argv, hm_error *err)
+{
+    const char *name = argc > 1 ? argv[1] : NULL;
+    const hm_command *command;
+    if (!name) {
+        hm_commands_print(stderr);
+        return HM_EUSAGE;
+    }
+    if (!strcmp(name, "--help") || !strcmp(name, "-h")) {
+        hm_commands_print(stdout);
+        return HM_OK;
+    }
+    if (!strcmp(name, "--version") || !strcmp(name, "-V")) {
+        printf("hmbench %s\n", HM_VERSION);
+        return HM_OK;
+    }
+    command = hm_command_find(name);
+    return command ? command->run(command, argc - 1, argv + 1, err) : unknown_command(name, err);
+}
+
+int main(int argc, char **argv)
+{
+    hm_error err = {0};
+    hm_status st;
+    setlocale(LC_CTYPE, "C.UTF-8"); /* numbers keep the point, whatever the user's language */
+    hm_interrupt_install();
+    st = run(argc, argv, &err);
+    if (st && *err.text)
+        fprintf(stderr, "hmbench: %s\n", err.text);
+    errno = 0;
+    int failed = ferror(stdout);
+    if (fclose(stdout) || failed) {
+        if (errno != EPIPE) /* a reader that has seen enough is no news */
+            fprintf(stderr, "hmbench: writing to standard output failed: %s\n", strerror(errno ? errno : EIO));
+        if (!st)
+            st = HM_EIO;
+    }
+    return (int)st;
+}

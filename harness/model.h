@@ -1,0 +1,28 @@
+/* What --model means: a folder or file, or the name of a preset that is made on first use. */
+#ifndef HM_HARNESS_MODEL_H
+#define HM_HARNESS_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "engine/base/error.h"
+
+#define HM_MODEL_DEFAULT "heartmula-mini"
+#define HM_MODEL_PATH 4096 /* bytes of a path with its NUL */
+
+/* model: the name of a preset (heartmula-mini ...): its folder in the cache, made on first use by hm_preset_write (seed 1) with
+ * progress on stderr, under a lock, so that two processes never make it at once; anything else: a folder or file, as it is
+ * (HM_EMISSING when there is none, with the nearest preset). NULL: HM_MODEL_DEFAULT. *synthetic (may be NULL): it is a preset, or a
+ * folder that synth wrote. HM_ECREATE when the disk has too little room, with the figures. */
+hm_status hm_model_resolve(const char *model, char path[HM_MODEL_PATH], bool *synthetic, hm_error *err);
+
+/* The cache: $HMBENCH_CACHE, else $XDG_CACHE_HOME/hmbench, else ~/.cache/hmbench. Not made. HM_EMISSING when none is set. */
+hm_status hm_cache_path(char *out, size_t size, hm_error *err);
+
+/* Folder of a preset in the cache; whether it is there or not. */
+hm_status hm_model_cache_path(const char *preset, char *out, size_t size, hm_error *err);
+
+/* Makes a folder and those above it. HM_ECREATE. */
+hm_status hm_make_folders(const char *path, hm_error *err);
+
+#endif

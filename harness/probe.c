@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* An open span. Spans that are not recorded have node -1 and are kept so that their ends match. */
 typedef struct open_span {
@@ -29,14 +28,6 @@ struct hm_recorder {
     int windows_open;
     uint64_t dropped, lost, unmatched;
 };
-
-static int64_t monotonic_ns(void *clock)
-{
-    struct timespec t;
-    (void)clock;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 static bool same_name(const hm_recorder *r, int node, hm_span_kind kind, const char *name)
 {
@@ -118,7 +109,7 @@ static void on_begin(void *self, hm_span_kind kind, const char *name, int64_t in
     open->opened_window = opens_window(r, kind, name, index);
     if (open->opened_window)
         set_window(r, 1);
-    open->start_ns = r->options.now_ns(r->options.clock);
+    open->start_ns = hm_clock_now(r->options.clock);
     if (open->node < 0)
         r->lost++;
     else
@@ -144,7 +135,7 @@ static void add_to_totals(hm_recorder *r, const open_span *open, int64_t took_ns
 static void on_end(void *self, hm_span_kind kind, const char *name)
 {
     hm_recorder *r = self;
-    int64_t now_ns = r->options.now_ns(r->options.clock);
+    int64_t now_ns = hm_clock_now(r->options.clock);
     if (!(r->probe.wanted & kind))
         return;
     if (r->too_deep) {
@@ -184,8 +175,8 @@ hm_status hm_recorder_open(hm_recorder **out, const hm_recorder_options *options
     r->options = *options;
     if (!r->options.kinds)
         r->options.kinds = HM_SPAN_PHASE | HM_SPAN_STEP | HM_SPAN_PART;
-    if (!r->options.now_ns)
-        r->options.now_ns = monotonic_ns;
+    if (!r->options.clock)
+        r->options.clock = hm_clock_real();
     if (options->capacity && !(r->spans = hm_calloc(options->capacity, sizeof *r->spans, "span buffer", err))) {
         free(r);
         return HM_EABSENT;
@@ -265,6 +256,18 @@ void hm_recorder_path(const hm_recorder *recorder, int node, char *out, size_t s
         int wrote = snprintf(out + used, size - used, "%s%s", used ? "/" : "", recorder->nodes[chain[n]].name);
         used += wrote > 0 ? (size_t)wrote : 0;
     }
+}
+
+int hm_recorder_totals(const hm_recorder *recorder, hm_span_total *out, int room)
+{
+    for (int i = 0; i < recorder->node_count && i < room; i++) {
+        const hm_recorder_node *n = &recorder->nodes[i];
+        hm_recorder_path(recorder, i, out[i].name, sizeof out[i].name);
+        out[i].count = n->count;
+        out[i].total_ns = n->total_ns;
+        out[i].self_ns = n->self_ns;
+    }
+    return recorder->node_count;
 }
 
 int hm_recorder_find(const hm_recorder *recorder, const char *path)

@@ -9,6 +9,8 @@
 
 #include "engine/base/error.h"
 #include "engine/base/probe.h"
+#include "harness/clock.h"
+#include "harness/sample.h"
 
 typedef struct hm_recorder hm_recorder;
 
@@ -29,8 +31,7 @@ typedef struct hm_recorder_options {
     unsigned window_kinds; /* kinds that are measured and kept inside windows */
     hm_recorder_window windows[HM_RECORDER_WINDOWS]; /* unused ones have a NULL step */
     size_t capacity;       /* single spans kept; 0: totals only */
-    int64_t (*now_ns)(void *clock); /* NULL: CLOCK_MONOTONIC */
-    void *clock;
+    const hm_clock *clock; /* NULL: hm_clock_real() */
     const hm_probe *inner; /* tap and progress are passed on to it; may be NULL */
 } hm_recorder_options;
 
@@ -74,6 +75,9 @@ uint64_t hm_recorder_unmatched(const hm_recorder *recorder);
 
 /* "generate/frame/backbone". Cut when it does not fit. */
 void hm_recorder_path(const hm_recorder *recorder, int node, char *out, size_t size);
+
+/* Totals with paths as names, in the order of first appearance; returns how many there are, of which at most `room` are written. */
+int hm_recorder_totals(const hm_recorder *recorder, hm_span_total *out, int room);
 
 /* The node of a path, -1 when nothing was recorded there. */
 int hm_recorder_find(const hm_recorder *recorder, const char *path);

@@ -2,8 +2,7 @@
 #ifndef HM_TESTS_MAKE_SAFETENSORS_H
 #define HM_TESTS_MAKE_SAFETENSORS_H
 
-#define _GNU_SOURCE
-#include <ftw.h>
+#include <dirent.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -50,8 +49,8 @@ static inline uint8_t *make_safetensors(const make_tensor *tensors, const char *
     if (metadata)
         fprintf(f, "\"__metadata__\":{%s}", metadata);
     for (const make_tensor *t = tensors; t->name; t++) {
-        fprintf(f, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}", t != tensors || metadata ? "," : "", t->name, t->type,
-                t->shape, at, at + t->bytes);
+        fprintf(f, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}", t != tensors || metadata ? "," : "", t->name,
+                t->type, t->shape, at, at + t->bytes);
         at += t->bytes;
     }
     fprintf(f, "}");
@@ -75,7 +74,8 @@ static inline void make_file(const char *folder, const char *name, const void *d
 {
     char path[PATH_MAX];
     hm_error err;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= PATH_MAX)
+        abort();
     if (hm_file_write(path, data, size, &err)) {
         fprintf(stderr, "%s\n", err.text);
         abort();
@@ -109,15 +109,24 @@ static inline void make_subfolder(char out[PATH_MAX], const char *folder, const 
         abort();
 }
 
-static inline int make_unlink(const char *path, const struct stat *st, int type, struct FTW *walk)
-{
-    (void)st, (void)type, (void)walk;
-    return remove(path);
-}
-
+/* Removes a folder and what is in it. */
 static inline void make_clean(const char *folder)
 {
-    nftw(folder, make_unlink, 16, FTW_DEPTH | FTW_PHYS);
+    DIR *d = opendir(folder);
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        char path[PATH_MAX];
+        struct stat st;
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || snprintf(path, sizeof path, "%s/%s", folder, e->d_name) >= PATH_MAX)
+            continue;
+        if (!lstat(path, &st) && S_ISDIR(st.st_mode))
+            make_clean(path);
+        else
+            unlink(path);
+    }
+    if (d)
+        closedir(d);
+    rmdir(folder);
 }
 
 #endif

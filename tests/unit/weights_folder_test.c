@@ -170,14 +170,14 @@ static void bf16_and_f16_files_give_their_tensors_as_stored(void **state)
 
 static void unaligned_tensors_are_copied_to_an_aligned_place(void **state)
 {
-    static const char *const shapes[] = {"[1]", "[2]", "[3]", "[4]"};
+    static const char *const shapes[] = {"[2]", "[3]", "[4]", "[5]"};
     const float value[2] = {1.5f, -2.25f};
     uint64_t copied = 0;
     hm_weights *w;
     const hm_tensor *t;
     (void)state;
-    for (size_t i = 0; i < 4; i++) { /* one to four bytes before a float: some of the four places are not multiples of 4 */
-        const make_tensor tensors[] = {{"a", "U8", shapes[i], i + 1, NULL}, {"x", "F32", "[2]", 8, value}, END};
+    for (size_t i = 0; i < 4; i++) { /* two to five bytes before a float: three of the four places are unaligned */
+        const make_tensor tensors[] = {{"a", "U8", shapes[i], i + 2, NULL}, {"x", "F32", "[2]", 8, value}, END};
         hm_counters count = {0};
         make_tensors(folder, "model.safetensors", tensors, NULL);
         assert_int_equal(hm_weights_open(&w, folder, HM_LOAD_MAP, &err), HM_OK);
@@ -187,7 +187,7 @@ static void unaligned_tensors_are_copied_to_an_aligned_place(void **state)
         copied += count.load_copied_bytes;
         hm_weights_close(&w);
     }
-    assert_true(copied >= 2 * 8 && copied < 4 * 8);
+    assert_true(copied == 3 * 8);
 }
 
 static void another_shape_or_type_or_name_is_told_with_expected_and_found(void **state)

@@ -115,9 +115,30 @@ static inline bool hm_mutator_digit(uint8_t c)
 
 static inline void hm_mutator_number(hm_mutator *m)
 {
-    static const char *const hostile[] = {"-1", "0", "1", "2147483647", "2147483648", "4294967295", "4294967296", "-2147483649",
-                                          "9223372036854775807", "9223372036854775808", "-9223372036854775808", "18446744073709551615",
-                                          "65536", "1000000000", "0.5", "-0", "1e308", "1e999", "007", "null", "true", "\"7\"", "[]", "{}"};
+    static const char *const hostile[] = {"-1",
+                                          "0",
+                                          "1",
+                                          "2147483647",
+                                          "2147483648",
+                                          "4294967295",
+                                          "4294967296",
+                                          "-2147483649",
+                                          "9223372036854775807",
+                                          "9223372036854775808",
+                                          "-9223372036854775808",
+                                          "18446744073709551615",
+                                          "65536",
+                                          "1000000000",
+                                          "0.5",
+                                          "-0",
+                                          "1e308",
+                                          "1e999",
+                                          "007",
+                                          "null",
+                                          "true",
+                                          "\"7\"",
+                                          "[]",
+                                          "{}"};
     size_t from = hm_mutator_below(m, m->size), at = from, end;
     while (at < m->size && !hm_mutator_digit(m->data[at]))
         at++;
@@ -138,8 +159,9 @@ static inline void hm_mutator_number(hm_mutator *m)
 
 static inline void hm_mutator_binary(hm_mutator *m)
 {
-    const uint64_t hostile[] = {0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000,
-                                0x3FFFFFFFF, 1ull << 62, INT64_MAX, 1ull << 63, UINT64_MAX - 7, UINT64_MAX, m->size, m->size + 1};
+    const uint64_t hostile[] = {0,          1,         0x7F,       0x80,           0xFF,       0x7FFF,      0x8000,
+                                0xFFFF,     0x10000,   0x7FFFFFFF, 0x80000000,     0xFFFFFFFF, 0x100000000, 0x3FFFFFFFF,
+                                1ull << 62, INT64_MAX, 1ull << 63, UINT64_MAX - 7, UINT64_MAX, m->size,     m->size + 1};
     size_t width = (size_t)2 << hm_mutator_below(m, 3);
     if (m->size < width)
         return;

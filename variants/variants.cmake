@@ -5,10 +5,15 @@ set(HM_TOGGLE_SOURCES
   engine/models/llama.c engine/models/heartmula.c engine/models/heartcodec.c engine/models/dit.c engine/models/scalar_model.c)
 list(TRANSFORM HM_TOGGLE_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)
 
+# The rows, each on one line, without comments.
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/variants.def)
 file(READ ${CMAKE_CURRENT_SOURCE_DIR}/variants.def table)
 string(REGEX REPLACE "/\\*[^*]*\\*+([^/*][^*]*\\*+)*/" "" table "${table}")
-string(REGEX MATCHALL "HM_VARIANT\\([^()]*\\)" rows "${table}")
+string(REGEX REPLACE "\n[ \t]+" " " table "${table}")
+if(table MATCHES "[];[]")
+  message(FATAL_ERROR "variants.def: a row has one of [ ] ; which the build cannot carry")
+endif()
+string(REGEX MATCHALL "HM_VARIANT[^\n]*" rows "${table}")
 
 function(hm_add_module name)
   add_library(module_${name} MODULE ${HM_TOGGLE_SOURCES})
@@ -23,10 +28,13 @@ endfunction()
 
 hm_add_module(custom)
 target_compile_definitions(module_custom PRIVATE HM_VARIANT_NAME="custom")
-add_custom_target(variants DEPENDS module_custom)
+add_custom_target(variants)
+add_dependencies(variants module_custom)
 
 foreach(row IN LISTS rows)
-  string(REGEX MATCH "HM_VARIANT\\(([a-z0-9_]+), \"([^\"]+)\"" unused "${row}")
+  if(NOT row MATCHES "^HM_VARIANT\\(([a-z0-9_]+), \"([a-z0-9_-]+)\", \".*\", .*\\)$")
+    message(FATAL_ERROR "variants.def: expected HM_VARIANT(identifier, \"name\", \"what it is\", toggles), found: ${row}")
+  endif()
   set(identifier ${CMAKE_MATCH_1})
   set(name ${CMAKE_MATCH_2})
   set(header ${PROJECT_BINARY_DIR}/generated/variants/${identifier}.h)

@@ -29,7 +29,7 @@ typedef struct hm_variant_info {
     hm_toggles toggles;
 } hm_variant_info;
 
-#define HM_VARIANT_SPEC 256 /* bytes of a variant as text */
+#define HM_VARIANT_SPEC 512 /* bytes of a variant as text */
 
 const hm_toggle_info *hm_toggle_list(int *count);
 const hm_variant_info *hm_variant_list(int *count);

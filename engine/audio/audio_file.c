@@ -1,0 +1,262 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <math.h>
+#include <sndfile.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/audio/audio.h"
+
+#define CHUNK 16384 /* samples per channel that are interleaved at a time */
+
+static const struct container {
+    const char *suffix;
+    int format;
+    bool clips; /* stores a fixed range */
+} containers[] = {
+    {".wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, false},
+    {".flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_24, true},
+    {".mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, true},
+};
+
+static const struct container *container_of_path(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    for (size_t i = 0; dot && i < sizeof containers / sizeof *containers; i++)
+        if (!strcasecmp(dot, containers[i].suffix))
+            return &containers[i];
+    return NULL;
+}
+
+/* Folder part of path into out: "." when it has none. */
+static void folder_of(const char *path, char *out, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        snprintf(out, size, ".");
+    else
+        snprintf(out, size, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+hm_status hm_audio_check_path(const char *path, hm_error *err)
+{
+    const struct container *c = container_of_path(path);
+    char folder[PATH_MAX];
+    struct stat s;
+    if (!c)
+        return hm_fail(err, HM_EUSAGE, "output %s: its suffix names no audio format; expected .wav, .flac or .mp3", path);
+    SF_INFO info = {.samplerate = 48000, .channels = 2, .format = c->format};
+    if (!sf_format_check(&info))
+        return hm_fail(err, HM_EABSENT, "output %s: the installed %s cannot write %s; choose .wav", path, sf_version_string(), c->suffix + 1);
+    if (strlen(path) >= sizeof folder)
+        return hm_fail(err, HM_EUSAGE, "output: its path is %zu bytes, at most %zu", strlen(path), sizeof folder - 1);
+    folder_of(path, folder, sizeof folder);
+    if (stat(folder, &s) || !S_ISDIR(s.st_mode))
+        return hm_fail(err, HM_ECREATE, "output %s: there is no folder %s", path, folder);
+    if (access(folder, W_OK | X_OK))
+        return hm_fail(err, HM_ECREATE, "output %s: no file can be made in %s: %s", path, folder, strerror(errno));
+    if (!stat(path, &s) && !S_ISREG(s.st_mode))
+        return hm_fail(err, HM_ECREATE, "output %s exists and is no regular file", path);
+    return HM_OK;
+}
+
+static hm_status write_samples(SNDFILE *file, const char *path, bool clips, const float *planar, int channels, int64_t samples,
+                               hm_error *err)
+{
+    float *buffer = hm_calloc((size_t)channels * CHUNK, sizeof *buffer, "audio being written", err);
+    hm_status st = buffer ? HM_OK : HM_EABSENT;
+    for (int64_t first = 0; first < samples && !st; first += CHUNK) {
+        int64_t n = samples - first < CHUNK ? samples - first : CHUNK;
+        for (int c = 0; c < channels; c++)
+            for (int64_t i = 0; i < n; i++) {
+                float v = planar[(int64_t)c * samples + first + i];
+                if (!isfinite(v))
+                    st = HM_EINVALID;
+                buffer[i * channels + c] = !clips ? v : v > 1 ? 1 : v < -1 ? -1 : v;
+            }
+        if (st)
+            hm_fail(err, st, "output %s: the signal has a NaN or infinite sample after %lld samples; nothing is written", path,
+                    (long long)first);
+        else if (sf_writef_float(file, buffer, n) != n)
+            st = hm_fail(err, HM_EIO, "output %s: writing failed: %s", path, sf_strerror(file));
+    }
+    free(buffer);
+    return st;
+}
+
+/* Encodes into the open file fd, which stays open. */
+static hm_status encode(int fd, const char *path, const struct container *c, const float *planar, int channels, int64_t samples, int rate_hz,
+                        hm_error *err)
+{
+    SF_INFO info = {.samplerate = rate_hz, .channels = channels, .format = c->format};
+    hm_status st;
+    if (!sf_format_check(&info))
+        return hm_fail(err, HM_EUSAGE, "output %s: %s cannot hold %d channels at %d Hz", path, c->suffix + 1, channels, rate_hz);
+    SNDFILE *file = sf_open_fd(fd, SFM_WRITE, &info, SF_FALSE);
+    if (!file)
+        return hm_fail(err, HM_EIO, "output %s: %s", path, sf_strerror(NULL));
+    sf_command(file, SFC_SET_ADD_PEAK_CHUNK, NULL, SF_FALSE); /* it holds the time of day */
+    st = write_samples(file, path, c->clips, planar, channels, samples, err);
+    if (sf_close(file) && !st)
+        st = hm_fail(err, HM_EIO, "output %s: closing it failed", path);
+    if (!st && fsync(fd) && errno != EINVAL)
+        st = hm_fail(err, HM_EIO, "output %s: %s", path, strerror(errno));
+    return st;
+}
+
+hm_status hm_audio_write(const char *path, const float *planar, int channels, int64_t samples, int rate_hz, hm_error *err)
+{
+    const struct container *c = container_of_path(path);
+    char temporary[PATH_MAX + 16];
+    hm_status st = hm_audio_check_path(path, err);
+    if (st)
+        return st;
+    if (channels < 1 || channels > HM_AUDIO_MAX_CHANNELS || samples < 0 || rate_hz < 1)
+        return hm_fail(err, HM_EUSAGE, "output %s: %d channels, %lld samples at %d Hz is no signal", path, channels, (long long)samples,
+                       rate_hz);
+    if (c->format == (SF_FORMAT_WAV | SF_FORMAT_FLOAT) && samples > (int64_t)0xFFFF0000 / 4 / channels)
+        return hm_fail(err, HM_EUSAGE, "output %s: WAV files end at 4 GiB; choose .flac", path);
+    snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
+    int fd = mkstemp(temporary);
+    if (fd < 0)
+        return hm_fail(err, HM_ECREATE, "output %s cannot be made: %s", path, strerror(errno));
+    mode_t mask = umask(0);
+    umask(mask);
+    st = fchmod(fd, 0666 & ~mask) ? hm_fail(err, HM_EIO, "output %s: %s", path, strerror(errno)) : HM_OK;
+    if (!st)
+        st = encode(fd, path, c, planar, channels, samples, rate_hz, err);
+    if (close(fd) && !st)
+        st = hm_fail(err, HM_EIO, "output %s: %s", path, strerror(errno));
+    if (!st && rename(temporary, path))
+        st = hm_fail(err, HM_ECREATE, "output %s cannot be put in place: %s", path, strerror(errno));
+    if (st)
+        unlink(temporary);
+    return st;
+}
+
+static hm_status open_for_reading(SNDFILE **file, SF_INFO *info, const char *path, hm_error *err)
+{
+    struct stat s;
+    memset(info, 0, sizeof *info);
+    if (stat(path, &s))
+        return hm_fail(err, HM_EMISSING, "audio %s: %s", path, strerror(errno));
+    if (!S_ISREG(s.st_mode))
+        return hm_fail(err, HM_EMISSING, "audio %s is no regular file", path);
+    *file = sf_open(path, SFM_READ, info);
+    if (!*file)
+        return hm_fail(err, HM_EFORMAT, "audio %s: %s", path, sf_strerror(NULL));
+    if (info->channels >= 1 && info->channels <= HM_AUDIO_MAX_CHANNELS && info->samplerate >= 1)
+        return HM_OK;
+    sf_close(*file);
+    return hm_fail(err, HM_EFORMAT, "audio %s: %d channels at %d Hz; expected 1 to %d channels", path, info->channels, info->samplerate,
+                   HM_AUDIO_MAX_CHANNELS);
+}
+
+/* All frames, interleaved. The length in the header is not trusted: memory grows with what is really there. */
+static hm_status read_interleaved(SNDFILE *file, const char *path, int channels, float **out, int64_t *samples, hm_error *err)
+{
+    float *data = NULL;
+    int64_t used = 0, room = 0;
+    for (;;) {
+        if (room - used < CHUNK) {
+            int64_t wanted = room ? room * 2 : 4 * CHUNK;
+            float *grown = wanted > INT64_MAX / 256 / channels ? NULL : realloc(data, (size_t)wanted * (size_t)channels * sizeof *data);
+            if (!grown) {
+                free(data);
+                return hm_fail(err, HM_EABSENT, "audio %s: no memory for more than %lld samples", path, (long long)used);
+            }
+            data = grown;
+            room = wanted;
+        }
+        sf_count_t n = sf_readf_float(file, data + used * channels, CHUNK);
+        if (n <= 0)
+            break;
+        used += n;
+    }
+    if (sf_error(file)) {
+        free(data);
+        return hm_fail(err, HM_EFORMAT, "audio %s: after %lld samples: %s", path, (long long)used, sf_strerror(file));
+    }
+    *out = data;
+    *samples = used;
+    return HM_OK;
+}
+
+hm_status hm_audio_read(const char *path, float **planar, int *channels, int64_t *samples, int *rate_hz, hm_error *err)
+{
+    SNDFILE *file;
+    SF_INFO info;
+    float *data = NULL, *result = NULL;
+    int64_t n = 0;
+    hm_status st = open_for_reading(&file, &info, path, err);
+    if (st)
+        return st;
+    st = read_interleaved(file, path, info.channels, &data, &n, err);
+    sf_close(file);
+    if (st)
+        return st;
+    if (n) {
+        result = hm_calloc((size_t)n, sizeof *result * (size_t)info.channels, "audio that was read", err);
+        if (!result) {
+            free(data);
+            return HM_EABSENT;
+        }
+        for (int c = 0; c < info.channels; c++)
+            for (int64_t i = 0; i < n; i++)
+                result[(int64_t)c * n + i] = data[i * info.channels + c];
+    }
+    free(data);
+    *planar = result;
+    *channels = info.channels;
+    *samples = n;
+    *rate_hz = info.samplerate;
+    return HM_OK;
+}
+
+/* "wav float32" of a libsndfile format. */
+static void name_codec(int format, char *out, size_t size, int *bits)
+{
+    static const struct {
+        int code, bits;
+        const char *name;
+    } subformats[] = {{SF_FORMAT_PCM_S8, 8, "8 bit"},     {SF_FORMAT_PCM_U8, 8, "8 bit"},     {SF_FORMAT_PCM_16, 16, "16 bit"},
+                      {SF_FORMAT_PCM_24, 24, "24 bit"},   {SF_FORMAT_PCM_32, 32, "32 bit"},   {SF_FORMAT_FLOAT, 32, "float32"},
+                      {SF_FORMAT_DOUBLE, 64, "float64"},  {SF_FORMAT_VORBIS, 0, "vorbis"},    {SF_FORMAT_OPUS, 0, "opus"},
+                      {SF_FORMAT_MPEG_LAYER_III, 0, ""}};
+    int major = format & SF_FORMAT_TYPEMASK;
+    const char *container = major == SF_FORMAT_WAV || major == SF_FORMAT_WAVEX ? "wav"
+                            : major == SF_FORMAT_FLAC                          ? "flac"
+                            : major == SF_FORMAT_MPEG                          ? "mp3"
+                            : major == SF_FORMAT_OGG                           ? "ogg"
+                                                                               : "other";
+    const char *name = "";
+    *bits = 0;
+    for (size_t i = 0; i < sizeof subformats / sizeof *subformats; i++)
+        if ((format & SF_FORMAT_SUBMASK) == subformats[i].code) {
+            name = subformats[i].name;
+            *bits = subformats[i].bits;
+        }
+    snprintf(out, size, "%s%s%s", container, *name ? " " : "", name);
+}
+
+hm_status hm_audio_file_facts(hm_audio_facts *facts, const char *path, hm_error *err)
+{
+    SNDFILE *file;
+    SF_INFO info;
+    struct stat s;
+    hm_status st = open_for_reading(&file, &info, path, err);
+    if (st)
+        return st;
+    sf_close(file);
+    if (stat(path, &s))
+        return hm_fail(err, HM_EMISSING, "audio %s: %s", path, strerror(errno));
+    name_codec(info.format, facts->codec, sizeof facts->codec, &facts->bits);
+    if (facts->duration_s > 0)
+        facts->bit_rate_kbps = (double)s.st_size * 8e-3 / facts->duration_s;
+    return HM_OK;
+}

@@ -1,0 +1,165 @@
+#include "harness/music_report.h"
+
+#include <math.h>
+#include <string.h>
+#include <sys/resource.h>
+
+static double seconds(int64_t ns)
+{
+    return (double)ns * 1e-9;
+}
+
+static double ratio(double a, double b)
+{
+    return b > 0 ? a / b : 0;
+}
+
+static int64_t other_ns(const hm_music_result *r)
+{
+    return r->wall_ns - r->prefill_ns - r->generate_ns - r->decode_ns;
+}
+
+static double song_seconds(const hm_music_report *p)
+{
+    return p->audio ? p->audio->duration_s : p->result->frames * p->engine->frame_seconds;
+}
+
+static int64_t peak_rss_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) ? 0 : (int64_t)usage.ru_maxrss * 1024;
+}
+
+static const char *how_it_ended(const hm_music_report *p)
+{
+    return p->result->ended ? "ended by itself" : p->request->force_length ? "length forced" : "stopped by the cap";
+}
+
+static void print_times(const hm_music_report *p, FILE *f)
+{
+    const hm_music_result *r = p->result;
+    double phases = seconds(r->prefill_ns + r->generate_ns + r->decode_ns), song = song_seconds(p), wall = seconds(r->wall_ns);
+    fprintf(f, "  time      %.2f s:", wall);
+    if (r->prefill_ns || r->generate_ns)
+        fprintf(f, " prefill %.2f s (%.1f %%), generate %.2f s (%.1f %%),", seconds(r->prefill_ns),
+                100 * ratio(seconds(r->prefill_ns), phases), seconds(r->generate_ns), 100 * ratio(seconds(r->generate_ns), phases));
+    fprintf(f, " decode %.2f s (%.1f %%), other %.2f s; load %.2f s before\n", seconds(r->decode_ns),
+            100 * ratio(seconds(r->decode_ns), phases), seconds(other_ns(r)), seconds(p->engine->load_ns));
+    fprintf(f, "  speed     ");
+    if (r->generate_ns)
+        fprintf(f, "%.1f frames/s in generate, ", ratio(r->frames, seconds(r->generate_ns)));
+    fprintf(f, "RTF %.3f (%.2f x real time)\n", ratio(wall, song), ratio(song, wall));
+}
+
+void hm_music_report_print(const hm_music_report *p, FILE *f)
+{
+    const hm_music_result *r = p->result;
+    char reasons[1024];
+    if (p->path)
+        fprintf(f, "%s: %.2f s, %d Hz, %d channels, %s, %.0f kbit/s\n", p->path, p->audio->duration_s, p->audio->rate_hz, p->audio->channels,
+                p->audio->codec, p->audio->bit_rate_kbps);
+    if (p->codes_path)
+        fprintf(f, "%s: codes of %d frames\n", p->codes_path, r->frames);
+    fprintf(f, "  made      %d frames of %d codes", r->frames, r->codebooks);
+    if (r->generate_ns)
+        fprintf(f, ", %s; prompt %d tokens", how_it_ended(p), r->prompt_tokens);
+    fprintf(f, "\n  with      %s, %s on %s (%s, %d threads)%s\n", p->model, p->variant, p->engine->backend, p->engine->isa, p->engine->threads,
+            p->synthetic ? ", synthetic weights" : "");
+    print_times(p, f);
+    fprintf(f, "  memory    %.0f MB peak in all; weights %.0f MB, caches %.0f MB, scratch %.0f MB\n", (double)peak_rss_bytes() * 1e-6,
+            (double)r->weight_bytes * 1e-6, (double)r->kv_bytes * 1e-6, (double)r->scratch_bytes * 1e-6);
+    fprintf(f, "  codes     %llu out of range, clamped\n", (unsigned long long)r->counters.tokens_out_of_range);
+    if (p->audio)
+        fprintf(f, "  audio     peak %.3f (%.1f dBFS), RMS %.4f, silent %.0f %%, clipped %.2f %%\n", p->audio->peak,
+                p->audio->peak > 0 ? 20 * log10(p->audio->peak) : -INFINITY, p->audio->rms, 100 * p->audio->silence_share,
+                100 * p->audio->clipped_share);
+    fprintf(f, "  health    %s%s%s\n", hm_verdict_name(p->health->verdict), p->health->count ? ": " : "",
+            hm_health_text(p->health, reasons, sizeof reasons));
+}
+
+static json_t *counters_json(const hm_counters *counters)
+{
+    const uint64_t *values = (const uint64_t *)counters;
+    json_t *object = json_object();
+    for (int i = 0; i < HM_COUNTER_COUNT; i++)
+        json_object_set_new(object, hm_counter_name(i), json_integer((json_int_t)values[i]));
+    return object;
+}
+
+static json_t *audio_json(const hm_audio_facts *a)
+{
+    if (!a)
+        return json_null();
+    return json_pack("{s:i, s:i, s:i, s:f, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:b}", "rate_hz", a->rate_hz, "channels", a->channels, "bits",
+                     a->bits, "bit_rate_kbps", a->bit_rate_kbps, "codec", a->codec, "duration_s", a->duration_s, "peak", a->peak, "rms", a->rms,
+                     "silence_share", a->silence_share, "clipped_share", a->clipped_share, "dc", a->dc, "non_finite",
+                     (json_int_t)a->non_finite, "constant", (int)a->constant);
+}
+
+static json_t *health_json(const hm_health *h)
+{
+    json_t *reasons = json_array();
+    for (int i = 0; i < h->count; i++)
+        json_array_append_new(reasons, json_string(h->reasons[i]));
+    return json_pack("{s:s, s:b, s:b, s:i, s:o}", "verdict", hm_verdict_name(h->verdict), "ended", (int)h->ended, "sound_judged",
+                     (int)h->sound_judged, "identical_frames", h->identical_frames, "reasons", reasons);
+}
+
+static json_t *times_json(const hm_music_report *p)
+{
+    const hm_music_result *r = p->result;
+    double song = song_seconds(p), wall = seconds(r->wall_ns);
+    json_t *object = json_object();
+    json_object_set_new(object, "wall_s", json_real(wall));
+    json_object_set_new(object, "prefill_s", json_real(seconds(r->prefill_ns)));
+    json_object_set_new(object, "generate_s", json_real(seconds(r->generate_ns)));
+    json_object_set_new(object, "decode_s", json_real(seconds(r->decode_ns)));
+    json_object_set_new(object, "other_s", json_real(seconds(other_ns(r))));
+    json_object_set_new(object, "load_s", json_real(seconds(p->engine->load_ns)));
+    json_object_set_new(object, "fps", r->generate_ns ? json_real(ratio(r->frames, seconds(r->generate_ns))) : json_null());
+    json_object_set_new(object, "rtf", json_real(ratio(wall, song)));
+    json_object_set_new(object, "x_real_time", json_real(ratio(song, wall)));
+    return object;
+}
+
+json_t *hm_music_report_json(const hm_music_report *p)
+{
+    const hm_music_result *r = p->result;
+    json_t *o = json_object();
+    json_object_set_new(o, "audio_path", p->path ? json_string(p->path) : json_null());
+    json_object_set_new(o, "codes_path", p->codes_path ? json_string(p->codes_path) : json_null());
+    json_object_set_new(o, "model", json_string(p->model));
+    json_object_set_new(o, "fingerprint", json_string(p->engine->fingerprint));
+    json_object_set_new(o, "synthetic", json_boolean(p->synthetic));
+    json_object_set_new(o, "variant", json_string(p->variant));
+    json_object_set_new(o, "backend", json_string(p->engine->backend));
+    json_object_set_new(o, "isa", json_string(p->engine->isa));
+    json_object_set_new(o, "device", json_string(p->engine->device));
+    json_object_set_new(o, "threads", json_integer(p->engine->threads));
+    json_object_set_new(o, "seed", json_integer((json_int_t)p->request->seed));
+    json_object_set_new(o, "frames", json_integer(r->frames));
+    json_object_set_new(o, "codebooks", json_integer(r->codebooks));
+    json_object_set_new(o, "prompt_tokens", json_integer(r->prompt_tokens));
+    json_object_set_new(o, "ended", json_boolean(r->ended));
+    json_object_set_new(o, "tokens_out_of_range", json_integer((json_int_t)r->counters.tokens_out_of_range));
+    json_object_set_new(o, "times", times_json(p));
+    json_object_set_new(o, "peak_rss_bytes", json_integer(peak_rss_bytes()));
+    json_object_set_new(o, "weight_bytes", json_integer((json_int_t)r->weight_bytes));
+    json_object_set_new(o, "kv_bytes", json_integer((json_int_t)r->kv_bytes));
+    json_object_set_new(o, "scratch_bytes", json_integer((json_int_t)r->scratch_bytes));
+    json_object_set_new(o, "audio", audio_json(p->audio));
+    json_object_set_new(o, "health", health_json(p->health));
+    json_object_set_new(o, "counters", counters_json(&r->counters));
+    return o;
+}
+
+hm_status hm_json_print(json_t *value, hm_error *err)
+{
+    hm_status st = HM_OK;
+    if (!value)
+        return hm_fail(err, HM_EABSENT, "no memory for the result as JSON");
+    if (json_dumpf(value, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) || putchar('\n') == EOF)
+        st = hm_fail(err, HM_EIO, "writing the result as JSON to standard output failed");
+    json_decref(value);
+    return st;
+}

@@ -1,0 +1,128 @@
+/* Runs the built program and keeps what it said: for tests of the command line. */
+#ifndef HM_TESTS_RUN_PROGRAM_H
+#define HM_TESTS_RUN_PROGRAM_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HM_RUN_OUTPUT (1 << 20) /* bytes of each stream that are kept */
+
+typedef struct hm_run {
+    int code;      /* exit code; 128 + signal when it was killed; -1: it did not start */
+    int timed_out; /* it was killed by us */
+    char *out, *err; /* NUL-terminated; run_free */
+    double seconds;
+} hm_run;
+
+static inline double run_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static inline void run_free(hm_run *run)
+{
+    free(run->out);
+    free(run->err);
+    memset(run, 0, sizeof *run);
+}
+
+/* Reads both pipes until they end or the deadline passes. interrupt_s > 0: SIGINT goes to the child then. */
+static inline void run_collect(hm_run *run, pid_t child, int out, int err, double timeout_s, double interrupt_s)
+{
+    struct pollfd fds[2] = {{out, POLLIN, 0}, {err, POLLIN, 0}};
+    char *text[2] = {run->out, run->err}, spill[4096];
+    size_t used[2] = {0, 0};
+    double start = run_now();
+    int open_count = 2;
+    while (open_count > 0) {
+        double passed = run_now() - start;
+        if (interrupt_s > 0 && passed >= interrupt_s) {
+            kill(child, SIGINT);
+            interrupt_s = 0;
+        }
+        if (passed > timeout_s) {
+            kill(child, SIGKILL);
+            run->timed_out = 1;
+            timeout_s = 1e9;
+        }
+        if (poll(fds, 2, 20) < 0 && errno != EINTR)
+            break;
+        for (int i = 0; i < 2; i++) {
+            if (fds[i].fd < 0 || !(fds[i].revents & (POLLIN | POLLHUP | POLLERR)))
+                continue;
+            size_t room = HM_RUN_OUTPUT - 1 - used[i];
+            ssize_t n = read(fds[i].fd, room ? text[i] + used[i] : spill, room ? room : sizeof spill);
+            if (n > 0)
+                used[i] += room ? (size_t)n : 0;
+            else if (n == 0 || errno != EINTR) {
+                fds[i].fd = -1;
+                open_count--;
+            }
+        }
+    }
+}
+
+/* program and arguments, NULL-terminated. input: text for its standard input, or NULL for none. */
+static inline hm_run run_command(char *const argv[], const char *input, double timeout_s, double interrupt_s)
+{
+    hm_run run = {.code = -1};
+    int in[2], out[2], err[2], status = 0;
+    double start = run_now();
+    run.out = calloc(1, HM_RUN_OUTPUT);
+    run.err = calloc(1, HM_RUN_OUTPUT);
+    if (!run.out || !run.err || pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC))
+        return run;
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        dup2(err[1], 2);
+        execv(argv[0], argv);
+        _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    close(err[1]);
+    if (child > 0) {
+        if (input) {
+            signal(SIGPIPE, SIG_IGN);
+            ssize_t written = write(in[1], input, strlen(input));
+            (void)written; /* a program that does not read its input is what some tests are about */
+        }
+        close(in[1]);
+        run_collect(&run, child, out[0], err[0], timeout_s, interrupt_s);
+        while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+            ;
+        run.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    } else {
+        close(in[1]);
+    }
+    close(out[0]);
+    close(err[0]);
+    run.seconds = run_now() - start;
+    return run;
+}
+
+/* hmbench with these arguments: run_program("list", "variants"). 60 s at most. */
+#define run_program(...) run_command((char *const[]){(char *)HM_PROGRAM, __VA_ARGS__, NULL}, NULL, 60, 0)
+
+/* Lines in text. */
+static inline int run_lines(const char *text)
+{
+    int n = 0;
+    for (; *text; text++)
+        n += *text == '\n';
+    return n;
+}
+
+#endif

@@ -1,0 +1,45 @@
+# An installed tree works from where it was installed, with nothing of the build or the sources in reach of its environment.
+. "$HM_SOURCE/tests/script.sh"
+prefix="$scratch/a prefix"
+
+installed() { (cd / && env -i HOME="$scratch" PATH=/usr/bin:/bin "$prefix/bin/hmbench" "$@"); }
+
+it_installs() {
+    cmake --install "$HM_BUILD" --prefix "$prefix" >"$scratch/log" 2>&1 || fail "$(tail -n 20 "$scratch/log")"
+    [ -x "$prefix/bin/hmbench" ] || fail "no bin/hmbench"
+}
+
+every_variant_is_installed() {
+    local name
+    for name in custom $(sed -n 's/^HM_VARIANT([a-z0-9_]*, "\([^"]*\)".*/\1/p' "$HM_SOURCE/variants/variants.def"); do
+        [ -e "$prefix/lib/hmbench/variants/$name.so" ] || fail "no lib/hmbench/variants/$name.so"
+    done
+}
+
+every_suite_is_installed() {
+    local suite
+    for suite in "$HM_SOURCE"/suites/*.yaml; do
+        cmp -s "$suite" "$prefix/share/hmbench/suites/${suite##*/}" || fail "share/hmbench/suites/${suite##*/} is not $suite"
+    done
+}
+
+it_lists_variants_and_suites() {
+    installed list variants >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
+    grep -q 'reference-heartlib' "$scratch/out" || fail "$(cat "$scratch/out")"
+    installed list suites >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
+    grep -q 'short' "$scratch/out" || fail "$(cat "$scratch/out")"
+}
+
+it_runs_its_own_engine_module() {
+    # a folder with one golden that takes no time
+    mkdir "$scratch/golden"
+    cp "$HM_SOURCE"/tests/goldens/heart/sampling.* "$HM_SOURCE"/tests/goldens/heart/rope_hd128.* "$scratch/golden/"
+    installed verify "$scratch/golden" --variant best >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
+}
+
+check it_installs
+check every_variant_is_installed
+check every_suite_is_installed
+check it_lists_variants_and_suites
+check it_runs_its_own_engine_module
+finish

@@ -1,0 +1,63 @@
+/* Attention with scores kept in memory, and what both ways share. */
+#include "engine/cpu/attention.h"
+
+/* Slots that the rows of one head see, over all positions of the call. */
+static uint64_t rows_seen(const hm_attention_args *a)
+{
+    uint64_t n = 0;
+    for (int s = 0; s < a->S; s++)
+        n += (uint64_t)(a->causal && a->pos + s + 1 < a->slots ? a->pos + s + 1 : a->slots);
+    return n;
+}
+
+bool hm_cpu_attention_open(const hm_ops *op, const hm_attention_args *a, hm_cpu_attention *job)
+{
+    if (a->kv.heads < 1 || a->H % a->kv.heads || a->Dh < 1 || a->Dh > HM_CPU_ATTN_MAX_HEAD || a->slots < 1) {
+        hm_fail(op->error, HM_EBUG, "attention: %d query heads over %d stored ones of %d, %d slots; expected a multiple, heads of 1 to %d, slots",
+                a->H, a->kv.heads, a->Dh, a->slots, HM_CPU_ATTN_MAX_HEAD);
+        return false;
+    }
+    uint64_t scores = rows_seen(a) * (uint64_t)a->H * (uint64_t)a->B;
+    op->count->attn_scores += scores;
+    op->count->flops += 4 * scores * (uint64_t)a->Dh;
+    *job = (hm_cpu_attention){.a = a, .group = a->H / a->kv.heads};
+    job->blocks = (a->S * job->group + HM_CPU_ATTN_ROWS - 1) / HM_CPU_ATTN_ROWS;
+    atomic_init(&job->next, 0);
+    return true;
+}
+
+typedef struct attention_run {
+    hm_cpu_attention *job;
+    hm_device *dev;
+    void (*kernel)(hm_cpu_attention *job, float *work);
+} attention_run;
+
+static void run_part(void *arg, int index, int count)
+{
+    const attention_run *r = arg;
+    (void)count;
+    r->kernel(r->job, hm_cpu_work(r->dev, index));
+}
+
+void hm_cpu_attention_run(const hm_ops *op, hm_cpu_attention *job, void (*kernel)(hm_cpu_attention *job, float *work))
+{
+    const hm_attention_args *a = job->a;
+    attention_run r = {job, op->dev, kernel};
+    hm_cpu_run(op->dev, run_part, &r, 2.0 * a->B * a->H * a->S * a->slots * a->Dh);
+}
+
+void hm_cpu_attention_scores(const hm_ops *op, const hm_attention_args *args)
+{
+    hm_cpu_attention job;
+    if (!hm_cpu_begin(op, "attention"))
+        return;
+    if (hm_cpu_attention_open(op, args, &job)) {
+        size_t rows = (size_t)args->B * (size_t)args->H * (size_t)args->S;
+        job.score_stride = ((int64_t)args->slots + 31) / 32 * 32 + 16; /* whole slivers of every kernel */
+        job.scores = hm_cpu_scratch(op, rows * (size_t)job.score_stride * sizeof(float), "attention scores");
+        op->count->score_bytes += rows * (size_t)args->slots * sizeof(float);
+        if (job.scores)
+            hm_cpu_attention_run(op, &job, op->dev->k->attention_scores);
+    }
+    hm_cpu_end(op, "attention");
+}

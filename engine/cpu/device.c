@@ -1,0 +1,227 @@
+#define _GNU_SOURCE
+#include "engine/cpu/device.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_BYTES ((size_t)2 << 20)
+#define SMALL_WORK 30000 /* multiply-adds or elements: a few microseconds, what waking the team costs */
+
+static const hm_cpu_kernels *kernels_of(hm_isa isa)
+{
+#if defined(__x86_64__)
+    if (isa == HM_ISA_AVX512)
+        return &hm_cpu_kernels_avx512;
+    if (isa == HM_ISA_AVX2)
+        return &hm_cpu_kernels_avx2;
+#endif
+    return isa == HM_ISA_SCALAR ? &hm_cpu_kernels_scalar : NULL;
+}
+
+/* Large blocks get huge pages: a gigabyte of weights or cache otherwise spends a tenth of its time on address translation. */
+static void *block_alloc(size_t bytes)
+{
+    void *p = NULL;
+    size_t align = bytes >= 2 * HUGE_BYTES ? HUGE_BYTES : 64;
+    if (posix_memalign(&p, align, bytes ? bytes : 64))
+        return NULL;
+    if (align == HUGE_BYTES)
+        madvise(p, bytes / HUGE_BYTES * HUGE_BYTES, MADV_HUGEPAGE);
+    return p;
+}
+
+hm_status hm_cpu_open(hm_device **out, int threads, hm_isa isa, hm_error *err)
+{
+    hm_isa best = hm_isa_detect();
+    if (isa > best || !kernels_of(isa))
+        return hm_fail(err, HM_EABSENT, "CPU device: instruction set %s asked for, this machine has %s at most; choose that or less",
+                       hm_isa_name(isa), hm_isa_name(best));
+    hm_device *dev = hm_calloc(1, sizeof *dev, "CPU device", err);
+    if (!dev)
+        return HM_EABSENT;
+    hm_status st = hm_team_open(&dev->team, threads, err);
+    if (st) {
+        hm_cpu_close(&dev);
+        return st;
+    }
+    dev->isa = isa;
+    dev->k = kernels_of(isa);
+    dev->threads = hm_team_size(dev->team);
+    dev->work = block_alloc((size_t)dev->threads * HM_CPU_WORK_BYTES);
+    if (!dev->work) {
+        st = hm_fail(err, HM_EABSENT, "CPU device: no memory for the scratch of %d threads", dev->threads);
+        hm_cpu_close(&dev);
+        return st;
+    }
+    memset(dev->work, 0, (size_t)dev->threads * HM_CPU_WORK_BYTES);
+    *out = dev;
+    return HM_OK;
+}
+
+void hm_cpu_close(hm_device **dev)
+{
+    hm_device *d = *dev;
+    if (!d)
+        return;
+    hm_team_close(&d->team);
+    free(d->work);
+    free(d->scratch);
+    free(d);
+    *dev = NULL;
+}
+
+hm_team *hm_cpu_team(hm_device *dev)
+{
+    return dev->team;
+}
+
+hm_isa hm_cpu_isa(const hm_device *dev)
+{
+    return dev->isa;
+}
+
+void hm_cpu_run(hm_device *dev, hm_team_fn fn, void *arg, double work)
+{
+    if (work < SMALL_WORK)
+        fn(arg, 0, 1);
+    else
+        hm_team_run(dev->team, fn, arg);
+}
+
+void *hm_cpu_scratch(const hm_ops *op, size_t bytes, const char *what)
+{
+    hm_device *dev = op->dev;
+    if (bytes > dev->scratch_bytes) {
+        free(dev->scratch);
+        dev->scratch_bytes = 0;
+        dev->scratch = block_alloc(bytes);
+        if (!dev->scratch) {
+            hm_fail(op->error, HM_EABSENT, "CPU device: no memory for %zu MiB of %s", bytes >> 20, what);
+            return NULL;
+        }
+        dev->scratch_bytes = bytes;
+    }
+    return dev->scratch;
+}
+
+bool hm_cpu_begin(const hm_ops *op, const char *name)
+{
+    if (op->error->status)
+        return false;
+    op->count->launches++;
+    hm_span_begin(op->probe, HM_SPAN_OP, name, -1);
+    return true;
+}
+
+void hm_cpu_end(const hm_ops *op, const char *name)
+{
+    hm_span_end(op->probe, HM_SPAN_OP, name);
+}
+
+static void *cpu_alloc(const hm_ops *op, size_t bytes)
+{
+    void *p = op->error->status ? NULL : block_alloc(bytes);
+    if (!p && !op->error->status)
+        hm_fail(op->error, HM_EABSENT, "CPU device: no memory for %zu MiB", bytes >> 20);
+    return p;
+}
+
+static void cpu_free(const hm_ops *op, void *p)
+{
+    (void)op;
+    free(p);
+}
+
+typedef struct copy_job {
+    char *dst;
+    const char *src;
+    float value;
+    size_t count; /* bytes, or floats to fill */
+} copy_job;
+
+static void copy_part(void *arg, int index, int count)
+{
+    const copy_job *j = arg;
+    size_t first, last;
+    hm_team_range(j->count, 4096, index, count, &first, &last);
+    if (last > first)
+        memcpy(j->dst + first, j->src + first, last - first);
+}
+
+static void fill_part(void *arg, int index, int count)
+{
+    const copy_job *j = arg;
+    float *dst = (float *)j->dst;
+    size_t first, last;
+    hm_team_range(j->count, 1024, index, count, &first, &last);
+    for (size_t i = first; i < last; i++)
+        dst[i] = j->value;
+}
+
+static void copy_bytes(const hm_ops *op, const char *name, void *dst, const void *src, size_t bytes)
+{
+    copy_job j = {.dst = dst, .src = src, .count = bytes};
+    hm_span_begin(op->probe, HM_SPAN_OP, name, -1);
+    hm_cpu_run(op->dev, copy_part, &j, (double)bytes / 8);
+    hm_cpu_end(op, name);
+}
+
+static void cpu_copy(const hm_ops *op, void *dst, const void *src, size_t bytes)
+{
+    if (op->error->status)
+        return;
+    op->count->launches++;
+    copy_bytes(op, "copy", dst, src, bytes);
+}
+
+static void cpu_fill(const hm_ops *op, float *dst, float value, size_t count)
+{
+    copy_job j = {.dst = (char *)dst, .value = value, .count = count};
+    if (!hm_cpu_begin(op, "fill"))
+        return;
+    hm_cpu_run(op->dev, fill_part, &j, (double)count / 2);
+    hm_cpu_end(op, "fill");
+}
+
+static void cpu_upload(const hm_ops *op, void *dst, const void *host, size_t bytes)
+{
+    if (op->error->status)
+        return;
+    op->count->to_device_transfers++;
+    op->count->to_device_bytes += bytes;
+    copy_bytes(op, "upload", dst, host, bytes);
+}
+
+static void cpu_download(const hm_ops *op, void *host, const void *src, size_t bytes)
+{
+    if (op->error->status)
+        return;
+    op->count->to_host_transfers++;
+    op->count->to_host_bytes += bytes;
+    copy_bytes(op, "download", host, src, bytes);
+}
+
+/* Every operation has finished when it returns. */
+static void cpu_sync(const hm_ops *op)
+{
+    (void)op;
+}
+
+void hm_cpu_ops_reference(hm_ops *ops, hm_device *dev, hm_counters *count, const hm_probe *probe, hm_error *error)
+{
+    *ops = (hm_ops){.dev = dev,
+                    .count = count,
+                    .probe = probe,
+                    .error = error,
+                    .alloc = cpu_alloc,
+                    .free = cpu_free,
+                    .copy = cpu_copy,
+                    .fill = cpu_fill,
+                    .upload = cpu_upload,
+                    .download = cpu_download,
+                    .sync = cpu_sync,
+                    .attention = hm_cpu_attention_scores};
+    hm_cpu_fill_linear(ops);
+    hm_cpu_fill_rows(ops);
+}

@@ -1,0 +1,126 @@
+/* What the files of the CPU backend share: the device, the jobs given to threads, and the table of kernels per instruction set. */
+#ifndef HM_ENGINE_CPU_DEVICE_H
+#define HM_ENGINE_CPU_DEVICE_H
+
+#include <stdatomic.h>
+
+#include "engine/cpu/cpu.h"
+
+#define HM_CPU_WORK_BYTES ((size_t)1 << 20) /* scratch of each thread: packed panels and tiles */
+#define HM_CPU_GEMV_MAX_ROWS 8              /* linear layers of up to this many rows read W once, in its stored order */
+#define HM_CPU_GEMV_BLOCK 64                /* outputs finished together; threads split at this grain or finer */
+#define HM_CPU_GEMM_ROWS 192                /* rows of a GEMM tile: multiple of every micro kernel's height */
+#define HM_CPU_GEMM_COLS 256                /* most columns of a GEMM tile: multiple of every micro kernel's width */
+#define HM_CPU_GEMM_DEPTH 256               /* inputs summed in registers before they join the sum in memory */
+#define HM_CPU_THIN_COLS 4                  /* a GEMM of so few outputs is done as dot products ... */
+#define HM_CPU_THIN_DEPTH 16384             /* ... of up to this many inputs */
+#define HM_CPU_ATTN_ROWS 48                 /* query rows of an attention task */
+#define HM_CPU_ATTN_SLOTS 256               /* slots per block */
+#define HM_CPU_ATTN_MAX_HEAD 1024           /* largest head */
+
+/* What happens to finished sums z[0..n) on their way to y. */
+typedef struct hm_cpu_finish {
+    const float *bias;
+    hm_act act;
+    float slope;
+    bool residual; /* y = act(z) + r */
+    bool multiply; /* y = act(z) * y */
+} hm_cpu_finish;
+
+typedef struct hm_cpu_gemv_part {
+    const hm_linear *w;
+    float *y;
+    int64_t ldy;
+} hm_cpu_gemv_part;
+
+/* y_i = finish(W_i x) for up to three matrices; with swiglu: y_0 = silu(W_0 x) * (W_1 x). */
+typedef struct hm_cpu_gemv {
+    hm_cpu_gemv_part part[3];
+    int parts;
+    bool swiglu;
+    const float *x; /* [M][in] */
+    int M;
+    hm_cpu_finish finish;
+} hm_cpu_gemv;
+
+typedef struct hm_cpu_gemm {
+    const hm_linear *w;
+    float *y;
+    const float *x, *residual;
+    int M, in, taps, depth; /* depth = taps*in; in and taps are 1 tap when the taps are contiguous */
+    int64_t ldy, ldx, tap_stride;
+    hm_cpu_finish finish;
+    bool thin; /* tiles by dot products */
+    int tile_rows, tile_cols, tiles_m, tiles;
+    atomic_int next; /* tile to take */
+} hm_cpu_gemm;
+
+typedef struct hm_cpu_attention {
+    const hm_attention_args *a;
+    float *scores;        /* [B*kv.heads][S*group][score_stride], or NULL when streamed */
+    int64_t score_stride; /* floats */
+    int group, blocks;    /* query heads per stored head; tasks per (b, stored head) */
+    atomic_int next;
+} hm_cpu_attention;
+
+/* Kernels of one instruction set. `work` is the calling thread's scratch. */
+typedef struct hm_cpu_kernels {
+    int lanes;
+    void (*gemv)(const hm_cpu_gemv *job, float *work, int index, int count);
+    void (*gemm)(hm_cpu_gemm *job, float *work);
+    void (*attention_scores)(hm_cpu_attention *job, float *work);
+    void (*rmsnorm_row)(float *y, const float *x, const float *weight, int D, float eps);
+    void (*layernorm_row)(float *y, const float *x, int D, float eps);
+    void (*modulate_row)(float *y, const float *x, const float *shift, const float *scale, int D);
+    void (*gate_add_row)(float *x, const float *delta, const float *gate, int D);
+    void (*add)(float *y, const float *x, size_t n);
+    void (*axpy)(float *y, float a, const float *x, size_t n);
+    void (*scale)(float *y, float a, size_t n);
+    void (*silu)(float *y, size_t n);
+    void (*silu_mul)(float *y, const float *gate, const float *up, size_t n);
+    void (*prelu)(float *y, float slope, size_t n);
+    void (*guide)(float *y, const float *cond, const float *uncond, float scale, size_t n);
+    void (*round9)(float *y, const float *x, size_t n);
+    void (*rope_row)(float *x, const float *cos, const float *sin, int heads, int Dh);
+    void (*gather_row)(float *y, const void *row, hm_dtype type, int D, bool add);
+    void (*exp)(float *y, const float *x, size_t n);
+} hm_cpu_kernels;
+
+extern const hm_cpu_kernels hm_cpu_kernels_scalar, hm_cpu_kernels_avx2, hm_cpu_kernels_avx512;
+
+/* Streamed attention stands outside the table, so that a build that never uses it does not hold it. */
+void hm_cpu_flash_scalar(hm_cpu_attention *job, float *work);
+void hm_cpu_flash_avx2(hm_cpu_attention *job, float *work);
+void hm_cpu_flash_avx512(hm_cpu_attention *job, float *work);
+
+struct hm_device {
+    hm_team *team;
+    hm_isa isa;
+    const hm_cpu_kernels *k;
+    int threads;
+    uint8_t *work; /* HM_CPU_WORK_BYTES per thread */
+    void *scratch; /* grows at need: attention scores, sampling */
+    size_t scratch_bytes;
+};
+
+static inline float *hm_cpu_work(const hm_device *dev, int index)
+{
+    return (float *)(dev->work + (size_t)index * HM_CPU_WORK_BYTES);
+}
+
+/* Runs fn on the team, or on the calling thread alone when the work (about one unit per multiply-add or element) is too small
+ * to pay for waking the others. Either gives the same bytes. */
+void hm_cpu_run(hm_device *dev, hm_team_fn fn, void *arg, double work);
+
+/* Scratch of at least that many bytes, 64-byte aligned, contents undefined; NULL with op->error set. */
+void *hm_cpu_scratch(const hm_ops *op, size_t bytes, const char *what);
+
+/* Starts an operation: false when an earlier one failed. Counts a launch and opens the span that hm_cpu_end closes. */
+bool hm_cpu_begin(const hm_ops *op, const char *name);
+void hm_cpu_end(const hm_ops *op, const char *name);
+
+/* Entries of the table by family; each file fills in its own. */
+void hm_cpu_fill_linear(hm_ops *ops);
+void hm_cpu_fill_rows(hm_ops *ops);
+
+#endif

@@ -1,0 +1,182 @@
+/* Linear layers and row convolutions: which kernel, how it is cut into tiles, and what it counts.
+ * The choice depends on the shape of W and the entry called; M matters for `linear` and its relatives only, so that a convolution
+ * (linear_ex) gives the same bytes however its rows are cut into calls. */
+#include "engine/cpu/device.h"
+
+static void count_linear(const hm_ops *op, const hm_linear *w, int M)
+{
+    uint64_t elements = (uint64_t)w->out * (uint64_t)w->in * (uint64_t)w->taps;
+    op->count->linear_rows += (uint64_t)M;
+    op->count->flops += 2 * elements * (uint64_t)M;
+    op->count->weight_bytes += elements * hm_dtype_bytes(w->type) + (w->bias ? 4 * (uint64_t)w->out : 0);
+}
+
+static double linear_work(const hm_linear *w, int M)
+{
+    return (double)w->out * w->in * w->taps * M;
+}
+
+typedef struct gemv_run {
+    const hm_cpu_gemv *job;
+    hm_device *dev;
+} gemv_run;
+
+static void run_gemv_part(void *arg, int index, int count)
+{
+    const gemv_run *r = arg;
+    r->dev->k->gemv(r->job, hm_cpu_work(r->dev, index), index, count);
+}
+
+static void run_gemv(const hm_ops *op, const hm_cpu_gemv *job)
+{
+    gemv_run r = {job, op->dev};
+    double work = 0;
+    for (int i = 0; i < job->parts; i++)
+        work += linear_work(job->part[i].w, job->M);
+    hm_cpu_run(op->dev, run_gemv_part, &r, work);
+}
+
+typedef struct gemm_run {
+    hm_cpu_gemm *job;
+    hm_device *dev;
+} gemm_run;
+
+static void run_gemm_part(void *arg, int index, int count)
+{
+    const gemm_run *r = arg;
+    (void)count;
+    r->dev->k->gemm(r->job, hm_cpu_work(r->dev, index));
+}
+
+/* Tiles as large as scratch allows, smaller when threads would have too few: columns first (a tile packs W once for all its rows),
+ * then rows. */
+static void cut_tiles(hm_cpu_gemm *g, int threads)
+{
+    int out = g->w->out, want = 4 * threads;
+    g->thin = out <= HM_CPU_THIN_COLS && g->depth <= HM_CPU_THIN_DEPTH;
+    g->tile_rows = g->thin ? 4096 : HM_CPU_GEMM_ROWS;
+    g->tile_cols = HM_CPU_GEMM_COLS;
+    for (;;) {
+        g->tiles_m = (g->M + g->tile_rows - 1) / g->tile_rows;
+        g->tiles = g->tiles_m * ((out + g->tile_cols - 1) / g->tile_cols);
+        if (g->tiles >= want || threads == 1)
+            return;
+        if (!g->thin && g->tile_cols > 64 && out > 64)
+            g->tile_cols /= 2;
+        else if (g->tile_rows > 48 && g->M > 48)
+            g->tile_rows = g->tile_rows / 2 >= 48 ? g->tile_rows / 2 : 48;
+        else
+            return;
+    }
+}
+
+static void run_gemm(const hm_ops *op, hm_cpu_gemm *g)
+{
+    const hm_linear *w = g->w;
+    g->in = w->in;
+    g->taps = w->taps;
+    g->depth = w->in * w->taps;
+    g->ldy = g->ldy ? g->ldy : w->out;
+    g->ldx = g->ldx ? g->ldx : w->in;
+    g->tap_stride = g->tap_stride ? g->tap_stride : w->in;
+    if (g->tap_stride == w->in) { /* the taps of a row lie side by side: one long tap */
+        g->in = g->depth;
+        g->taps = 1;
+    }
+    cut_tiles(g, op->dev->threads);
+    gemm_run r = {g, op->dev};
+    atomic_init(&g->next, 0);
+    hm_cpu_run(op->dev, run_gemm_part, &r, linear_work(w, g->M));
+}
+
+/* Contiguous rows, y = finish(W x). */
+static void dense(const hm_ops *op, float *y, const float *x, const hm_linear *w, int M, hm_cpu_finish finish)
+{
+    if (M <= HM_CPU_GEMV_MAX_ROWS && w->taps == 1) {
+        hm_cpu_gemv job = {.part = {{w, y, w->out}}, .parts = 1, .x = x, .M = M, .finish = finish};
+        run_gemv(op, &job);
+    } else {
+        hm_cpu_gemm g = {.w = w, .y = y, .x = x, .residual = finish.residual ? y : NULL, .M = M, .finish = finish};
+        run_gemm(op, &g);
+    }
+}
+
+static void cpu_linear(const hm_ops *op, float *y, const float *x, const hm_linear *w, int M)
+{
+    if (!hm_cpu_begin(op, "linear"))
+        return;
+    count_linear(op, w, M);
+    dense(op, y, x, w, M, (hm_cpu_finish){0});
+    hm_cpu_end(op, "linear");
+}
+
+static void cpu_linear_add(const hm_ops *op, float *y, const float *x, const hm_linear *w, int M)
+{
+    if (!hm_cpu_begin(op, "linear_add"))
+        return;
+    count_linear(op, w, M);
+    dense(op, y, x, w, M, (hm_cpu_finish){.residual = true});
+    hm_cpu_end(op, "linear_add");
+}
+
+static void cpu_linear_ex(const hm_ops *op, const hm_linear_args *a)
+{
+    if (!hm_cpu_begin(op, "linear_ex"))
+        return;
+    count_linear(op, a->w, a->M);
+    hm_cpu_gemm g = {.w = a->w,
+                     .y = a->y,
+                     .x = a->x,
+                     .residual = a->residual,
+                     .M = a->M,
+                     .ldy = a->ldy,
+                     .ldx = a->ldx,
+                     .tap_stride = a->tap_stride,
+                     .finish = {.act = a->act, .slope = a->slope, .residual = a->residual != NULL}};
+    run_gemm(op, &g);
+    hm_cpu_end(op, "linear_ex");
+}
+
+static void cpu_linear_multi(const hm_ops *op, int n, float *const y[], const float *x, const hm_linear *const w[], int M)
+{
+    if (!hm_cpu_begin(op, "linear_multi"))
+        return;
+    hm_cpu_gemv job = {.parts = n, .x = x, .M = M};
+    bool one_tap = true;
+    for (int i = 0; i < n; i++) {
+        count_linear(op, w[i], M);
+        job.part[i] = (hm_cpu_gemv_part){w[i], y[i], w[i]->out};
+        one_tap = one_tap && w[i]->taps == 1;
+    }
+    if (M <= HM_CPU_GEMV_MAX_ROWS && one_tap)
+        run_gemv(op, &job);
+    else
+        for (int i = 0; i < n; i++)
+            dense(op, y[i], x, w[i], M, (hm_cpu_finish){0});
+    hm_cpu_end(op, "linear_multi");
+}
+
+static void cpu_linear_swiglu(const hm_ops *op, float *y, const float *x, const hm_linear *gate, const hm_linear *up, int M)
+{
+    if (!hm_cpu_begin(op, "linear_swiglu"))
+        return;
+    count_linear(op, gate, M);
+    count_linear(op, up, M);
+    if (M <= HM_CPU_GEMV_MAX_ROWS && gate->taps == 1 && !gate->in_out && !up->in_out) {
+        hm_cpu_gemv job = {.part = {{gate, y, gate->out}, {up, y, up->out}}, .parts = 2, .swiglu = true, .x = x, .M = M};
+        run_gemv(op, &job);
+    } else {
+        dense(op, y, x, gate, M, (hm_cpu_finish){.act = HM_ACT_SILU});
+        dense(op, y, x, up, M, (hm_cpu_finish){.multiply = true});
+    }
+    hm_cpu_end(op, "linear_swiglu");
+}
+
+void hm_cpu_fill_linear(hm_ops *ops)
+{
+    ops->linear = cpu_linear;
+    ops->linear_add = cpu_linear_add;
+    ops->linear_ex = cpu_linear_ex;
+    ops->linear_multi = cpu_linear_multi;
+    ops->linear_swiglu = cpu_linear_swiglu;
+}

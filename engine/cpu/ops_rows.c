@@ -1,0 +1,444 @@
+/* Norms, elementwise operations, positions, caches, embeddings and sampling: rows or elements shared out over the threads. */
+#include "engine/cpu/device.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "engine/sampling.h"
+
+/* One job serves all operations of this file: `run` does items [first, last) of it. */
+typedef struct row_job row_job;
+struct row_job {
+    void (*run)(const row_job *j, size_t first, size_t last);
+    const hm_cpu_kernels *k;
+    size_t items, grain;
+    float *y, *x2;
+    const float *x, *u, *v, *w;
+    const void *table;
+    const int32_t *ids;
+    const hm_kv_view *kv;
+    hm_dtype type;
+    int D, n, rows, pos, heads, S;
+    int64_t stride, ldy, ldx;
+    float a, eps;
+};
+
+
+static void run_part(void *arg, int index, int count)
+{
+    const row_job *j = arg;
+    size_t first, last;
+    hm_team_range(j->items, j->grain, index, count, &first, &last);
+    if (first < last)
+        j->run(j, first, last);
+}
+
+/* work: elements touched, about. */
+static void run_rows(const hm_ops *op, const char *name, row_job *j, double work)
+{
+    j->k = op->dev->k;
+    j->grain = j->grain ? j->grain : 1;
+    hm_cpu_run(op->dev, run_part, j, work / 2);
+    hm_cpu_end(op, name);
+}
+
+/* Norms. */
+
+static void rmsnorm_rows(const row_job *j, size_t first, size_t last)
+{
+    for (size_t m = first; m < last; m++) {
+        size_t at = m * (size_t)j->D;
+        const float *x = j->x + at;
+        if (j->x2) {
+            j->k->add(j->x2 + at, j->u + at, (size_t)j->D);
+            x = j->x2 + at;
+        }
+        j->k->rmsnorm_row(j->y + at, x, j->w, j->D, j->eps);
+        if (j->v) {
+            int64_t vector = (int64_t)(m / (size_t)j->rows) * j->stride;
+            j->k->modulate_row(j->y + at, j->y + at, j->u + vector, j->v + vector, j->D);
+        }
+    }
+}
+
+static void count_norm(const hm_ops *op, const float *weight, int D)
+{
+    op->count->weight_bytes += weight ? 4 * (uint64_t)D : 0;
+}
+
+static void cpu_rmsnorm(const hm_ops *op, float *y, const float *x, const float *weight, int M, int D, float eps)
+{
+    row_job j = {.run = rmsnorm_rows, .items = (size_t)M, .y = y, .x = x, .w = weight, .D = D, .eps = eps};
+    if (!hm_cpu_begin(op, "rmsnorm"))
+        return;
+    count_norm(op, weight, D);
+    run_rows(op, "rmsnorm", &j, (double)M * D);
+}
+
+static void cpu_add_rmsnorm(const hm_ops *op, float *y, float *x, const float *delta, const float *weight, int M, int D, float eps)
+{
+    row_job j = {.run = rmsnorm_rows, .items = (size_t)M, .y = y, .x = x, .x2 = x, .u = delta, .w = weight, .D = D, .eps = eps};
+    if (!hm_cpu_begin(op, "add_rmsnorm"))
+        return;
+    count_norm(op, weight, D);
+    run_rows(op, "add_rmsnorm", &j, 2.0 * M * D);
+}
+
+static void cpu_rmsnorm_modulate(const hm_ops *op, float *y, const float *x, const float *weight, const float *shift, const float *scale,
+                                 int B, int rows, int D, int64_t stride, float eps)
+{
+    row_job j = {.run = rmsnorm_rows, .items = (size_t)B * (size_t)rows, .y = y, .x = x, .u = shift, .v = scale, .w = weight, .D = D};
+    j.rows = rows;
+    j.stride = stride;
+    j.eps = eps;
+    if (!hm_cpu_begin(op, "rmsnorm_modulate"))
+        return;
+    count_norm(op, weight, D);
+    run_rows(op, "rmsnorm_modulate", &j, 2.0 * B * rows * D);
+}
+
+static void layernorm_rows(const row_job *j, size_t first, size_t last)
+{
+    for (size_t m = first; m < last; m++)
+        j->k->layernorm_row(j->y + m * (size_t)j->D, j->x + m * (size_t)j->D, j->D, j->eps);
+}
+
+static void cpu_layernorm(const hm_ops *op, float *y, const float *x, int M, int D, float eps)
+{
+    row_job j = {.run = layernorm_rows, .items = (size_t)M, .y = y, .x = x, .D = D, .eps = eps};
+    if (hm_cpu_begin(op, "layernorm"))
+        run_rows(op, "layernorm", &j, (double)M * D);
+}
+
+/* Elementwise over rows. */
+
+static void modulate_rows(const row_job *j, size_t first, size_t last)
+{
+    for (size_t m = first; m < last; m++) {
+        int64_t vector = (int64_t)(m / (size_t)j->rows) * j->stride;
+        j->k->modulate_row(j->y + m * (size_t)j->D, j->x + m * (size_t)j->D, j->u + vector, j->v + vector, j->D);
+    }
+}
+
+static void cpu_modulate(const hm_ops *op, float *y, const float *x, const float *shift, const float *scale, int B, int rows, int D, int64_t stride)
+{
+    row_job j = {.run = modulate_rows, .items = (size_t)B * (size_t)rows, .y = y, .x = x, .u = shift, .v = scale, .D = D, .rows = rows};
+    j.stride = stride;
+    if (hm_cpu_begin(op, "modulate"))
+        run_rows(op, "modulate", &j, (double)B * rows * D);
+}
+
+static void gate_add_rows(const row_job *j, size_t first, size_t last)
+{
+    for (size_t m = first; m < last; m++)
+        j->k->gate_add_row(j->y + m * (size_t)j->D, j->x + m * (size_t)j->D, j->u + (int64_t)(m / (size_t)j->rows) * j->stride, j->D);
+}
+
+static void cpu_gate_add(const hm_ops *op, float *x, const float *delta, const float *gate, int B, int rows, int D, int64_t stride)
+{
+    row_job j = {.run = gate_add_rows, .items = (size_t)B * (size_t)rows, .y = x, .x = delta, .u = gate, .D = D, .rows = rows};
+    j.stride = stride;
+    if (hm_cpu_begin(op, "gate_add"))
+        run_rows(op, "gate_add", &j, (double)B * rows * D);
+}
+
+/* Elementwise over flat arrays; grain keeps threads on their own cache lines. */
+#define FLAT_GRAIN 1024
+
+static void add_part(const row_job *j, size_t i, size_t last)
+{
+    j->k->add(j->y + i, j->x + i, last - i);
+}
+
+static void axpy_part(const row_job *j, size_t i, size_t last)
+{
+    j->k->axpy(j->y + i, j->a, j->x + i, last - i);
+}
+
+static void scale_part(const row_job *j, size_t i, size_t last)
+{
+    j->k->scale(j->y + i, j->a, last - i);
+}
+
+static void silu_part(const row_job *j, size_t i, size_t last)
+{
+    j->k->silu(j->y + i, last - i);
+}
+
+static void silu_mul_part(const row_job *j, size_t i, size_t last)
+{
+    j->k->silu_mul(j->y + i, j->x + i, j->u + i, last - i);
+}
+
+static void prelu_part(const row_job *j, size_t i, size_t last)
+{
+    j->k->prelu(j->y + i, j->a, last - i);
+}
+
+static void guide_part(const row_job *j, size_t i, size_t last)
+{
+    j->k->guide(j->y + i, j->x + i, j->u + i, j->a, last - i);
+}
+
+static void round9_part(const row_job *j, size_t i, size_t last)
+{
+    j->k->round9(j->y + i, j->x + i, last - i);
+}
+
+static void cpu_add(const hm_ops *op, float *y, const float *x, size_t n)
+{
+    row_job j = {.run = add_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = x};
+    if (hm_cpu_begin(op, "add"))
+        run_rows(op, "add", &j, (double)n);
+}
+
+static void cpu_axpy(const hm_ops *op, float *y, float a, const float *x, size_t n)
+{
+    row_job j = {.run = axpy_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = x, .a = a};
+    if (hm_cpu_begin(op, "axpy"))
+        run_rows(op, "axpy", &j, (double)n);
+}
+
+static void cpu_scale(const hm_ops *op, float *y, float a, size_t n)
+{
+    row_job j = {.run = scale_part, .items = n, .grain = FLAT_GRAIN, .y = y, .a = a};
+    if (hm_cpu_begin(op, "scale"))
+        run_rows(op, "scale", &j, (double)n);
+}
+
+static void cpu_silu(const hm_ops *op, float *y, size_t n)
+{
+    row_job j = {.run = silu_part, .items = n, .grain = FLAT_GRAIN, .y = y};
+    if (hm_cpu_begin(op, "silu"))
+        run_rows(op, "silu", &j, 4.0 * (double)n);
+}
+
+static void cpu_silu_mul(const hm_ops *op, float *y, const float *gate, const float *up, size_t n)
+{
+    row_job j = {.run = silu_mul_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = gate, .u = up};
+    if (hm_cpu_begin(op, "silu_mul"))
+        run_rows(op, "silu_mul", &j, 4.0 * (double)n);
+}
+
+static void cpu_prelu(const hm_ops *op, float *y, float slope, size_t n)
+{
+    row_job j = {.run = prelu_part, .items = n, .grain = FLAT_GRAIN, .y = y, .a = slope};
+    if (hm_cpu_begin(op, "prelu"))
+        run_rows(op, "prelu", &j, (double)n);
+}
+
+static void cpu_guide(const hm_ops *op, float *y, const float *cond, const float *uncond, float scale, size_t n)
+{
+    row_job j = {.run = guide_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = cond, .u = uncond, .a = scale};
+    if (hm_cpu_begin(op, "guide"))
+        run_rows(op, "guide", &j, (double)n);
+}
+
+static void cpu_round9(const hm_ops *op, float *y, const float *x, size_t n)
+{
+    row_job j = {.run = round9_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = x};
+    if (hm_cpu_begin(op, "round9"))
+        run_rows(op, "round9", &j, 2.0 * (double)n);
+}
+
+static void copy_2d_rows(const row_job *j, size_t first, size_t last)
+{
+    for (size_t r = first; r < last; r++)
+        memcpy(j->y + (int64_t)r * j->ldy, j->x + (int64_t)r * j->ldx, (size_t)j->n * sizeof(float));
+}
+
+static void cpu_copy_2d(const hm_ops *op, float *y, int64_t ldy, const float *x, int64_t ldx, int width, int rows)
+{
+    row_job j = {.run = copy_2d_rows, .items = (size_t)rows, .y = y, .x = x, .n = width, .ldy = ldy, .ldx = ldx};
+    if (hm_cpu_begin(op, "copy_2d"))
+        run_rows(op, "copy_2d", &j, (double)rows * width);
+}
+
+/* Positions. The angle is rounded to float32 as the reference does; its cosine and sine are then right to the last bit or so. */
+
+typedef struct table_job {
+    float *cos, *sin;
+    const float *theta;
+    int half, first, count;
+} table_job;
+
+static void table_part(void *arg, int index, int count)
+{
+    const table_job *t = arg;
+    size_t row, last;
+    hm_team_range((size_t)t->count, 1, index, count, &row, &last);
+    for (; row < last; row++)
+        for (int i = 0; i < t->half; i++) {
+            float angle = (float)(t->first + (int)row) * t->theta[i];
+            t->cos[row * (size_t)t->half + (size_t)i] = (float)cos((double)angle);
+            t->sin[row * (size_t)t->half + (size_t)i] = (float)sin((double)angle);
+        }
+}
+
+static void cpu_rope_table(const hm_ops *op, float *cos_out, float *sin_out, const float *theta, int half, int first, int count)
+{
+    table_job t = {cos_out, sin_out, theta, half, first, count};
+    if (!hm_cpu_begin(op, "rope_table"))
+        return;
+    op->count->table_values += 2 * (uint64_t)half * (uint64_t)count;
+    hm_cpu_run(op->dev, table_part, &t, 100.0 * half * count);
+    hm_cpu_end(op, "rope_table");
+}
+
+static void rope_rows(const row_job *j, size_t first, size_t last)
+{
+    size_t half = (size_t)j->D / 2;
+    for (size_t m = first; m < last; m++) {
+        size_t s = m % (size_t)j->S;
+        j->k->rope_row(j->y + m * (size_t)j->heads * (size_t)j->D, j->u + s * half, j->v + s * half, j->heads, j->D);
+    }
+}
+
+static void cpu_rope(const hm_ops *op, float *x, const float *cos_table, const float *sin_table, int B, int S, int heads, int Dh)
+{
+    row_job j = {.run = rope_rows, .items = (size_t)B * (size_t)S, .y = x, .u = cos_table, .v = sin_table, .D = Dh, .S = S, .heads = heads};
+    if (hm_cpu_begin(op, "rope"))
+        run_rows(op, "rope", &j, 2.0 * B * S * heads * Dh);
+}
+
+/* Caches. */
+
+static void kv_rows(const row_job *j, size_t first, size_t last)
+{
+    const hm_kv_view *kv = j->kv;
+    int repeat = kv->heads / j->heads;
+    for (size_t m = first; m < last; m++) {
+        int64_t b = (int64_t)m / j->S, slot = j->pos + (int64_t)m % j->S;
+        for (int h = 0; h < kv->heads; h++) {
+            int64_t to = b * kv->batch + h * kv->head + slot * kv->slot, from = ((int64_t)m * j->heads + h / repeat) * j->D;
+            memcpy(kv->k + to, j->u + from, (size_t)j->D * sizeof(float));
+            memcpy(kv->v + to, j->v + from, (size_t)j->D * sizeof(float));
+        }
+    }
+}
+
+static void cpu_kv_put(const hm_ops *op, const hm_kv_view *kv, const float *k, const float *v, int B, int S, int stored_from, int Dh, int pos)
+{
+    row_job j = {.run = kv_rows, .items = (size_t)B * (size_t)S, .u = k, .v = v, .kv = kv, .D = Dh, .S = S, .heads = stored_from, .pos = pos};
+    if (!hm_cpu_begin(op, "kv_put"))
+        return;
+    op->count->kv_written_bytes += 8 * (uint64_t)B * (uint64_t)S * (uint64_t)kv->heads * (uint64_t)Dh;
+    run_rows(op, "kv_put", &j, 2.0 * B * S * kv->heads * Dh);
+}
+
+static void mask_rows(const row_job *j, size_t first, size_t last)
+{
+    for (size_t s = first; s < last; s++)
+        for (int i = 0; i < j->n; i++)
+            j->y[s * (size_t)j->n + (size_t)i] = i <= j->pos + (int)s ? 0.0f : -INFINITY;
+}
+
+static void cpu_causal_mask(const hm_ops *op, float *mask, int S, int slots, int pos)
+{
+    row_job j = {.run = mask_rows, .items = (size_t)S, .y = mask, .n = slots, .pos = pos};
+    if (!hm_cpu_begin(op, "causal_mask"))
+        return;
+    op->count->mask_bytes += 4 * (uint64_t)S * (uint64_t)slots;
+    run_rows(op, "causal_mask", &j, (double)S * slots);
+}
+
+/* Embeddings: y[m] = sum of n rows of the table. */
+
+static void gather_rows(const row_job *j, size_t first, size_t last)
+{
+    size_t row_bytes = (size_t)j->D * hm_dtype_bytes(j->type);
+    for (size_t m = first; m < last; m++)
+        for (int i = 0; i < j->n; i++) {
+            size_t id = (size_t)j->ids[m * (size_t)j->n + (size_t)i];
+            j->k->gather_row(j->y + m * (size_t)j->D, (const char *)j->table + id * row_bytes, j->type, j->D, i > 0);
+        }
+}
+
+static void gather(const hm_ops *op, const char *name, float *y, const void *table, hm_dtype type, int D, const int32_t *ids, int M, int K)
+{
+    row_job j = {.run = gather_rows, .items = (size_t)M, .y = y, .table = table, .type = type, .D = D, .ids = ids, .n = K};
+    if (!hm_cpu_begin(op, name))
+        return;
+    op->count->embedding_rows += (uint64_t)M * (uint64_t)K;
+    op->count->weight_bytes += (uint64_t)M * (uint64_t)K * (uint64_t)D * hm_dtype_bytes(type);
+    run_rows(op, name, &j, (double)M * K * D);
+}
+
+static void cpu_gather(const hm_ops *op, float *y, const void *table, hm_dtype type, int D, const int32_t *ids, int M)
+{
+    gather(op, "gather", y, table, type, D, ids, M, 1);
+}
+
+static void cpu_gather_sum(const hm_ops *op, float *y, const void *table, hm_dtype type, int D, const int32_t *ids, int M, int K)
+{
+    gather(op, "gather_sum", y, table, type, D, ids, M, K);
+}
+
+static void masked_sum_rows(const row_job *j, size_t first, size_t last)
+{
+    for (size_t m = first; m < last; m++) {
+        float *y = j->y + m * (size_t)j->D;
+        memset(y, 0, (size_t)j->D * sizeof *y);
+        for (int c = 0; c < j->n; c++) {
+            size_t row = m * (size_t)j->n + (size_t)c;
+            j->k->axpy(y, j->u[row], j->x + row * (size_t)j->D, (size_t)j->D);
+        }
+    }
+}
+
+static void cpu_masked_sum(const hm_ops *op, float *y, const float *x, const float *mask, int M, int C, int D)
+{
+    row_job j = {.run = masked_sum_rows, .items = (size_t)M, .y = y, .x = x, .u = mask, .D = D, .n = C};
+    if (hm_cpu_begin(op, "masked_sum"))
+        run_rows(op, "masked_sum", &j, (double)M * C * D);
+}
+
+static void cpu_ids_add(const hm_ops *op, int32_t *ids, const int32_t *tokens, const int32_t *offsets, int n)
+{
+    if (!hm_cpu_begin(op, "ids_add"))
+        return;
+    for (int i = 0; i < n; i++)
+        ids[i] = tokens[i] + offsets[i];
+    hm_cpu_end(op, "ids_add");
+}
+
+static void cpu_sample(const hm_ops *op, const hm_sample_args *a)
+{
+    if (!hm_cpu_begin(op, "sample"))
+        return;
+    float *scratch = hm_cpu_scratch(op, hm_sample_scratch_floats(a->V) * sizeof(float), "sampling scratch");
+    hm_sample_input in = {.logits = a->logits, .V = a->V, .topk = a->topk, .temperature = a->temperature, .seed = a->seed};
+    in.frame = a->frame;
+    in.codebook = a->codebook;
+    if (scratch)
+        *a->token = hm_sample_fused(&in, scratch, &op->count->sampling_elements);
+    hm_cpu_end(op, "sample");
+}
+
+void hm_cpu_fill_rows(hm_ops *ops)
+{
+    ops->rmsnorm = cpu_rmsnorm;
+    ops->add_rmsnorm = cpu_add_rmsnorm;
+    ops->layernorm = cpu_layernorm;
+    ops->modulate = cpu_modulate;
+    ops->gate_add = cpu_gate_add;
+    ops->rmsnorm_modulate = cpu_rmsnorm_modulate;
+    ops->add = cpu_add;
+    ops->axpy = cpu_axpy;
+    ops->scale = cpu_scale;
+    ops->silu = cpu_silu;
+    ops->silu_mul = cpu_silu_mul;
+    ops->prelu = cpu_prelu;
+    ops->guide = cpu_guide;
+    ops->round9 = cpu_round9;
+    ops->copy_2d = cpu_copy_2d;
+    ops->rope_table = cpu_rope_table;
+    ops->rope = cpu_rope;
+    ops->kv_put = cpu_kv_put;
+    ops->causal_mask = cpu_causal_mask;
+    ops->gather = cpu_gather;
+    ops->gather_sum = cpu_gather_sum;
+    ops->masked_sum = cpu_masked_sum;
+    ops->ids_add = cpu_ids_add;
+    ops->sample = cpu_sample;
+}

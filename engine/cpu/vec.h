@@ -1,0 +1,246 @@
+/* A thin vector layer: the same kernel sources compile for AVX2, AVX-512 and plain C by HM_VEC_BITS (256, 512, or 128 for
+ * plain C, which GCC turns into whatever the baseline has). VL lanes of float32. Everything but multiply-add, conversions and
+ * the transpose is written with GCC's vector operators. */
+#ifndef HM_ENGINE_CPU_VEC_H
+#define HM_ENGINE_CPU_VEC_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "engine/base/dtype.h"
+
+#if HM_VEC_BITS == 128
+#define VL 4
+#define HM_VEC_ROWS 6 /* rows of the GEMM micro kernel */
+#elif HM_VEC_BITS == 256
+#include <immintrin.h>
+#define VL 8
+#define HM_VEC_ROWS 6
+#elif HM_VEC_BITS == 512
+#include <immintrin.h>
+#define VL 16
+#define HM_VEC_ROWS 12
+#else
+#error "HM_VEC_BITS must be 128, 256 or 512"
+#endif
+#define HM_VEC_COLS (2 * VL) /* columns of the GEMM micro kernel */
+#define HM_INLINE static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(4 * VL), may_alias));
+typedef int32_t vi __attribute__((vector_size(4 * VL), may_alias));
+typedef float vf_unaligned __attribute__((vector_size(4 * VL), aligned(4), may_alias));
+
+HM_INLINE vf vload(const float *p)
+{
+    return *(const vf_unaligned *)p;
+}
+
+HM_INLINE void vstore(float *p, vf v)
+{
+    *(vf_unaligned *)p = v;
+}
+
+HM_INLINE vf vsplat(float a)
+{
+    return a - (vf){0}; /* a - 0 is a for every a, -0 included; GCC makes it one broadcast */
+}
+
+/* The first n < VL floats, then zeros; and storing them alone. */
+HM_INLINE vf vload_part(const float *p, size_t n)
+{
+    vf v = {0};
+    memcpy(&v, p, n * sizeof(float));
+    return v;
+}
+
+HM_INLINE void vstore_part(float *p, vf v, size_t n)
+{
+    memcpy(p, &v, n * sizeof(float));
+}
+
+/* mask ? a : b, mask lanes all ones or all zeros */
+HM_INLINE vf vselect(vi mask, vf a, vf b)
+{
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
+}
+
+HM_INLINE vf vmax(vf a, vf b)
+{
+    return vselect(a > b, a, b);
+}
+
+/* Lanes joined by halves: i with i + VL/2, then i + VL/4, ... : one order for every caller. */
+HM_INLINE float vsum(vf v)
+{
+    float t[VL];
+    vstore(t, v);
+    for (int half = VL / 2; half; half /= 2)
+        for (int i = 0; i < half; i++)
+            t[i] += t[i + half];
+    return t[0];
+}
+
+HM_INLINE float vmax_lane(vf v)
+{
+    float best = v[0];
+    for (int i = 1; i < VL; i++)
+        best = v[i] > best ? v[i] : best;
+    return best;
+}
+
+#if HM_VEC_BITS == 512
+HM_INLINE vf vfma(vf a, vf b, vf c)
+{
+    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+}
+
+HM_INLINE vf vload_bf16(const uint16_t *p)
+{
+    return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16);
+}
+
+HM_INLINE vf vload_f16(const uint16_t *p)
+{
+    return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+/* Rows become columns. After two rounds of unpacking, row 4i+c holds in its 128-bit lane b the column 4b+c of rows 4i..4i+3;
+ * what is left is a transpose of 4 x 4 lanes for each c. */
+HM_INLINE void vtranspose(vf r[VL])
+{
+    __m512 t[16], u[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps((__m512)r[i], (__m512)r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps((__m512)r[i], (__m512)r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        u[i] = (__m512)_mm512_unpacklo_pd((__m512d)t[i], (__m512d)t[i + 2]);
+        u[i + 1] = (__m512)_mm512_unpackhi_pd((__m512d)t[i], (__m512d)t[i + 2]);
+        u[i + 2] = (__m512)_mm512_unpacklo_pd((__m512d)t[i + 1], (__m512d)t[i + 3]);
+        u[i + 3] = (__m512)_mm512_unpackhi_pd((__m512d)t[i + 1], (__m512d)t[i + 3]);
+    }
+    for (int c = 0; c < 4; c++) {
+        __m512 even0 = _mm512_shuffle_f32x4(u[c], u[4 + c], 0x88), odd0 = _mm512_shuffle_f32x4(u[c], u[4 + c], 0xdd);
+        __m512 even1 = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0x88), odd1 = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0xdd);
+        r[c] = (vf)_mm512_shuffle_f32x4(even0, even1, 0x88);
+        r[4 + c] = (vf)_mm512_shuffle_f32x4(odd0, odd1, 0x88);
+        r[8 + c] = (vf)_mm512_shuffle_f32x4(even0, even1, 0xdd);
+        r[12 + c] = (vf)_mm512_shuffle_f32x4(odd0, odd1, 0xdd);
+    }
+}
+#elif HM_VEC_BITS == 256
+HM_INLINE vf vfma(vf a, vf b, vf c)
+{
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+}
+
+HM_INLINE vf vload_bf16(const uint16_t *p)
+{
+    return (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16);
+}
+
+HM_INLINE vf vload_f16(const uint16_t *p)
+{
+    return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
+
+/* Rows become columns: as for 16 lanes, with 2 x 2 lanes left at the end. */
+HM_INLINE void vtranspose(vf r[VL])
+{
+    __m256 t[8], u[8];
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps((__m256)r[i], (__m256)r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps((__m256)r[i], (__m256)r[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        u[i] = (__m256)_mm256_unpacklo_pd((__m256d)t[i], (__m256d)t[i + 2]);
+        u[i + 1] = (__m256)_mm256_unpackhi_pd((__m256d)t[i], (__m256d)t[i + 2]);
+        u[i + 2] = (__m256)_mm256_unpacklo_pd((__m256d)t[i + 1], (__m256d)t[i + 3]);
+        u[i + 3] = (__m256)_mm256_unpackhi_pd((__m256d)t[i + 1], (__m256d)t[i + 3]);
+    }
+    for (int c = 0; c < 4; c++) {
+        r[c] = (vf)_mm256_permute2f128_ps(u[c], u[4 + c], 0x20);
+        r[4 + c] = (vf)_mm256_permute2f128_ps(u[c], u[4 + c], 0x31);
+    }
+}
+#else
+HM_INLINE vf vfma(vf a, vf b, vf c)
+{
+    return a * b + c; /* two roundings: the baseline has no fused operation */
+}
+
+HM_INLINE vf vload_bf16(const uint16_t *p)
+{
+    vi v = {p[0], p[1], p[2], p[3]};
+    return (vf)(v << 16);
+}
+
+/* Exponent rebased by a multiplication, which normalises denormals too; infinity and NaN get the full exponent. */
+HM_INLINE vf vload_f16(const uint16_t *p)
+{
+    vi h = {p[0], p[1], p[2], p[3]};
+    vi magnitude = (h & 0x7FFF) << 13, sign = (h & 0x8000) << 16;
+    vi bits = (vi)((vf)magnitude * 0x1p112f);
+    bits |= (magnitude >= 0x0F800000) & 0x7F800000;
+    return (vf)(bits | sign);
+}
+
+HM_INLINE void vtranspose(vf r[VL])
+{
+    vf t[VL];
+    for (int i = 0; i < VL; i++)
+        for (int j = 0; j < VL; j++)
+            t[j][i] = r[i][j];
+    for (int i = 0; i < VL; i++)
+        r[i] = t[i];
+}
+#endif
+
+/* Elements i .. i+VL of an array of `type`. Callers pass a constant type, so that no branch is left. */
+HM_INLINE vf vload_as(const void *p, hm_dtype type, size_t i)
+{
+    if (type == HM_BF16)
+        return vload_bf16((const uint16_t *)p + i);
+    if (type == HM_F16)
+        return vload_f16((const uint16_t *)p + i);
+    return vload((const float *)p + i);
+}
+
+HM_INLINE vf vload_as_part(const void *p, hm_dtype type, size_t i, size_t n)
+{
+    uint16_t t[VL] = {0};
+    if (type == HM_F32)
+        return vload_part((const float *)p + i, n);
+    memcpy(t, (const uint16_t *)p + i, n * sizeof *t);
+    return type == HM_BF16 ? vload_bf16(t) : vload_f16(t);
+}
+
+/* exp(x), error below 1 ulp of normal results and 1 ulp of a denormal one, 0 and infinity beyond, NaN for NaN. No fused operation: all
+ * instruction sets, and the scalar form in engine/sampling.h, give the same bits.
+ * x = n ln 2 + r, |r| <= 0.35; e^r by a polynomial (Cephes expf); 2^n in two factors so that denormal results round once. */
+HM_INLINE vf vexp(vf x)
+{
+    vf high = vsplat(89.0f), low = vsplat(-105.0f), magic = vsplat(12582912.0f);
+    x = vselect(x > high, high, x);
+    x = vselect(x < low, low, x);
+    vf t = x * 1.44269504f + magic, n = t - magic;
+    vf r = x - n * 0.693359375f - n * -2.12194440e-4f;
+    vf p = vsplat(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    vi whole = (vi)t - (vi)magic, half = whole >> 1;
+    return p * (vf)((half + 127) << 23) * (vf)((whole - half + 127) << 23);
+}
+
+HM_INLINE vf vsilu(vf z)
+{
+    return z / (1.0f + vexp(-z));
+}
+
+#endif

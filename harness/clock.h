@@ -6,7 +6,7 @@
 
 typedef struct hm_clock {
     void *self;
-    int64_t (*now_ns)(void *self);                    /* never goes back; its zero means nothing */
+    int64_t (*now_ns)(void *self);                     /* never goes back; its zero means nothing */
     void (*sleep_ns)(void *self, int64_t duration_ns); /* at least that long, unless a signal comes */
 } hm_clock;
 

@@ -9,8 +9,8 @@
 
 #include "engine/base/probe.h"
 
-/* I(name, required, meaning): int64_t. R(name, meaning): double. T(name, bytes, meaning): text. What is not known is HM_UNKNOWN, NaN or "": NULL in the
- * database. required: a worker has to send it. */
+/* I(name, required, meaning): int64_t. R(name, meaning): double. T(name, bytes, meaning): text. What is not known is HM_UNKNOWN, NaN
+ * or "": NULL in the database. required: a worker has to send it. */
 #define HM_SAMPLE_FIELDS(I, R, T)                                                                                                \
     I(wall_ns, 1, "the whole call, load excluded")                                                                               \
     I(load_ns, 0, "opening the model in this process")                                                                           \
@@ -53,7 +53,7 @@
 #define HM_UNKNOWN INT64_MIN
 
 typedef struct hm_span_total {
-    char name[64];
+    char name[160]; /* a path: "generate/frame/backbone" */
     int64_t count, total_ns, self_ns;
 } hm_span_total;
 

@@ -37,9 +37,9 @@ void hm_uuid_text(char out[HM_UUID_TEXT]);
 typedef struct hm_machine_record {
     char id[HM_HASH_TEXT], host_id[HM_HASH_TEXT];
     char cpu_model[128], isa[16], governor[32], kernel[128], os[128], container[64];
-    int cpus;              /* this process may use */
-    int cpus_online, cores, smt; /* smt: 1 on, 0 off, -1 unknown */
-    double cpu_quota;      /* CPUs of the cgroup; NaN: none */
+    int cpus;                                 /* this process may use */
+    int cpus_online, cores, smt;              /* smt: 1 on, 0 off, -1 unknown */
+    double cpu_quota;                         /* CPUs of the cgroup; NaN: none */
     int64_t memory_bytes, memory_limit_bytes; /* limit: HM_UNKNOWN when there is none */
 } hm_machine_record;
 
@@ -63,7 +63,7 @@ typedef struct hm_case_record {
     char request_hash[HM_HASH_TEXT]; /* of what decides the codes: texts, length, sampling, seed */
     char suite_hash[HM_HASH_TEXT];   /* of the suite file */
     const char *suite, *name, *task, *tags, *lyrics, *intro_style, *verse_style, *chorus_style; /* styles may be NULL */
-    int frames, topk, flow_steps;    /* flow_steps 0: as the variant says */
+    int frames, topk, flow_steps;                                                               /* flow_steps 0: as the variant says */
     double cfg_scale, temperature, flow_guidance;
     uint64_t seed;
 } hm_case_record;
@@ -74,23 +74,31 @@ typedef struct hm_session_record {
     const char *command_line;
     const char *options; /* JSON: what --resume needs to make the same plan */
     uint64_t order_seed;
-    int rounds;          /* wanted */
+    int rounds; /* wanted */
 } hm_session_record;
 
 typedef struct hm_arm_record {
     char id[HM_UUID_TEXT];
     int position;
-    const char *name;     /* as in tables: "best", "best threads=1" */
-    const char *variant;  /* text that makes it again; NULL for a command */
-    const char *toggles;  /* canonical: every toggle as name=value, in the table's order; NULL for a command */
-    const char *coincides; /* other names of the same program, ", " between; or NULL */
+    const char *name;                      /* as in tables: "best", "best threads=1" */
+    const char *variant;                   /* text that makes it again; NULL for a command */
+    const char *toggles;                   /* canonical: every toggle as name=value, in the table's order; NULL for a command */
+    const char *coincides;                 /* other names of the same program, ", " between; or NULL */
     const char *backend, *isa, *precision; /* isa NULL: the best of the machine */
-    int threads;          /* 0: all */
-    const char *model;    /* folder */
-    const char *command;  /* of an arm that is another program, or NULL */
+    int threads;                           /* 0: all */
+    const char *model;                     /* folder */
+    const char *command;                   /* of an arm that is another program, or NULL */
 } hm_arm_record;
 
-typedef enum hm_run_status { HM_RUN_OK, HM_RUN_CRASH, HM_RUN_TIMEOUT, HM_RUN_GARBAGE, HM_RUN_REFUSED, HM_RUN_FAILED, HM_RUN_INTERRUPTED } hm_run_status;
+typedef enum hm_run_status {
+    HM_RUN_OK,
+    HM_RUN_CRASH,
+    HM_RUN_TIMEOUT,
+    HM_RUN_GARBAGE,
+    HM_RUN_REFUSED,
+    HM_RUN_FAILED,
+    HM_RUN_INTERRUPTED
+} hm_run_status;
 const char *hm_run_status_name(hm_run_status status); /* "ok", "crash", "timeout", "garbage", "refused", "failed", "interrupted" */
 
 typedef struct hm_artifact_record {
@@ -104,16 +112,16 @@ typedef struct hm_artifact_record {
 typedef struct hm_run_record {
     char id[HM_UUID_TEXT];
     const char *session_id, *arm_id, *case_id;
-    const char *model_id;  /* NULL when the model was not opened */
-    int round, slot;       /* from 0; slot: turn within the round */
+    const char *model_id; /* NULL when the model was not opened */
+    int round, slot;      /* from 0; slot: turn within the round */
     hm_run_status status;
-    const char *reason;    /* NULL when ok */
+    const char *reason; /* NULL when ok */
     char started_utc[HM_UTC_TEXT];
-    int64_t duration_ns;   /* of the whole process */
+    int64_t duration_ns;            /* of the whole process */
     int64_t memory_available_bytes; /* before it started */
-    const char *warmup;    /* first, full, none */
-    const char *isa;       /* used; NULL unknown */
-    int threads;           /* used; 0 unknown */
+    const char *warmup;             /* first, full, none */
+    const char *isa;                /* used; NULL unknown */
+    int threads;                    /* used; 0 unknown */
     const hm_sample *samples;
     int sample_count;
     const hm_artifact_record *artifacts;
@@ -145,8 +153,8 @@ typedef struct hm_stored_codes {
 
 void hm_stored_codes_free(hm_stored_codes *codes);
 /* *found tells; caller frees. */
-hm_status hm_store_get_codes(hm_store *store, const char *request_hash, const char *model_id, uint64_t seed, hm_stored_codes *out, bool *found,
-                             hm_error *err);
+hm_status hm_store_get_codes(hm_store *store, const char *request_hash, const char *model_id, uint64_t seed, hm_stored_codes *out,
+                             bool *found, hm_error *err);
 /* Those that are there already stay. */
 hm_status hm_store_put_codes(hm_store *store, const char *request_hash, const char *model_id, uint64_t seed, const hm_stored_codes *codes,
                              hm_error *err);
@@ -169,15 +177,16 @@ void hm_session_info_free(hm_session_info *info);
 typedef struct hm_run_row {
     const char *arm_id, *case_id, *status, *reason; /* reason may be NULL; valid during the call */
     int round, slot;
-    bool has_sample;  /* the timed one */
+    bool has_sample;                     /* the timed one */
     const char *codes_hash, *audio_hash; /* NULL: not known */
     int64_t wall_ns, duration_ns;
 } hm_run_row;
-hm_status hm_store_each_run(hm_store *store, const char *session_id, void (*row)(void *self, const hm_run_row *run), void *self, hm_error *err);
+hm_status hm_store_each_run(hm_store *store, const char *session_id, void (*row)(void *self, const hm_run_row *run), void *self,
+                            hm_error *err);
 
 /* Mean duration of past good runs of a case with this variant, isa, threads and model folder on this machine; *found tells. */
-hm_status hm_store_expected_ns(hm_store *store, const char *machine_id, const char *case_id, const char *toggles, int threads, const char *isa,
-                               const char *model, int64_t *out_ns, bool *found, hm_error *err);
+hm_status hm_store_expected_ns(hm_store *store, const char *machine_id, const char *case_id, const char *toggles, int threads,
+                               const char *isa, const char *model, int64_t *out_ns, bool *found, hm_error *err);
 
 /* A question by the user, on a connection that cannot write. One callback for the names, one per row; NULL texts are NULLs.
  * HM_EUSAGE with SQLite's message when the SQL is wrong, is more than one statement, or would write. */

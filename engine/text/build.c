@@ -4,6 +4,20 @@
 
 #include "engine/text/internal.h"
 
+static hm_status find_bytes(hm_tokenizer *t, const char *where, hm_error *err)
+{
+    for (int byte = 0; byte < 256; byte++) {
+        char in = (char)byte, symbol[2];
+        const hm_token *token = hm_vocab_find(&t->vocab, symbol, hm_bytes_to_symbols(symbol, &in, 1), HM_TOKEN_VOCAB);
+        if (!token)
+            return hm_fail(err, HM_EFORMAT,
+                           "%s: the vocabulary of %zu tokens has none for byte 0x%02X (U+%04X), expected one for every byte", where,
+                           t->vocab.count, (unsigned)byte, (unsigned)hm_byte_to_symbol((uint8_t)byte));
+        t->byte_id[byte] = token->id;
+    }
+    return HM_OK;
+}
+
 hm_status hm_tokenizer_add_vocab(hm_tokenizer *t, const json_t *vocab, const char *where, hm_error *err)
 {
     json_t *object = (json_t *)vocab; /* jansson iterates over mutable objects only */
@@ -18,7 +32,7 @@ hm_status hm_tokenizer_add_vocab(hm_tokenizer *t, const json_t *vocab, const cha
         if (st)
             return st;
     }
-    return HM_OK;
+    return find_bytes(t, where, err);
 }
 
 hm_status hm_tokenizer_add_token(hm_tokenizer *t, const json_t *token, int64_t id, const char *where, hm_error *err)
@@ -88,15 +102,6 @@ hm_status hm_tokenizer_add_merge_line(hm_tokenizer *t, const char *line, size_t 
 
 hm_status hm_tokenizer_finish(hm_tokenizer *t, const char *where, hm_error *err)
 {
-    for (int byte = 0; byte < 256; byte++) {
-        char in = (char)byte, symbol[2];
-        const hm_token *token = hm_vocab_find(&t->vocab, symbol, hm_bytes_to_symbols(symbol, &in, 1), HM_TOKEN_VOCAB);
-        if (!token)
-            return hm_fail(err, HM_EFORMAT,
-                           "%s: the vocabulary of %zu tokens has none for byte 0x%02X (U+%04X), expected one for every byte", where,
-                           t->vocab.count, (unsigned)byte, (unsigned)hm_byte_to_symbol((uint8_t)byte));
-        t->byte_id[byte] = token->id;
-    }
     hm_status st = hm_added_open(&t->raw, &t->vocab, false, false, where, err);
     return st ? st : hm_added_open(&t->normalized, &t->vocab, true, t->nfc, where, err);
 }

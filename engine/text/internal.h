@@ -134,13 +134,14 @@ struct hm_tokenizer {
 };
 
 /* Steps common to both kinds of source. */
+/* The vocabulary comes first, and has a token for every byte. */
 hm_status hm_tokenizer_add_vocab(hm_tokenizer *t, const json_t *vocab, const char *where, hm_error *err);
 hm_status hm_tokenizer_add_token(hm_tokenizer *t, const json_t *token, int64_t id, const char *where, hm_error *err);
 hm_status hm_tokenizer_add_merge(hm_tokenizer *t, const char *left, size_t left_size, const char *right, size_t right_size, int32_t rank,
                                  const char *where, hm_error *err);
 /* One merge as text: two tokens with one space between. */
 hm_status hm_tokenizer_add_merge_line(hm_tokenizer *t, const char *line, size_t size, int32_t rank, const char *where, hm_error *err);
-/* After vocab, added tokens and merges: the byte table and the tries. */
+/* After vocab, added tokens and merges: the tries. */
 hm_status hm_tokenizer_finish(hm_tokenizer *t, const char *where, hm_error *err);
 
 #endif

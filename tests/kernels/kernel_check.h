@@ -2,6 +2,7 @@
 #ifndef HM_TESTS_KERNELS_KERNEL_CHECK_H
 #define HM_TESTS_KERNELS_KERNEL_CHECK_H
 
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

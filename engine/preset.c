@@ -1,0 +1,146 @@
+#include "engine/preset.h"
+
+#include <string.h>
+
+#include "engine/base/json.h"
+
+/* All presets: widths and gains are numbers of this table and nowhere else.
+ * head_gain: rms of the logits. audio_gain: of the output convolution; about 1 makes a wave of rms 2 to 3, far beyond +-1. */
+/* clang-format off */
+#define FULL_CODEC                                                                                                                  \
+    {.dim = 512, .codebook_size = 8192, .codebook_dim = 32, .quantizers = 8, .head_dim = 64, .heads = 24, .in = 1024, .out = 256,    \
+     .layers = 24, .layers_2 = 6, .sample_rate = 48000, .num_bands = 1, .num_samples = 2, .latent = 128, .kernel = 7,                \
+     .delay_kernel = 5, .init_channel = 64, .res_kernel = 7, .down_stages = 5, .up_stages = 5, .down = {3, 4, 4, 4, 5},              \
+     .down_kernel = {6, 8, 8, 8, 10}, .up = {5, 4, 4, 4, 3}, .up_kernel = {10, 8, 8, 8, 6}, .initted_rank = 1, .audio_gain = 0.06}
+#define FULL_IDS {.bos = 128000, .eos = 128001, .audio_eos = 8193, .empty = 0, .first_special = 128000}
+
+static const hm_preset_sizes sizes[] = {
+    {   .name = "heartmula-tiny", .lm_folder = "HeartMuLa-oss-tiny", .codec_folder = "HeartCodec-oss",
+        /*              layers heads kv width hidden positions */
+        .lm = {.backbone = {4, 8, 4, 64, 128, 256},
+               .decoder  = {2, 8, 4, 64, 128, 32},
+               .text_vocab = 1024, .audio_vocab = 69, .codebooks = 8, .muq = 32, .head_gain = 4},
+        .codec = {.dim = 32, .codebook_size = 64, .codebook_dim = 8, .quantizers = 8, .head_dim = 8, .heads = 4, .in = 48, .out = 8,
+                  .layers = 3, .layers_2 = 2, .sample_rate = 300, .num_bands = 1, .num_samples = 2, .latent = 4, .kernel = 7,
+                  .delay_kernel = 5, .init_channel = 4, .res_kernel = 7, .down_stages = 2, .up_stages = 2, .down = {2, 3},
+                  .down_kernel = {4, 6}, .up = {3, 2}, .up_kernel = {6, 4}, .initted_rank = 0, .audio_gain = 1},
+        .ids = {.bos = 960, .eos = 961, .audio_eos = 65, .empty = 0, .first_special = 960}},
+    {   .name = "heartmula-mini", .lm_folder = "HeartMuLa-oss-mini", .codec_folder = "HeartCodec-oss",
+        .lm = {.backbone = {4, 8, 4, 256, 512, 8192},
+               .decoder  = {2, 4, 2, 256, 512, 2048},
+               .text_vocab = 1024, .audio_vocab = 1029, .codebooks = 8, .muq = 64, .head_gain = 2},
+        .codec = {.dim = 64, .codebook_size = 1024, .codebook_dim = 16, .quantizers = 8, .head_dim = 16, .heads = 4, .in = 128, .out = 32,
+                  .layers = 4, .layers_2 = 2, .sample_rate = 48000, .num_bands = 1, .num_samples = 2, .latent = 16, .kernel = 7,
+                  .delay_kernel = 5, .init_channel = 2, .res_kernel = 7, .down_stages = 5, .up_stages = 5, .down = {3, 4, 4, 4, 5},
+                  .down_kernel = {6, 8, 8, 8, 10}, .up = {5, 4, 4, 4, 3}, .up_kernel = {10, 8, 8, 8, 6}, .initted_rank = 1,
+                  .audio_gain = 0.06},
+        .ids = {.bos = 960, .eos = 961, .audio_eos = 1025, .empty = 0, .first_special = 960}},
+    {   .name = "heartmula-3b", .lm_folder = "HeartMuLa-oss-3B", .codec_folder = "HeartCodec-oss",
+        .lm = {.backbone = {28, 24, 8, 3072, 8192, 8192}, .backbone_flavor = "llama-3B",
+               .decoder  = {3, 8, 4, 3072, 8192, 2048},   .decoder_flavor = "llama-300M",
+               .text_vocab = 128256, .audio_vocab = 8197, .codebooks = 8, .muq = 512, .head_gain = 4},
+        .codec = FULL_CODEC, .ids = FULL_IDS},
+    {   .name = "heartmula-7b", .lm_folder = "HeartMuLa-oss-7B", .codec_folder = "HeartCodec-oss",
+        .lm = {.backbone = {32, 32, 8, 4096, 14336, 8192}, .backbone_flavor = "llama-7B",
+               .decoder  = {4, 8, 4, 3072, 8192, 2048},    .decoder_flavor = "llama-400M",
+               .text_vocab = 128256, .audio_vocab = 8197, .codebooks = 8, .muq = 512, .head_gain = 4},
+        .codec = FULL_CODEC, .ids = FULL_IDS},
+};
+/* clang-format on */
+
+static const hm_preset list[] = {
+    {"heartmula-tiny", "heartmula", "the sizes of the golden files: seconds of test, not music"},
+    {"heartmula-mini", "heartmula", "real structure, small widths: a song in seconds on two cores"},
+    {"heartmula-3b", "heartmula", "HeartMuLa-oss-3B with its 300M decoder and HeartCodec, full size: 14.5 GB"},
+    {"heartmula-7b", "heartmula", "HeartMuLa 7B with its 400M decoder and HeartCodec, full size: 23.5 GB"},
+    {NULL, NULL, NULL},
+};
+
+const hm_preset *hm_preset_list(void)
+{
+    return list;
+}
+
+const hm_preset *hm_preset_find(const char *name)
+{
+    for (const hm_preset *p = list; p->name; p++)
+        if (!strcmp(p->name, name))
+            return p;
+    return NULL;
+}
+
+const hm_preset_sizes *hm_preset_sizes_of(const hm_preset *preset)
+{
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (!strcmp(sizes[i].name, preset->name))
+            return &sizes[i];
+    return NULL;
+}
+
+static hm_status no_memory(const hm_preset *preset, hm_error *err)
+{
+    return hm_fail(err, HM_EABSENT, "preset %s: no memory", preset->name);
+}
+
+static json_t *row_of(const hm_tensor_row *r)
+{
+    json_t *shape = json_array();
+    for (int i = 0; i < r->rank; i++)
+        json_array_append_new(shape, json_integer(r->shape[i]));
+    if (r->type == HM_BOOL)
+        return json_pack("{ss ss so sb}", "name", r->name, "dtype", hm_dtype_name(r->type), "shape", shape, "value", 1);
+    return json_pack("{ss ss so sf sf}", "name", r->name, "dtype", hm_dtype_name(r->type), "shape", shape, "offset", (double)r->offset,
+                     "scale", (double)r->scale);
+}
+
+hm_status hm_preset_manifest(json_t **out, const hm_preset *preset, hm_preset_part part, hm_error *err)
+{
+    const hm_preset_sizes *s = hm_preset_sizes_of(preset);
+    hm_tensor_table table;
+    hm_status st = part == HM_PRESET_LM ? hm_lm_table(&table, &s->lm, err) : hm_codec_table(&table, &s->codec, err);
+    if (st)
+        return st;
+    json_t *rows = json_array();
+    for (int i = 0; i < table.count; i++)
+        if (json_array_append_new(rows, row_of(&table.rows[i])))
+            st = no_memory(preset, err);
+    hm_tensor_table_close(&table);
+    json_t *config = part == HM_PRESET_LM ? hm_lm_shape_config(&s->lm) : hm_codec_shape_config(&s->codec);
+    if (!st && !(*out = json_pack("{sO sO}", "config", config, "tensors", rows)))
+        st = no_memory(preset, err);
+    json_decref(config);
+    json_decref(rows);
+    return st;
+}
+
+hm_status hm_preset_gen_config(json_t **out, const hm_preset *preset, hm_error *err)
+{
+    const hm_preset_ids *ids = &hm_preset_sizes_of(preset)->ids;
+    *out = json_pack("{sI sI sI sI}", "text_bos_id", (json_int_t)ids->bos, "text_eos_id", (json_int_t)ids->eos, "audio_eos_id",
+                     (json_int_t)ids->audio_eos, "empty_id", (json_int_t)ids->empty);
+    return *out ? HM_OK : no_memory(preset, err);
+}
+
+/* Moves an id of the special tokens by `by`. */
+static void move_id(json_t *id, int64_t by)
+{
+    json_integer_set(id, json_integer_value(id) + by);
+}
+
+hm_status hm_preset_tokenizer(json_t **out, const hm_preset *preset, hm_error *err)
+{
+    const char *token;
+    size_t i, k;
+    json_t *root, *processor, *special, *value;
+    hm_status st = hm_json_parse(&root, hm_preset_tokenizer_text, strlen(hm_preset_tokenizer_text), "preset tokenizer", err);
+    if (st)
+        return st;
+    json_t *added = json_object_get(root, "added_tokens");
+    int64_t by = hm_preset_sizes_of(preset)->ids.first_special - json_integer_value(json_object_get(json_array_get(added, 0), "id"));
+    json_array_foreach(added, i, value) move_id(json_object_get(value, "id"), by);
+    json_array_foreach(json_object_get(json_object_get(root, "post_processor"), "processors"), i, processor)
+        json_object_foreach(json_object_get(processor, "special_tokens"), token, special)
+            json_array_foreach(json_object_get(special, "ids"), k, value) move_id(value, by);
+    *out = root;
+    return HM_OK;
+}

@@ -52,12 +52,19 @@ void hm_cpu_attention_scores(const hm_ops *op, const hm_attention_args *args)
     if (!hm_cpu_begin(op, "attention"))
         return;
     if (hm_cpu_attention_open(op, args, &job)) {
+        void (*kernel)(hm_cpu_attention *, float *) = hm_cpu_scores_scalar;
+#if defined(__x86_64__)
+        if (op->dev->isa == HM_ISA_AVX512)
+            kernel = hm_cpu_scores_avx512;
+        else if (op->dev->isa == HM_ISA_AVX2)
+            kernel = hm_cpu_scores_avx2;
+#endif
         size_t rows = (size_t)args->B * (size_t)args->H * (size_t)args->S;
         job.score_stride = ((int64_t)args->slots + 31) / 32 * 32 + 16; /* whole slivers of every kernel */
         job.scores = hm_cpu_scratch(op, rows * (size_t)job.score_stride * sizeof(float), "attention scores");
         op->count->score_bytes += rows * (size_t)args->slots * sizeof(float);
         if (job.scores)
-            hm_cpu_attention_run(op, &job, op->dev->k->attention_scores);
+            hm_cpu_attention_run(op, &job, kernel);
     }
     hm_cpu_end(op, "attention");
 }

@@ -10,8 +10,9 @@ void hm_cpu_close(hm_device **dev);
 hm_team *hm_cpu_team(hm_device *dev);
 hm_isa hm_cpu_isa(const hm_device *dev);
 
-/* Fills every entry of ops with the plain textbook way (attention: scores kept in memory) for the device's instruction set.
- * Toggles choose other kernels afterwards, in cpu_ops_init.c. dev, count, probe and error are set from the arguments. */
+/* Fills the entries of ops with the plain textbook way for the device's instruction set; dev, count, probe and error are set from the
+ * arguments. NULL stay those that cpu_ops_init.c fills, so that a variant links the one it uses: attention, fold_conv, pick,
+ * any_at_least. */
 void hm_cpu_ops_reference(hm_ops *ops, hm_device *dev, hm_counters *count, const hm_probe *probe, hm_error *error);
 
 /* Kernels that toggles choose between. */

@@ -220,8 +220,7 @@ void hm_cpu_ops_reference(hm_ops *ops, hm_device *dev, hm_counters *count, const
                     .fill = cpu_fill,
                     .upload = cpu_upload,
                     .download = cpu_download,
-                    .sync = cpu_sync,
-                    .attention = hm_cpu_attention_scores};
+                    .sync = cpu_sync};
     hm_cpu_fill_linear(ops);
     hm_cpu_fill_rows(ops);
 }

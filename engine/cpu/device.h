@@ -68,7 +68,6 @@ typedef struct hm_cpu_kernels {
     int lanes;
     void (*gemv)(const hm_cpu_gemv *job, float *work, int index, int count);
     void (*gemm)(hm_cpu_gemm *job, float *work);
-    void (*attention_scores)(hm_cpu_attention *job, float *work);
     void (*rmsnorm_row)(float *y, const float *x, const float *weight, int D, float eps);
     void (*layernorm_row)(float *y, const float *x, int D, float eps);
     void (*modulate_row)(float *y, const float *x, const float *shift, const float *scale, int D);
@@ -88,7 +87,10 @@ typedef struct hm_cpu_kernels {
 
 extern const hm_cpu_kernels hm_cpu_kernels_scalar, hm_cpu_kernels_avx2, hm_cpu_kernels_avx512;
 
-/* Streamed attention stands outside the table, so that a build that never uses it does not hold it. */
+/* Attention stands outside the table, so that a build holds only the way it uses. */
+void hm_cpu_scores_scalar(hm_cpu_attention *job, float *work);
+void hm_cpu_scores_avx2(hm_cpu_attention *job, float *work);
+void hm_cpu_scores_avx512(hm_cpu_attention *job, float *work);
 void hm_cpu_flash_scalar(hm_cpu_attention *job, float *work);
 void hm_cpu_flash_avx2(hm_cpu_attention *job, float *work);
 void hm_cpu_flash_avx512(hm_cpu_attention *job, float *work);

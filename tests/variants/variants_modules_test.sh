@@ -2,7 +2,8 @@
 . "$HM_SOURCE/tests/script.sh"
 modules=$HM_BUILD/variants
 
-has() { "$HM_NM" "$modules/$1.so" | grep -q " [a-zA-Z] $2\$"; }
+# Names in a module that begin with a prefix.
+names() { "$HM_NM" "$modules/$1.so" | awk -v prefix="$2" 'index($3, prefix) == 1 { print $3 }' | sort | tr '\n' ' ' | sed 's/ $//'; }
 
 a_module_exports_one_symbol() {
     local module
@@ -11,21 +12,23 @@ a_module_exports_one_symbol() {
     done
 }
 
-naive_has_no_streamed_attention() {
-    has naive hm_cpu_attention_scores || fail "naive.so has no hm_cpu_attention_scores"
-    ! has naive hm_cpu_attention_flash || fail "naive.so holds hm_cpu_attention_flash, which it cannot reach"
+naive_holds_no_streamed_attention() {
+    expect "wrapper in naive.so" hm_cpu_attention_scores "$(names naive hm_cpu_attention_scores)"
+    [ -n "$(names naive hm_cpu_scores_)" ] || fail "naive.so has no kernel of attention with scores in memory"
+    expect "wrapper that naive.so cannot reach" "" "$(names naive hm_cpu_attention_flash)"
+    expect "kernels that naive.so cannot reach" "" "$(names naive hm_cpu_flash_)"
 }
 
-best_has_streamed_attention() {
-    has best hm_cpu_attention_flash || fail "best.so has no hm_cpu_attention_flash"
+best_holds_no_attention_with_scores_in_memory() {
+    expect "wrapper in best.so" hm_cpu_attention_flash "$(names best hm_cpu_attention_flash)"
+    [ -n "$(names best hm_cpu_flash_)" ] || fail "best.so has no kernel of streamed attention"
+    expect "wrapper that best.so cannot reach" "" "$(names best hm_cpu_attention_scores)"
+    expect "kernels that best.so cannot reach" "" "$(names best hm_cpu_scores_)"
 }
 
-best_has_no_attention_with_scores_in_memory() {
-    ! has best hm_cpu_attention_scores || fail "best.so holds hm_cpu_attention_scores, which it cannot reach"
-}
-
-custom_has_every_attention() {
-    has custom hm_cpu_attention_scores && has custom hm_cpu_attention_flash || fail "custom.so lacks one of the attention kernels"
+custom_holds_every_attention() {
+    expect "wrapper in custom.so" hm_cpu_attention_flash "$(names custom hm_cpu_attention_flash)"
+    expect "wrapper in custom.so" hm_cpu_attention_scores "$(names custom hm_cpu_attention_scores)"
 }
 
 nothing_writable_is_shared_by_engines() {
@@ -38,9 +41,8 @@ nothing_writable_is_shared_by_engines() {
 }
 
 check a_module_exports_one_symbol
-check naive_has_no_streamed_attention
-check best_has_streamed_attention
-check best_has_no_attention_with_scores_in_memory
-check custom_has_every_attention
+check naive_holds_no_streamed_attention
+check best_holds_no_attention_with_scores_in_memory
+check custom_holds_every_attention
 check nothing_writable_is_shared_by_engines
 finish

@@ -1,0 +1,339 @@
+#define _GNU_SOURCE
+#include "engine/checkpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "engine/base/json.h"
+#include "engine/dialect.h"
+
+#define TOKENIZER_MAX_BYTES ((size_t)64 << 20)
+
+const char *hm_part_kind_text(hm_part_kind kind)
+{
+    return kind == HM_PART_LM ? "language model" : kind == HM_PART_CODEC ? "codec" : "nothing known";
+}
+
+static bool has_fields(const json_t *config, const char *a, const char *b)
+{
+    return json_object_get(config, a) && json_object_get(config, b);
+}
+
+hm_part_kind hm_part_of_config(const json_t *config)
+{
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    const char *class = json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
+    if ((type && !strcasecmp(type, "heartmula")) || (class && !strcasecmp(class, "HeartMuLa")))
+        return HM_PART_LM;
+    if ((type && !strcasecmp(type, "heartcodec")) || (class && !strcasecmp(class, "HeartCodec")))
+        return HM_PART_CODEC;
+    if (has_fields(config, "audio_num_codebooks", "audio_vocab_size") && has_fields(config, "muq_dim", "text_vocab_size"))
+        return HM_PART_LM;
+    if (has_fields(config, "codebook_size", "codebook_dim") && has_fields(config, "latent_hidden_dim", "upsample_factors"))
+        return HM_PART_CODEC;
+    return HM_PART_NONE;
+}
+
+hm_part_kind hm_part_of_weights(const hm_weights *weights)
+{
+    hm_part_kind kind = hm_part_of_config(hm_weights_config(weights));
+    if (kind)
+        return kind;
+    if (hm_weights_peek(weights, "audio_head") && hm_weights_peek(weights, "codebook0_head.weight"))
+        return HM_PART_LM;
+    return hm_weights_peek(weights, "flow_matching.cond_feature_emb.weight") ? HM_PART_CODEC : HM_PART_NONE;
+}
+
+static bool is_kind(const char *path, mode_t kind)
+{
+    struct stat st;
+    return !stat(path, &st) && (st.st_mode & S_IFMT) == kind;
+}
+
+static bool join(char out[PATH_MAX], const char *folder, const char *name)
+{
+    return snprintf(out, PATH_MAX, "%s/%s", folder, name) < PATH_MAX;
+}
+
+/* The folder that holds path; a relative name's is ".", a folder's that ends in dots is path/.. */
+static bool parent_of(char out[PATH_MAX], const char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    const char *slash = memrchr(path, '/', n);
+    const char *last = slash ? slash + 1 : path;
+    size_t length = n - (size_t)(last - path);
+    if ((length == 1 && last[0] == '.') || (length == 2 && !memcmp(last, "..", 2)))
+        return join(out, path, "..");
+    if (!slash)
+        return snprintf(out, PATH_MAX, ".") < PATH_MAX;
+    return snprintf(out, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path) < PATH_MAX;
+}
+
+static void note_seen(hm_checkpoint *c, const char *path, const char *what)
+{
+    const char *slash = strrchr(path, '/');
+    size_t used = strlen(c->seen);
+    snprintf(c->seen + used, sizeof c->seen - used, "%s%.60s (%s)", used ? ", " : "", slash && slash[1] ? slash + 1 : path, what);
+}
+
+/* What a folder or file is: by its config.json where that tells, else by the headers of its weights. */
+static hm_part_kind kind_of(hm_checkpoint *c, const char *path)
+{
+    char config_path[PATH_MAX];
+    hm_part_kind kind = HM_PART_NONE;
+    hm_dialect dialect;
+    hm_weights *w;
+    json_t *config;
+    hm_error err;
+    if (join(config_path, path, "config.json") && is_kind(config_path, S_IFREG) && !hm_json_load(&config, config_path, &err)) {
+        kind = hm_part_of_config(config);
+        json_decref(config);
+    }
+    if (kind)
+        return kind;
+    if (!hm_weights_open_any(&w, path, HM_LOAD_MAP, &dialect, &err)) {
+        kind = hm_part_of_weights(w);
+        hm_weights_close(&w);
+    } else if (is_kind(path, S_IFREG)) {
+        dialect = hm_dialect_of_file(path);
+        note_seen(c, path, dialect ? hm_dialect_text(dialect) : "not readable");
+    }
+    return kind;
+}
+
+static hm_status keep(char **slot, char **second, const char *path, hm_error *err)
+{
+    char **to = *slot ? second : slot;
+    if (*to || (*slot && !strcmp(*slot, path)))
+        return HM_OK;
+    *to = strdup(path);
+    return *to ? HM_OK : hm_fail(err, HM_EABSENT, "%s: no memory", path);
+}
+
+/* Looks at one folder or file; keeps it when it is a part that `wanted` names (HM_PART_NONE: either). */
+static hm_status consider(hm_checkpoint *c, const char *path, hm_part_kind wanted, hm_part_kind *found, hm_error *err)
+{
+    hm_part_kind kind = kind_of(c, path);
+    if (found)
+        *found = kind;
+    if (kind == HM_PART_NONE || (wanted && kind != wanted))
+        return HM_OK;
+    return kind == HM_PART_LM ? keep(&c->lm, &c->lm_too, path, err) : keep(&c->codec, &c->codec_too, path, err);
+}
+
+/* A file that may be a part by itself: weights that are not a shard. */
+static bool is_whole_file(const char *name)
+{
+    size_t n = strlen(name);
+    return (n > 12 && !strcmp(name + n - 12, ".safetensors") && !strstr(name, "-of-")) || hm_dialect_of_name(name) == HM_DIALECT_GGUF;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Names in a folder, sorted, so that what is found does not depend on the file system. Free with free_names. */
+static char **names_of(const char *folder, size_t *count)
+{
+    DIR *d = opendir(folder);
+    struct dirent *e;
+    char **names = NULL;
+    size_t n = 0, room = 0;
+    while (d && n < 10000 && (e = readdir(d))) {
+        if (e->d_name[0] == '.')
+            continue;
+        if (n == room) {
+            char **more = realloc(names, (room = 2 * room + 16) * sizeof *names);
+            if (!more)
+                break;
+            names = more;
+        }
+        if (!(names[n] = strdup(e->d_name)))
+            break;
+        n++;
+    }
+    if (d)
+        closedir(d);
+    if (n)
+        qsort(names, n, sizeof *names, by_text);
+    *count = n;
+    return names;
+}
+
+static void free_names(char **names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
+/* The subfolders and whole files of a folder. `files`: look at files too. */
+static hm_status scan(hm_checkpoint *c, const char *folder, hm_part_kind wanted, bool files, hm_error *err)
+{
+    size_t count;
+    char path[PATH_MAX], **names = names_of(folder, &count);
+    hm_status st = HM_OK;
+    for (size_t i = 0; !st && i < count; i++) {
+        if (!join(path, folder, names[i]))
+            continue;
+        bool is_folder = is_kind(path, S_IFDIR);
+        if (is_folder || (files && is_whole_file(names[i])))
+            st = consider(c, path, wanted, NULL, err);
+    }
+    free_names(names, count);
+    return st;
+}
+
+static hm_status find_text(char **slot, const char *folder, const char *name, hm_error *err)
+{
+    char path[PATH_MAX];
+    if (*slot || !join(path, folder, name) || !is_kind(path, S_IFREG))
+        return HM_OK;
+    *slot = strdup(path);
+    return *slot ? HM_OK : hm_fail(err, HM_EABSENT, "%s: no memory", path);
+}
+
+static hm_status find_texts(hm_checkpoint *c, const char *folder, hm_error *err)
+{
+    hm_status st = find_text(&c->tokenizer, folder, "tokenizer.json", err);
+    return st ? st : find_text(&c->gen_config, folder, "gen_config.json", err);
+}
+
+static hm_status find_parts(hm_checkpoint *c, const char *path, hm_error *err)
+{
+    char around[PATH_MAX];
+    hm_part_kind own = HM_PART_NONE;
+    bool is_folder = is_kind(path, S_IFDIR);
+    hm_status st = consider(c, path, HM_PART_NONE, &own, err);
+    if (!st && is_folder && own != HM_PART_CODEC)
+        st = scan(c, path, own == HM_PART_LM ? HM_PART_CODEC : HM_PART_NONE, own == HM_PART_NONE, err);
+    if (!st && is_folder)
+        st = find_texts(c, path, err);
+    if (st || own != HM_PART_LM || !parent_of(around, path))
+        return st;
+    if (!c->codec)
+        st = scan(c, around, HM_PART_CODEC, !is_folder, err); /* the codec beside it */
+    return st ? st : find_texts(c, around, err);
+}
+
+hm_status hm_checkpoint_find(hm_checkpoint *out, const char *path, hm_error *err)
+{
+    hm_checkpoint c = {0};
+    struct stat info;
+    if (strlen(path) >= PATH_MAX)
+        return hm_fail(err, HM_EMISSING, "%.100s...: path too long", path);
+    if (stat(path, &info))
+        return hm_fail(err, errno == ENOENT || errno == ENOTDIR ? HM_EMISSING : HM_EIO, "%s: cannot open: %s", path, strerror(errno));
+    c.path = strdup(path);
+    hm_status st = c.path ? find_parts(&c, path, err) : hm_fail(err, HM_EABSENT, "%s: no memory", path);
+    if (!st && c.lm && is_kind(c.lm, S_IFDIR))
+        st = find_texts(&c, c.lm, err);
+    if (st) {
+        hm_checkpoint_close(&c);
+        return st;
+    }
+    *out = c;
+    return HM_OK;
+}
+
+void hm_checkpoint_close(hm_checkpoint *checkpoint)
+{
+    free(checkpoint->path);
+    free(checkpoint->lm);
+    free(checkpoint->codec);
+    free(checkpoint->tokenizer);
+    free(checkpoint->gen_config);
+    free(checkpoint->lm_too);
+    free(checkpoint->codec_too);
+    *checkpoint = (hm_checkpoint){0};
+}
+
+static hm_status need_part(const hm_checkpoint *c, const char *what, const char *named, const char *part, const char *second, hm_error *err)
+{
+    if (part && second)
+        return hm_fail(err, HM_EUSAGE, "%s: two parts are a %s: %s and %s: name the folder of the one that is meant", c->path, what, part,
+                       second);
+    if (part)
+        return HM_OK;
+    return hm_fail(err, HM_EMISSING,
+                   "%s: no %s: looked there and in its subfolders for a config.json with model_type %s, or weights with its tensors%s%s",
+                   c->path, what, named, c->seen[0] ? "; found " : "", c->seen);
+}
+
+hm_status hm_checkpoint_need(const hm_checkpoint *checkpoint, bool lm, bool codec, hm_error *err)
+{
+    hm_status st = HM_OK;
+    if (lm)
+        st = need_part(checkpoint, "language model", "heartmula", checkpoint->lm, checkpoint->lm_too, err);
+    if (!st && codec)
+        st = need_part(checkpoint, "codec", "heartcodec", checkpoint->codec, checkpoint->codec_too, err);
+    return st;
+}
+
+/* Metadata of lm under name or name.json; NULL without. */
+static const char *metadata_text(const hm_weights *lm, const char *name)
+{
+    char file[64];
+    const char *text = lm ? hm_weights_metadata(lm, name) : NULL;
+    snprintf(file, sizeof file, "%s.json", name);
+    return text || !lm ? text : hm_weights_metadata(lm, file);
+}
+
+hm_status hm_checkpoint_gen_config(hm_gen_config *out, const hm_checkpoint *checkpoint, const hm_weights *lm, hm_error *err)
+{
+    hm_gen_config g = {128000, 128001, 8193, 0};
+    json_t *json = NULL;
+    hm_status st = HM_OK;
+    const char *text = metadata_text(lm, "gen_config"), *where = checkpoint->gen_config ? checkpoint->gen_config : checkpoint->path;
+    if (checkpoint->gen_config)
+        st = hm_json_load(&json, checkpoint->gen_config, err);
+    else if (text)
+        st = hm_json_parse(&json, text, strlen(text), where = hm_weights_path(lm), err);
+    if (!st && json) {
+        st = hm_json_int(json, "text_bos_id", 0, INT32_MAX, false, &g.text_bos_id, where, err);
+        if (!st)
+            st = hm_json_int(json, "text_eos_id", 0, INT32_MAX, false, &g.text_eos_id, where, err);
+        if (!st)
+            st = hm_json_int(json, "audio_eos_id", 0, INT32_MAX, false, &g.audio_eos_id, where, err);
+        if (!st)
+            st = hm_json_int(json, "empty_id", 0, INT32_MAX, false, &g.empty_id, where, err);
+    }
+    json_decref(json);
+    if (!st)
+        *out = g;
+    return st;
+}
+
+hm_status hm_checkpoint_tokenizer(char **text, size_t *size, const char **where, const hm_checkpoint *checkpoint, const hm_weights *lm,
+                                  hm_error *err)
+{
+    const char *inside = metadata_text(lm, "tokenizer");
+    if (checkpoint->tokenizer) {
+        hm_map map = {0};
+        hm_status st = hm_map_read(&map, checkpoint->tokenizer, TOKENIZER_MAX_BYTES, err);
+        if (st)
+            return st;
+        *text = (char *)map.data; /* read into the heap: ours to hand on */
+        *size = map.size;
+        *where = checkpoint->tokenizer;
+        return HM_OK;
+    }
+    if (!inside)
+        return hm_fail(err, HM_EMISSING, "%s: no tokenizer: looked for tokenizer.json there%s%s, and in the metadata of the language model",
+                       checkpoint->path, checkpoint->lm ? " and in " : "", checkpoint->lm ? checkpoint->lm : "");
+    *text = strdup(inside);
+    if (!*text)
+        return hm_fail(err, HM_EABSENT, "%s: no memory", hm_weights_path(lm));
+    *size = strlen(inside);
+    *where = hm_weights_path(lm);
+    return HM_OK;
+}

@@ -1,0 +1,53 @@
+/* Where the parts of a model lie below a path that a person gave. Told by what the files say, not by how folders are called. */
+#ifndef HM_ENGINE_CHECKPOINT_H
+#define HM_ENGINE_CHECKPOINT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/base/error.h"
+#include "engine/weights.h"
+
+typedef enum hm_part_kind { HM_PART_NONE, HM_PART_LM, HM_PART_CODEC } hm_part_kind;
+
+/* "nothing known", "language model", "codec". */
+const char *hm_part_kind_text(hm_part_kind kind);
+
+/* By model_type, architectures, or the fields that only it has. */
+hm_part_kind hm_part_of_config(const json_t *config);
+/* By config, else by the names of tensors. */
+hm_part_kind hm_part_of_weights(const hm_weights *weights);
+
+/* What was found; absent parts are NULL. Paths are what hm_weights_open and hm_tokenizer_open take. Owned by the struct. */
+typedef struct hm_checkpoint {
+    char *path;               /* as given */
+    char *lm, *codec;         /* folder, or a merged file */
+    char *tokenizer;          /* tokenizer.json; NULL when there is none, or when it is in the metadata of lm */
+    char *gen_config;         /* gen_config.json, likewise */
+    char *lm_too, *codec_too; /* a second one: which is meant must be said */
+    char seen[256];           /* other things found there, for messages */
+} hm_checkpoint;
+
+/* path: a folder that holds the parts in subfolders; the folder of one part (the others are then looked for inside and beside it);
+ * or a file. Every part is optional here. HM_EMISSING only when path itself is not there. */
+hm_status hm_checkpoint_find(hm_checkpoint *out, const char *path, hm_error *err);
+void hm_checkpoint_close(hm_checkpoint *checkpoint);
+
+/* HM_EMISSING says what was looked for and where, HM_EUSAGE that there are two. */
+hm_status hm_checkpoint_need(const hm_checkpoint *checkpoint, bool lm, bool codec, hm_error *err);
+
+/* Ids of gen_config.json, of the LM's metadata ("gen_config" or "gen_config.json"), or the defaults; unknown keys are ignored. */
+typedef struct hm_gen_config {
+    int64_t text_bos_id, text_eos_id, audio_eos_id, empty_id;
+} hm_gen_config;
+
+/* lm: the opened language model, whose metadata may carry the text; may be NULL. */
+hm_status hm_checkpoint_gen_config(hm_gen_config *out, const hm_checkpoint *checkpoint, const hm_weights *lm, hm_error *err);
+
+/* Text of tokenizer.json, from its file or lm's metadata ("tokenizer" or "tokenizer.json"). malloc'ed; *where names its source and lives
+ * as long as checkpoint and lm. HM_EMISSING when there is none. */
+hm_status hm_checkpoint_tokenizer(char **text, size_t *size, const char **where, const hm_checkpoint *checkpoint, const hm_weights *lm,
+                                  hm_error *err);
+
+#endif

@@ -47,12 +47,19 @@ static inline bool hm_tapping(const hm_ctx *c)
     return c->probe && c->probe->tap;
 }
 
+/* Tells how far a phase is; a watcher that wants to stop makes the context fail with HM_EINTERRUPTED. */
+static inline void hm_progress(hm_ctx *c, const char *phase, int64_t done, int64_t total)
+{
+    if (c->probe && c->probe->progress && c->probe->progress(c->probe->self, phase, done, total) && !c->error.status)
+        hm_fail(&c->error, HM_EINTERRUPTED, "%s: interrupted at %lld of %lld", phase, (long long)done, (long long)total);
+}
+
 /* Weights into the shapes that forwards use. A name is formatted like printf. f32: convert to float32. */
 hm_status hm_bind_linear(hm_ctx *c, hm_weights *w, hm_linear *out, int rows, int columns, bool f32, hm_error *err, const char *name, ...)
-    __attribute__((format(printf, 7, 8)));
+    __attribute__((format(printf, 8, 9)));
 /* A tensor of any floating type as float32 [count] in device memory; shape as given (-1: any). */
 hm_status hm_bind_f32(hm_ctx *c, hm_weights *w, float **out, int rank, const int64_t *shape, hm_error *err, const char *name, ...)
-    __attribute__((format(printf, 6, 7)));
+    __attribute__((format(printf, 7, 8)));
 static inline hm_status hm_bind_vector(hm_ctx *c, hm_weights *w, float **out, int64_t n, hm_error *err, const char *name)
 {
     return hm_bind_f32(c, w, out, 1, &n, err, "%s", name);

@@ -1,0 +1,265 @@
+/* Codes to audio: conditioning, segments, joining (heartcodec.md sections 3 and 6). */
+#include "engine/models/heartcodec.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CODES_PER_SECOND 12.5
+#define LATENTS_PER_CODE 2
+#define CHANNELS 2
+/* The original's overlap: 80 of every 93 codes (and samples) are new. */
+#define OVERLAP_DIVISOR 93
+#define OVERLAP_NEW 80
+
+/* --- plan --- */
+
+/* Whole segments, codes repeated cyclically to fill the last. */
+static void plan_tiled(hm_detok_plan *p, int frames, bool lose_tail)
+{
+    int length = frames < p->ns ? p->ns : frames, latents = LATENTS_PER_CODE * p->overlap;
+    /* The original tests the overlap in latents where codes are meant: some lengths are not extended and lose their end. */
+    bool skip = lose_tail && (length - latents) % p->hop == 0;
+    if (!skip)
+        length = (length - p->overlap + p->hop - 1) / p->hop * p->hop + p->overlap;
+    p->length = length;
+    p->segments = (length - p->hop) / p->hop + 1;
+    p->last_ns = p->ns;
+    int covered = (p->segments - 1) * p->hop + p->ns;
+    p->lost_codes = covered < frames ? frames - covered : 0;
+}
+
+/* Only what the song has: the last segment is as long as its codes. */
+static void plan_needed(hm_detok_plan *p, int frames)
+{
+    p->length = frames;
+    p->segments = frames <= p->ns ? 1 : (frames - p->overlap + p->hop - 1) / p->hop;
+    p->last_ns = frames - (p->segments - 1) * p->hop;
+}
+
+hm_status hm_detok_plan_make(hm_detok_plan *p, const hm_codec_shape *g, int frames, double duration_s, bool tiled, bool lose_tail, hm_error *err)
+{
+    *p = (hm_detok_plan){0};
+    if (frames < 1)
+        return hm_fail(err, HM_EUSAGE, "codes: expected at least 1 frame, found %d", frames);
+    if (!(duration_s >= 1.0 && duration_s <= 600.0))
+        return hm_fail(err, HM_EUSAGE, "segment duration: expected 7.44 to 600 seconds, found %g", duration_s);
+    p->ns = (int)(duration_s * CODES_PER_SECOND);
+    p->hop = p->ns / OVERLAP_DIVISOR * OVERLAP_NEW;
+    p->overlap = p->ns - p->hop;
+    if (!p->hop || (int)(duration_s * CODES_PER_SECOND * LATENTS_PER_CODE) != LATENTS_PER_CODE * p->ns)
+        return hm_fail(err, HM_EUSAGE, "segment duration %g s: expected at least 7.44 s and twice as many latents as codes, found %d codes and %d latents",
+                       duration_s, p->ns, (int)(duration_s * CODES_PER_SECOND * LATENTS_PER_CODE));
+    if (tiled)
+        plan_tiled(p, frames, lose_tail);
+    else
+        plan_needed(p, frames);
+    p->target = (int64_t)((double)frames / CODES_PER_SECOND * (double)g->sample_rate);
+    p->segment_samples = (int64_t)(duration_s * (double)g->sample_rate);
+    p->overlap_samples = p->segment_samples - p->segment_samples / OVERLAP_DIVISOR * OVERLAP_NEW;
+    return HM_OK;
+}
+
+static int segment_codes(const hm_detok_plan *p, int k)
+{
+    return k == p->segments - 1 ? p->last_ns : p->ns;
+}
+
+/* --- conditioning --- */
+
+/* Section 3: e[n] = sum over q of embed_q[c]; project_out; cond_feature_emb. */
+void hm_codec_condition(hm_ctx *c, hm_detok *d, const int32_t *codes, int64_t stride, int n, float *rvq, float *cond)
+{
+    const hm_ops *op = &c->ops;
+    const hm_codec *m = d->m;
+    int Q = (int)m->shape.quantizers, dim = (int)m->shape.codebook_dim, C = (int)m->shape.dim;
+    int32_t *ids = (int32_t *)d->host_mask + (size_t)Q * (size_t)n; /* host_mask holds the mask, then one row of ids */
+    float *out = m->project_out.w ? rvq : cond, *summed = m->project_out.w ? d->rvq_rows : rvq;
+    for (int q = 0; q < Q; q++) {
+        for (int i = 0; i < n; i++) {
+            int32_t code = codes[(int64_t)q * stride + i];
+            ids[i] = code < 0 ? 0 : code;
+            d->host_mask[(size_t)i * (size_t)Q + (size_t)q] = code >= 0;
+        }
+        op->upload(op, d->ids, ids, (size_t)n * sizeof *ids);
+        op->gather(op, d->rvq_rows, m->embed[q], m->embed_type, dim, d->ids, n);
+        op->copy_2d(op, d->rvq + (size_t)q * (size_t)dim, (int64_t)Q * dim, d->rvq_rows, dim, dim, n);
+    }
+    op->upload(op, d->rvq_mask, d->host_mask, (size_t)Q * (size_t)n * sizeof(float));
+    op->masked_sum(op, summed, d->rvq, d->rvq_mask, n, Q, dim);
+    if (m->project_out.w)
+        op->linear(op, out, summed, &m->project_out, n);
+    op->linear(op, cond, rvq, &m->cond, n);
+    hm_tap(c, "rvq_out", rvq, 0, 1, n, C, false);
+    hm_tap(c, "cond_feature_emb", cond, 0, 1, n, C, false);
+}
+
+/* --- state --- */
+
+static void layout(const hm_ctx *c, hm_layout *l, hm_detok *d)
+{
+    const hm_codec_shape *g = &d->m->shape;
+    size_t n = (size_t)(d->plan.segments > 1 ? d->plan.ns : d->plan.last_ns), T = LATENTS_PER_CODE * n, C = (size_t)g->dim, O = (size_t)g->out;
+    size_t Q = (size_t)g->quantizers, dim = (size_t)(g->codebook_dim > g->dim ? g->codebook_dim : g->dim);
+    int rows = d->request.guidance > 1.0f && hm_t(c)->cfg == HM_CFG_BATCHED ? 2 : 1;
+    hm_dit_layout(c, l, &d->dit, &d->m->dit, rows, (int)T, d->request.steps);
+    hm_wave_layout(c, l, &d->wave, &d->m->decoder, (int)T);
+    d->mu = hm_take_f32(l, T * C);
+    d->noise = hm_take_f32(l, T * O);
+    d->x = hm_take_f32(l, T * O);
+    d->previous = hm_take_f32(l, T * O);
+    d->rvq = hm_take_f32(l, n * Q * dim);
+    d->rvq_rows = hm_take_f32(l, n * dim);
+    d->rvq_mask = hm_take_f32(l, n * Q);
+    d->cond = hm_take_f32(l, 2 * n * C);
+    d->ids = hm_take(l, n * sizeof(int32_t));
+    d->pcm = hm_take_f32(l, CHANNELS * T * (size_t)d->m->decoder.rate);
+}
+
+/* The sequence that segments are cut from: clamped, repeated cyclically, [quantizers][length]. */
+static void extend_codes(hm_ctx *c, hm_detok *d)
+{
+    int Q = (int)d->m->shape.quantizers, frames = d->request.frames, first = d->plan.ns > frames ? d->plan.ns : frames;
+    int32_t top = (int32_t)d->m->shape.codebook_size - 1;
+    for (int i = 0; i < frames * Q; i++)
+        c->counters.tokens_out_of_range += d->request.codes[i] > top;
+    for (int i = 0; i < d->plan.length; i++) {
+        int from = i % first % frames; /* tiled to a segment first; the extension repeats that */
+        for (int q = 0; q < Q; q++) {
+            int32_t code = d->request.codes[(size_t)from * (size_t)Q + (size_t)q];
+            d->codes[(size_t)q * (size_t)d->plan.length + (size_t)i] = code > top ? top : code;
+        }
+    }
+    c->counters.lost_codes += (uint64_t)d->plan.lost_codes;
+}
+
+static hm_status host_buffers(hm_detok *d, hm_error *err)
+{
+    const hm_codec_shape *g = &d->m->shape;
+    size_t n = (size_t)(d->plan.segments > 1 ? d->plan.ns : d->plan.last_ns), T = LATENTS_PER_CODE * n, Q = (size_t)g->quantizers;
+    d->codes = hm_calloc(Q * (size_t)d->plan.length, sizeof *d->codes, "codes", err);
+    d->host_noise = hm_calloc(T * (size_t)g->out, sizeof(float), "noise", err);
+    d->host_mask = hm_calloc((Q + 1) * n, sizeof(float), "code masks", err);
+    d->host_pcm = hm_calloc(CHANNELS * T * (size_t)d->m->decoder.rate, sizeof(float), "one segment of audio", err);
+    d->audio = hm_calloc(CHANNELS * (size_t)(d->plan.target ? d->plan.target : 1), sizeof(float), "audio", err);
+    return d->codes && d->host_noise && d->host_mask && d->host_pcm && d->audio ? HM_OK : HM_EABSENT;
+}
+
+hm_status hm_detok_begin(hm_ctx *c, hm_detok *d, const hm_codec *m, const hm_detok_request *r, hm_error *err)
+{
+    hm_layout measure = {0};
+    float times[HM_CODEC_MAX_STEPS + 1];
+    *d = (hm_detok){.m = m, .request = *r};
+    if (r->steps < 1 || r->steps > HM_CODEC_MAX_STEPS)
+        return hm_fail(err, HM_EUSAGE, "solver steps: expected 1 to %d, found %d", HM_CODEC_MAX_STEPS, r->steps);
+    hm_status st = hm_detok_plan_make(&d->plan, &m->shape, r->frames, r->duration_s, r->tiled, r->lose_tail, err);
+    if (st)
+        return st;
+    layout(c, &measure, d);
+    d->scratch_bytes = measure.used;
+    d->memory = c->ops.alloc(&c->ops, measure.used);
+    st = d->memory ? host_buffers(d, err) : hm_fail(err, HM_EABSENT, "codec: no memory for %zu MiB of scratch", measure.used >> 20);
+    if (st) {
+        hm_detok_end(c, d);
+        return st;
+    }
+    layout(c, &(hm_layout){.base = d->memory}, d);
+    extend_codes(c, d);
+    hm_flow_times(times, r->steps);
+    hm_dit_prepare(c, &m->dit, &d->dit, times, r->steps);
+    return HM_OK;
+}
+
+void hm_detok_end(hm_ctx *c, hm_detok *d)
+{
+    if (d->memory)
+        c->ops.free(&c->ops, d->memory);
+    free(d->codes);
+    free(d->host_noise);
+    free(d->host_mask);
+    free(d->host_pcm);
+    free(d->audio);
+    *d = (hm_detok){0};
+}
+
+uint64_t hm_detok_estimate(hm_ctx *c, const hm_codec *m, const hm_detok_request *r)
+{
+    hm_detok d = {.m = m, .request = *r};
+    hm_layout measure = {0};
+    if (hm_detok_plan_make(&d.plan, &m->shape, r->frames, r->duration_s, r->tiled, r->lose_tail, NULL))
+        return 0;
+    layout(c, &measure, &d);
+    uint64_t T = LATENTS_PER_CODE * (uint64_t)d.plan.ns, host = CHANNELS * (uint64_t)d.plan.target + CHANNELS * T * (uint64_t)m->decoder.rate;
+    uint64_t scores = hm_t(c)->attn == HM_ATTN_FLASH ? 0 : (uint64_t)d.dit.rows * (uint64_t)m->shape.heads * T * T;
+    return measure.used + (host + scores) * sizeof(float);
+}
+
+/* --- segments --- */
+
+/* Crossfades and appends one segment's pcm (host, [channels][samples]) at its place in the song. */
+static void join(hm_detok *d, int k, int64_t samples)
+{
+    const hm_detok_plan *p = &d->plan;
+    int64_t start = (int64_t)k * (p->segment_samples - p->overlap_samples), end = start + samples < p->target ? start + samples : p->target;
+    int64_t stride = samples;
+    for (int ch = 0; ch < CHANNELS; ch++) {
+        float *out = d->audio + (int64_t)ch * p->target;
+        const float *cur = d->host_pcm + (int64_t)ch * stride;
+        for (int64_t at = start; at < end; at++) {
+            int64_t i = at - start;
+            if (k && i < p->overlap_samples) {
+                double w = (double)i / (double)(p->overlap_samples - 1);
+                out[at] = (float)((double)out[at] * (1.0 - w) + (double)cur[i] * w);
+            } else
+                out[at] = cur[i];
+        }
+    }
+    d->samples = end > d->samples ? end : d->samples;
+}
+
+/* Latents [T][2Z] -> pcm, one channel per half of the columns; downloaded into host_pcm [channels][samples]. */
+static void decode_segment(hm_ctx *c, hm_detok *d, int k, int T, int64_t samples)
+{
+    const hm_ops *op = &c->ops;
+    const hm_detok_plan *p = &d->plan;
+    int O = (int)d->m->shape.out, Z = (int)d->m->shape.latent;
+    int64_t start = (int64_t)k * (p->segment_samples - p->overlap_samples), needed = p->target - start < samples ? p->target - start : samples;
+    hm_span_begin(c->probe, HM_SPAN_PART, "vocoder", k);
+    for (int ch = 0; ch < CHANNELS && !hm_ops_status(op); ch++) {
+        float *pcm = d->pcm + (size_t)ch * (size_t)T * (size_t)d->m->decoder.rate;
+        hm_wave_decode(c, &d->m->decoder, &d->wave, d->x + (size_t)ch * (size_t)Z, O, T, pcm, needed, ch);
+        op->download(op, d->host_pcm + (int64_t)ch * samples, pcm, (size_t)(needed < 0 ? 0 : needed) * sizeof(float));
+    }
+    hm_span_end(c->probe, HM_SPAN_PART, "vocoder");
+}
+
+void hm_detok_segment(hm_ctx *c, hm_detok *d, int k)
+{
+    const hm_ops *op = &c->ops;
+    const hm_detok_plan *p = &d->plan;
+    int n = segment_codes(p, k), T = LATENTS_PER_CODE * n, O = (int)d->m->shape.out, C = (int)d->m->shape.dim;
+    int context = k ? LATENTS_PER_CODE * p->overlap : 0;
+    int64_t samples = (int64_t)T * d->m->decoder.rate;
+    samples = samples > p->segment_samples ? p->segment_samples : samples;
+
+    hm_span_begin(c->probe, HM_SPAN_STEP, "segment", k);
+    hm_span_begin(c->probe, HM_SPAN_PART, "flow", k);
+    hm_dit_frames(c, &d->m->dit, &d->dit, T);
+    hm_codec_condition(c, d, d->codes + (size_t)k * (size_t)p->hop, p->length, n, d->cond, d->cond + (size_t)n * (size_t)C);
+    for (int i = 0; i < LATENTS_PER_CODE; i++) /* each code's frame twice */
+        op->copy_2d(op, d->mu + (size_t)i * (size_t)C, LATENTS_PER_CODE * (int64_t)C, d->cond + (size_t)n * (size_t)C, C, C, n);
+    d->request.noise.fill(d->request.noise.self, k, d->host_noise, (int64_t)T * O);
+    op->upload(op, d->noise, d->host_noise, (size_t)T * (size_t)O * sizeof(float));
+    if (k) /* the previous segment's last latents are known */
+        op->copy(op, d->previous, d->x + (size_t)(LATENTS_PER_CODE * p->ns - context) * (size_t)O, (size_t)context * (size_t)O * sizeof(float));
+    hm_flow_solve(c, &d->m->dit, &d->dit,
+                  &(hm_flow_request){.mu = d->mu, .noise = d->noise, .context = d->previous, .context_frames = context, .steps = d->request.steps,
+                                     .guidance = d->request.guidance, .x = d->x, .steps_before = k * d->request.steps,
+                                     .steps_total = p->segments * d->request.steps});
+    hm_span_end(c->probe, HM_SPAN_PART, "flow");
+    hm_tap(c, "latents", d->x, k, 1, T, O, false);
+    decode_segment(c, d, k, T, samples);
+    if (!hm_ops_status(op))
+        join(d, k, samples);
+    hm_span_end(c->probe, HM_SPAN_STEP, "segment");
+}

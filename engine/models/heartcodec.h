@@ -1,0 +1,192 @@
+/* HeartCodec: codes to 48 kHz stereo. RVQ and conditioning, flow matching with a diffusion transformer, and a convolutional
+ * waveform decoder. Steps as numbered in heartcodec.md. */
+#ifndef HM_ENGINE_MODELS_HEARTCODEC_H
+#define HM_ENGINE_MODELS_HEARTCODEC_H
+
+#include "engine/ctx.h"
+#include "engine/shapes.h"
+
+#define HM_CODEC_MAX_STEPS 100
+#define HM_CODEC_UNITS 5 /* residual units per stage */
+
+/* A convolution of the file; folded into the layout of hm_linear at load (precompute=once) or at each use. */
+typedef struct hm_conv {
+    const void *v; /* [d0][d1][taps], as stored */
+    float *g;      /* [d0]: weight norm; NULL: none */
+    hm_dtype type;
+    int d0, d1, taps, stride; /* stride > 0: transposed */
+    hm_linear linear; /* w is where the folded weights are, or go */
+} hm_conv;
+
+typedef struct hm_dit_block {
+    hm_linear q, k, v, o, gate, up, down;
+    float *attn_norm, *mlp_norm; /* [D] */
+    float *scale_shift;          /* [6][D] */
+} hm_dit_block;
+
+/* One of the two stacks of the estimator. */
+typedef struct hm_dit_stack {
+    int layers, heads, head_dim, dim, ffn_dim;
+    hm_dit_block *blocks;
+    float *scale_shift;               /* [2][D] of the output norm */
+    hm_linear time_1, time_2, modulation; /* 512 -> D, D -> D, D -> 6D */
+    float *theta;                     /* [head_dim/2] */
+} hm_dit_stack;
+
+/* Convolution of kernel 3, times 3^-1/2, then a linear layer. */
+typedef struct hm_project {
+    hm_conv conv;
+    hm_linear linear;
+} hm_project;
+
+typedef struct hm_dit {
+    hm_dit_stack stack[2];
+    hm_project proj_in, connection, proj_out;
+    int in, out; /* I, O */
+} hm_dit;
+
+typedef struct hm_residual_unit {
+    hm_conv conv1, conv2;
+    float slope1, slope2;
+    int dilation;
+} hm_residual_unit;
+
+typedef struct hm_decoder_stage {
+    hm_conv up;
+    hm_residual_unit unit[HM_CODEC_UNITS];
+} hm_decoder_stage;
+
+typedef struct hm_scalar_model {
+    int stages, latent, repeat; /* n, Z, r */
+    hm_conv input, post, output;
+    float post_slope;
+    hm_decoder_stage *stage;
+    int rate; /* samples per latent frame: prod(u)*r */
+} hm_scalar_model;
+
+typedef struct hm_codec {
+    hm_codec_shape shape;
+    const void *embed[64]; /* per quantizer [V][d] */
+    hm_dtype embed_type;
+    hm_linear project_out, cond; /* project_out.w NULL when d = C */
+    hm_dit dit;
+    hm_scalar_model decoder;
+} hm_codec;
+
+hm_status hm_codec_bind(hm_ctx *c, hm_codec *m, const hm_codec_shape *shape, hm_weights *w, hm_error *err);
+void hm_codec_release(hm_codec *m);
+/* The folded weights of a convolution, folding them now when that is not done once. */
+const hm_linear *hm_conv_weights(hm_ctx *c, const hm_conv *conv);
+/* Bytes of weights that are read by one estimator call, and by one pass of the waveform decoder. */
+uint64_t hm_dit_bytes(const hm_dit *m);
+
+/* --- dit.c: the estimator and the solver --- */
+
+typedef struct hm_dit_scratch {
+    int rows, frames, steps;           /* batch rows, T, M laid out for */
+    float *in;                         /* [rows][T+2][I]: x | context | mu, a zero row on each side */
+    float *connection_in, *out_in;     /* [rows][T+2][I+D1], [rows][T+2][D2] */
+    float *s, *n, *q, *k, *v, *a, *t, *gate, *up; /* [rows*T][widest] */
+    float *velocity;                   /* [2][T][O] */
+    float *features, *emb[2], *mod[2]; /* [rows][512]; [rows][D]; [rows][6D] */
+    float *block_mod[2];               /* [rows][6D] of the block at work; once: all steps and blocks [M][L][6D] */
+    float *norm_mod[2];                /* [rows][2D]; once: [M][2D] */
+    float *cos[2], *sin[2];
+} hm_dit_scratch;
+
+void hm_dit_layout(const hm_ctx *c, hm_layout *l, hm_dit_scratch *s, const hm_dit *m, int rows, int frames, int steps);
+/* Rotation tables and, with times [steps], the modulation of every step, where they are made once. */
+void hm_dit_prepare(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, const float *times, int steps);
+/* Frames of the calls that follow, at most those laid out; clears the rows around them. */
+void hm_dit_frames(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, int frames);
+/* velocity [rows][T][O] from s->in filled with rows of [T][I] (see hm_dit_input) at times t [rows] (host). step: index into the
+ * prepared tables, or -1: computed now. */
+void hm_dit_forward(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, const float *t, int step, int rows, int batch_row);
+/* Puts width columns of src [T][ld] into columns first.. of batch row `row` of s->in. */
+void hm_dit_input(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, int row, int first, const float *src, int64_t ld, int width);
+
+typedef struct hm_flow_request {
+    const float *mu;      /* [T][C], device */
+    const float *noise;   /* [T][O], device */
+    const float *context; /* [context_frames][O], device; NULL when none */
+    int context_frames, steps;
+    float guidance;       /* <= 1: off */
+    float *x;             /* [T][O], device: the result */
+    int steps_before, steps_total; /* of the whole song, for progress */
+} hm_flow_request;
+
+/* t_0 .. t_M as the original's linspace(0, 1, M+1) in float32 (heartcodec.md section 5). */
+void hm_flow_times(float *t, int steps);
+void hm_flow_solve(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, const hm_flow_request *r);
+
+/* --- scalar_model.c: latents to waveform --- */
+
+typedef struct hm_wave_scratch {
+    float *a, *b, *c;     /* work buffers with headroom for a convolution's history */
+    int64_t floats;       /* of each, headroom left out */
+    float *history;       /* carried rows of every convolution */
+    float *latents;       /* [kd-1+T][Z], rounded, zero rows on both sides */
+    int chunk_frames, max_frames;
+} hm_wave_scratch;
+
+void hm_wave_layout(const hm_ctx *c, hm_layout *l, hm_wave_scratch *s, const hm_scalar_model *m, int frames);
+/* latents: Z columns at `latents` with row stride ld (device), `frames` rows -> wave [frames*rate] (device), of which only the first
+ * `needed` samples are used by the caller (decode=chunked stops there). channel: index for taps. */
+void hm_wave_decode(hm_ctx *c, const hm_scalar_model *m, hm_wave_scratch *s, const float *latents, int64_t ld, int frames, float *wave,
+                    int64_t needed, int channel);
+
+/* --- heartcodec.c: codes, segments, joining --- */
+
+/* Where a segment's noise comes from: fills z [frames][O] on the host for segment k. */
+typedef struct hm_noise_source {
+    void *self;
+    void (*fill)(void *self, int segment, float *z, int64_t count);
+} hm_noise_source;
+
+typedef struct hm_detok_request {
+    const int32_t *codes;   /* [frames][quantizers], -1: no code; out of range: clamped and counted */
+    int frames;
+    double duration_s;      /* of a segment: 29.76 */
+    int steps;
+    float guidance;
+    bool tiled, lose_tail;  /* as the original: whole segments; the last codes of some lengths lost */
+    hm_noise_source noise;
+} hm_detok_request;
+
+/* Numbers of a song's segments, in codes unless said (heartcodec.md section 6). */
+typedef struct hm_detok_plan {
+    int ns, hop, overlap;              /* per segment, hop, overlap */
+    int length;                        /* codes after extension */
+    int segments, last_ns;             /* segments; codes of the last one (needed: may be shorter) */
+    int64_t target, segment_samples, overlap_samples;
+    int lost_codes;
+} hm_detok_plan;
+
+hm_status hm_detok_plan_make(hm_detok_plan *p, const hm_codec_shape *g, int frames, double duration_s, bool tiled, bool lose_tail, hm_error *err);
+
+/* State of a detokenisation; nothing is allocated after begin. */
+typedef struct hm_detok {
+    const hm_codec *m;
+    hm_detok_request request;
+    hm_detok_plan plan;
+    void *memory;
+    uint64_t scratch_bytes;
+    hm_dit_scratch dit;
+    hm_wave_scratch wave;
+    float *mu, *noise, *x, *previous, *rvq, *rvq_rows, *rvq_mask, *cond, *pcm; /* device */
+    int32_t *ids;
+    int32_t *codes;    /* host: extended sequence [quantizers][length] */
+    float *host_noise, *host_mask, *host_pcm; /* one segment */
+    float *audio;      /* host [channels][target] */
+    int64_t samples;   /* per channel, at the end */
+} hm_detok;
+
+/* RVQ and conditioning of n codes [quantizers][stride] (host): cond [n][C], and rvq_out before it in `rvq`. */
+void hm_codec_condition(hm_ctx *c, hm_detok *d, const int32_t *codes, int64_t stride, int n, float *rvq, float *cond);
+hm_status hm_detok_begin(hm_ctx *c, hm_detok *d, const hm_codec *m, const hm_detok_request *request, hm_error *err);
+/* Segment k, in order: solved, decoded, joined. */
+void hm_detok_segment(hm_ctx *c, hm_detok *d, int k);
+void hm_detok_end(hm_ctx *c, hm_detok *d);
+uint64_t hm_detok_estimate(hm_ctx *c, const hm_codec *m, const hm_detok_request *request);
+
+#endif

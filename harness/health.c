@@ -74,7 +74,7 @@ static void judge_sound(hm_health *h, const hm_audio_facts *f)
     if (f->peak > LOUD_PEAK)
         note(h, HM_HEALTH_SUSPECT, "peak %.1f, %.0f dB over full scale", f->peak, 20 * log10(f->peak));
     if (f->clipped_share > CLIPPED_SHARE)
-        note(h, HM_HEALTH_SUSPECT, "%.1f %% of the samples are beyond full scale", 100 * f->clipped_share);
+        note(h, HM_HEALTH_SUSPECT, "%.1f %% of the samples are at full scale or beyond", 100 * f->clipped_share);
     if (fabs(f->dc) > DC_LIMIT)
         note(h, HM_HEALTH_SUSPECT, "the mean of a channel is %.2f", f->dc);
     if (h->identical_frames >= STUCK_FRAMES)

@@ -9,6 +9,20 @@
 #include "harness/progress.h"
 
 const hm_command hm_commands[] = {
+    {"generate", hm_cmd_generate, "one song from tags and lyrics", "generate --tags T --lyrics FILE -o song.wav [options]",
+     "hmbench generate --tags 'pop, piano, warm' --lyrics lyrics.txt --seconds 30 -o song.wav\n"
+     "hmbench generate --tags tags.txt --lyrics - --codes song.codes -o song.flac <lyrics.txt\n"
+     "hmbench generate --tags 'folk' --lyrics lyrics.txt --model ~/ckpt --variant naive --json -o song.mp3"},
+    {"decode", hm_cmd_decode, "audio of the codes that generate --codes kept", "decode FILE -o song.wav [options]",
+     "hmbench decode song.codes -o song.wav\nhmbench decode song.codes --steps 50 --variant best -o song.flac"},
+    {"list", hm_cmd_list, "what there is to choose from", "list suites|variants|toggles|models|devices|metrics [--json]",
+     "hmbench list variants\nhmbench list toggles --json\nhmbench list models --names"},
+    {"synth", hm_cmd_synth, "made weights in the real folder layout", "synth PRESET DIR [--seed N]",
+     "hmbench synth heartmula-mini /tmp/mini\nhmbench synth heartmula-3b ~/synthetic-3b --seed 7"},
+    {"cache", hm_cmd_cache, "presets that were made on first use", "cache list|prune|path",
+     "hmbench cache list\nhmbench cache prune\nHMBENCH_CACHE=/big/disk hmbench cache path"},
+    {"completion", hm_cmd_completion, "completion for a shell", "completion bash|zsh|fish",
+     "source <(hmbench completion bash)\nhmbench completion fish > ~/.config/fish/completions/hmbench.fish"},
     {"help", hm_cmd_help, "the commands, or one of them", "help [COMMAND]", "hmbench help\nhmbench help generate"},
     {0},
 };

@@ -65,70 +65,102 @@ static void print_duration(FILE *f, int64_t s)
         fprintf(f, "%" PRId64 "s", s);
 }
 
-static void print_default(FILE *f, const hm_option *o)
-{
-    switch (o->kind) {
-    case HM_OPT_FLAG:
-        if (*(const bool *)o->value)
-            fprintf(f, " (on; --no-%s turns it off)", o->name);
-        return;
-    case HM_OPT_INT:
-        fprintf(f, " (default %" PRId64 ")", *(const int64_t *)o->value);
-        return;
-    case HM_OPT_DOUBLE:
-        if (!isnan(*(const double *)o->value))
-            fprintf(f, " (default %g)", *(const double *)o->value);
-        return;
-    case HM_OPT_DURATION:
-        fputs(" (default ", f);
-        print_duration(f, *(const int64_t *)o->value);
-        fputc(')', f);
-        return;
-    case HM_OPT_STRING:
-        if (*(const char *const *)o->value)
-            fprintf(f, " (default %s)", *(const char *const *)o->value);
-        return;
-    case HM_OPT_LIST:
-        fputs(" (may be given again)", f);
-        return;
-    }
-}
-
 static bool bounded(const hm_option *o)
 {
     return (o->kind == HM_OPT_INT || o->kind == HM_OPT_DOUBLE || o->kind == HM_OPT_DURATION) && (o->min != 0 || o->max != 0);
 }
 
+/* "1 to 100", "0 or more"; false when any number will do. */
+static bool print_range(FILE *f, const hm_option *o)
+{
+    if (!bounded(o))
+        return false;
+    if (o->max >= HM_OPTION_NO_MAX)
+        fprintf(f, "%.15g or more", o->min);
+    else
+        fprintf(f, "%.15g to %.15g", o->min, o->max);
+    return true;
+}
+
+static bool has_default(const hm_option *o)
+{
+    switch (o->kind) {
+    case HM_OPT_FLAG:
+        return *(const bool *)o->value;
+    case HM_OPT_STRING:
+        return *(const char *const *)o->value != NULL;
+    case HM_OPT_DOUBLE:
+        return !isnan(*(const double *)o->value);
+    case HM_OPT_INT:
+    case HM_OPT_DURATION:
+        return true;
+    case HM_OPT_LIST:
+        break;
+    }
+    return false;
+}
+
+static void print_default(FILE *f, const hm_option *o)
+{
+    switch (o->kind) {
+    case HM_OPT_FLAG:
+        fprintf(f, "on; --no-%s turns it off", o->name);
+        return;
+    case HM_OPT_INT:
+        fprintf(f, "default %" PRId64, *(const int64_t *)o->value);
+        return;
+    case HM_OPT_DOUBLE:
+        fprintf(f, "default %g", *(const double *)o->value);
+        return;
+    case HM_OPT_DURATION:
+        fputs("default ", f);
+        print_duration(f, *(const int64_t *)o->value);
+        return;
+    case HM_OPT_STRING:
+        fprintf(f, "default %s", *(const char *const *)o->value);
+        return;
+    case HM_OPT_LIST:
+        return;
+    }
+}
+
+/* The option's text and, in parentheses, what values it takes and what it is without being given. */
 static void print_option_text(FILE *f, const hm_option *o)
 {
     fputs(o->text, f);
-    if (o->choices) {
-        fputs(": ", f);
-        for (int i = 0; o->choices[i]; i++)
-            fprintf(f, "%s%s", i ? ", " : "", o->choices[i]);
+    bool any = o->choices != NULL || o->kind == HM_OPT_LIST || has_default(o) || bounded(o);
+    if (!any)
+        return;
+    fputs(" (", f);
+    for (int i = 0; o->choices && o->choices[i]; i++)
+        fprintf(f, "%s%s", i ? ", " : "", o->choices[i]);
+    bool before = print_range(f, o) || o->choices;
+    if (o->kind == HM_OPT_LIST)
+        fputs("may be given again", f);
+    if (has_default(o)) {
+        fputs(before ? "; " : "", f);
+        print_default(f, o);
     }
-    if (bounded(o))
-        fprintf(f, ", %g to %g", o->min, o->max);
-    print_default(f, o);
+    fputc(')', f);
 }
 
 /* text, broken at spaces, its lines after the first indented to HELP_COLUMN. */
 static void print_wrapped(FILE *f, const char *text, int column)
 {
+    bool first = true;
     while (*text) {
         size_t word = strcspn(text, " ");
-        if (column + (int)word > HELP_WIDTH && column > HELP_COLUMN) {
+        if (!first && column + 1 + (int)word > HELP_WIDTH) {
             fprintf(f, "\n%*s", HELP_COLUMN, "");
             column = HELP_COLUMN;
+        } else if (!first) {
+            fputc(' ', f);
+            column++;
         }
         fwrite(text, 1, word, f);
         column += (int)word;
-        text += word;
-        while (*text == ' ') {
-            if (column > HELP_COLUMN)
-                fputc(' ', f), column++;
-            text++;
-        }
+        first = false;
+        text += word + strspn(text + word, " ");
     }
     fputc('\n', f);
 }
@@ -200,9 +232,11 @@ static void print_list(const hm_option *options)
 
 static hm_status check_range(const hm_option *o, double value, const char *text, hm_error *err)
 {
-    if (bounded(o) && !(value >= o->min && value <= o->max))
-        return hm_fail(err, HM_EUSAGE, "--%s: %s is out of range, expected %g to %g", o->name, text, o->min, o->max);
-    return HM_OK;
+    if (!bounded(o) || (value >= o->min && value <= o->max))
+        return HM_OK;
+    if (o->max >= HM_OPTION_NO_MAX)
+        return hm_fail(err, HM_EUSAGE, "--%s: %s is out of range, expected %.15g or more", o->name, text, o->min);
+    return hm_fail(err, HM_EUSAGE, "--%s: %s is out of range, expected %.15g to %.15g", o->name, text, o->min, o->max);
 }
 
 static hm_status parse_int(const hm_option *o, const char *text, hm_error *err)

@@ -17,6 +17,8 @@ typedef enum hm_option_kind {
     HM_OPT_DURATION  /* int64_t * seconds: 90, 90s, 30m, 2h */
 } hm_option_kind;
 
+#define HM_OPTION_NO_MAX 9.2e18 /* as max: only min counts */
+
 typedef struct hm_strings {
     const char *items[256];
     int count;

@@ -1,4 +1,7 @@
 /* Runs the built program and keeps what it said: for tests of the command line. */
+#ifndef _GNU_SOURCE
+#error "define _GNU_SOURCE before the first include: pipe2"
+#endif
 #ifndef HM_TESTS_RUN_PROGRAM_H
 #define HM_TESTS_RUN_PROGRAM_H
 

@@ -16,7 +16,7 @@ typedef struct hm_audio_facts {
     char codec[32];       /* "wav float32", "flac 24 bit", "mp3"; "float32" for a bare signal */
     double duration_s, peak, rms;
     double silence_share; /* of 50 ms windows, those below -60 dBFS (RMS over all channels) */
-    double clipped_share; /* of samples beyond +-1 */
+    double clipped_share; /* of samples at or beyond +-1 */
     double dc;            /* mean of the channel whose mean is largest */
     int64_t non_finite;   /* samples that are NaN or infinite; the other figures leave them out */
     bool constant;        /* every sample of a channel has one value, in all channels */

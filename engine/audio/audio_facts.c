@@ -61,7 +61,7 @@ void hm_audio_measure(hm_audio_facts *out, const float *planar, int channels, in
             n++;
             sum += v;
             sum_squares += v * v;
-            clipped += a > 1;
+            clipped += a >= 1;
             out->peak = a > out->peak ? a : out->peak;
             out->constant = out->constant && v == x[0];
         }

@@ -1,0 +1,146 @@
+#define _GNU_SOURCE /* nftw */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/synth.h"
+#include "harness/commands.h"
+#include "harness/model.h"
+#include "harness/table.h"
+
+static int64_t walked_bytes; /* nftw passes nothing along */
+
+static int add_size(const char *path, const struct stat *s, int kind, struct FTW *place)
+{
+    (void)path;
+    (void)place;
+    if (kind == FTW_F)
+        walked_bytes += s->st_size;
+    return 0;
+}
+
+static int64_t folder_bytes(const char *path)
+{
+    walked_bytes = 0;
+    nftw(path, add_size, 16, FTW_PHYS);
+    return walked_bytes;
+}
+
+static int remove_one(const char *path, const struct stat *s, int kind, struct FTW *place)
+{
+    (void)s;
+    (void)kind;
+    (void)place;
+    return remove(path);
+}
+
+typedef struct cache_entry {
+    char name[256], path[HM_MODEL_PATH];
+    int64_t bytes;
+    bool preset; /* a name that a preset has: only these are ever removed */
+} cache_entry;
+
+/* Calls `each` for every entry of the model folder of the cache; none when there is no such folder. */
+static hm_status walk(hm_status (*each)(void *self, const cache_entry *entry, hm_error *err), void *self, hm_error *err)
+{
+    char folder[HM_MODEL_PATH];
+    struct dirent *d;
+    hm_status st = hm_model_cache_path("", folder, sizeof folder, err);
+    if (st)
+        return st;
+    DIR *dir = opendir(folder);
+    if (!dir)
+        return errno == ENOENT ? HM_OK : hm_fail(err, HM_EIO, "cache %s cannot be read: %s", folder, strerror(errno));
+    while (!st && (d = readdir(dir))) {
+        cache_entry e = {0};
+        size_t n = strlen(d->d_name);
+        if (d->d_name[0] == '.' || (n > 5 && !strcmp(d->d_name + n - 5, ".lock")))
+            continue;
+        snprintf(e.name, sizeof e.name, "%s", d->d_name);
+        if ((size_t)snprintf(e.path, sizeof e.path, "%s%s", folder, d->d_name) >= sizeof e.path)
+            continue;
+        e.bytes = folder_bytes(e.path);
+        e.preset = hm_preset_find(e.name) != NULL;
+        st = each(self, &e, err);
+    }
+    closedir(dir);
+    return st;
+}
+
+static hm_status list_entry(void *self, const cache_entry *e, hm_error *err)
+{
+    char size[32];
+    (void)err;
+    snprintf(size, sizeof size, "%.1f", (double)e->bytes * 1e-6);
+    hm_table_row(self, (const char *[]){e->name, size, e->path});
+    return HM_OK;
+}
+
+static hm_status prune_entry(void *self, const cache_entry *e, hm_error *err)
+{
+    char lock[HM_MODEL_PATH + 8];
+    int fd;
+    int64_t *freed = self;
+    if (!e->preset)
+        return HM_OK;
+    snprintf(lock, sizeof lock, "%s.lock", e->path);
+    fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
+        close(fd);
+        return hm_fail(err, HM_EIO, "cache: %s is being made by another process; try again when it is done", e->name);
+    }
+    int failed = nftw(e->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    int reason = errno;
+    if (fd >= 0)
+        close(fd);
+    if (failed)
+        return hm_fail(err, HM_EIO, "cache: %s cannot be removed: %s", e->path, strerror(reason));
+    printf("removed %s\n", e->path);
+    *freed += e->bytes;
+    return HM_OK;
+}
+
+static hm_status list(hm_error *err)
+{
+    hm_table *table = hm_table_new((const char *[]){"model", ">MB", "folder", NULL});
+    hm_status st = walk(list_entry, table, err);
+    hm_status printed = hm_table_end(table, stdout, 0, st ? NULL : err);
+    return st ? st : printed;
+}
+
+hm_status hm_cmd_cache(const hm_command *self, int argc, char **argv, hm_error *err)
+{
+    static const char *const actions[] = {"list", "prune", "path", NULL};
+    char path[HM_MODEL_PATH];
+    int64_t freed = 0;
+    bool helped;
+    hm_strings args = {0};
+    hm_status st = hm_options_parse(self, NULL, argc, argv, &args, 1, &helped, err);
+    if (st || helped)
+        return st;
+    const char *action = args.count ? args.items[0] : "list";
+    if (!strcmp(action, "list"))
+        return list(err);
+    if (!strcmp(action, "path")) {
+        st = hm_cache_path(path, sizeof path, err);
+        if (!st)
+            printf("%s\n", path);
+        return st;
+    }
+    if (!strcmp(action, "prune")) {
+        st = walk(prune_entry, &freed, err);
+        if (!st)
+            fprintf(stderr, "%.1f MB are free again; presets are made anew on use\n", (double)freed * 1e-6);
+        return st;
+    }
+    const char *near = hm_nearest(action, actions);
+    return hm_fail(err, HM_EUSAGE, "cache: no action \"%s\"; %s%s%s(list, prune, path)", action, near ? "did you mean \"" : "", near ? near : "",
+                   near ? "\"? " : "");
+}

@@ -1,0 +1,109 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/codes.h"
+#include "harness/commands.h"
+#include "harness/engine_open.h"
+#include "harness/music_report.h"
+#include "harness/progress.h"
+
+typedef struct decode_args {
+    hm_engine_choice engine;
+    const char *output;
+    double guidance;
+    int64_t seed, steps;
+    bool quiet, json;
+} decode_args;
+
+static hm_status parse(const hm_command *self, int argc, char **argv, decode_args *a, hm_strings *files, bool *helped, hm_error *err)
+{
+    const hm_option options[] = {
+        {"output", 'o', HM_OPT_STRING, &a->output, "PATH", "audio: .wav (float32), .flac (24 bit) or .mp3", 0, 0, NULL},
+        {"steps", 0, HM_OPT_INT, &a->steps, "N", "solver steps; 0: as the variant says", 0, 100, NULL},
+        {"guidance", 0, HM_OPT_DOUBLE, &a->guidance, "X", "guidance of the codec; 1: off", 1, 100, NULL},
+        {"seed", 0, HM_OPT_INT, &a->seed, "N", "of the noise; -1: the one in the file", -1, HM_OPTION_NO_MAX, NULL},
+        HM_ENGINE_CHOICE_OPTIONS(a->engine),
+        {"json", 0, HM_OPT_FLAG, &a->json, NULL, "the result as one JSON object on standard output", 0, 0, NULL},
+        {"quiet", 'q', HM_OPT_FLAG, &a->quiet, NULL, "no progress and no summary", 0, 0, NULL},
+        {0},
+    };
+    return hm_options_parse(self, options, argc, argv, files, 1, helped, err);
+}
+
+static hm_status check_codes(const hm_codes *codes, const char *path, const hm_engine_opened *o, hm_error *err)
+{
+    if (codes->codebooks != o->facts->codebooks)
+        return hm_fail(err, HM_EFORMAT, "codes %s: %d codebooks, but model %s has %d: is it the model that drew them?", path, codes->codebooks,
+                       o->path, o->facts->codebooks);
+    if (*codes->fingerprint && strcmp(codes->fingerprint, o->facts->fingerprint))
+        hm_log_write(hm_log_stderr(false), HM_LOG_WARNING, "the codes were drawn by other weights (%.8s) than these (%.8s)", codes->fingerprint,
+                     o->facts->fingerprint);
+    return HM_OK;
+}
+
+static hm_status deliver(const decode_args *a, const hm_engine_opened *o, const hm_music_request *request, const hm_music_result *r,
+                         hm_error *err)
+{
+    hm_audio_facts facts;
+    hm_health health;
+    hm_music_report report = {.path = a->output, .variant = a->engine.variant, .model = o->model, .engine = o->facts, .request = request,
+                              .result = r, .audio = &facts, .health = &health, .synthetic = o->synthetic};
+    hm_audio_measure(&facts, r->audio, r->channels, r->samples, r->sample_rate_hz);
+    hm_status st = hm_audio_write(a->output, r->audio, r->channels, r->samples, r->sample_rate_hz, err);
+    if (!st)
+        st = hm_audio_file_facts(&facts, a->output, err);
+    if (st)
+        return st;
+    hm_health_judge(&health, r, &facts, request, o->facts->frame_seconds, o->synthetic);
+    if (!a->quiet)
+        hm_music_report_print(&report, stderr);
+    return a->json ? hm_json_print(hm_music_report_json(&report), err) : HM_OK;
+}
+
+static hm_status decode(decode_args *a, const char *path, const hm_codes *codes, hm_error *err)
+{
+    hm_music_request request = {.max_frames = codes->frames, .force_length = true, .seed = a->seed < 0 ? codes->seed : (uint64_t)a->seed,
+                                .flow_steps = (int)a->steps, .flow_guidance = a->guidance, .cfg_scale = 1, .topk = 1, .temperature = 1};
+    hm_progress progress;
+    hm_probe probe = {.self = &progress, .progress = hm_progress_probe};
+    hm_engine_opened opened = {0};
+    hm_music_result result = {0};
+    a->engine.probe = &probe;
+    a->engine.log = hm_log_stderr(false);
+    hm_progress_start(&progress, "", a->quiet);
+    hm_status st = hm_engine_open_chosen(&opened, &a->engine, err);
+    if (!st)
+        st = check_codes(codes, path, &opened, err);
+    if (!st)
+        st = opened.api->decode(opened.engine, codes->codes, codes->frames, &request, &result, err);
+    hm_progress_end(&progress);
+    if (!st)
+        st = deliver(a, &opened, &request, &result, err);
+    if (opened.api)
+        opened.api->result_free(&result);
+    hm_engine_close_chosen(&opened);
+    return st;
+}
+
+hm_status hm_cmd_decode(const hm_command *self, int argc, char **argv, hm_error *err)
+{
+    decode_args a = {.engine = {.variant = "best", .model = HM_MODEL_DEFAULT, .backend = "cpu", .need_codec = true}, .guidance = 1.25, .seed = -1};
+    hm_strings files = {0};
+    hm_codes codes = {0};
+    bool helped;
+    hm_status st = parse(self, argc, argv, &a, &files, &helped, err);
+    if (st || helped)
+        return st;
+    if (!files.count)
+        return hm_fail(err, HM_EUSAGE, "decode: which file of codes? (hmbench decode --help)");
+    if (!a.output)
+        return hm_fail(err, HM_EUSAGE, "decode: -o is missing: where should the audio go? (song.wav, .flac or .mp3)");
+    st = hm_audio_check_path(a.output, err);
+    if (!st)
+        st = hm_codes_read(files.items[0], &codes, err);
+    if (!st)
+        st = decode(&a, files.items[0], &codes, err);
+    free(codes.codes);
+    return st;
+}

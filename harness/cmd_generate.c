@@ -1,0 +1,190 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "harness/codes.h"
+#include "harness/commands.h"
+#include "harness/engine_open.h"
+#include "harness/music_report.h"
+#include "harness/progress.h"
+#include "harness/text_input.h"
+
+#define FRAME_MS 80
+
+typedef struct generate_args {
+    hm_engine_choice engine;
+    const char *tags, *lyrics, *intro, *verse, *chorus, *output, *codes;
+    double seconds, cfg, temperature, guidance;
+    int64_t topk, seed, steps;
+    bool force_length, quiet, json;
+} generate_args;
+
+static hm_status parse(const hm_command *self, int argc, char **argv, generate_args *a, bool *helped, hm_error *err)
+{
+    const hm_option options[] = {
+        {"tags", 0, HM_OPT_STRING, &a->tags, "TEXT", "what it should sound like, comma-separated; or a file of it", 0, 0, NULL},
+        {"lyrics", 0, HM_OPT_STRING, &a->lyrics, "FILE", "what is sung, with [Verse], [Chorus] ... lines; -: standard input", 0, 0, NULL},
+        {"seconds", 's', HM_OPT_DOUBLE, &a->seconds, "N", "length at most", 0.08, 3600, NULL},
+        {"output", 'o', HM_OPT_STRING, &a->output, "PATH", "audio: .wav (float32), .flac (24 bit) or .mp3", 0, 0, NULL},
+        {"codes", 0, HM_OPT_STRING, &a->codes, "PATH", "also write the codes (safetensors), for hmbench decode", 0, 0, NULL},
+        {"seed", 0, HM_OPT_INT, &a->seed, "N", "of all random numbers", 0, HM_OPTION_NO_MAX, NULL},
+        {"cfg", 0, HM_OPT_DOUBLE, &a->cfg, "X", "guidance by tags and lyrics; 1: off", 1, 100, NULL},
+        {"topk", 0, HM_OPT_INT, &a->topk, "N", "codes to choose among; 1: always the likeliest", 1, 1000000, NULL},
+        {"temperature", 0, HM_OPT_DOUBLE, &a->temperature, "X", "of the choice among codes", 0.001, 100, NULL},
+        {"steps", 0, HM_OPT_INT, &a->steps, "N", "solver steps of the codec; 0: as the variant says", 0, 100, NULL},
+        {"guidance", 0, HM_OPT_DOUBLE, &a->guidance, "X", "guidance of the codec; 1: off", 1, 100, NULL},
+        {"intro-style", 0, HM_OPT_STRING, &a->intro, "TEXT", "tags of the [Intro] sections alone", 0, 0, NULL},
+        {"verse-style", 0, HM_OPT_STRING, &a->verse, "TEXT", "tags of the [Verse] sections alone", 0, 0, NULL},
+        {"chorus-style", 0, HM_OPT_STRING, &a->chorus, "TEXT", "tags of the [Chorus] sections alone", 0, 0, NULL},
+        {"force-length", 0, HM_OPT_FLAG, &a->force_length, NULL, "go on to the full length even if the song ends before", 0, 0, NULL},
+        HM_ENGINE_CHOICE_OPTIONS(a->engine),
+        {"json", 0, HM_OPT_FLAG, &a->json, NULL, "the result as one JSON object on standard output", 0, 0, NULL},
+        {"quiet", 'q', HM_OPT_FLAG, &a->quiet, NULL, "no progress and no summary", 0, 0, NULL},
+        {0},
+    };
+    return hm_options_parse(self, options, argc, argv, NULL, 0, helped, err);
+}
+
+/* That a file can be made where the codes are to go. */
+static hm_status check_codes_path(const char *path, hm_error *err)
+{
+    char folder[HM_MODEL_PATH];
+    const char *slash = strrchr(path, '/');
+    struct stat s;
+    snprintf(folder, sizeof folder, "%.*s", slash ? slash == path ? 1 : (int)(slash - path) : 1, slash ? path : ".");
+    if (!stat(path, &s) && !S_ISREG(s.st_mode))
+        return hm_fail(err, HM_ECREATE, "codes %s exists and is no regular file", path);
+    if (stat(folder, &s) || !S_ISDIR(s.st_mode))
+        return hm_fail(err, HM_ECREATE, "codes %s: there is no folder %s", path, folder);
+    if (access(folder, W_OK | X_OK))
+        return hm_fail(err, HM_ECREATE, "codes %s: no file can be made in %s: %s", path, folder, strerror(errno));
+    return HM_OK;
+}
+
+static hm_status check_args(const generate_args *a, hm_error *err)
+{
+    hm_status st;
+    if (!a->tags)
+        return hm_fail(err, HM_EUSAGE, "generate: --tags is missing: what should it sound like? (hmbench generate --help)");
+    if (!a->lyrics)
+        return hm_fail(err, HM_EUSAGE, "generate: --lyrics is missing: a file, or - for standard input (hmbench generate --help)");
+    if (!a->output && !a->codes)
+        return hm_fail(err, HM_EUSAGE, "generate: -o is missing: where should the song go? (song.wav, .flac or .mp3; or --codes FILE alone)");
+    st = a->output ? hm_audio_check_path(a->output, err) : HM_OK;
+    if (!st && a->codes)
+        st = check_codes_path(a->codes, err);
+    return st;
+}
+
+static bool is_blank(const char *text)
+{
+    return !text[strspn(text, " \t\n")];
+}
+
+static hm_status read_texts(const generate_args *a, hm_music_request *request, char **tags, char **lyrics, hm_error *err)
+{
+    const char *const styles[] = {a->intro, a->verse, a->chorus};
+    hm_status st = hm_text_or_file(tags, a->tags, "tags", err);
+    if (!st)
+        st = hm_text_read(lyrics, a->lyrics, "lyrics", err);
+    for (int i = 0; i < 3 && !st; i++)
+        if (styles[i])
+            st = hm_text_check(styles[i], strlen(styles[i]), "section style", err);
+    if (st)
+        return st;
+    if (is_blank(*lyrics))
+        hm_log_write(hm_log_stderr(false), HM_LOG_WARNING, "the lyrics are empty: the song follows its tags alone");
+    request->tags = *tags;
+    request->lyrics = *lyrics;
+    return HM_OK;
+}
+
+static hm_status write_codes(const generate_args *a, const hm_engine_opened *o, const hm_music_result *r, hm_error *err)
+{
+    hm_codes codes = {.frames = r->frames, .codebooks = r->codebooks, .codes = r->codes, .seed = (uint64_t)a->seed};
+    snprintf(codes.fingerprint, sizeof codes.fingerprint, "%s", o->facts->fingerprint);
+    snprintf(codes.variant, sizeof codes.variant, "%s", a->engine.variant);
+    return hm_codes_write(a->codes, &codes, err);
+}
+
+/* Files and summary of a song that is there. */
+static hm_status deliver(const generate_args *a, const hm_engine_opened *o, const hm_music_request *request, const hm_music_result *r,
+                         hm_error *err)
+{
+    hm_audio_facts facts;
+    hm_health health;
+    hm_music_report report = {.path = a->output, .codes_path = a->codes, .variant = a->engine.variant, .model = o->model, .engine = o->facts,
+                              .request = request, .result = r, .health = &health, .synthetic = o->synthetic};
+    hm_status st = a->codes ? write_codes(a, o, r, err) : HM_OK;
+    if (!st && a->output) {
+        hm_audio_measure(&facts, r->audio, r->channels, r->samples, r->sample_rate_hz);
+        st = hm_audio_write(a->output, r->audio, r->channels, r->samples, r->sample_rate_hz, err);
+        if (!st)
+            st = hm_audio_file_facts(&facts, a->output, err);
+        report.audio = &facts;
+    }
+    if (st)
+        return st;
+    hm_health_judge(&health, r, report.audio, request, o->facts->frame_seconds, o->synthetic);
+    if (!a->quiet)
+        hm_music_report_print(&report, stderr);
+    return a->json ? hm_json_print(hm_music_report_json(&report), err) : HM_OK;
+}
+
+static hm_status make_song(generate_args *a, hm_music_request *request, hm_error *err)
+{
+    hm_progress progress;
+    hm_probe probe = {.self = &progress, .progress = hm_progress_probe};
+    hm_engine_opened opened = {0};
+    hm_music_result result = {0};
+    a->engine.probe = &probe;
+    a->engine.log = hm_log_stderr(false);
+    hm_progress_start(&progress, "", a->quiet);
+    hm_status st = hm_engine_open_chosen(&opened, &a->engine, err);
+    if (!st)
+        st = opened.api->generate(opened.engine, request, &result, err);
+    hm_progress_end(&progress);
+    if (!st)
+        st = deliver(a, &opened, request, &result, err);
+    if (opened.api)
+        opened.api->result_free(&result);
+    hm_engine_close_chosen(&opened);
+    return st;
+}
+
+hm_status hm_cmd_generate(const hm_command *self, int argc, char **argv, hm_error *err)
+{
+    generate_args a = {.engine = {.variant = "best", .model = HM_MODEL_DEFAULT, .backend = "cpu", .need_lm = true},
+                       .seconds = 120, .cfg = 1.5, .topk = 50, .temperature = 1, .seed = 1, .guidance = 1.25};
+    char *tags = NULL, *lyrics = NULL;
+    bool helped;
+    hm_status st = parse(self, argc, argv, &a, &helped, err);
+    if (st || helped)
+        return st;
+    st = check_args(&a, err);
+    if (st)
+        return st;
+    a.engine.need_codec = a.output != NULL;
+    hm_music_request request = {.intro_style = a.intro,
+                                .verse_style = a.verse,
+                                .chorus_style = a.chorus,
+                                /* the first frame comes with the prompt and is not counted, as in the original */
+                                .max_frames = (int)((int64_t)(a.seconds * 1000 + 0.5) / FRAME_MS) + 1,
+                                .force_length = a.force_length,
+                                .cfg_scale = a.cfg,
+                                .topk = (int)a.topk,
+                                .temperature = a.temperature,
+                                .seed = (uint64_t)a.seed,
+                                .flow_steps = (int)a.steps,
+                                .flow_guidance = a.guidance,
+                                .skip_codec = !a.output};
+    st = read_texts(&a, &request, &tags, &lyrics, err);
+    if (!st)
+        st = make_song(&a, &request, err);
+    free(tags);
+    free(lyrics);
+    return st;
+}

@@ -1,0 +1,52 @@
+#include "harness/engine_open.h"
+
+#include <string.h>
+
+const char *const hm_isa_choices[] = {"scalar", "avx2", "avx512", NULL};
+const char *const hm_backend_choices[] = {"cpu", NULL};
+
+hm_engine_options hm_engine_options_of(const hm_engine_choice *choice, const hm_module *module, const char *path)
+{
+    return (hm_engine_options){
+        .source = {.dir = path},
+        .backend = choice->backend,
+        .threads = (int)choice->threads,
+        .isa = choice->isa,
+        .toggles = hm_module_option(module),
+        .need_lm = choice->need_lm,
+        .need_codec = choice->need_codec,
+        .probe = choice->probe,
+        .log = choice->log,
+    };
+}
+
+hm_status hm_engine_open_chosen(hm_engine_opened *out, const hm_engine_choice *choice, hm_error *err)
+{
+    hm_engine_opened o = {.model = choice->model ? choice->model : HM_MODEL_DEFAULT};
+    hm_engine_options options;
+    hm_status st = hm_module_open(&o.module, choice->variant, err);
+    if (!st)
+        st = hm_model_resolve(choice->model, o.path, &o.synthetic, err);
+    if (st)
+        goto fail;
+    o.api = hm_module_api(o.module);
+    options = hm_engine_options_of(choice, o.module, o.path);
+    st = o.api->open(&o.engine, &options, err);
+    if (st)
+        goto fail;
+    o.facts = o.api->facts(o.engine);
+    o.synthetic = o.synthetic || o.facts->synthetic;
+    *out = o;
+    return HM_OK;
+fail:
+    hm_engine_close_chosen(&o);
+    return st;
+}
+
+void hm_engine_close_chosen(hm_engine_opened *opened)
+{
+    if (opened->engine)
+        opened->api->close(&opened->engine);
+    hm_module_close(&opened->module);
+    memset(opened, 0, sizeof *opened);
+}

@@ -1,0 +1,46 @@
+/* From what users choose (variant, model, threads ...) to an open engine. */
+#ifndef HM_HARNESS_ENGINE_OPEN_H
+#define HM_HARNESS_ENGINE_OPEN_H
+
+#include "harness/model.h"
+#include "harness/module.h"
+#include "harness/options.h"
+
+typedef struct hm_engine_choice {
+    const char *variant, *model, *backend, *isa; /* isa NULL: the best here; model NULL: HM_MODEL_DEFAULT */
+    int64_t threads;                             /* 0: all CPUs this process may use */
+    bool need_lm, need_codec;
+    const hm_probe *probe; /* must outlive the engine */
+    const hm_log *log;
+} hm_engine_choice;
+
+typedef struct hm_engine_opened {
+    hm_module *module;
+    const hm_engine_api *api;
+    hm_engine *engine;
+    const hm_engine_facts *facts;
+    char path[HM_MODEL_PATH];
+    const char *model; /* as asked for, or the default's name */
+    bool synthetic;
+} hm_engine_opened;
+
+/* HM_EUSAGE: variant, ISA; HM_EMISSING: model; and what opening the engine says. */
+hm_status hm_engine_open_chosen(hm_engine_opened *out, const hm_engine_choice *choice, hm_error *err);
+void hm_engine_close_chosen(hm_engine_opened *opened);
+
+/* The same engine options, for estimates: module must be open, path resolved. */
+hm_engine_options hm_engine_options_of(const hm_engine_choice *choice, const hm_module *module, const char *path);
+
+/* Rows for option tables that fill an hm_engine_choice called `c`. */
+extern const char *const hm_isa_choices[], *const hm_backend_choices[];
+#define HM_ENGINE_CHOICE_OPTIONS(c)                                                                                              \
+    {"variant", 'V', HM_OPT_STRING, &(c).variant, "NAME", "way of computing (hmbench list variants), with changes as in best:attn=scores", 0, \
+     0, NULL},                                                                                                                   \
+        {"model", 'm', HM_OPT_STRING, &(c).model, "DIR", "folder of weights, or a preset (hmbench list models)", 0, 0, NULL},    \
+        {"backend", 0, HM_OPT_STRING, &(c).backend, "NAME", "where to compute", 0, 0, hm_backend_choices},                       \
+        {"threads", 't', HM_OPT_INT, &(c).threads, "N", "threads; 0: all CPUs this process may use", 0, 1024, NULL},             \
+    {                                                                                                                            \
+        "isa", 0, HM_OPT_STRING, &(c).isa, "NAME", "instruction set at most (the best here if not given)", 0, 0, hm_isa_choices  \
+    }
+
+#endif

@@ -1,0 +1,37 @@
+#include "harness/metrics.h"
+
+#include <stddef.h>
+
+const hm_metric hm_metrics[] = {
+    {"wall", "ms", "lower", "one generation from request to audio, loading left out"},
+    {"load", "ms", "lower", "opening the model: reading, mapping, converting and preparing weights"},
+    {"prefill", "ms", "lower", "phase: the prompt through the language model, up to the first frame"},
+    {"generate", "ms", "lower", "phase: the frames after the first, one by one"},
+    {"decode", "ms", "lower", "phase: codes to audio (quantiser, flow matching, waveform decoder)"},
+    {"other", "ms", "lower", "wall less prefill, generate and decode"},
+    {"audio", "s", "-", "duration of what was made"},
+    {"rtf", "ratio", "lower", "wall / audio duration; below 1 is faster than real time"},
+    {"x_real_time", "ratio", "higher", "audio duration / wall: 1 / rtf"},
+    {"fps", "frames/s", "higher", "frames / second of generate; a frame is 80 ms of sound"},
+    {"tok_s", "tok/s", "higher", "frames / second of wall, as the published journals count"},
+    {"gen_tok_s", "tok/s", "higher", "frames / second of generate"},
+    {"codes_s", "codes/s", "higher", "codes (frames x codebooks) / second of generate"},
+    {"ms_frame", "ms", "lower", "generate / frames: what to compare when lengths differ"},
+    {"mem", "MB", "lower", "peak memory: resident set less mapped model pages (GPU: device memory)"},
+    {"peak_rss", "MB", "lower", "largest resident set of the process, mapped pages included"},
+    {"gb_s", "GB/s", "higher", "weight bytes that frames had to read / second of generate"},
+    {"gflop_s", "GFLOP/s", "higher", "floating-point operations / second of the phase"},
+    {"limit_share", "%", "higher", "of what this machine can do at most: the nearer of bandwidth and arithmetic"},
+    {"codes_hash", "hash", "exact", "of the codes as drawn: equal means the same song"},
+    {"audio_hash", "hash", "exact", "of the raw float32 samples"},
+    {"logit_diff", "logit", "lower", "largest difference to the stored logits of the case"},
+    {"first_diff", "frame", "higher", "first frame whose codes differ from the stored ones"},
+    {"snr", "dB", "higher", "audio against the reference arm's, for approximate variants"},
+    {"peak", "full scale", "-", "largest absolute sample"},
+    {"rms", "full scale", "-", "root mean square of the samples"},
+    {"silence_share", "share", "-", "of 50 ms windows below -60 dBFS"},
+    {"clipped_share", "share", "lower", "of samples at or beyond full scale"},
+    {"non_finite", "count", "exact", "samples that are NaN or infinite, before conversion"},
+    {"health", "verdict", "-", "ok, suspect or bad, with reasons: end, silence, repetition, clipping, NaN, length"},
+    {NULL, NULL, NULL, NULL},
+};

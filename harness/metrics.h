@@ -1,0 +1,14 @@
+/* What is measured: names, units, directions, meanings. */
+#ifndef HM_HARNESS_METRICS_H
+#define HM_HARNESS_METRICS_H
+
+typedef struct hm_metric {
+    const char *name, *unit;
+    const char *direction; /* "lower", "higher" is better; "exact": equal or not; "-": a fact */
+    const char *meaning;
+} hm_metric;
+
+/* Ended by a row without a name. The exact counts of engine/base/probe.h are metrics too (unit "count" or "bytes"). */
+extern const hm_metric hm_metrics[];
+
+#endif

@@ -26,6 +26,7 @@ struct hm_recorder {
     int depth;
     int too_deep; /* spans open beyond the stack */
     int windows_open;
+    bool paused;
     uint64_t dropped, lost, unmatched;
 };
 
@@ -64,11 +65,11 @@ static int top_node(const hm_recorder *r)
 
 static bool opens_window(const hm_recorder *r, hm_span_kind kind, const char *name, int64_t index)
 {
-    if (kind != HM_SPAN_STEP)
+    if (kind == HM_SPAN_OP)
         return false;
     for (int i = 0; i < HM_RECORDER_WINDOWS; i++) {
         const hm_recorder_window *w = &r->options.windows[i];
-        if (w->step && index >= w->from && index < w->to && !strcmp(w->step, name))
+        if (w->span && index >= w->from && index < w->to && !strcmp(w->span, name))
             return true;
     }
     return false;
@@ -77,7 +78,7 @@ static bool opens_window(const hm_recorder *r, hm_span_kind kind, const char *na
 static void set_window(hm_recorder *r, int change)
 {
     r->windows_open += change;
-    r->probe.wanted = r->options.kinds | (r->windows_open ? r->options.window_kinds : 0u);
+    r->probe.wanted = r->paused ? 0u : r->options.kinds | (r->windows_open ? r->options.window_kinds : 0u);
 }
 
 static void keep_span(hm_recorder *r, open_span *open, hm_span_kind kind, int64_t index)
@@ -205,6 +206,12 @@ void hm_recorder_close(hm_recorder **recorder)
 const hm_probe *hm_recorder_probe(hm_recorder *recorder)
 {
     return &recorder->probe;
+}
+
+void hm_recorder_pause(hm_recorder *recorder, bool pause)
+{
+    recorder->paused = pause;
+    set_window(recorder, 0);
 }
 
 void hm_recorder_clear(hm_recorder *recorder)

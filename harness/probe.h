@@ -19,9 +19,10 @@ typedef struct hm_recorder hm_recorder;
 #define HM_RECORDER_NODES 1024 /* different places in the call tree */
 #define HM_RECORDER_WINDOWS 4
 
-/* Inside steps (HM_SPAN_STEP) of this name whose index is in [from, to), the kinds of `window_kinds` are recorded as well. */
+/* Inside spans of this name (not operations) whose index is in [from, to), the kinds of `window_kinds` are recorded as well. Phases have
+ * the index -1. */
 typedef struct hm_recorder_window {
-    const char *step;
+    const char *span;
     int64_t from, to;
 } hm_recorder_window;
 
@@ -29,7 +30,7 @@ typedef struct hm_recorder_options {
     unsigned kinds;        /* kinds with totals, everywhere; 0: phases, steps and parts */
     unsigned span_kinds;   /* those of `kinds` whose single spans are kept everywhere */
     unsigned window_kinds; /* kinds that are measured and kept inside windows */
-    hm_recorder_window windows[HM_RECORDER_WINDOWS]; /* unused ones have a NULL step */
+    hm_recorder_window windows[HM_RECORDER_WINDOWS]; /* unused ones have a NULL span */
     size_t capacity;       /* single spans kept; 0: totals only */
     const hm_clock *clock; /* NULL: hm_clock_real() */
     const hm_probe *inner; /* tap and progress are passed on to it; may be NULL */
@@ -59,6 +60,9 @@ void hm_recorder_close(hm_recorder **recorder);
 
 /* What the engine is given; valid until close. Its `wanted` changes while windows open and close. */
 const hm_probe *hm_recorder_probe(hm_recorder *recorder);
+
+/* Nothing is asked of the engine while it is paused: what an untraced run costs. Not inside a span. */
+void hm_recorder_pause(hm_recorder *recorder, bool pause);
 
 /* Forgets what was recorded (after warm-up); not inside a span. */
 void hm_recorder_clear(hm_recorder *recorder);

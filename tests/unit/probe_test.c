@@ -153,6 +153,23 @@ static void spans_that_do_not_fit_are_counted_and_stay_in_the_totals(void **stat
     hm_recorder_close(&r);
 }
 
+static void a_phase_can_be_a_window_and_a_pause_records_nothing(void **state)
+{
+    (void)state;
+    hm_recorder *r = open_recorder((hm_recorder_options){.window_kinds = HM_SPAN_OP, .windows = {{"generate", -1, 0}}, .capacity = 100});
+    hm_recorder_pause(r, true);
+    assert_int_equal(hm_recorder_probe(r)->wanted, 0);
+    run_generate(r, 2);
+    int nodes;
+    hm_recorder_nodes(r, &nodes);
+    assert_int_equal(nodes, 0);
+    hm_recorder_pause(r, false);
+    run_generate(r, 3);
+    assert_int_equal(node_at(r, "generate/frame/backbone/linear")->count, 3);
+    assert_int_equal(hm_recorder_unmatched(r), 0);
+    hm_recorder_close(&r);
+}
+
 static void nesting_beyond_the_limit_is_lost_and_counted(void **state)
 {
     (void)state;
@@ -260,6 +277,7 @@ int main(void)
         cmocka_unit_test(ops_are_recorded_inside_their_window_only),
         cmocka_unit_test(kept_spans_have_parents_before_children_and_exact_times),
         cmocka_unit_test(spans_that_do_not_fit_are_counted_and_stay_in_the_totals),
+        cmocka_unit_test(a_phase_can_be_a_window_and_a_pause_records_nothing),
         cmocka_unit_test(nesting_beyond_the_limit_is_lost_and_counted),
         cmocka_unit_test(names_beyond_the_limit_are_lost_and_counted),
         cmocka_unit_test(ends_without_a_begin_are_counted_and_change_nothing),

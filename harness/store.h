@@ -36,7 +36,7 @@ void hm_uuid_text(char out[HM_UUID_TEXT]);
 /* Facts of the machine; id is the hash of the others (hm_machine_read fills it). */
 typedef struct hm_machine_record {
     char id[HM_HASH_TEXT], host_id[HM_HASH_TEXT];
-    char cpu_model[128], isa[16], governor[32], kernel[128], os[128], container[64];
+    char cpu_model[128], isa[16], governor[32], kernel[132], os[128], container[64];
     int cpus;                                 /* this process may use */
     int cpus_online, cores, smt;              /* smt: 1 on, 0 off, -1 unknown */
     double cpu_quota;                         /* CPUs of the cgroup; NaN: none */

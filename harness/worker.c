@@ -1,0 +1,377 @@
+#define _GNU_SOURCE
+#include "harness/worker.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/engine_open.h"
+#include "harness/health.h"
+#include "harness/machine.h"
+#include "harness/probe.h"
+#include "harness/process.h"
+#include "harness/progress.h"
+#include "harness/protocol.h"
+
+enum { WARMUP_FRAMES = 4, PROGRESS_INTERVAL_NS = 200000000 };
+
+typedef struct worker {
+    FILE *in;
+    int out;
+    bool broken;               /* nobody reads our answers */
+    hm_probe inner;            /* progress, behind the recorder */
+    hm_recorder *recorder;
+    hm_engine_opened opened;
+    bool is_open, skip_codec;
+    char real_path[PATH_MAX];  /* of the model */
+    int64_t progress_ns;       /* when the last one was sent */
+    hm_sample sample;
+} worker;
+
+/* One line; takes the reference. */
+static void answer(worker *w, json_t *message)
+{
+    char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
+    const char *line = text ? text : "{\"type\":\"error\",\"code\":70,\"text\":\"worker: an answer could not be put into JSON\"}";
+    size_t size = strlen(line), done = 0;
+    json_decref(message);
+    while (done <= size && !w->broken) {
+        ssize_t n = done < size ? write(w->out, line + done, size - done) : write(w->out, "\n", 1);
+        if (n > 0)
+            done += (size_t)n;
+        else if (errno != EINTR)
+            w->broken = true;
+    }
+    free(text);
+}
+
+static void answer_error(worker *w, const hm_error *err)
+{
+    answer(w, hm_proto_error(err));
+}
+
+static int on_progress(void *self, const char *phase, int64_t done, int64_t total)
+{
+    worker *w = self;
+    int64_t now = hm_clock_now(hm_clock_real());
+    if (now - w->progress_ns >= PROGRESS_INTERVAL_NS) {
+        w->progress_ns = now;
+        answer(w, json_pack("{s:s, s:s, s:I, s:I}", "type", "progress", "phase", phase, "done", (json_int_t)done, "total", (json_int_t)total));
+    }
+    return w->broken || hm_interrupted();
+}
+
+static void close_engine(worker *w)
+{
+    if (w->is_open)
+        hm_engine_close_chosen(&w->opened);
+    w->is_open = false;
+}
+
+static hm_engine_choice choice_of(worker *w, const hm_open_order *order)
+{
+    return (hm_engine_choice){.variant = order->variant,
+                              .model = order->model,
+                              .backend = order->backend,
+                              .isa = order->isa,
+                              .threads = order->threads,
+                              .need_lm = true,
+                              .need_codec = !order->skip_codec,
+                              .probe = hm_recorder_probe(w->recorder),
+                              .log = hm_log_stderr(false)};
+}
+
+static hm_status on_open(worker *w, const json_t *message, hm_error *err)
+{
+    hm_open_order order;
+    hm_opened said = {.stored_codes = true};
+    hm_status st = hm_proto_read_open(message, &order, err);
+    if (st)
+        return st;
+    close_engine(w);
+    hm_engine_choice choice = choice_of(w, &order);
+    st = hm_engine_open_chosen(&w->opened, &choice, err);
+    if (st)
+        return st;
+    w->is_open = true;
+    w->skip_codec = order.skip_codec;
+    if (!realpath(w->opened.path, w->real_path))
+        snprintf(w->real_path, sizeof w->real_path, "%s", w->opened.path);
+    const hm_engine_facts *f = w->opened.facts;
+    said.model = (hm_model_record){.synthetic = f->synthetic || w->opened.synthetic,
+                                   .codebooks = f->codebooks,
+                                   .code_vocabulary = f->code_vocabulary,
+                                   .sample_rate_hz = f->sample_rate_hz,
+                                   .channels = f->channels,
+                                   .max_positions = f->max_positions,
+                                   .frame_s = f->frame_seconds};
+    snprintf(said.model.id, sizeof said.model.id, "%s", f->fingerprint);
+    snprintf(said.model.kind, sizeof said.model.kind, "%s", f->model);
+    snprintf(said.backend, sizeof said.backend, "%s", f->backend);
+    snprintf(said.isa, sizeof said.isa, "%s", f->isa);
+    snprintf(said.device, sizeof said.device, "%s", f->device);
+    snprintf(said.variant, sizeof said.variant, "%s", order.variant);
+    said.threads = f->threads;
+    said.load_ns = f->load_ns;
+    answer(w, hm_proto_opened(&said));
+    return HM_OK;
+}
+
+static hm_music_request request_of(const hm_run_order *order)
+{
+    const hm_case_record *c = &order->c;
+    return (hm_music_request){.tags = c->tags,
+                              .lyrics = c->lyrics,
+                              .intro_style = c->intro_style,
+                              .verse_style = c->verse_style,
+                              .chorus_style = c->chorus_style,
+                              .max_frames = c->frames,
+                              .force_length = true,
+                              .cfg_scale = c->cfg_scale,
+                              .topk = c->topk,
+                              .temperature = c->temperature,
+                              .seed = c->seed,
+                              .flow_steps = c->flow_steps,
+                              .flow_guidance = c->flow_guidance,
+                              .stored_codes = order->codes ? order->codes->codes : NULL,
+                              .skip_codec = order->skip_codec};
+}
+
+/* From the shapes alone: nothing is loaded. */
+static hm_status on_estimate(worker *w, const json_t *message, hm_error *err)
+{
+    hm_open_order order;
+    hm_run_order run = {0};
+    hm_module *module = NULL;
+    hm_memory_estimate e = {0};
+    hm_status st = hm_proto_read_open(message, &order, err);
+    if (!st)
+        st = hm_proto_read_case(message, &run.c, err);
+    if (!st)
+        st = hm_module_open(&module, order.variant, err);
+    if (st)
+        return st;
+    hm_engine_choice choice = choice_of(w, &order);
+    hm_engine_options options = hm_engine_options_of(&choice, module, order.model);
+    run.skip_codec = order.skip_codec;
+    hm_music_request request = request_of(&run);
+    st = hm_module_api(module)->estimate(&options, &request, &e, err);
+    hm_module_close(&module);
+    if (!st)
+        answer(w, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "type", "estimate", "total_bytes", (json_int_t)e.total_bytes,
+                            "weights_bytes", (json_int_t)e.weights_bytes, "mapped_bytes", (json_int_t)e.mapped_bytes, "kv_bytes",
+                            (json_int_t)e.kv_bytes, "scratch_bytes", (json_int_t)e.scratch_bytes, "codec_bytes",
+                            (json_int_t)e.codec_bytes));
+    return st;
+}
+
+static void add_counts(hm_sample *s, const hm_counters *counters, bool load)
+{
+    const uint64_t *values = (const uint64_t *)counters;
+    for (int i = 0; i < HM_COUNTER_COUNT; i++) {
+        if (load && !values[i])
+            continue;
+        hm_named_count *c = &s->counts[s->count_count++];
+        snprintf(c->name, sizeof c->name, "%s", hm_counter_name(i));
+        c->load = load;
+        c->value = (int64_t)values[i];
+    }
+}
+
+static void fill_audio(hm_sample *s, const hm_audio_facts *a)
+{
+    s->audio_s = a->duration_s;
+    s->sample_rate_hz = a->rate_hz;
+    s->channels = a->channels;
+    s->bits = a->bits;
+    s->bit_rate_kbps = a->bit_rate_kbps;
+    snprintf(s->codec, sizeof s->codec, "%s", a->codec);
+    s->peak = a->peak;
+    s->rms = a->rms;
+    s->dc = a->dc;
+    s->silence_share = a->silence_share;
+    s->clipped_share = a->clipped_share;
+    s->non_finite = a->non_finite;
+    s->constant = a->constant;
+}
+
+static void fill_sample(worker *w, const hm_music_request *request, const hm_music_result *r, const hm_audio_facts *audio)
+{
+    hm_sample *s = &w->sample;
+    hm_health health;
+    const hm_engine_facts *f = w->opened.facts;
+    size_t bytes = (size_t)r->frames * (size_t)r->codebooks * 4;
+    hm_sample_init(s);
+    s->wall_ns = r->wall_ns;
+    s->load_ns = f->load_ns;
+    s->prefill_ns = r->prefill_ns;
+    s->generate_ns = r->generate_ns;
+    s->decode_ns = r->decode_ns;
+    s->frames = r->frames;
+    s->codebooks = r->codebooks;
+    s->prompt_tokens = r->prompt_tokens;
+    s->ended = r->ended;
+    s->fed_codes = request->stored_codes != NULL;
+    s->held_weight_bytes = (int64_t)r->weight_bytes;
+    s->kv_bytes = (int64_t)r->kv_bytes;
+    s->scratch_bytes = (int64_t)r->scratch_bytes;
+    s->frame_weight_bytes = (int64_t)r->frame_weight_bytes;
+    s->frame_flops = r->frame_flops;
+    hm_memory_of_self(w->real_path, &s->peak_rss_bytes, &s->mapped_bytes);
+    if (s->peak_rss_bytes != HM_UNKNOWN && s->mapped_bytes != HM_UNKNOWN)
+        s->peak_unmapped_bytes = s->peak_rss_bytes > s->mapped_bytes ? s->peak_rss_bytes - s->mapped_bytes : 0;
+    hm_hash_text(s->codes_hash, r->codes, bytes);
+    if (r->logits)
+        hm_hash_text(s->logits_hash, r->logits, bytes);
+    if (r->audio)
+        hm_hash_text(s->audio_hash, r->audio, (size_t)r->channels * (size_t)r->samples * sizeof *r->audio);
+    if (audio)
+        fill_audio(s, audio);
+    hm_health_judge(&health, r, audio, request, f->frame_seconds, f->synthetic || w->opened.synthetic);
+    snprintf(s->health, sizeof s->health, "%s", hm_verdict_name(health.verdict));
+    hm_health_text(&health, s->health_reasons, sizeof s->health_reasons);
+    snprintf(s->device, sizeof s->device, "%s", f->device);
+    int spans = hm_recorder_totals(w->recorder, s->spans, (int)(sizeof s->spans / sizeof *s->spans));
+    s->span_count = spans < (int)(sizeof s->spans / sizeof *s->spans) ? spans : (int)(sizeof s->spans / sizeof *s->spans);
+    add_counts(s, &r->counters, false);
+    add_counts(s, &f->load_counters, true);
+}
+
+/* One generation and its answer. audio: file to write, or NULL. */
+static hm_status run_once(worker *w, const hm_music_request *request, bool warmup, const hm_run_order *order, hm_error *err)
+{
+    hm_music_result r = {0};
+    hm_audio_facts facts, *audio = NULL;
+    hm_recorder_clear(w->recorder);
+    hm_status st = w->opened.api->generate(w->opened.engine, request, &r, err);
+    if (!st && r.audio) {
+        hm_audio_measure(&facts, r.audio, r.channels, r.samples, r.sample_rate_hz);
+        audio = &facts;
+    }
+    if (!st) /* memory is read before anything else is allocated */
+        fill_sample(w, request, &r, audio);
+    if (!st && order->audio && r.audio && !warmup) {
+        st = hm_audio_write(order->audio, r.audio, r.channels, r.samples, r.sample_rate_hz, err);
+        if (!st)
+            st = hm_audio_file_facts(&facts, order->audio, err);
+        if (!st)
+            fill_audio(&w->sample, &facts);
+    }
+    if (!st) {
+        hm_stored_codes codes = {.frames = r.frames, .codebooks = r.codebooks, .codes = r.codes, .logits = r.logits};
+        w->sample.warmup = warmup;
+        answer(w, hm_proto_sample(&w->sample, order->want_codes && !warmup ? &codes : NULL));
+    }
+    w->opened.api->result_free(&r);
+    return st;
+}
+
+static hm_status check_order(const worker *w, const hm_run_order *order, hm_error *err)
+{
+    if (!w->is_open)
+        return hm_fail(err, HM_EUSAGE, "worker: \"run\" before \"open\"");
+    if (strcmp(order->c.task, "music"))
+        return hm_fail(err, HM_EUSAGE, "worker: task \"%.40s\": expected music", order->c.task);
+    if (order->codes && order->codes->codebooks != w->opened.facts->codebooks)
+        return hm_fail(err, HM_EUSAGE, "worker: codes for %d codebooks, this model has %d", order->codes->codebooks,
+                       w->opened.facts->codebooks);
+    if (order->skip_codec != w->skip_codec && w->skip_codec)
+        return hm_fail(err, HM_EUSAGE, "worker: audio is wanted, the model was opened without its codec");
+    if (strcmp(order->warmup, "first") && strcmp(order->warmup, "full") && strcmp(order->warmup, "none"))
+        return hm_fail(err, HM_EUSAGE, "worker: warmup \"%.40s\": expected first, full or none", order->warmup);
+    return order->audio ? hm_audio_check_path(order->audio, err) : HM_OK;
+}
+
+static hm_status on_run(worker *w, const json_t *message, hm_error *err)
+{
+    hm_run_order order;
+    hm_stored_codes codes;
+    hm_status st = hm_proto_read_run(message, &order, &codes, err);
+    if (!st)
+        st = check_order(w, &order, err);
+    if (!st && strcmp(order.warmup, "none")) {
+        hm_music_request warm = request_of(&order);
+        if (!strcmp(order.warmup, "first")) { /* every part once, at its real size but for the length */
+            warm.max_frames = warm.max_frames < WARMUP_FRAMES ? warm.max_frames : WARMUP_FRAMES;
+            warm.flow_steps = 1;
+        }
+        st = run_once(w, &warm, true, &order, err);
+    }
+    if (!st) {
+        hm_music_request request = request_of(&order);
+        st = run_once(w, &request, false, &order, err);
+    }
+    hm_stored_codes_free(&codes);
+    if (!st)
+        answer(w, json_pack("{s:s}", "type", "done"));
+    return st;
+}
+
+static hm_status on_hello(worker *w, const json_t *message, hm_error *err)
+{
+    json_int_t version = json_integer_value(json_object_get(message, "protocol"));
+    if (version != HM_PROTOCOL_VERSION)
+        return hm_fail(err, HM_EUSAGE, "worker: speaks protocol %d, was greeted in %lld", HM_PROTOCOL_VERSION, (long long)version);
+    answer(w, json_pack("{s:s, s:i, s:s, s:i}", "type", "hello", "protocol", HM_PROTOCOL_VERSION, "name", "hmbench " HM_VERSION, "pid",
+                        (int)getpid()));
+    return HM_OK;
+}
+
+/* False: the end. */
+static bool serve_line(worker *w, const char *line, size_t size)
+{
+    static const struct {
+        const char *type;
+        hm_status (*run)(worker *w, const json_t *message, hm_error *err);
+    } handlers[] = {{"hello", on_hello}, {"open", on_open}, {"estimate", on_estimate}, {"run", on_run}};
+    hm_error err = {0};
+    json_t *message = NULL;
+    hm_status st = hm_proto_parse(&message, line, size, &err);
+    const char *type = st ? "" : hm_proto_type(message);
+    bool end = !strcmp(type, "close"), known = end;
+    for (size_t i = 0; i < sizeof handlers / sizeof *handlers && !st; i++)
+        if (!strcmp(type, handlers[i].type)) {
+            known = true;
+            st = handlers[i].run(w, message, &err);
+        }
+    if (!st && !known)
+        st = hm_fail(&err, HM_EUSAGE, "worker: message \"%.40s\": unknown; expected hello, open, estimate, run or close", type);
+    if (st)
+        answer_error(w, &err);
+    json_decref(message);
+    return !end && !w->broken;
+}
+
+hm_status hm_worker_serve(int in_fd, int out_fd, hm_error *err)
+{
+    char *line = NULL;
+    size_t room = 0;
+    worker *w = hm_calloc(1, sizeof *w, "worker", err);
+    if (!w)
+        return HM_EABSENT;
+    w->in = fdopen(in_fd, "r");
+    w->out = out_fd;
+    w->inner = (hm_probe){.self = w, .progress = on_progress};
+    hm_recorder_options options = {.inner = &w->inner};
+    hm_status st = w->in ? hm_recorder_open(&w->recorder, &options, err) : hm_fail(err, HM_EIO, "worker: no input: %s", strerror(errno));
+    if (!st) {
+        for (ssize_t n; (n = getline(&line, &room, w->in)) > 0;) {
+            if ((size_t)n > HM_LINE_MAX) {
+                st = hm_fail(err, HM_EFORMAT, "worker: was sent a line of %zd bytes, at most %zu are read", n, HM_LINE_MAX);
+                break;
+            }
+            if (!serve_line(w, line, (size_t)n))
+                break;
+        }
+    }
+    close_engine(w);
+    hm_recorder_close(&w->recorder);
+    free(line);
+    if (w->in)
+        fclose(w->in);
+    free(w);
+    return st;
+}

@@ -52,7 +52,7 @@ hm_dialect hm_dialect_of_file(const char *path)
 {
     unsigned char first[4] = {0};
     hm_dialect by_name = hm_dialect_of_name(path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return HM_DIALECT_NONE;
     ssize_t n = read(fd, first, sizeof first);

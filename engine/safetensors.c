@@ -287,7 +287,7 @@ static hm_status open_header(hm_safetensors *out, int fd, const char *path, hm_e
 
 hm_status hm_safetensors_open(hm_safetensors *out, const char *path, hm_error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return hm_fail(err, errno == ENOENT || errno == ENOTDIR ? HM_EMISSING : HM_EIO, "%s: cannot open: %s", path, strerror(errno));
     hm_status st = open_header(out, fd, path, err);

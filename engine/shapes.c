@@ -297,3 +297,45 @@ json_t *hm_codec_shape_config(const hm_codec_shape *s)
     }
     return write_fields(config, s, codec_fields, COUNT(codec_fields));
 }
+
+/* Keys that every config may carry, and that tell nothing about sizes. */
+static const char *const common_keys[] = {"architectures", "model_type", "dtype", "torch_dtype", "transformers_version", "_name_or_path"};
+static const char *const lm_keys[] = {"backbone", "decoder", "backbone_flavor", "decoder_flavor"};
+static const char *const codec_keys[] = {"norm_type",
+                                         "causal",
+                                         "decay",
+                                         "commitment_weight",
+                                         "use_cosine_sim",
+                                         "threshold_ema_dead_code",
+                                         "upsample_factors",
+                                         "upsample_kernel_sizes",
+                                         "downsample_factors",
+                                         "downsample_kernel_sizes"};
+
+static bool among(const char *key, const char *const *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(key, keys[i]))
+            return true;
+    return false;
+}
+
+static bool among_fields(const char *key, const field *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(key, fields[i].key))
+            return true;
+    return false;
+}
+
+bool hm_lm_shape_knows(const char *key)
+{
+    return among(key, common_keys, COUNT(common_keys)) || among(key, lm_keys, COUNT(lm_keys)) ||
+           among_fields(key, lm_fields, COUNT(lm_fields));
+}
+
+bool hm_codec_shape_knows(const char *key)
+{
+    return among(key, common_keys, COUNT(common_keys)) || among(key, codec_keys, COUNT(codec_keys)) ||
+           among_fields(key, codec_fields, COUNT(codec_fields));
+}

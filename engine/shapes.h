@@ -36,6 +36,10 @@ typedef struct hm_codec_shape {
 hm_status hm_lm_shape_read(hm_lm_shape *out, const json_t *config, const char *where, hm_error *err);
 hm_status hm_codec_shape_read(hm_codec_shape *out, const json_t *config, const char *where, hm_error *err);
 
+/* Whether a key of config.json means something here, or is known to mean nothing for running the model. */
+bool hm_lm_shape_knows(const char *key);
+bool hm_codec_shape_knows(const char *key);
+
 /* config.json of a shape. New reference; NULL without memory. */
 json_t *hm_lm_shape_config(const hm_lm_shape *shape);
 json_t *hm_codec_shape_config(const hm_codec_shape *shape);

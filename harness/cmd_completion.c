@@ -9,7 +9,7 @@ static void print_words(const char *usage)
     const char *p = usage + strcspn(usage, " \n");
     p += *p == ' ';
     size_t n = strcspn(p, " \n");
-    if (!memchr(p, '|', n) || strchr("[-", *p))
+    if (!memchr(p, '|', n) || !(*p >= 'a' && *p <= 'z')) /* capitals stand for what users write there */
         return;
     for (size_t i = 0; i < n; i++)
         putchar(p[i] == '|' ? ' ' : p[i]);

@@ -4,11 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine/base/isa.h"
 #include "engine/base/probe.h"
-#include "engine/base/team.h"
 #include "engine/synth.h"
 #include "harness/commands.h"
+#include "harness/machine.h"
 #include "harness/metrics.h"
 #include "harness/model.h"
 #include "harness/module.h"
@@ -99,32 +98,15 @@ static hm_status fill_models(sink *out, const char *const *titles, hm_error *err
     return HM_OK;
 }
 
-/* "model name" of /proc/cpuinfo. */
-static void cpu_name(char *out, size_t size)
-{
-    char line[512];
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    snprintf(out, size, "unknown CPU");
-    while (f && fgets(line, sizeof line, f)) {
-        char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) || !colon)
-            continue;
-        line[strcspn(line, "\n")] = 0;
-        snprintf(out, size, "%s", colon + 2);
-        break;
-    }
-    if (f)
-        fclose(f);
-}
-
 static hm_status fill_devices(sink *out, const char *const *titles, hm_error *err)
 {
+    hm_machine_record m;
+    char cpus[16], memory[32];
     (void)err;
-    char name[256], cpus[16], memory[32];
-    cpu_name(name, sizeof name);
-    snprintf(cpus, sizeof cpus, "%d", hm_cpu_available());
-    snprintf(memory, sizeof memory, "%.0f", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) * 1e-6);
-    add_row(out, titles, (const char *[]){"cpu", cpus, hm_isa_name(hm_isa_detect()), memory, name});
+    hm_machine_read(&m);
+    snprintf(cpus, sizeof cpus, "%d", m.cpus);
+    snprintf(memory, sizeof memory, "%.0f", (double)m.memory_bytes * 1e-6);
+    add_row(out, titles, (const char *[]){"cpu", cpus, m.isa, memory, m.cpu_model});
     return HM_OK;
 }
 

@@ -15,6 +15,11 @@ const hm_command hm_commands[] = {
      "hmbench generate --tags 'folk' --lyrics lyrics.txt --model ~/ckpt --variant naive --json -o song.mp3"},
     {"decode", hm_cmd_decode, "audio of the codes that generate --codes kept", "decode FILE -o song.wav [options]",
      "hmbench decode song.codes -o song.wav\nhmbench decode song.codes --steps 50 --variant best -o song.flac"},
+    {"profile", hm_cmd_profile, "a timeline of one case", "profile CASE --trace FILE [options]",
+     "hmbench profile short --trace short.json\nhmbench profile long/plain --trace long.json.gz --variant naive --repeat 1\n"
+     "hmbench profile short --trace t.json --trace-window frames=100:104 --seconds 20"},
+    {"trace", hm_cmd_trace, "what a timeline holds, and whether it keeps the rules", "trace check|stats|diff FILE [FILE]",
+     "hmbench trace check short.json\nhmbench trace stats short.json.gz --top 20\nhmbench trace diff naive.json best.json"},
     {"list", hm_cmd_list, "what there is to choose from", "list suites|variants|toggles|models|devices|metrics [--json]",
      "hmbench list variants\nhmbench list toggles --json\nhmbench list models --names"},
     {"synth", hm_cmd_synth, "made weights in the real folder layout", "synth PRESET DIR [--seed N]",

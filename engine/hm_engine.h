@@ -23,6 +23,7 @@ typedef struct hm_engine_source {
     const char *dir;            /* model folder or file; or NULL and */
     json_t *lm_manifest;        /* manifests of the parts (either may be NULL), borrowed during open */
     json_t *codec_manifest;
+    const char *tokenizer;      /* with manifests: tokenizer.json, or NULL */
     uint64_t seed;              /* of hmsynth */
 } hm_engine_source;
 
@@ -94,10 +95,9 @@ typedef struct hm_engine_facts {
 
 /* One golden computation (verification): inputs by field, outputs through probe->tap under the names of the golden files. */
 typedef enum hm_check_kind {
-    HM_CHECK_LM,      /* prompt ids, cfg_scale, frames greedy; taps backbone.in ... tokens, margins */
-    HM_CHECK_RVQ,     /* codes: rvq_out, cond_feature_emb */
+    HM_CHECK_LM,      /* prompt ids or text, cfg_scale, frames greedy; taps backbone.in ... tokens, margins, tags_ids, lyrics_ids */
     HM_CHECK_EST,     /* x, t: intermediates and out */
-    HM_CHECK_SOLVE,   /* codes, noise, context latents: result */
+    HM_CHECK_SOLVE,   /* codes, noise, context latents: rvq_out, cond_feature_emb, result */
     HM_CHECK_DECODE,  /* latents: decoder.i.out, wave */
     HM_CHECK_DETOK,   /* codes, noise_salt, duration: latents, wave */
     HM_CHECK_ROPE,    /* positions: theta, cos, sin of the scaled rotation of `head_dim` */
@@ -108,6 +108,7 @@ typedef struct hm_check {
     hm_check_kind kind;
     const int32_t *tags_ids, *lyrics_ids; /* complete, with BOS and EOS */
     int tags_count, lyrics_count;
+    const char *tags, *lyrics;          /* or as text, through the source's tokenizer */
     double cfg_scale;
     int frames;
     bool stop_at_eos;                   /* the pipeline's rule */

@@ -75,6 +75,10 @@ typedef struct hm_codec {
 
 hm_status hm_codec_bind(hm_ctx *c, hm_codec *m, const hm_codec_shape *shape, hm_weights *w, hm_error *err);
 void hm_codec_release(hm_codec *m);
+/* Sizes alone, without weights: for estimates. Released like a bound one. */
+hm_status hm_codec_describe(hm_codec *m, const hm_codec_shape *shape, hm_error *err);
+/* Bytes of folded convolution weights that binding allocates. */
+uint64_t hm_codec_folded_bytes(const hm_codec *m);
 /* The folded weights of a convolution, folding them now when that is not done once. */
 const hm_linear *hm_conv_weights(hm_ctx *c, const hm_conv *conv);
 /* Bytes of weights that are read by one estimator call, and by one pass of the waveform decoder. */

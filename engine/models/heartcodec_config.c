@@ -33,6 +33,16 @@ static hm_status bind_biased(hm_ctx *c, hm_weights *w, hm_linear *to, int rows, 
     return st ? st : bind_bias(c, w, to, rows, name, err);
 }
 
+/* The layout that folding gives (see fold_conv in ops.h). */
+static hm_conv conv_shape(const hm_conv *conv)
+{
+    hm_conv c = *conv;
+    c.linear = (hm_linear){.type = HM_F32, .out = c.d0, .in = c.d1, .taps = c.taps};
+    if (c.stride)
+        c.linear = (hm_linear){.type = HM_F32, .out = c.d1 * c.stride, .in = c.d0, .taps = 2};
+    return c;
+}
+
 /* Room for the folded weights, and the folding itself when it is done once. */
 static hm_status finish_conv(hm_ctx *c, hm_conv *conv, hm_error *err)
 {
@@ -40,12 +50,10 @@ static hm_status finish_conv(hm_ctx *c, hm_conv *conv, hm_error *err)
     float *folded = hm_bind_alloc(c, n * sizeof *folded, err);
     if (!folded)
         return HM_EABSENT;
+    const float *bias = conv->linear.bias;
+    *conv = conv_shape(conv);
+    conv->linear.bias = bias;
     conv->linear.w = folded;
-    conv->linear.type = HM_F32;
-    if (!conv->stride)
-        conv->linear.out = conv->d0, conv->linear.in = conv->d1, conv->linear.taps = conv->taps;
-    else
-        conv->linear.out = conv->d1 * conv->stride, conv->linear.in = conv->d0, conv->linear.taps = 2;
     if (hm_t(c)->precompute == HM_PRECOMPUTE_ONCE)
         c->ops.fold_conv(&c->ops, folded, conv->v, conv->type, conv->g, conv->d0, conv->d1, conv->taps, conv->stride);
     return HM_OK;
@@ -281,6 +289,62 @@ void hm_codec_release(hm_codec *m)
     free(m->dit.stack[1].blocks);
     free(m->decoder.stage);
     *m = (hm_codec){0};
+}
+
+/* --- sizes alone --- */
+
+static hm_conv described(int d0, int d1, int taps, int stride)
+{
+    return conv_shape(&(hm_conv){.d0 = d0, .d1 = d1, .taps = taps, .stride = stride});
+}
+
+hm_status hm_codec_describe(hm_codec *m, const hm_codec_shape *g, hm_error *err)
+{
+    int heads = (int)g->heads, n = (int)g->up_stages, c0 = (int)g->init_channel, D1 = heads * (int)g->head_dim, D2 = 2 * D1;
+    *m = (hm_codec){.shape = *g};
+    hm_scalar_model *d = &m->decoder;
+    *d = (hm_scalar_model){.stages = n, .latent = (int)g->latent, .repeat = (int)g->num_samples, .rate = (int)g->num_samples};
+    for (int i = 0; i < 2; i++)
+        m->dit.stack[i] = (hm_dit_stack){.layers = (int)(i ? g->layers_2 : g->layers), .heads = heads, .head_dim = (int)g->head_dim << i,
+                                         .dim = D1 << i, .ffn_dim = (int)hm_codec_hidden(D1 << i)};
+    m->dit.in = (int)g->in;
+    m->dit.out = (int)g->out;
+    m->dit.proj_in.conv = described(D1, (int)g->in, 3, 0);
+    m->dit.connection.conv = described(D2, (int)g->in + D1, 3, 0);
+    m->dit.proj_out.conv = described((int)g->out, D2, 3, 0);
+    d->input = described(c0 << n, d->latent, (int)g->delay_kernel, 0);
+    d->stage = hm_calloc((size_t)n, sizeof *d->stage, "decoder stages", err);
+    if (!d->stage)
+        return HM_EABSENT;
+    for (int s = 0; s < n; s++) {
+        int in = c0 << (n - s), u = (int)g->up[s];
+        d->rate *= u;
+        d->stage[s].up = described(in, in / 2, 2 * u, u);
+        for (int j = 0; j < HM_CODEC_UNITS; j++)
+            d->stage[s].unit[j] = (hm_residual_unit){.conv1 = described(in / 2, in / 2, (int)g->res_kernel, 0),
+                                                     .conv2 = described(in / 2, in / 2, 1, 0), .dilation = 2 * j + 1};
+    }
+    d->post = described(c0, c0, (int)g->kernel, 0);
+    d->output = described((int)g->num_bands, c0, (int)g->kernel, 0);
+    return HM_OK;
+}
+
+static uint64_t folded(const hm_conv *c)
+{
+    return (uint64_t)c->d0 * (uint64_t)c->d1 * (uint64_t)c->taps * sizeof(float);
+}
+
+uint64_t hm_codec_folded_bytes(const hm_codec *m)
+{
+    const hm_scalar_model *d = &m->decoder;
+    uint64_t n = folded(&m->dit.proj_in.conv) + folded(&m->dit.connection.conv) + folded(&m->dit.proj_out.conv) + folded(&d->input) +
+                 folded(&d->output) + (d->repeat > 1 ? folded(&d->post) : 0);
+    for (int s = 0; s < d->stages; s++) {
+        n += folded(&d->stage[s].up);
+        for (int j = 0; j < HM_CODEC_UNITS; j++)
+            n += folded(&d->stage[s].unit[j].conv1) + folded(&d->stage[s].unit[j].conv2);
+    }
+    return n;
 }
 
 static uint64_t project_bytes(const hm_project *p)

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "engine/checkpoint.h"
 #include "engine/models/llama.h"
 
 #define HM_MULA_MAX_CODEBOOKS 32
@@ -26,8 +27,8 @@ typedef struct hm_mula {
     hm_dtype text_type, audio_type, unconditional_type;
 } hm_mula;
 
-/* From config.json (flavors by name, or dims inline), with the special ids of gen_config (may be NULL). */
-hm_status hm_mula_config_read(hm_mula_config *out, const json_t *config, const json_t *gen_config, const char *where, hm_error *err);
+/* From config.json (flavors by name, or dims inline); special ids from gen, or, when NULL, from the config itself. */
+hm_status hm_mula_config_read(hm_mula_config *out, const json_t *config, const hm_gen_config *gen, const char *where, hm_error *err);
 hm_status hm_mula_bind(hm_ctx *c, hm_mula *m, const hm_mula_config *config, hm_weights *w, hm_error *err);
 void hm_mula_release(hm_mula *m);
 /* Weights that one frame must read at least, bytes; and floating-point operations of one frame at position pos (heartmula.md section 9). */

@@ -9,34 +9,39 @@ static hm_llama_config stack(const hm_stack_shape *s)
                              .head_dim = (int)(s->width / s->heads), .ffn_dim = (int)s->hidden, .max_positions = (int)s->positions};
 }
 
-hm_status hm_mula_config_read(hm_mula_config *out, const json_t *config, const json_t *gen_config, const char *where, hm_error *err)
+/* The ids inside a config (golden manifests hold them there), or the real model's. */
+static hm_status inline_ids(hm_gen_config *ids, const json_t *config, const char *where, hm_error *err)
+{
+    *ids = (hm_gen_config){.text_bos_id = 128000, .text_eos_id = 128001, .audio_eos_id = 8193, .empty_id = 0};
+    hm_status st = hm_json_int(config, "text_bos_id", 0, INT32_MAX, false, &ids->text_bos_id, where, err);
+    if (!st)
+        st = hm_json_int(config, "text_eos_id", 0, INT32_MAX, false, &ids->text_eos_id, where, err);
+    if (!st)
+        st = hm_json_int(config, "audio_eos_id", 0, INT32_MAX, false, &ids->audio_eos_id, where, err);
+    return st ? st : hm_json_int(config, "empty_id", 0, INT32_MAX, false, &ids->empty_id, where, err);
+}
+
+hm_status hm_mula_config_read(hm_mula_config *out, const json_t *config, const hm_gen_config *gen, const char *where, hm_error *err)
 {
     hm_lm_shape shape;
-    int64_t bos = 128000, eos = 128001, audio_eos = 8193, empty = 0;
-    const json_t *const sources[] = {config, gen_config}; /* golden manifests hold the special ids in the config */
+    hm_gen_config ids;
     hm_status st = hm_lm_shape_read(&shape, config, where, err);
-    for (int i = 0; i < 2 && !st; i++) {
-        if (!sources[i])
-            continue;
-        st = hm_json_int(sources[i], "text_bos_id", 0, INT32_MAX, false, &bos, where, err);
-        if (!st)
-            st = hm_json_int(sources[i], "text_eos_id", 0, INT32_MAX, false, &eos, where, err);
-        if (!st)
-            st = hm_json_int(sources[i], "audio_eos_id", 0, INT32_MAX, false, &audio_eos, where, err);
-        if (!st)
-            st = hm_json_int(sources[i], "empty_id", 0, INT32_MAX, false, &empty, where, err);
-    }
+    if (!st && !gen)
+        st = inline_ids(&ids, config, where, err);
     if (st)
         return st;
-    if (bos >= shape.text_vocab || eos >= shape.text_vocab || empty >= shape.text_vocab)
-        return hm_fail(err, HM_EFORMAT, "%s: special text ids %lld, %lld, %lld: expected below text_vocab_size %lld", where, (long long)bos,
-                       (long long)eos, (long long)empty, (long long)shape.text_vocab);
+    if (gen)
+        ids = *gen;
+    if (ids.text_bos_id >= shape.text_vocab || ids.text_eos_id >= shape.text_vocab || ids.empty_id >= shape.text_vocab)
+        return hm_fail(err, HM_EFORMAT, "%s: special text ids %lld, %lld, %lld: expected below text_vocab_size %lld", where, (long long)ids.text_bos_id,
+                       (long long)ids.text_eos_id, (long long)ids.empty_id, (long long)shape.text_vocab);
     if (shape.codebooks < 2 || shape.codebooks > HM_MULA_MAX_CODEBOOKS || shape.codebooks > shape.decoder.positions)
         return hm_fail(err, HM_EFORMAT, "%s: %lld codebooks: expected 2 to %d, and at most the decoder's %lld positions", where,
                        (long long)shape.codebooks, HM_MULA_MAX_CODEBOOKS, (long long)shape.decoder.positions);
     *out = (hm_mula_config){.backbone = stack(&shape.backbone), .decoder = stack(&shape.decoder), .text_vocabulary = (int)shape.text_vocab,
                             .code_vocabulary = (int)shape.audio_vocab, .codebooks = (int)shape.codebooks, .muq_dim = (int)shape.muq,
-                            .text_bos = (int)bos, .text_eos = (int)eos, .audio_eos = (int)audio_eos, .empty_id = (int)empty};
+                            .text_bos = (int)ids.text_bos_id, .text_eos = (int)ids.text_eos_id, .audio_eos = (int)ids.audio_eos_id,
+                            .empty_id = (int)ids.empty_id};
     return HM_OK;
 }
 

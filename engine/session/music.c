@@ -1,0 +1,253 @@
+/* A song from request to audio. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/base/rng.h"
+#include "engine/session/session.h"
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int hm_session_flow_steps(const hm_ctx *c)
+{
+    switch (hm_t(c)->flow_steps) {
+    case HM_STEPS_50:
+        return 50;
+    case HM_STEPS_20:
+        return 20;
+    case HM_STEPS_5:
+        return 5;
+    case HM_STEPS_2:
+        return 2;
+    case HM_STEPS_1:
+        return 1;
+    default:
+        return 10;
+    }
+}
+
+void hm_session_result_free(hm_music_result *r)
+{
+    free(r->codes);
+    free(r->logits);
+    free(r->audio);
+    *r = (hm_music_result){0};
+}
+
+static hm_status validate(const hm_engine *e, const hm_music_request *r, hm_error *err)
+{
+    if (!e->has_lm)
+        return hm_fail(err, HM_EBUG, "generate: the engine was opened without a language model");
+    if (!r->tags || !r->lyrics)
+        return hm_fail(err, HM_EUSAGE, "song: tags and lyrics are needed (they may be empty)");
+    if (r->max_frames < 1)
+        return hm_fail(err, HM_EUSAGE, "song: expected at least 1 frame (80 ms), found %d", r->max_frames);
+    if (!(r->temperature > 0) || !isfinite(r->temperature))
+        return hm_fail(err, HM_EUSAGE, "temperature: expected above 0, found %g; for greedy choice use topk 1", r->temperature);
+    if (r->topk < 1)
+        return hm_fail(err, HM_EUSAGE, "topk: expected at least 1, found %d", r->topk);
+    if (!isfinite(r->cfg_scale) || !isfinite(r->flow_guidance))
+        return hm_fail(err, HM_EUSAGE, "guidance scales: expected finite numbers");
+    size_t n = (size_t)r->max_frames * (size_t)e->mula.config.codebooks;
+    for (size_t i = 0; r->stored_codes && i < n; i++)
+        if (r->stored_codes[i] < 0 || r->stored_codes[i] >= e->mula.config.code_vocabulary)
+            return hm_fail(err, HM_EFORMAT, "stored codes: frame %zu codebook %zu: expected 0 to %d, found %d", i / (size_t)e->mula.config.codebooks,
+                           i % (size_t)e->mula.config.codebooks, e->mula.config.code_vocabulary - 1, r->stored_codes[i]);
+    return HM_OK;
+}
+
+/* --- language model --- */
+
+/* Frames until the end-of-song rule or the cap. */
+static int draw_frames(hm_engine *e, hm_mula_song *song, const hm_music_request *r, bool *ended)
+{
+    hm_ctx *c = &e->ctx;
+    int frames = 0;
+    *ended = false;
+    for (int f = 0; f < r->max_frames; f++) {
+        bool end = false;
+        hm_progress(c, "generate", f, r->max_frames);
+        hm_span_begin(c->probe, HM_SPAN_STEP, "frame", f);
+        if (f)
+            hm_mula_advance(c, song, f - 1);
+        hm_mula_frame(c, song, f, &end);
+        hm_span_end(c->probe, HM_SPAN_STEP, "frame");
+        if (hm_ops_status(&c->ops))
+            break;
+        if (end && !r->force_length) {
+            *ended = true;
+            break;
+        }
+        frames = f + 1;
+    }
+    return frames;
+}
+
+static hm_status run_lm(hm_engine *e, const hm_mula_request *request, const hm_music_request *r, hm_music_result *out, hm_error *err)
+{
+    hm_ctx *c = &e->ctx;
+    hm_mula_song song;
+    size_t n = (size_t)r->max_frames * (size_t)e->mula.config.codebooks;
+    out->codes = hm_calloc(n, sizeof *out->codes, "codes", err);
+    out->logits = hm_calloc(n, sizeof *out->logits, "logits", err);
+    if (!out->codes || !out->logits)
+        return HM_EABSENT;
+    hm_status st = hm_mula_begin(c, &song, &e->mula, request, err);
+    if (st)
+        return st;
+
+    int64_t start = now_ns();
+    hm_span_begin(c->probe, HM_SPAN_PHASE, "prefill", -1);
+    hm_mula_prefill(c, &song);
+    c->ops.sync(&c->ops);
+    hm_span_end(c->probe, HM_SPAN_PHASE, "prefill");
+    int64_t prefilled = now_ns();
+    hm_span_begin(c->probe, HM_SPAN_PHASE, "generate", -1);
+    out->frames = draw_frames(e, &song, r, &out->ended);
+    hm_mula_collect(c, &song, out->frames, out->codes, out->logits);
+    c->ops.sync(&c->ops);
+    hm_span_end(c->probe, HM_SPAN_PHASE, "generate");
+    out->generate_ns = now_ns() - prefilled;
+    out->prefill_ns = prefilled - start;
+
+    out->scratch_bytes = song.scratch_bytes;
+    for (int p = 0; p < song.passes; p++)
+        out->kv_bytes += song.backbone_kv[p].peak_bytes + song.decoder_kv[p].peak_bytes;
+    out->frame_weight_bytes = hm_mula_frame_bytes(&e->mula);
+    out->frame_flops = hm_mula_frame_flops(&e->mula.config, song.rows, request->n + out->frames / 2);
+    hm_mula_end(c, &song);
+    return hm_session_status(c, err);
+}
+
+/* A logit that is not finite makes every later number meaningless. */
+static hm_status check_logits(const hm_music_result *r, hm_error *err)
+{
+    for (int i = 0; i < r->frames * r->codebooks; i++)
+        if (!isfinite(r->logits[i]))
+            return hm_fail(err, HM_EINVALID, "logits of frame %d, codebook %d are not finite; the weights or a kernel are broken",
+                           i / r->codebooks, i % r->codebooks);
+    return HM_OK;
+}
+
+/* --- codec --- */
+
+struct noise {
+    uint64_t seed;
+};
+
+static void philox_noise(void *self, int segment, float *z, int64_t count)
+{
+    const struct noise *n = self;
+    float last[4];
+    for (int64_t i = 0; i < count; i += 4) {
+        hm_draw_normal4(n->seed, (uint32_t)segment, (uint32_t)i, last);
+        memcpy(z + i, last, sizeof *z * (size_t)(count - i < 4 ? count - i : 4));
+    }
+}
+
+static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const hm_music_request *r, hm_music_result *out, hm_error *err)
+{
+    hm_ctx *c = &e->ctx;
+    hm_detok d;
+    struct noise noise = {r->seed};
+    hm_detok_request request = {.codes = codes,
+                                .frames = frames,
+                                .duration_s = HM_SEGMENT_SECONDS,
+                                .steps = r->flow_steps ? r->flow_steps : hm_session_flow_steps(c),
+                                .guidance = (float)r->flow_guidance,
+                                .tiled = hm_t(c)->codec_len == HM_CODEC_TILED,
+                                .lose_tail = hm_t(c)->tail == HM_TAIL_LOST,
+                                .noise = {&noise, philox_noise}};
+    int64_t start = now_ns();
+    hm_span_begin(c->probe, HM_SPAN_PHASE, "decode", -1);
+    hm_status st = hm_detok_begin(c, &d, &e->codec, &request, err);
+    if (!st) {
+        for (int k = 0; k < d.plan.segments && !hm_ops_status(&c->ops); k++)
+            hm_detok_segment(c, &d, k);
+        st = hm_session_status(c, err);
+        out->channels = 2;
+        out->samples = d.samples;
+        out->sample_rate_hz = (int)e->codec.shape.sample_rate;
+        if (d.samples < d.plan.target) /* the lost tail: channels move together */
+            memmove(d.audio + d.samples, d.audio + d.plan.target, (size_t)d.samples * sizeof *d.audio);
+        out->audio = d.audio;
+        d.audio = NULL;
+        out->scratch_bytes = d.scratch_bytes > out->scratch_bytes ? d.scratch_bytes : out->scratch_bytes;
+        hm_detok_end(c, &d);
+    }
+    hm_span_end(c->probe, HM_SPAN_PHASE, "decode");
+    out->decode_ns = now_ns() - start;
+    for (int64_t i = 0; !st && i < out->samples * out->channels; i++)
+        out->non_finite += !isfinite(out->audio[i]);
+    if (!st && out->non_finite)
+        st = hm_fail(err, HM_EINVALID, "audio: %lld of %lld samples are not finite; the weights or a kernel are broken", (long long)out->non_finite,
+                     (long long)(out->samples * out->channels));
+    return st;
+}
+
+/* --- whole calls --- */
+
+static uint64_t held_weights(const hm_engine *e)
+{
+    uint64_t bytes = 0;
+    const hm_weights *const sets[] = {e->lm_weights, e->codec_weights};
+    for (int s = 0; s < 2; s++)
+        for (int i = 0; sets[s] && i < hm_weights_count(sets[s]); i++)
+            bytes += hm_weights_at(sets[s], i)->data ? hm_weights_at(sets[s], i)->bytes : 0;
+    return bytes;
+}
+
+static void begin_call(hm_engine *e, hm_music_result *out)
+{
+    *out = (hm_music_result){.codebooks = e->facts.codebooks, .weight_bytes = held_weights(e)};
+    e->ctx.counters = (hm_counters){0};
+    e->ctx.error = (hm_error){0};
+}
+
+static hm_status end_call(hm_engine *e, int64_t start, hm_music_result *out, hm_status st)
+{
+    out->counters = e->ctx.counters;
+    out->wall_ns = now_ns() - start;
+    if (st)
+        hm_session_result_free(out);
+    return st;
+}
+
+hm_status hm_session_generate(hm_engine *e, const hm_music_request *r, hm_music_result *out, hm_error *err)
+{
+    int64_t start = now_ns();
+    int32_t *ids = NULL;
+    hm_mula_request request = {.max_frames = r->max_frames, .cfg_scale = r->cfg_scale, .topk = r->topk, .temperature = (float)r->temperature,
+                               .seed = r->seed, .stored = r->stored_codes};
+    begin_call(e, out);
+    hm_status st = validate(e, r, err);
+    if (!st)
+        st = hm_session_prompt(e, r, &ids, &request.n, &request.slot, err);
+    request.text_ids = ids;
+    out->prompt_tokens = request.n;
+    if (!st)
+        st = run_lm(e, &request, r, out, err);
+    free(ids);
+    if (!st)
+        st = check_logits(out, err);
+    if (!st && !r->skip_codec && out->frames) /* what goes on to the codec: the stored codes, where there are some */
+        st = run_codec(e, r->stored_codes ? r->stored_codes : out->codes, out->frames, r, out, err);
+    return end_call(e, start, out, st);
+}
+
+hm_status hm_session_decode(hm_engine *e, const int32_t *codes, int frames, const hm_music_request *r, hm_music_result *out, hm_error *err)
+{
+    int64_t start = now_ns();
+    begin_call(e, out);
+    hm_status st = e->has_codec ? HM_OK : hm_fail(err, HM_EBUG, "decode: the engine was opened without a codec");
+    out->frames = frames;
+    if (!st)
+        st = run_codec(e, codes, frames, r, out, err);
+    return end_call(e, start, out, st);
+}

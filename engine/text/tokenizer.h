@@ -15,13 +15,15 @@ hm_status hm_tokenizer_open(hm_tokenizer **out, const char *path, hm_error *err)
 hm_status hm_tokenizer_parse(hm_tokenizer **out, const void *data, size_t size, const char *where, hm_error *err);
 /* Qwen2: folder with vocab.json + merges.txt, and added tokens from tokenizer_config.json (added_tokens_decoder) or added_tokens.json. */
 hm_status hm_tokenizer_open_qwen2(hm_tokenizer **out, const char *folder, hm_error *err);
+/* Nothing changes in an open tokenizer: threads may share it. */
 void hm_tokenizer_close(hm_tokenizer **tokenizer);
 
 /* Token ids of UTF-8 text; special: run the post-processor (Llama-3: BOS first). Invalid UTF-8 is HM_EFORMAT with the byte offset.
  * *ids is malloc'ed, caller frees; NULL when *count is 0. */
 hm_status hm_tokenizer_encode(const hm_tokenizer *tokenizer, const char *text, size_t size, bool special, int32_t **ids, size_t *count,
                               hm_error *err);
-/* UTF-8 of ids, with U+FFFD for broken sequences; special tokens written out unless skip_special. malloc'ed, NUL-terminated. */
+/* UTF-8 of ids, with U+FFFD for broken sequences; special tokens written out unless skip_special. malloc'ed, NUL-terminated.
+ * An id outside 0 .. size - 1 is HM_EFORMAT; one inside that no token has writes nothing, as in the reference. */
 hm_status hm_tokenizer_decode(const hm_tokenizer *tokenizer, const int32_t *ids, size_t count, bool skip_special, char **text, hm_error *err);
 /* Id of a token's content (added tokens first), -1 when there is none. One past the largest id. */
 int32_t hm_tokenizer_id(const hm_tokenizer *tokenizer, const char *content);

@@ -24,7 +24,8 @@ hm_status hm_tokenizer_encode(const hm_tokenizer *tokenizer, const char *text, s
                               hm_error *err);
 /* UTF-8 of ids, with U+FFFD for broken sequences; special tokens written out unless skip_special. malloc'ed, NUL-terminated.
  * An id outside 0 .. size - 1 is HM_EFORMAT; one inside that no token has writes nothing, as in the reference. */
-hm_status hm_tokenizer_decode(const hm_tokenizer *tokenizer, const int32_t *ids, size_t count, bool skip_special, char **text, hm_error *err);
+hm_status hm_tokenizer_decode(const hm_tokenizer *tokenizer, const int32_t *ids, size_t count, bool skip_special, char **text,
+                              hm_error *err);
 /* Id of a token's content (added tokens first), -1 when there is none. One past the largest id. */
 int32_t hm_tokenizer_id(const hm_tokenizer *tokenizer, const char *content);
 int32_t hm_tokenizer_size(const hm_tokenizer *tokenizer);

@@ -136,7 +136,7 @@ hm_status hm_store_put_case(hm_store *store, const hm_case_record *c, hm_error *
 hm_status hm_store_put_session(hm_store *store, const hm_session_record *session, const hm_arm_record *arms, int arm_count, hm_error *err);
 /* The run with its samples, spans, counts, comparisons and artifacts. */
 hm_status hm_store_put_run(hm_store *store, const hm_run_record *run, hm_error *err);
-/* state: "running", "done", "interrupted", "failed". */
+/* state: "running", "done", "partial" (its time was up), "interrupted", "failed". */
 hm_status hm_store_end_session(hm_store *store, const char *session_id, const char *state, hm_error *err);
 /* artifact of a whole session (trace, journal). */
 hm_status hm_store_put_artifact(hm_store *store, const char *session_id, const hm_artifact_record *artifact, hm_error *err);
@@ -159,7 +159,7 @@ hm_status hm_store_get_codes(hm_store *store, const char *request_hash, const ch
 hm_status hm_store_put_codes(hm_store *store, const char *request_hash, const char *model_id, uint64_t seed, const hm_stored_codes *codes,
                              hm_error *err);
 
-/* A session to go on with: `id`, or with NULL the newest that was interrupted or never finished. Texts are malloc'ed by the store. */
+/* A session to go on with: `id`, or with NULL the newest that was interrupted, ran out of time or never finished. Texts are malloc'ed by the store. */
 typedef struct hm_session_info {
     char id[HM_UUID_TEXT];
     char *options, *command_line;

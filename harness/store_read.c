@@ -100,7 +100,7 @@ hm_status hm_store_get_session(hm_store *store, const char *id, hm_session_info 
     *out = (hm_session_info){0};
     hm_query_open(&q, store,
                   "SELECT id, options, command_line, state, machine_id, order_seed, rounds FROM session "
-                  "WHERE id = :id OR (:id IS NULL AND state IN ('interrupted', 'running')) ORDER BY created_utc DESC, id LIMIT 1",
+                  "WHERE id = :id OR (:id IS NULL AND state IN ('interrupted', 'running', 'partial')) ORDER BY created_utc DESC, id LIMIT 1",
                   err);
     hm_bind_text(&q, ":id", id);
     if (hm_query_row(&q)) {

@@ -72,7 +72,7 @@ static const char first_tables[] =
     "  build_id TEXT NOT NULL REFERENCES build(id),\n"
     "  created_utc TEXT NOT NULL,          -- UTC\n"
     "  ended_utc TEXT,                     -- UTC, NULL: never ended\n"
-    "  state TEXT NOT NULL,                -- running, done, interrupted, failed\n"
+    "  state TEXT NOT NULL,                -- running, done, partial, interrupted, failed\n"
     "  interrupted INTEGER NOT NULL,       -- times it was interrupted\n"
     "  command_line TEXT NOT NULL,         -- as typed\n"
     "  options TEXT NOT NULL,              -- JSON: the plan\n"

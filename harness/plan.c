@@ -1,0 +1,383 @@
+#define _GNU_SOURCE /* vasprintf */
+#include "harness/plan.h"
+
+#include <regex.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/isa.h"
+
+hm_status hm_plan_split(const char *list, char **buffer, hm_strings *out, hm_error *err)
+{
+    enum { ROOM = (int)(sizeof out->items / sizeof *out->items) };
+    char *text = strdup(list), *last = NULL;
+    *buffer = NULL;
+    out->count = 0;
+    if (!text)
+        return hm_fail(err, HM_EABSENT, "variants: out of memory");
+    for (char *p = text, *next; p; p = next) {
+        char *comma = strchr(p, ',');
+        next = comma ? comma + 1 : NULL;
+        if (comma)
+            *comma = 0;
+        const char *equals = strchr(p, '='), *colon = strchr(p, ':');
+        if (equals && !colon) {
+            if (!last || !strchr(last, ':')) {
+                hm_status st = hm_fail(err, HM_EUSAGE, "variant list \"%.100s\": \"%.60s\" belongs to no variant; write NAME:%.60s", list, p, p);
+                free(text);
+                return st;
+            }
+            p[-1] = ','; /* the comma belongs to the variant before */
+            continue;
+        }
+        if (!*p || out->count == ROOM) {
+            hm_status st = *p ? hm_fail(err, HM_EUSAGE, "variant list: more than %d", ROOM)
+                              : hm_fail(err, HM_EUSAGE, "variant list \"%.100s\": an empty name between commas", list);
+            free(text);
+            return st;
+        }
+        out->items[out->count++] = last = p;
+    }
+    *buffer = text;
+    return HM_OK;
+}
+
+bool hm_plan_same_output(const hm_plan_arm *a, const hm_plan_arm *b)
+{
+    return !a->command && !b->command && !strcmp(a->model, b->model) && !strcmp(a->isa, b->isa) && !strcmp(a->backend, b->backend) &&
+           hm_toggles_distance(&a->toggles, &b->toggles) == HM_KIND_BITWISE;
+}
+
+/* Toggles that do nothing for this model and backend do not make another program. */
+static void zero_without_effect(hm_toggles *set, unsigned model, unsigned backend)
+{
+    int n;
+    const hm_toggle_info *list = hm_toggle_list(&n);
+    for (int i = 0; i < n; i++)
+        if (!(list[i].models & model) || !(list[i].backends & backend))
+            ((uint8_t *)set)[list[i].offset] = 0;
+}
+
+static void write_toggles(hm_plan_arm *a)
+{
+    int n;
+    size_t used = 0;
+    const hm_toggle_info *list = hm_toggle_list(&n);
+    for (int i = 0; i < n; i++) {
+        char value[64];
+        hm_toggle_value_name(&list[i], hm_toggle_get(&a->toggles, &list[i]), value, sizeof value);
+        used += (size_t)snprintf(a->toggles_text + used, sizeof a->toggles_text - used, "%s%s=%s", i ? "," : "", list[i].name, value);
+        if (used >= sizeof a->toggles_text)
+            used = sizeof a->toggles_text - 1;
+        if (!strncmp(list[i].name, "precision_", 10)) {
+            size_t at = strlen(a->precision);
+            snprintf(a->precision + at, sizeof a->precision - at, "%s%s=%s", at ? " " : "", list[i].name + 10, value);
+        }
+    }
+}
+
+static hm_plan_arm *same_program(hm_plan *plan, const hm_plan_arm *a)
+{
+    for (int i = 0; i < plan->arm_count; i++) {
+        hm_plan_arm *b = &plan->arms[i];
+        if (!b->command && !memcmp(&a->toggles, &b->toggles, sizeof a->toggles) && a->threads == b->threads && !strcmp(a->isa, b->isa) &&
+            !strcmp(a->model, b->model))
+            return b;
+    }
+    return NULL;
+}
+
+static hm_status add_arm(hm_plan *plan, const hm_plan_arm *a, hm_error *err)
+{
+    hm_plan_arm *twin = a->command ? NULL : same_program(plan, a);
+    if (twin) {
+        size_t used = strlen(twin->coincides);
+        if (strcmp(twin->name, a->name))
+            snprintf(twin->coincides + used, sizeof twin->coincides - used, "%s%s", used ? ", " : "", a->name);
+        return HM_OK;
+    }
+    for (int i = 0; i < plan->arm_count; i++)
+        if (!strcmp(plan->arms[i].name, a->name))
+            return hm_fail(err, HM_EUSAGE, "two arms have the name \"%s\"", a->name);
+    if (plan->arm_count == HM_PLAN_ARMS)
+        return hm_fail(err, HM_EUSAGE, "more than %d arms: narrow the variants, threads or models", HM_PLAN_ARMS);
+    plan->arms[plan->arm_count] = *a;
+    hm_uuid_text(plan->arms[plan->arm_count++].id);
+    return HM_OK;
+}
+
+/* A comma-separated axis; one item, the default, when text is NULL. */
+typedef struct axis {
+    char *buffer;
+    const char *items[64];
+    int count;
+} axis;
+
+static hm_status split_axis(axis *a, const char *what, const char *text, const char *fallback, hm_error *err)
+{
+    *a = (axis){.buffer = strdup(text ? text : fallback)};
+    if (!a->buffer)
+        return hm_fail(err, HM_EABSENT, "%s: out of memory", what);
+    for (char *p = a->buffer, *next; p; p = next) {
+        char *comma = strchr(p, ',');
+        next = comma ? comma + 1 : NULL;
+        if (comma)
+            *comma = 0;
+        if ((!*p && text) || a->count == 64)
+            return hm_fail(err, HM_EUSAGE, "--%s \"%.100s\": expected values with commas between", what, text ? text : fallback);
+        a->items[a->count++] = p;
+    }
+    return HM_OK;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+/* Adds " key=value" when the axis has several values. */
+static void add_to_name(hm_plan_arm *a, const char *key, const char *value, int count)
+{
+    size_t used = strlen(a->name);
+    if (count > 1)
+        snprintf(a->name + used, sizeof a->name - used, " %s=%s", key, *value ? value : "best");
+}
+
+static hm_status parse_threads(const char *text, int *out, hm_error *err)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+    if (*text && (*end || n < 0 || n > 1024))
+        return hm_fail(err, HM_EUSAGE, "--threads \"%.40s\": expected numbers from 1 to 1024 (0: all CPUs), commas between", text);
+    *out = *text ? (int)n : 0;
+    return HM_OK;
+}
+
+static hm_status add_variant(hm_plan *plan, const hm_plan_options *o, const char *text, const axis axes[3], hm_error *err)
+{
+    hm_plan_arm a;
+    hm_toggles set;
+    hm_status st = strlen(text) < HM_VARIANT_SPEC ? hm_variant_parse(text, &set, NULL, err)
+                                                  : hm_fail(err, HM_EUSAGE, "variant \"%.60s...\": longer than %d bytes", text, HM_VARIANT_SPEC - 1);
+    zero_without_effect(&set, HM_MODEL_HEARTMULA, HM_BACKEND_CPU);
+    for (int m = 0; m < axes[0].count && !st; m++)
+        for (int i = 0; i < axes[1].count && !st; i++)
+            for (int t = 0; t < axes[2].count && !st; t++) {
+                memset(&a, 0, sizeof a);
+                a.toggles = set;
+                a.backend = o->backend ? o->backend : "cpu";
+                snprintf(a.variant, sizeof a.variant, "%s", text);
+                snprintf(a.name, sizeof a.name, "%.120s", text);
+                snprintf(a.model, sizeof a.model, "%s", axes[0].items[m]);
+                snprintf(a.isa, sizeof a.isa, "%s", axes[1].items[i]);
+                if (a.isa[0] && hm_isa_parse(a.isa) < 0)
+                    return hm_fail(err, HM_EUSAGE, "--isa \"%.40s\": expected scalar, avx2 or avx512", axes[1].items[i]);
+                st = parse_threads(axes[2].items[t], &a.threads, err);
+                add_to_name(&a, "model", base_name(a.model), axes[0].count);
+                add_to_name(&a, "isa", a.isa, axes[1].count);
+                add_to_name(&a, "threads", axes[2].items[t], axes[2].count);
+                write_toggles(&a);
+                if (!st)
+                    st = add_arm(plan, &a, err);
+            }
+    return st;
+}
+
+static hm_status add_list(hm_plan *plan, const hm_plan_options *o, const char *list, const axis axes[3], hm_error *err)
+{
+    char *buffer = NULL;
+    hm_strings names;
+    int n;
+    const hm_variant_info *all = hm_variant_list(&n);
+    hm_status st = hm_plan_split(list, &buffer, &names, err);
+    for (int i = 0; i < names.count && !st; i++) {
+        if (!strcmp(names.items[i], "all"))
+            for (int v = 0; v < n && !st; v++)
+                st = add_variant(plan, o, all[v].name, axes, err);
+        else if (strcmp(names.items[i], "none"))
+            st = add_variant(plan, o, names.items[i], axes, err);
+    }
+    free(buffer);
+    return st;
+}
+
+/* NAME=COMMAND: another program as an arm. */
+static hm_status add_command(hm_plan *plan, const char *text, const char *model, hm_error *err)
+{
+    hm_plan_arm a = {.backend = "command"};
+    const char *equals = strchr(text, '=');
+    if (!equals || equals == text || !equals[1] || equals - text > 60)
+        return hm_fail(err, HM_EUSAGE, "--arm \"%.80s\": expected NAME=COMMAND", text);
+    snprintf(a.name, sizeof a.name, "%.*s", (int)(equals - text), text);
+    snprintf(a.model, sizeof a.model, "%s", model);
+    a.command = equals + 1;
+    return add_arm(plan, &a, err);
+}
+
+static hm_status make_arms(hm_plan *plan, const hm_plan_options *o, hm_error *err)
+{
+    axis axes[3] = {{0}};
+    hm_status st = split_axis(&axes[0], "model", o->model, HM_MODEL_DEFAULT, err);
+    if (!st)
+        st = split_axis(&axes[1], "isa", o->isa, "", err);
+    if (!st)
+        st = split_axis(&axes[2], "threads", o->threads, "", err);
+    for (int i = 0; i < o->variants.count && !st; i++)
+        st = add_list(plan, o, o->variants.items[i], axes, err);
+    if (!st && !o->variants.count)
+        st = add_list(plan, o, "naive,best", axes, err);
+    for (int i = 0; i < o->commands.count && !st; i++)
+        st = add_command(plan, o->commands.items[i], axes[0].items[0], err);
+    if (!st && !plan->arm_count)
+        st = hm_fail(err, HM_EUSAGE, "no arms: name variants with --variant, or programs with --arm");
+    for (int i = 0; i < 3; i++)
+        free(axes[i].buffer);
+    return st;
+}
+
+/* XXH3-128 of a formatted text of any length. */
+__attribute__((format(printf, 3, 4))) static hm_status hash_format(char out[HM_HASH_TEXT], hm_error *err, const char *format, ...)
+{
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    int n = vasprintf(&text, format, args);
+    va_end(args);
+    if (n < 0)
+        return hm_fail(err, HM_EABSENT, "plan: out of memory");
+    hm_hash_text(out, text, (size_t)n);
+    free(text);
+    return HM_OK;
+}
+
+static const char *or_empty(const char *text)
+{
+    return text ? text : "";
+}
+
+static hm_status add_case(hm_plan *plan, const hm_suite *suite, const hm_suite_case *c, hm_error *err)
+{
+    if (plan->case_count == HM_PLAN_CASES)
+        return hm_fail(err, HM_EUSAGE, "more than %d cases: narrow them with --filter", HM_PLAN_CASES);
+    hm_case_record *r = &plan->cases[plan->case_count];
+    *r = (hm_case_record){.suite = suite->name,
+                          .name = c->name,
+                          .task = c->task,
+                          .tags = c->tags,
+                          .lyrics = c->lyrics,
+                          .intro_style = c->intro_style,
+                          .verse_style = c->verse_style,
+                          .chorus_style = c->chorus_style,
+                          .frames = c->frames,
+                          .topk = c->topk,
+                          .flow_steps = c->flow_steps,
+                          .cfg_scale = c->cfg_scale,
+                          .temperature = c->temperature,
+                          .flow_guidance = c->flow_guidance,
+                          .seed = c->seed};
+    memcpy(r->suite_hash, suite->hash, sizeof r->suite_hash);
+    hm_status st = hash_format(r->request_hash, err, "%s\1%s\1%s\1%s\1%s\1%s\1%d %d %.17g %.17g %llu", c->task, c->tags, c->lyrics,
+                               or_empty(c->intro_style), or_empty(c->verse_style), or_empty(c->chorus_style), c->frames, c->topk, c->cfg_scale,
+                               c->temperature, (unsigned long long)c->seed);
+    if (!st)
+        st = hash_format(r->id, err, "%s\1%s\1%s\1%d %.17g", suite->name, c->name, r->request_hash, c->flow_steps, c->flow_guidance);
+    for (int i = 0; i < plan->case_count && !st; i++)
+        if (!strcmp(plan->cases[i].id, r->id))
+            return HM_OK; /* the same suite was named twice */
+    plan->case_count += !st;
+    return st;
+}
+
+static hm_status make_cases(hm_plan *plan, const hm_plan_options *o, hm_error *err)
+{
+    regex_t filter;
+    char text[256];
+    hm_status st = HM_OK;
+    int code = o->filter ? regcomp(&filter, o->filter, REG_EXTENDED | REG_NOSUB) : 0, total = 0;
+    if (code) {
+        regerror(code, &filter, text, sizeof text);
+        return hm_fail(err, HM_EUSAGE, "--filter \"%.100s\": %s", o->filter, text);
+    }
+    for (int i = 0; i < o->suites.count && !st; i++) {
+        if (plan->suite_count == HM_PLAN_SUITES) {
+            st = hm_fail(err, HM_EUSAGE, "more than %d suites", HM_PLAN_SUITES);
+            break;
+        }
+        st = hm_suite_open(&plan->suites[plan->suite_count], o->suites.items[i], err);
+        const hm_suite *suite = st ? NULL : plan->suites[plan->suite_count++];
+        for (int k = 0; suite && k < suite->case_count && !st; k++, total++) {
+            snprintf(text, sizeof text, "%s/%s", suite->name, suite->cases[k].name);
+            if (!o->filter || !regexec(&filter, text, 0, NULL, 0))
+                st = add_case(plan, suite, &suite->cases[k], err);
+        }
+    }
+    if (o->filter)
+        regfree(&filter);
+    if (!st && !plan->case_count)
+        st = hm_fail(err, HM_EUSAGE, "--filter \"%.100s\": matches none of %d cases (they are named suite/case)", or_empty(o->filter), total);
+    return st;
+}
+
+hm_status hm_plan_make(hm_plan **out, const hm_plan_options *options, hm_error *err)
+{
+    if (!options->suites.count)
+        return hm_fail(err, HM_EUSAGE, "no suite: name one, as in \"hmbench suite short\" (hmbench list suites)");
+    hm_plan *plan = hm_calloc(1, sizeof *plan, "plan", err);
+    if (!plan)
+        return HM_EABSENT;
+    hm_status st = make_cases(plan, options, err);
+    if (!st)
+        st = make_arms(plan, options, err);
+    if (st) {
+        hm_plan_close(&plan);
+        return st;
+    }
+    *out = plan;
+    return HM_OK;
+}
+
+void hm_plan_close(hm_plan **plan)
+{
+    if (!*plan)
+        return;
+    for (int i = 0; i < (*plan)->suite_count; i++)
+        hm_suite_close(&(*plan)->suites[i]);
+    free(*plan);
+    *plan = NULL;
+}
+
+json_t *hm_plan_json(const hm_plan *plan)
+{
+    json_t *cases = json_array(), *arms = json_array();
+    for (int i = 0; i < plan->case_count; i++)
+        json_array_append_new(cases, json_string(plan->cases[i].id));
+    for (int i = 0; i < plan->arm_count; i++) {
+        const hm_plan_arm *a = &plan->arms[i];
+        json_array_append_new(arms, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "name", a->name, "toggles", a->toggles_text, "isa", a->isa,
+                                              "threads", a->threads, "model", a->model, "command", or_empty(a->command)));
+    }
+    return json_pack("{s:o, s:o}", "cases", cases, "arms", arms);
+}
+
+static const char *or_null(const char *text)
+{
+    return text[0] ? text : NULL;
+}
+
+void hm_plan_arm_record(const hm_plan_arm *a, int position, hm_arm_record *out)
+{
+    *out = (hm_arm_record){.position = position,
+                           .name = a->name,
+                           .variant = or_null(a->variant),
+                           .toggles = or_null(a->toggles_text),
+                           .coincides = or_null(a->coincides),
+                           .backend = a->backend,
+                           .isa = or_null(a->isa),
+                           .precision = or_null(a->precision),
+                           .threads = a->threads,
+                           .model = a->model,
+                           .command = a->command};
+    memcpy(out->id, a->id, sizeof out->id);
+}

@@ -1,0 +1,68 @@
+/* What a suite run will do: its cases times its arms, made from the command line alone, so that the same words give the same plan. */
+#ifndef HM_HARNESS_PLAN_H
+#define HM_HARNESS_PLAN_H
+
+#include <jansson.h>
+
+#include "harness/model.h"
+#include "harness/options.h"
+#include "harness/store.h"
+#include "suites/suite.h"
+#include "variants/variants.h"
+
+enum { HM_PLAN_ARMS = 128, HM_PLAN_CASES = 512, HM_PLAN_SUITES = 32 };
+
+/* Lists as typed; NULL or empty: the default. */
+typedef struct hm_plan_options {
+    hm_strings suites;        /* names or paths */
+    hm_strings variants;      /* "naive,best" each; commas between variants or between settings of one; "all", "none" */
+    hm_strings commands;      /* NAME=COMMAND: other programs that speak the worker protocol */
+    const char *threads;      /* "1,2"; NULL: all CPUs */
+    const char *isa;          /* "scalar,avx2"; NULL: the best */
+    const char *model;        /* "a,b"; NULL: heartmula-mini */
+    const char *backend;      /* "cpu" */
+    const char *filter;       /* extended regular expression on "suite/case"; NULL: all */
+} hm_plan_options;
+
+typedef struct hm_plan_arm {
+    char id[HM_UUID_TEXT];
+    char name[192];
+    char variant[HM_VARIANT_SPEC]; /* empty: another program */
+    char toggles_text[1024];       /* every toggle=value */
+    char coincides[512];           /* other names of this program */
+    char precision[96];
+    char isa[16];                  /* empty: the best */
+    char model[HM_MODEL_PATH];     /* as asked for; hm_plan_resolve makes it a path */
+    const char *backend, *command; /* command NULL: hmbench */
+    int threads;
+    hm_toggles toggles;            /* those without effect on this backend and model zeroed */
+    char refusal[512];             /* why it does not run; empty: it runs */
+} hm_plan_arm;
+
+typedef struct hm_plan {
+    hm_suite *suites[HM_PLAN_SUITES];
+    int suite_count;
+    hm_case_record cases[HM_PLAN_CASES]; /* texts point into suites */
+    int case_count;
+    hm_plan_arm arms[HM_PLAN_ARMS];
+    int arm_count;
+} hm_plan;
+
+/* HM_EUSAGE, HM_EMISSING, HM_EFORMAT say what is wrong with which option. */
+hm_status hm_plan_make(hm_plan **out, const hm_plan_options *options, hm_error *err);
+void hm_plan_close(hm_plan **plan);
+
+/* Splits a list of variants: a piece with '=' goes on with the settings of the variant before it ("best:attn=scores,kv=concat,naive"
+ * is two). out points into malloc'ed *buffer. */
+hm_status hm_plan_split(const char *list, char **buffer, hm_strings *out, hm_error *err);
+
+/* Two arms that have to give the same bytes: one program family, differing in bitwise toggles and threads at most. */
+bool hm_plan_same_output(const hm_plan_arm *a, const hm_plan_arm *b);
+
+/* What has to be equal for a session to go on with this plan; new reference. */
+json_t *hm_plan_json(const hm_plan *plan);
+
+/* Fills the database's rows of the arms, texts borrowed from the plan. */
+void hm_plan_arm_record(const hm_plan_arm *arm, int position, hm_arm_record *out);
+
+#endif

@@ -1,0 +1,265 @@
+#define _GNU_SOURCE
+#include "harness/turn.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/machine.h"
+
+static const int64_t SECOND = 1000000000, GRACE_NS = 2000000000;
+
+/* A conversation with a worker. */
+typedef struct link {
+    hm_process *process;
+    int64_t deadline_ns, timeout_ns;
+    const hm_turn_hooks *hooks;
+    hm_run_status status;
+    char reason[512];
+    hm_status said; /* code of the worker's "error" */
+} link;
+
+__attribute__((format(printf, 3, 4))) static void give_up(link *l, hm_run_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(l->reason, sizeof l->reason, format, args);
+    va_end(args);
+    l->status = status;
+}
+
+static void crashed(link *l)
+{
+    int code = 0;
+    char words[400];
+    snprintf(words, sizeof words, "%s", hm_process_last_words(l->process));
+    hm_process_end(&l->process, SECOND, &code);
+    if (code > 128)
+        give_up(l, HM_RUN_CRASH, "worker was ended by signal %d (%s)%s%s", code - 128, strsignal(code - 128), *words ? ": " : "", words);
+    else
+        give_up(l, HM_RUN_CRASH, "worker ended with exit code %d before its answer%s%s", code, *words ? ": " : "", words);
+}
+
+/* The next message but progress; NULL: status and reason say why. New reference. */
+static json_t *next_message(link *l)
+{
+    const char *line;
+    size_t size;
+    for (;;) {
+        hm_error err = {0};
+        json_t *message = NULL;
+        switch (hm_process_read(l->process, l->deadline_ns, l->hooks->stop, &line, &size)) {
+        case HM_READ_LINE:
+            break;
+        case HM_READ_END:
+            crashed(l);
+            return NULL;
+        case HM_READ_TIMEOUT:
+            give_up(l, HM_RUN_TIMEOUT, "worker gave no answer within %.0f s and was ended", (double)l->timeout_ns * 1e-9);
+            return NULL;
+        case HM_READ_FLOOD:
+            give_up(l, HM_RUN_GARBAGE, "worker sent more than %zu MB without an end and was ended", HM_LINE_MAX >> 20);
+            return NULL;
+        default:
+            give_up(l, HM_RUN_INTERRUPTED, "interrupted");
+            return NULL;
+        }
+        if (hm_proto_parse(&message, line, size, &err)) {
+            give_up(l, HM_RUN_GARBAGE, "worker sent garbage: %.400s", err.text);
+            return NULL;
+        }
+        if (strcmp(hm_proto_type(message), "progress"))
+            return message;
+        const char *phase = json_string_value(json_object_get(message, "phase"));
+        if (l->hooks->progress && phase)
+            l->hooks->progress(l->hooks->self, phase, json_integer_value(json_object_get(message, "done")),
+                               json_integer_value(json_object_get(message, "total")));
+        json_decref(message);
+    }
+}
+
+/* The next message, which has to be of this type. */
+static json_t *expect(link *l, const char *type)
+{
+    json_t *message = next_message(l);
+    if (!message)
+        return NULL;
+    const char *found = hm_proto_type(message);
+    if (!strcmp(found, type))
+        return message;
+    if (!strcmp(found, "error")) {
+        const char *text = json_string_value(json_object_get(message, "text"));
+        l->said = (hm_status)json_integer_value(json_object_get(message, "code"));
+        give_up(l, HM_RUN_FAILED, "%.500s", text ? text : "the worker reported an error without a text");
+    } else {
+        give_up(l, HM_RUN_GARBAGE, "worker sent \"%.40s\" where \"%s\" was expected", found, type);
+    }
+    json_decref(message);
+    return NULL;
+}
+
+/* Takes the reference. False: status and reason say why. */
+static bool tell(link *l, json_t *message)
+{
+    hm_error err = {0};
+    char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
+    json_decref(message);
+    if (!text) {
+        give_up(l, HM_RUN_FAILED, "a message to the worker could not be put into JSON: a text is not UTF-8");
+        return false;
+    }
+    hm_status st = hm_process_send(l->process, text, strlen(text), &err);
+    free(text);
+    if (!st)
+        return true;
+    crashed(l); /* it takes nothing because it is gone, or is made to go */
+    return false;
+}
+
+/* Starts the arm's program and greets it. */
+static bool greet(link *l, const hm_plan_arm *arm)
+{
+    char program[PATH_MAX];
+    hm_error err = {0};
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[n > 0 ? n : 0] = 0;
+    char *own[] = {program, "worker", NULL}, *other[] = {"/bin/sh", "-c", (char *)arm->command, NULL};
+    l->deadline_ns = hm_clock_now(hm_clock_real()) + l->timeout_ns;
+    if (hm_process_start(&l->process, arm->command ? other : own, &err)) {
+        give_up(l, HM_RUN_FAILED, "%s", err.text);
+        return false;
+    }
+    json_t *answer = tell(l, hm_proto_hello()) ? expect(l, "hello") : NULL;
+    json_int_t version = json_integer_value(json_object_get(answer, "protocol"));
+    if (answer && version != HM_PROTOCOL_VERSION)
+        give_up(l, HM_RUN_GARBAGE, "worker speaks protocol %lld, expected %d", (long long)version, HM_PROTOCOL_VERSION);
+    json_decref(answer);
+    return l->status == HM_RUN_OK;
+}
+
+static hm_open_order open_order(const hm_plan_arm *arm, bool skip_codec)
+{
+    return (hm_open_order){.variant = arm->variant[0] ? arm->variant : NULL,
+                           .model = arm->model,
+                           .backend = arm->backend,
+                           .isa = arm->isa[0] ? arm->isa : NULL,
+                           .threads = arm->threads,
+                           .skip_codec = skip_codec};
+}
+
+static bool open_model(link *l, const hm_plan_arm *arm, const hm_run_order *order, hm_turn *out)
+{
+    hm_error err = {0};
+    hm_open_order open = open_order(arm, order->skip_codec);
+    json_t *answer = tell(l, hm_proto_open(&open, "open", NULL)) ? expect(l, "opened") : NULL;
+    if (!answer)
+        return false;
+    if (hm_proto_read_opened(answer, &out->opened, &err))
+        give_up(l, HM_RUN_GARBAGE, "%s", err.text);
+    else
+        out->was_opened = true;
+    json_decref(answer);
+    return out->was_opened;
+}
+
+/* Samples until "done". */
+static bool take_samples(link *l, const hm_run_order *order, hm_turn *out, int64_t told_ns)
+{
+    for (;;) {
+        hm_error err = {0};
+        json_t *message = next_message(l);
+        if (!message)
+            return false;
+        const char *type = hm_proto_type(message);
+        if (!strcmp(type, "done")) {
+            json_decref(message);
+            if (!out->sample_count || out->samples[out->sample_count - 1].warmup)
+                give_up(l, HM_RUN_GARBAGE, "worker says it is done and sent no timed sample");
+            return l->status == HM_RUN_OK;
+        }
+        if (strcmp(type, "sample")) {
+            const char *text = json_string_value(json_object_get(message, "text"));
+            if (!strcmp(type, "error"))
+                give_up(l, HM_RUN_FAILED, "%.500s", text ? text : "the worker reported an error without a text");
+            else
+                give_up(l, HM_RUN_GARBAGE, "worker sent \"%.40s\" where a sample was expected", type);
+        } else if (out->sample_count == HM_TURN_SAMPLES || (out->sample_count && !out->samples[out->sample_count - 1].warmup)) {
+            give_up(l, HM_RUN_GARBAGE, "worker sent more samples than it was asked for");
+        } else {
+            hm_sample *s = &out->samples[out->sample_count];
+            if (hm_proto_read_sample(message, order, hm_clock_now(hm_clock_real()) - told_ns, s, &out->made, &err))
+                give_up(l, HM_RUN_GARBAGE, "%s", err.text);
+            else
+                out->sample_count++;
+        }
+        json_decref(message);
+        if (l->status != HM_RUN_OK)
+            return false;
+    }
+}
+
+static hm_status converse(link *l, const hm_plan_arm *arm, hm_run_order *order, hm_turn *out, hm_error *err)
+{
+    if (!greet(l, arm) || !open_model(l, arm, order, out))
+        return HM_OK;
+    hm_status st = l->hooks->opened ? l->hooks->opened(l->hooks->self, &out->opened, order, err) : HM_OK;
+    if (st)
+        return st;
+    int64_t told_ns = hm_clock_now(hm_clock_real());
+    if (!tell(l, hm_proto_run(order)) || !take_samples(l, order, out, told_ns))
+        return HM_OK;
+    tell(l, json_pack("{s:s}", "type", "close"));
+    l->status = HM_RUN_OK; /* what is wanted is here; how it leaves does not matter */
+    return HM_OK;
+}
+
+hm_status hm_turn_run(hm_turn *out, const hm_plan_arm *arm, const hm_run_order *order, int64_t timeout_ns, const hm_turn_hooks *hooks,
+                      hm_error *err)
+{
+    link l = {.hooks = hooks, .timeout_ns = timeout_ns};
+    hm_run_order copy = *order;
+    memset(out, 0, sizeof *out);
+    out->samples = hm_calloc(HM_TURN_SAMPLES, sizeof *out->samples, "samples", err);
+    if (!out->samples)
+        return HM_EABSENT;
+    out->memory_available_bytes = hm_memory_available();
+    hm_utc_text(out->started_utc);
+    int64_t start = hm_clock_now(hm_clock_real());
+    hm_status st = converse(&l, arm, &copy, out, err);
+    hm_process_end(&l.process, l.status == HM_RUN_OK && !st ? GRACE_NS : 0, NULL);
+    out->duration_ns = hm_clock_now(hm_clock_real()) - start;
+    out->status = l.status;
+    memcpy(out->reason, l.reason, sizeof out->reason);
+    for (char *c = out->reason; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7F)
+            *c = ' ';
+    if (!st && out->status == HM_RUN_OK && copy.codes)
+        hm_output_compare(&out->samples[out->sample_count - 1].output, copy.codes, &out->made);
+    return st;
+}
+
+void hm_turn_free(hm_turn *turn)
+{
+    free(turn->samples);
+    hm_stored_codes_free(&turn->made);
+    memset(turn, 0, sizeof *turn);
+}
+
+hm_status hm_turn_estimate(const hm_plan_arm *arm, const hm_case_record *c, int64_t timeout_ns, int64_t *total_bytes, hm_error *err)
+{
+    static const hm_turn_hooks none = {0};
+    link l = {.hooks = &none, .timeout_ns = timeout_ns};
+    hm_open_order open = open_order(arm, false);
+    *total_bytes = HM_UNKNOWN;
+    json_t *answer = greet(&l, arm) && tell(&l, hm_proto_open(&open, "estimate", c)) ? expect(&l, "estimate") : NULL;
+    if (answer && json_is_integer(json_object_get(answer, "total_bytes")))
+        *total_bytes = json_integer_value(json_object_get(answer, "total_bytes"));
+    json_decref(answer);
+    if (l.process && l.status == HM_RUN_OK)
+        tell(&l, json_pack("{s:s}", "type", "close"));
+    hm_process_end(&l.process, l.status == HM_RUN_OK ? GRACE_NS : 0, NULL);
+    if (l.said == HM_EUSAGE || l.said == HM_EFORMAT || l.said == HM_EMISSING || l.said == HM_EABSENT)
+        return hm_fail(err, l.said, "arm %s: %.400s", arm->name, l.reason);
+    return HM_OK;
+}

@@ -2,6 +2,7 @@
 #include "harness/turn.h"
 
 #include <limits.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,16 +12,16 @@
 static const int64_t SECOND = 1000000000, GRACE_NS = 2000000000;
 
 /* A conversation with a worker. */
-typedef struct link {
+typedef struct talk {
     hm_process *process;
     int64_t deadline_ns, timeout_ns;
     const hm_turn_hooks *hooks;
     hm_run_status status;
     char reason[512];
     hm_status said; /* code of the worker's "error" */
-} link;
+} talk;
 
-__attribute__((format(printf, 3, 4))) static void give_up(link *l, hm_run_status status, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void give_up(talk *l, hm_run_status status, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -29,7 +30,7 @@ __attribute__((format(printf, 3, 4))) static void give_up(link *l, hm_run_status
     l->status = status;
 }
 
-static void crashed(link *l)
+static void crashed(talk *l)
 {
     int code = 0;
     char words[400];
@@ -42,7 +43,7 @@ static void crashed(link *l)
 }
 
 /* The next message but progress; NULL: status and reason say why. New reference. */
-static json_t *next_message(link *l)
+static json_t *next_message(talk *l)
 {
     const char *line;
     size_t size;
@@ -80,7 +81,7 @@ static json_t *next_message(link *l)
 }
 
 /* The next message, which has to be of this type. */
-static json_t *expect(link *l, const char *type)
+static json_t *expect(talk *l, const char *type)
 {
     json_t *message = next_message(l);
     if (!message)
@@ -100,7 +101,7 @@ static json_t *expect(link *l, const char *type)
 }
 
 /* Takes the reference. False: status and reason say why. */
-static bool tell(link *l, json_t *message)
+static bool tell(talk *l, json_t *message)
 {
     hm_error err = {0};
     char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
@@ -118,7 +119,7 @@ static bool tell(link *l, json_t *message)
 }
 
 /* Starts the arm's program and greets it. */
-static bool greet(link *l, const hm_plan_arm *arm)
+static bool greet(talk *l, const hm_plan_arm *arm)
 {
     char program[PATH_MAX];
     hm_error err = {0};
@@ -148,7 +149,7 @@ static hm_open_order open_order(const hm_plan_arm *arm, bool skip_codec)
                            .skip_codec = skip_codec};
 }
 
-static bool open_model(link *l, const hm_plan_arm *arm, const hm_run_order *order, hm_turn *out)
+static bool open_model(talk *l, const hm_plan_arm *arm, const hm_run_order *order, hm_turn *out)
 {
     hm_error err = {0};
     hm_open_order open = open_order(arm, order->skip_codec);
@@ -164,7 +165,7 @@ static bool open_model(link *l, const hm_plan_arm *arm, const hm_run_order *orde
 }
 
 /* Samples until "done". */
-static bool take_samples(link *l, const hm_run_order *order, hm_turn *out, int64_t told_ns)
+static bool take_samples(talk *l, const hm_run_order *order, hm_turn *out, int64_t told_ns)
 {
     for (;;) {
         hm_error err = {0};
@@ -199,7 +200,7 @@ static bool take_samples(link *l, const hm_run_order *order, hm_turn *out, int64
     }
 }
 
-static hm_status converse(link *l, const hm_plan_arm *arm, hm_run_order *order, hm_turn *out, hm_error *err)
+static hm_status converse(talk *l, const hm_plan_arm *arm, hm_run_order *order, hm_turn *out, hm_error *err)
 {
     if (!greet(l, arm) || !open_model(l, arm, order, out))
         return HM_OK;
@@ -217,7 +218,7 @@ static hm_status converse(link *l, const hm_plan_arm *arm, hm_run_order *order, 
 hm_status hm_turn_run(hm_turn *out, const hm_plan_arm *arm, const hm_run_order *order, int64_t timeout_ns, const hm_turn_hooks *hooks,
                       hm_error *err)
 {
-    link l = {.hooks = hooks, .timeout_ns = timeout_ns};
+    talk l = {.hooks = hooks, .timeout_ns = timeout_ns};
     hm_run_order copy = *order;
     memset(out, 0, sizeof *out);
     out->samples = hm_calloc(HM_TURN_SAMPLES, sizeof *out->samples, "samples", err);
@@ -249,7 +250,7 @@ void hm_turn_free(hm_turn *turn)
 hm_status hm_turn_estimate(const hm_plan_arm *arm, const hm_case_record *c, int64_t timeout_ns, int64_t *total_bytes, hm_error *err)
 {
     static const hm_turn_hooks none = {0};
-    link l = {.hooks = &none, .timeout_ns = timeout_ns};
+    talk l = {.hooks = &none, .timeout_ns = timeout_ns};
     hm_open_order open = open_order(arm, false);
     *total_bytes = HM_UNKNOWN;
     json_t *answer = greet(&l, arm) && tell(&l, hm_proto_open(&open, "estimate", c)) ? expect(&l, "estimate") : NULL;

@@ -143,7 +143,7 @@ static hm_status compare_table(json_t *odd, const hm_weights *w, const hm_tensor
     tally_tell(odd, &missing, "tensors are missing");
     tally_tell(odd, &shapes, "tensors have another shape than the config says");
     tally_tell(odd, &unused, "tensors are left out that nothing reads");
-    tally_tell(odd, &initted, "`initted` flags have shape [1] as in the released files (the original code expects []); ignored");
+    tally_tell(odd, &initted, "`initted` flags have shape [1], as released files do; ignored");
     tally_tell(odd, &old, "weight-norm tensors have their old names (weight_g, weight_v); read as they are");
     tell_unknown(odd, w, known, known_count);
     free(known);
@@ -203,14 +203,26 @@ static void tell_tensors(json_t *part, const hm_weights *w)
     json_object_set_new(part, "type_bytes", types);
 }
 
+/* Files in the order of their names. */
 static void tell_files(json_t *part, const hm_weights *w)
 {
     json_t *files = json_array();
     int count = hm_weights_file_count(w);
+    const char *last = "";
     for (int i = 0; i < count; i++) {
-        uint64_t bytes;
-        const char *path = hm_weights_file(w, i, &bytes);
-        json_array_append_new(files, json_pack("{so sI}", "path", json_text(path), "bytes", (json_int_t)bytes));
+        uint64_t bytes, next_bytes = 0;
+        const char *path = NULL;
+        for (int k = 0; k < count; k++) {
+            const char *at = hm_weights_file(w, k, &bytes);
+            if (strcmp(at, last) > 0 && (!path || strcmp(at, path) < 0)) {
+                path = at;
+                next_bytes = bytes;
+            }
+        }
+        if (!path)
+            break;
+        last = path;
+        json_array_append_new(files, json_pack("{so sI}", "path", json_text(path), "bytes", (json_int_t)next_bytes));
     }
     bool merged = hm_weights_metadata(w, "config") || hm_weights_metadata(w, "config.json");
     json_object_set_new(part, "layout", json_string(count > 1 ? "shards" : merged ? "one merged file, its config inside" : "one file"));

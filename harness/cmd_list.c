@@ -201,8 +201,7 @@ static hm_status print_table(const struct listing *l, hm_error *err)
     sink out = {.table = hm_table_new(l->titles)};
     hm_status st = l->fill(&out, l->titles, err);
     hm_status printed = hm_table_end(out.table, stdout, hm_terminal_width(), st ? NULL : err);
-    fflush(stdout); /* the hint comes after it, on a terminal */
-    if (!st && l->hint)
+    if (!st && !fflush(stdout) && l->hint) /* the hint comes after it, on a terminal */
         fprintf(stderr, "\n%s\n", l->hint);
     return st ? st : printed;
 }

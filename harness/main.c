@@ -84,13 +84,12 @@ int main(int argc, char **argv)
     st = run(argc, argv, &err);
     if (st && *err.text)
         fprintf(stderr, "hmbench: %s\n", err.text);
+    bool failed = ferror(stdout);
     errno = 0;
-    int failed = ferror(stdout);
     if (fclose(stdout) || failed) {
-        if (errno != EPIPE) /* a reader that has seen enough is no news */
-            fprintf(stderr, "hmbench: writing to standard output failed: %s\n", strerror(errno ? errno : EIO));
-        if (!st)
-            st = HM_EIO;
+        if (!hm_pipe_broken()) /* a reader that has seen enough is no news */
+            fprintf(stderr, "hmbench: writing to standard output failed%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
+        st = st ? st : HM_EIO;
     }
     return (int)st;
 }

@@ -10,7 +10,7 @@
 #define QUIET_NS ((int64_t)2000000000)
 #define REDRAW_NS ((int64_t)100000000)
 
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted, broken_pipe;
 
 static int64_t now_ns(void)
 {
@@ -94,6 +94,7 @@ static void on_interrupt(int signal_number)
 static void on_pipe(int signal_number)
 {
     (void)signal_number;
+    broken_pipe = 1;
 }
 
 void hm_interrupt_install(void)
@@ -111,6 +112,11 @@ void hm_interrupt_install(void)
 bool hm_interrupted(void)
 {
     return interrupted != 0;
+}
+
+bool hm_pipe_broken(void)
+{
+    return broken_pipe != 0;
 }
 
 static void write_line(void *self, hm_log_level level, const char *line)

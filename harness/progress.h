@@ -30,6 +30,8 @@ int hm_progress_probe(void *progress, const char *phase, int64_t done, int64_t t
 /* Ctrl-C and SIGTERM set a flag; a second one ends the program at once. SIGPIPE becomes a failed write. */
 void hm_interrupt_install(void);
 bool hm_interrupted(void);
+/* Someone who was written to has gone. */
+bool hm_pipe_broken(void);
 
 /* "0:07", "12:30", "1:02:03" of seconds, into out; returns out. */
 const char *hm_duration_text(char *out, int size, double seconds);

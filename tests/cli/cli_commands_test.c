@@ -1,0 +1,272 @@
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "tests/run_program.h"
+
+static char folder[] = "/tmp/hmbench-cli-XXXXXX";
+
+static hm_run shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A shell command with the program as $P and the test's folder as $D. */
+static hm_run shell(const char *format, ...)
+{
+    char command[4096];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(command, sizeof command, format, ap);
+    va_end(ap);
+    return run_command((char *const[]){(char *)"/bin/bash", (char *)"-c", command, NULL}, NULL, 120, 0);
+}
+
+/* One line on stderr that has `text`, nothing on stdout, this code. */
+static void assert_fails(hm_run run, int code, const char *text)
+{
+    if (run.code != code || !strstr(run.err, text) || run_lines(run.err) != 1)
+        print_error("expected %d and \"%s\"; found %d and:\n%s", code, text, run.code, run.err);
+    assert_int_equal(run.code, code);
+    assert_non_null(strstr(run.err, text));
+    assert_int_equal(run_lines(run.err), 1);
+    assert_int_equal(strncmp(run.err, "hmbench: ", 9), 0);
+    assert_string_equal(run.out, "");
+    run_free(&run);
+}
+
+static void assert_works(hm_run run)
+{
+    if (run.code)
+        print_error("exit %d: %s", run.code, run.err);
+    assert_int_equal(run.code, 0);
+    run_free(&run);
+}
+
+/* Names of all commands, from the program itself. */
+static int command_names(char names[64][32])
+{
+    hm_run run = run_program("help");
+    char *line = strstr(run.out, "\ncommands:\n");
+    int n = 0;
+    assert_int_equal(run.code, 0);
+    assert_non_null(line);
+    for (line += strlen("\ncommands:\n"); *line == ' '; line = strchr(line, '\n') + 1)
+        assert_int_equal(sscanf(line, " %31s", names[n++]), 1);
+    run_free(&run);
+    return n;
+}
+
+static void every_command_explains_itself(void **state)
+{
+    char names[64][32];
+    int n = command_names(names);
+    (void)state;
+    assert_true(n >= 8);
+    for (int i = 0; i < n; i++) {
+        hm_run run = run_program(names[i], "--help");
+        assert_int_equal(run.code, 0);
+        assert_string_equal(run.err, "");
+        if (!strstr(run.out, "\nusage:\n  hmbench ") || !strstr(run.out, "\noptions:\n") || !strstr(run.out, "\nexamples:\n  "))
+            fail_msg("%s --help lacks usage, options or examples:\n%s", names[i], run.out);
+        run_free(&run);
+        run = run_program(names[i], "--list-options");
+        assert_int_equal(run.code, 0);
+        assert_non_null(strstr(run.out, "--help\t"));
+        run_free(&run);
+        run = run_program(names[i], "--nonsense-xyzzy");
+        assert_int_equal(run.code, 64);
+        assert_non_null(strstr(run.err, "unknown option --nonsense-xyzzy"));
+        run_free(&run);
+    }
+}
+
+static void help_is_there_without_and_with_a_name(void **state)
+{
+    (void)state;
+    hm_run plain = run_program("help"), dashes = run_program("--help"), one = run_program("help", "generate"),
+           same = run_program("generate", "--help"), nothing = run_command((char *const[]){(char *)HM_PROGRAM, NULL}, NULL, 20, 0);
+    assert_string_equal(plain.out, dashes.out);
+    assert_string_equal(one.out, same.out);
+    assert_non_null(strstr(one.out, "(0.08 to 3600; default 120)"));
+    assert_int_equal(nothing.code, 64);
+    assert_string_equal(nothing.err, plain.out);
+    assert_string_equal(nothing.out, "");
+    run_free(&plain);
+    run_free(&dashes);
+    run_free(&one);
+    run_free(&same);
+    run_free(&nothing);
+    assert_fails(run_program("help", "nosuch"), 64, "nosuch");
+    assert_works(run_program("--version"));
+}
+
+static void a_wrong_name_is_told_with_the_nearest(void **state)
+{
+    (void)state;
+    assert_fails(run_program("generat"), 64, "did you mean \"generate\"");
+    assert_fails(run_program("frobnicate"), 64, "unknown command \"frobnicate\" (hmbench help)");
+    assert_fails(run_program("list", "varients"), 64, "did you mean \"variants\"");
+    assert_fails(run_program("list"), 64, "list: what?");
+    assert_fails(run_program("synth", "heartmula-tinny", "/tmp/x"), 64, "did you mean \"heartmula-tiny\"");
+    assert_fails(run_program("inspect", "heartmula-mimi"), 66, "did you mean \"heartmula-mini\"");
+    assert_fails(run_program("inspect", "/no/such/folder"), 66, "/no/such/folder");
+    assert_fails(run_program("inspect", "heartmula-tiny", "--variant", "bset"), 64, "did you mean \"best\"");
+    assert_fails(run_program("cache", "prun"), 64, "did you mean \"prune\"");
+    assert_fails(run_program("completion", "cmd"), 64, "bash, zsh or fish");
+    assert_fails(run_program("completion"), 64, "bash, zsh or fish");
+}
+
+static void lists_are_json_tables_and_names(void **state)
+{
+    static const char *const lists[] = {"suites", "variants", "toggles", "models", "devices", "metrics"};
+    (void)state;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        hm_run table = run_program("list", (char *)lists[i]), json = run_program("list", (char *)lists[i], "--json"),
+               names = run_program("list", (char *)lists[i], "--names");
+        json_t *array = json_loads(json.out, 0, NULL);
+        assert_true(!table.code && !json.code && !names.code);
+        assert_true(json_is_array(array) && json_array_size(array) >= 1);
+        assert_int_equal(run_lines(names.out), json_array_size(array));
+        assert_int_equal(run_lines(table.out), json_array_size(array) + 1); /* and the titles */
+        const char *first = json_string_value(json_object_iter_value(json_object_iter(json_array_get(array, 0))));
+        assert_non_null(first);
+        assert_int_equal(strncmp(names.out, first, strlen(first)), 0);
+        json_decref(array);
+        run_free(&table);
+        run_free(&json);
+        run_free(&names);
+    }
+}
+
+static void synth_writes_what_inspect_reads(void **state)
+{
+    (void)state;
+    assert_works(shell("$P synth heartmula-tiny $D/tiny --seed 3 2>/dev/null"));
+    hm_run run = shell("$P inspect $D/tiny --json");
+    assert_int_equal(run.code, 0);
+    json_t *report = json_loads(run.out, 0, NULL);
+    assert_int_equal(json_array_size(json_object_get(report, "parts")), 2);
+    assert_true(json_is_object(json_object_get(report, "memory")));
+    json_decref(report);
+    run_free(&run);
+    assert_fails(shell("$P synth heartmula-tiny $D/tiny"), 73, "tiny");
+    assert_fails(shell("$P synth heartmula-tiny"), 64, "a preset and a folder");
+    assert_fails(shell("$P synth heartmula-tiny /proc/nowhere/x"), 73, "/proc/nowhere");
+}
+
+static void presets_are_made_once_and_pruned(void **state)
+{
+    (void)state;
+    hm_run both = shell("export HMBENCH_CACHE=$D/cache; $P inspect heartmula-tiny >$D/one 2>&1 & a=$!; "
+                        "HMBENCH_CACHE=$D/cache $P inspect heartmula-tiny >$D/two 2>&1 & b=$!; wait $a && wait $b; "
+                        "cat $D/one $D/two | grep -c 'making the synthetic model'");
+    assert_int_equal(both.code, 0);
+    assert_string_equal(both.out, "1\n"); /* the other one waited */
+    run_free(&both);
+    hm_run list = shell("HMBENCH_CACHE=$D/cache $P cache list");
+    assert_non_null(strstr(list.out, "heartmula-tiny"));
+    run_free(&list);
+    hm_run prune = shell("touch $D/cache/models/keep; HMBENCH_CACHE=$D/cache $P cache prune && ls $D/cache/models");
+    assert_int_equal(prune.code, 0);
+    assert_non_null(strstr(prune.out, "removed "));
+    assert_non_null(strstr(prune.out, "\nkeep\n")); /* only what hmbench makes goes */
+    assert_null(strstr(prune.out, "\nheartmula-tiny\n"));
+    run_free(&prune);
+    assert_fails(shell("env -u HOME -u XDG_CACHE_HOME -u HMBENCH_CACHE $P cache path"), 66, "HMBENCH_CACHE");
+    assert_fails(shell("HMBENCH_CACHE=/proc/nowhere $P inspect heartmula-tiny"), 73, "/proc/nowhere");
+}
+
+static void a_lost_output_is_an_error_and_a_closed_pipe_a_quiet_one(void **state)
+{
+    (void)state;
+    assert_fails(shell("$P list toggles >/dev/full"), 74, "standard output");
+    assert_fails(shell("$P list toggles --json >/dev/full"), 74, "standard output");
+    hm_run run = shell("$P list toggles | true; exit ${PIPESTATUS[0]}");
+    assert_true(run.code == 0 || run.code == 74);
+    assert_null(strstr(run.err, "standard output"));
+    run_free(&run);
+}
+
+static void completion_is_a_script_and_completes(void **state)
+{
+    (void)state;
+    assert_works(shell("bash -n <($P completion bash)"));
+    hm_run run = shell("source <($P completion bash)\n"
+                       "t() { COMP_WORDS=($P \"$@\"); COMP_CWORD=$#; COMPREPLY=(); _hmbench; echo \"${COMPREPLY[*]}\"; }\n"
+                       "t gener; t list vari; t generate --temp; t generate --isa avx5; t generate --variant refer; t help decod");
+    assert_int_equal(run.code, 0);
+    assert_string_equal(run.out, "generate\nvariants\n--temperature\navx512\nreference-heartlib\ndecode\n");
+    run_free(&run);
+    char names[64][32];
+    int n = command_names(names);
+    for (int i = 0; i < n; i++)
+        assert_works(shell("$P completion zsh | grep -q \"'%s:\" && $P completion fish | grep -q -- '-a %s '", names[i], names[i]));
+}
+
+static void the_doctor_lists_what_it_found(void **state)
+{
+    static const char *const wanted[] = {"cpu", "memory", "instructions", "audio files", "gnuplot", "variants", "cache"};
+    (void)state;
+    hm_run run = shell("HMBENCH_CACHE=$D/doctor $P doctor --json");
+    json_t *list = json_loads(run.out, 0, NULL);
+    assert_true(run.code == 0 || run.code == 69);
+    assert_true(json_is_array(list));
+    for (size_t w = 0; w < sizeof wanted / sizeof *wanted; w++) {
+        bool found = false;
+        size_t i;
+        json_t *item;
+        json_array_foreach(list, i, item)
+            found = found || !strcmp(json_string_value(json_object_get(item, "name")), wanted[w]);
+        if (!found)
+            fail_msg("doctor does not say what it found about \"%s\"", wanted[w]);
+    }
+    json_decref(list);
+    run_free(&run);
+    run = shell("HMBENCH_CACHE=/proc/nowhere $P doctor");
+    assert_int_equal(run.code, 69);
+    assert_non_null(strstr(run.out, "MISSING"));
+    run_free(&run);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    setenv("P", HM_PROGRAM, 1);
+    setenv("D", folder, 1);
+    char cache[128];
+    snprintf(cache, sizeof cache, "%s/shared-cache", folder);
+    setenv("HMBENCH_CACHE", cache, 1);
+    setenv("LC_ALL", "C", 1);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    char command[128];
+    (void)state;
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_command_explains_itself),
+        cmocka_unit_test(help_is_there_without_and_with_a_name),
+        cmocka_unit_test(a_wrong_name_is_told_with_the_nearest),
+        cmocka_unit_test(lists_are_json_tables_and_names),
+        cmocka_unit_test(synth_writes_what_inspect_reads),
+        cmocka_unit_test(presets_are_made_once_and_pruned),
+        cmocka_unit_test(a_lost_output_is_an_error_and_a_closed_pipe_a_quiet_one),
+        cmocka_unit_test(completion_is_a_script_and_completes),
+        cmocka_unit_test(the_doctor_lists_what_it_found),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

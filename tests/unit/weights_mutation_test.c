@@ -109,7 +109,7 @@ static void damaged_files_open_or_fail_with_a_sentence(void **state)
     uint8_t *original = make_safetensors(tensors, METADATA, &whole);
     (void)state;
     make_folder(folder);
-    mutate_file(folder, "model.safetensors", original, whole, 1500, 12);
+    mutate_file(folder, "model.safetensors", original, whole, 600, 12);
     make_clean(folder);
     free(original);
 }
@@ -124,7 +124,7 @@ static void damaged_indexes_open_or_fail_with_a_sentence(void **state)
     make_folder(folder);
     make_tensors(folder, "a.safetensors", tensors, NULL);
     make_tensors(folder, "b.safetensors", other, NULL);
-    mutate_file(folder, "model.safetensors.index.json", index, sizeof index - 1, 1500, 13);
+    mutate_file(folder, "model.safetensors.index.json", index, sizeof index - 1, 600, 13);
     make_clean(folder);
 }
 

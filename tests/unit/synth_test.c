@@ -76,8 +76,7 @@ static void values_equal_the_definition_bit_for_bit(void **state)
     json_t *row;
     (void)state;
     assert_true(json_array_size(json_object_get(goldens, "cases")) >= 18);
-    json_array_foreach(json_object_get(goldens, "cases"), i, row)
-        check_case(row);
+    json_array_foreach(json_object_get(goldens, "cases"), i, row) check_case(row);
 }
 
 static void default_rules_equal_the_definition(void **state)
@@ -86,7 +85,8 @@ static void default_rules_equal_the_definition(void **state)
     json_t *row;
     (void)state;
     assert_true(json_array_size(json_object_get(goldens, "rules")) >= 10);
-    json_array_foreach(json_object_get(goldens, "rules"), i, row) {
+    json_array_foreach(json_object_get(goldens, "rules"), i, row)
+    {
         const json_t *shape = json_object_get(row, "shape");
         int64_t dims[8] = {0};
         float offset, scale;

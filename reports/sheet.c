@@ -36,17 +36,21 @@ static void add(hm_sheet *s, char *text)
 
 void hm_sheet_cell(hm_sheet *s, const char *format, ...)
 {
-    char *text = NULL;
     va_list ap;
     if (!s || s->failed)
         return;
     va_start(ap, format);
-    int n = vasprintf(&text, format, ap);
+    int n = vsnprintf(NULL, 0, format, ap);
     va_end(ap);
-    if (n < 0)
+    char *text = n < 0 ? NULL : malloc((size_t)n + 1);
+    if (!text) {
         s->failed = true;
-    else
-        add(s, text);
+        return;
+    }
+    va_start(ap, format);
+    vsnprintf(text, (size_t)n + 1, format, ap);
+    va_end(ap);
+    add(s, text);
 }
 
 void hm_sheet_none(hm_sheet *s)

@@ -1,0 +1,120 @@
+/* The performance journal: what was measured, per session, as markdown. Everything comes from these structs; nothing is read, asked or
+ * dated here, so the same data give the same bytes. NaN and -1: not measured, printed as "-". */
+#ifndef HM_REPORTS_JOURNAL_H
+#define HM_REPORTS_JOURNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "engine/base/error.h"
+#include "reports/notes.h"
+
+/* Over the rounds: mean and sample standard deviation (NaN below two). */
+typedef struct hm_journal_stat {
+    int n;
+    double mean, sd;
+} hm_journal_stat;
+
+typedef enum hm_journal_output {
+    HM_OUTPUT_UNKNOWN,   /* no hashes */
+    HM_OUTPUT_REFERENCE, /* this is the arm that others are held against */
+    HM_OUTPUT_EQUAL,     /* same codes and same audio */
+    HM_OUTPUT_CODES,     /* same codes, other audio */
+    HM_OUTPUT_DIFFERENT, /* other codes */
+    HM_OUTPUT_UNSTABLE   /* the arm's own rounds disagree */
+} hm_journal_output;
+
+/* Mean time of a span, and how often it came, in one run. path: "generate/frame/backbone", or a name alone. */
+typedef struct hm_journal_span {
+    const char *path;
+    double count, total_ms, self_ms;
+} hm_journal_span;
+
+/* One arm on one case. */
+typedef struct hm_journal_result {
+    int n, failed;                   /* rounds with a sample; runs without */
+    hm_journal_stat wall_ms, prefill_ms, generate_ms, decode_ms, other_ms, load_ms;
+    const double *wall_by_round_ms;  /* [rounds of the session], NaN: none */
+    double frames, codebooks, audio_s, frame_weight_mb, frame_gflop;
+    double mem_mb, peak_rss_mb;      /* largest of the rounds */
+    hm_journal_output output;
+    int64_t first_frame, differing_codes; /* against the stored codes; -1: none, or not known */
+    double max_logit_difference;
+    double snr_db, spectral_snr_db;  /* of the audio against the reference arm's; infinite: equal */
+    int sample_rate_hz, channels, bits;
+    double bit_rate_kbps, peak, rms, silence_share;
+    const char *codec, *health, *health_reasons; /* may be NULL */
+    const hm_journal_span *spans;
+    int span_count;
+} hm_journal_result;
+
+typedef struct hm_journal_case {
+    const char *label;  /* "short/plain" */
+    int words;          /* of the lyrics, section names left out */
+    int frames;         /* asked for */
+    int flow_steps;     /* 0: as the variant says */
+} hm_journal_case;
+
+typedef struct hm_journal_arm {
+    const char *name;
+    const char *text;      /* what the variant is; may be NULL */
+    const char *changes;   /* toggles that differ from the arm before; may be NULL */
+    const char *coincides; /* other names of the same program; may be NULL */
+    int flow_steps;        /* -1: not known */
+    int threads;           /* used; 0: not known */
+    const char *isa, *precision; /* may be NULL */
+} hm_journal_arm;
+
+typedef struct hm_journal_failure {
+    const char *arm, *label, *status, *reason;
+    int round;
+} hm_journal_failure;
+
+typedef struct hm_journal_session {
+    const char *id, *created_utc, *state, *command_line;
+    int rounds;
+    const char *model;    /* "heartmula-mini", names with ", " between */
+    bool synthetic;
+    const char *model_ids;
+    const char *cpu, *os, *kernel, *governor, *container; /* the last two may be NULL */
+    int cpus, cores, smt; /* -1: not known */
+    double memory_gb, cpu_quota;
+    const char *version, *commit, *compiler, *flags, *build_type, *sanitizer; /* commit and sanitizer may be NULL */
+    bool dirty;
+    const hm_journal_arm *arms;
+    int arm_count;
+    const hm_journal_case *cases;
+    int case_count;
+    const hm_journal_result *results; /* [arms][cases] */
+    const hm_journal_failure *failures;
+    int failure_count;
+} hm_journal_session;
+
+typedef struct hm_journal {
+    const hm_journal_session *sessions; /* in order of time */
+    int session_count;
+} hm_journal;
+
+/* The result of an arm on a case. */
+static inline const hm_journal_result *hm_journal_at(const hm_journal_session *s, int arm, int kase)
+{
+    return &s->results[arm * s->case_count + kase];
+}
+
+/* What the paragraphs of `notes` (may be NULL) are keyed by: "journal" (the beginning), the id of a session or its first 8 letters, and
+ * the name of an arm. The whole journal. */
+hm_status hm_journal_write(const hm_journal *journal, const hm_notes *notes, FILE *file, hm_error *err);
+
+/* The tables of one session alone, as printed when a suite is done: the journal table of each arm and the summary. */
+hm_status hm_journal_write_tables(const hm_journal_session *session, FILE *file, hm_error *err);
+
+/* Speed of an arm relative to another on one case: mean wall of base / mean wall of arm (larger is faster), over rounds both have.
+ * From six such rounds on also its 95 % interval: the pairs' Hodges-Lehmann estimate by signed ranks; below, low and high are NaN. */
+typedef struct hm_speed_up {
+    int n;
+    double ratio, low, high;
+} hm_speed_up;
+hm_speed_up hm_journal_speed_up(const hm_journal_session *session, int base, int arm, int kase);
+
+#endif

@@ -1,0 +1,23 @@
+/* Inside of the journal: what its files share. */
+#ifndef HM_REPORTS_JOURNAL_PARTS_H
+#define HM_REPORTS_JOURNAL_PARTS_H
+
+#include "reports/journal.h"
+#include "reports/sheet.h"
+
+void hm_cell_number(hm_sheet *table, double value, int decimals); /* NaN: not measured */
+void hm_cell_text(hm_sheet *table, const char *text);             /* NULL: not known */
+void hm_cell_output(hm_sheet *table, const hm_journal_result *result);
+
+double hm_journal_rtf(const hm_journal_result *result);   /* NaN without samples */
+double hm_journal_tok_s(const hm_journal_result *result);
+
+/* The arm that the summary ends with: "best" when there is one, else the last. */
+int hm_journal_final_arm(const hm_journal_session *session);
+
+hm_status hm_journal_summary(const hm_journal_session *session, FILE *file, hm_error *err);
+
+/* Everything below the summary: all variants, steps, frames, ceiling, memory, audio, failures, environment. */
+hm_status hm_journal_write_parts(const hm_journal_session *session, FILE *file, hm_error *err);
+
+#endif

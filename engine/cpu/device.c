@@ -24,7 +24,7 @@ static void *block_alloc(size_t bytes)
 {
     void *p = NULL;
     size_t align = bytes >= 2 * HUGE_BYTES ? HUGE_BYTES : 64;
-    if (posix_memalign(&p, align, bytes ? bytes : 64))
+    if (bytes > PTRDIFF_MAX || posix_memalign(&p, align, bytes ? bytes : 64))
         return NULL;
     if (align == HUGE_BYTES)
         madvise(p, bytes / HUGE_BYTES * HUGE_BYTES, MADV_HUGEPAGE);

@@ -299,7 +299,7 @@ static void a_failed_allocation_stops_later_operations(void **state)
     rig r;
     rig_open(&r, 1, HM_ISA_SCALAR);
     float y[4] = {1, 2, 3, 4};
-    assert_null(r.op.alloc(&r.op, (size_t)1 << 60));
+    assert_null(r.op.alloc(&r.op, SIZE_MAX));
     assert_int_equal(hm_ops_status(&r.op), HM_EABSENT);
     r.op.scale(&r.op, y, 2.0f, 4);
     assert_true(y[0] == 1.0f && r.count.launches == 0);

@@ -50,6 +50,10 @@ static void print_bash(void)
            "    elif [[ -z $words ]] && ((COMP_CWORD == 2)); then\n"
            "        case $command in\n");
     for (const hm_command *c = hm_commands; c->name; c++) {
+        if (!strcmp(c->name, "suite")) {
+            printf("        suite) words=$(\"$hm\" list suites --names 2>/dev/null) ;;\n");
+            continue;
+        }
         printf("        %s) words='", c->name);
         if (!strcmp(c->name, "help"))
             for (const hm_command *d = hm_commands; d->name; d++)

@@ -1,11 +1,11 @@
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "harness/codes.h"
 #include "harness/commands.h"
 #include "harness/engine_open.h"
 #include "harness/music_report.h"
+#include "harness/output_check.h"
 #include "harness/progress.h"
 
 typedef struct decode_args {
@@ -36,9 +36,6 @@ static hm_status check_codes(const hm_codes *codes, const char *path, const hm_e
     if (codes->codebooks != o->facts->codebooks)
         return hm_fail(err, HM_EFORMAT, "codes %s: %d codebooks, but model %s has %d: is it the model that drew them?", path, codes->codebooks,
                        o->path, o->facts->codebooks);
-    if (*codes->fingerprint && strcmp(codes->fingerprint, o->facts->fingerprint))
-        hm_log_write(hm_log_stderr(false), HM_LOG_WARNING, "the codes were drawn by other weights (%.8s) than these (%.8s)", codes->fingerprint,
-                     o->facts->fingerprint);
     return HM_OK;
 }
 
@@ -100,6 +97,8 @@ hm_status hm_cmd_decode(const hm_command *self, int argc, char **argv, hm_error 
     if (!a.output)
         return hm_fail(err, HM_EUSAGE, "decode: -o is missing: where should the audio go? (song.wav, .flac or .mp3)");
     st = hm_audio_check_path(a.output, err);
+    if (!st)
+        st = hm_output_check("output", a.output, err);
     if (!st)
         st = hm_codes_read(files.items[0], &codes, err);
     if (!st)

@@ -1,14 +1,12 @@
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "harness/codes.h"
 #include "harness/commands.h"
 #include "harness/engine_open.h"
 #include "harness/music_report.h"
+#include "harness/output_check.h"
 #include "harness/progress.h"
 #include "harness/text_input.h"
 
@@ -48,22 +46,6 @@ static hm_status parse(const hm_command *self, int argc, char **argv, generate_a
     return hm_options_parse(self, options, argc, argv, NULL, 0, helped, err);
 }
 
-/* That a file can be made where the codes are to go. */
-static hm_status check_codes_path(const char *path, hm_error *err)
-{
-    char folder[HM_MODEL_PATH];
-    const char *slash = strrchr(path, '/');
-    struct stat s;
-    snprintf(folder, sizeof folder, "%.*s", slash ? slash == path ? 1 : (int)(slash - path) : 1, slash ? path : ".");
-    if (!stat(path, &s) && !S_ISREG(s.st_mode))
-        return hm_fail(err, HM_ECREATE, "codes %s exists and is no regular file", path);
-    if (stat(folder, &s) || !S_ISDIR(s.st_mode))
-        return hm_fail(err, HM_ECREATE, "codes %s: there is no folder %s", path, folder);
-    if (access(folder, W_OK | X_OK))
-        return hm_fail(err, HM_ECREATE, "codes %s: no file can be made in %s: %s", path, folder, strerror(errno));
-    return HM_OK;
-}
-
 static hm_status check_args(const generate_args *a, hm_error *err)
 {
     hm_status st;
@@ -74,8 +56,10 @@ static hm_status check_args(const generate_args *a, hm_error *err)
     if (!a->output && !a->codes)
         return hm_fail(err, HM_EUSAGE, "generate: -o is missing: where should the song go? (song.wav, .flac or .mp3; or --codes FILE alone)");
     st = a->output ? hm_audio_check_path(a->output, err) : HM_OK;
+    if (!st && a->output)
+        st = hm_output_check("output", a->output, err);
     if (!st && a->codes)
-        st = check_codes_path(a->codes, err);
+        st = hm_output_check("codes", a->codes, err);
     return st;
 }
 

@@ -100,7 +100,7 @@ void hm_health_judge(hm_health *out, const hm_music_result *result, const hm_aud
         note(out, HM_HEALTH_BAD, "no frame was made");
     judge_length(out, result, facts, request);
     if (result->counters.tokens_out_of_range)
-        note(out, synthetic ? HM_HEALTH_OK : HM_HEALTH_SUSPECT, "%llu codes outside the codebooks were clamped",
+        note(out, synthetic ? HM_HEALTH_OK : HM_HEALTH_SUSPECT, "%llu codes outside the codebooks, clamped",
              (unsigned long long)result->counters.tokens_out_of_range);
     if (out->sound_judged)
         judge_sound(out, facts);

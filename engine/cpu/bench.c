@@ -1,0 +1,352 @@
+#define _GNU_SOURCE
+#include "engine/cpu/bench.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/cpu/bench_kernels.h"
+#include "engine/cpu/device.h"
+
+#define ARENA_BYTES ((size_t)384 << 20) /* weights walk through it, so that none is still in a cache when its turn comes again */
+#define SAMPLES 64
+
+static const hm_cpu_bench_kernels *bench_kernels_of(hm_isa isa)
+{
+#if defined(__x86_64__)
+    if (isa == HM_ISA_AVX512)
+        return &hm_cpu_bench_avx512;
+    if (isa == HM_ISA_AVX2)
+        return &hm_cpu_bench_avx2;
+#endif
+    (void)isa;
+    return &hm_cpu_bench_scalar;
+}
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* The limits. */
+
+typedef struct limit_job {
+    const hm_cpu_bench_kernels *k;
+    const float *p;
+    size_t n;
+    int streams;
+    bool prefetch;
+    long rounds;
+    volatile float sink; /* what is computed must be used */
+} limit_job;
+
+static void read_part(void *arg, int index, int count)
+{
+    limit_job *j = arg;
+    size_t first, last;
+    hm_team_range(j->n, 1024, index, count, &first, &last);
+    j->sink = j->k->read(j->p + first, last - first, j->streams, j->prefetch);
+}
+
+static void multiply_part(void *arg, int index, int count)
+{
+    limit_job *j = arg;
+    (void)index, (void)count;
+    j->sink = j->k->multiply_add(j->rounds);
+}
+
+/* Best of all ways of reading n floats at p, in GB/s. */
+static double read_rate(hm_device *dev, const float *p, size_t n, double seconds)
+{
+    limit_job j = {.k = bench_kernels_of(dev->isa), .p = p, .n = n};
+    double best = 0, end = now_s() + seconds;
+    for (int round = 0; round < 2 || now_s() < end; round++)
+        for (int way = 0; way < 8; way++) {
+            j.streams = 1 << way % 4;
+            j.prefetch = way >= 4;
+            double start = now_s();
+            hm_team_run(dev->team, read_part, &j);
+            best = fmax(best, (double)n * 4e-9 / (now_s() - start));
+        }
+    return best;
+}
+
+static float *arena_make(const hm_ops *op, size_t bytes)
+{
+    float *p = op->alloc(op, bytes);
+    if (p)
+        op->fill(op, p, 0.01f, bytes / 4);
+    return p;
+}
+
+hm_status hm_cpu_measure_bandwidth(hm_device *dev, size_t bytes, double seconds, double *gb_per_s, hm_error *err)
+{
+    hm_counters count = {0};
+    hm_error own = {0}, *e = err ? err : &own;
+    hm_ops op;
+    hm_cpu_ops_reference(&op, dev, &count, NULL, e);
+    e->status = HM_OK;
+    float *p = arena_make(&op, bytes);
+    if (!p)
+        return e->status;
+    *gb_per_s = read_rate(dev, p, bytes / 4, seconds);
+    op.free(&op, p);
+    return HM_OK;
+}
+
+double hm_cpu_measure_flops(hm_device *dev, double seconds)
+{
+    limit_job j = {.k = bench_kernels_of(dev->isa), .rounds = 200000};
+    double best = 0, end = now_s() + seconds;
+    do {
+        double start = now_s();
+        hm_team_run(dev->team, multiply_part, &j);
+        best = fmax(best, j.k->operations * (double)j.rounds * dev->threads * 1e-9 / (now_s() - start));
+    } while (now_s() < end);
+    return best;
+}
+
+/* The cases. */
+
+typedef enum case_kind { CASE_GEMV, CASE_GEMM, CASE_CONV, CASE_SCORES, CASE_FLASH, CASE_RMSNORM, CASE_SAMPLE } case_kind;
+
+static const char *const case_names[] = {"gemv",           "gemm",    "conv",  "attention scores",
+                                         "attention flash", "rmsnorm", "sample"};
+
+typedef struct bench_case {
+    case_kind kind;
+    hm_dtype type;
+    int out, in, M;        /* linear: W [out][in], M rows; conv: channels out and in, M rows */
+    int taps, dilation;    /* conv */
+    int heads, stored, Dh; /* attention: M query rows against `in` slots */
+    bool in_out;
+} bench_case;
+
+#define GEMV(type, out, in) {CASE_GEMV, type, out, in, 1, 1, 1, 0, 0, 0, false}, {CASE_GEMV, type, out, in, 2, 1, 1, 0, 0, 0, false}
+#define GEMM(type, M) {CASE_GEMM, type, 3072, 3072, M, 1, 1, 0, 0, 0, false}
+#define CONV(c, M, d) {CASE_CONV, HM_F32, c, c, M, 7, d, 0, 0, 0, false}
+#define ATTENTION(kind, S, slots, heads, stored, Dh) {kind, HM_F32, 0, slots, S, 1, 1, heads, stored, Dh, false}
+
+static const bench_case cases[] = {
+    GEMV(HM_BF16, 5120, 3072),
+    GEMV(HM_BF16, 3072, 3072),
+    GEMV(HM_BF16, 16384, 3072),
+    GEMV(HM_BF16, 3072, 8192),
+    GEMV(HM_F16, 5120, 3072),
+    GEMV(HM_F16, 3072, 3072),
+    GEMV(HM_F16, 16384, 3072),
+    GEMV(HM_F16, 3072, 8192),
+    GEMV(HM_F32, 5120, 3072),
+    GEMV(HM_F32, 3072, 3072),
+    GEMV(HM_F32, 16384, 3072),
+    GEMV(HM_F32, 3072, 8192),
+    {CASE_GEMV, HM_BF16, 16384, 3072, 8, 1, 1, 0, 0, 0, false},
+    {CASE_GEMV, HM_BF16, 8197, 3072, 1, 1, 1, 0, 0, 0, true},
+    {CASE_GEMV, HM_BF16, 8197, 3072, 2, 1, 1, 0, 0, 0, true},
+    GEMM(HM_F32, 64),
+    GEMM(HM_F32, 256),
+    GEMM(HM_F32, 1496),
+    GEMM(HM_BF16, 16),
+    GEMM(HM_BF16, 64),
+    GEMM(HM_BF16, 256),
+    GEMM(HM_BF16, 1496),
+    GEMM(HM_F16, 256),
+    CONV(512, 2000, 1),
+    CONV(256, 6000, 3),
+    CONV(64, 48000, 9),
+    {CASE_CONV, HM_F32, 1, 64, 96000, 7, 1, 0, 0, 0, false},
+    {CASE_CONV, HM_F32, 8, 8, 96000, 7, 1, 0, 0, 0, false},
+    ATTENTION(CASE_SCORES, 1, 1500, 24, 8, 128),
+    ATTENTION(CASE_FLASH, 1, 1500, 24, 8, 128),
+    ATTENTION(CASE_SCORES, 744, 744, 24, 24, 64),
+    ATTENTION(CASE_FLASH, 744, 744, 24, 24, 64),
+    ATTENTION(CASE_FLASH, 512, 512, 24, 8, 128),
+    {CASE_RMSNORM, HM_F32, 0, 3072, 2, 1, 1, 0, 0, 0, false},
+    {CASE_RMSNORM, HM_F32, 0, 3072, 1488, 1, 1, 0, 0, 0, false},
+    {CASE_SAMPLE, HM_F32, 0, 8197, 1, 1, 1, 0, 0, 0, false},
+};
+
+typedef struct bench {
+    hm_device *dev;
+    hm_ops op;
+    hm_counters count;
+    float *arena, *x, *y;
+    size_t at, x_floats, y_floats; /* where the next call takes its weights, bytes */
+} bench;
+
+/* A place in the arena for so many bytes, other than the last ones. */
+static void *next_place(bench *b, size_t bytes)
+{
+    size_t step = (bytes + 4095) / 4096 * 4096;
+    if (b->at + step > ARENA_BYTES)
+        b->at = 0;
+    void *p = (char *)b->arena + b->at;
+    b->at += step;
+    return p;
+}
+
+static void run_linear(bench *b, const bench_case *c)
+{
+    hm_linear w = {.type = c->type, .out = c->out, .in = c->in, .taps = c->taps, .in_out = c->in_out};
+    w.w = next_place(b, (size_t)c->out * (size_t)c->in * (size_t)c->taps * hm_dtype_bytes(c->type));
+    if (c->kind == CASE_CONV) {
+        hm_linear_args a = {.y = b->y, .x = b->x, .w = &w, .M = c->M, .tap_stride = (int64_t)c->dilation * c->in, .act = HM_ACT_PRELU};
+        a.slope = 0.25f;
+        b->op.linear_ex(&b->op, &a);
+    } else {
+        b->op.linear(&b->op, b->y, b->x, &w, c->M);
+    }
+}
+
+static void run_attention(bench *b, const bench_case *c)
+{
+    int64_t Dh = c->Dh, half = (int64_t)c->in * c->stored * Dh;
+    float *kv = next_place(b, (size_t)half * 8);
+    hm_attention_args a = {.out = b->y, .q = b->x, .B = 1, .S = c->M, .H = c->heads, .Dh = c->Dh, .slots = c->in, .causal = true};
+    a.kv = (hm_kv_view){.k = kv, .v = kv + half, .heads = c->stored, .batch = half, .head = c->in * Dh, .slot = Dh};
+    a.pos = c->in - c->M;
+    a.scale = 0.1f;
+    if (c->kind == CASE_SCORES)
+        hm_cpu_attention_scores(&b->op, &a);
+    else
+        hm_cpu_attention_flash(&b->op, &a);
+}
+
+static void run_case(bench *b, const bench_case *c)
+{
+    int32_t token;
+    if (c->kind <= CASE_CONV)
+        run_linear(b, c);
+    else if (c->kind <= CASE_FLASH)
+        run_attention(b, c);
+    else if (c->kind == CASE_RMSNORM)
+        b->op.rmsnorm(&b->op, b->y, next_place(b, (size_t)c->in * (size_t)c->M * 4), b->x, c->M, c->in, 1e-5f);
+    else
+        b->op.sample(&b->op, &(hm_sample_args){.logits = b->x, .V = c->in, .topk = 50, .temperature = 1.0f, .token = &token});
+}
+
+/* What one call must move or compute: bytes when the case is bound by reading, else operations. */
+static double case_amount(const bench_case *c, bool *bytes)
+{
+    double weights = (double)c->out * c->in * c->taps;
+    *bytes = c->kind == CASE_GEMV || c->kind >= CASE_RMSNORM || (c->kind >= CASE_SCORES && c->M == 1);
+    if (c->kind == CASE_GEMV)
+        return weights * (double)hm_dtype_bytes(c->type);
+    if (c->kind <= CASE_CONV)
+        return 2 * weights * c->M;
+    if (c->kind >= CASE_RMSNORM)
+        return 4.0 * c->in * c->M;
+    if (c->M == 1)
+        return 8.0 * c->in * c->stored * c->Dh;
+    return 4.0 * c->heads * c->Dh * c->M * (c->in - (c->M - 1) / 2.0);
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void measure_case(bench *b, const bench_case *c, const char *shape, double seconds, hm_cpu_bench_sink sink, void *self)
+{
+    double samples[SAMPLES], end;
+    int n = 0;
+    bool bytes;
+    double amount = case_amount(c, &bytes);
+    double limit = bytes ? read_rate(b->dev, b->arena, ARENA_BYTES / 4, 0) : hm_cpu_measure_flops(b->dev, 0.05);
+    run_case(b, c);
+    for (end = now_s() + seconds; n < 5 || (n < SAMPLES && now_s() < end); n++) {
+        double start = now_s();
+        run_case(b, c);
+        samples[n] = now_s() - start;
+    }
+    qsort(samples, (size_t)n, sizeof *samples, compare);
+    double median = samples[n / 2];
+    hm_cpu_bench_row row = {.kernel = case_names[c->kind], .shape = shape, .type = hm_dtype_name(c->type), .median_ns = median * 1e9};
+    row.unit = bytes ? "GB/s" : "GFLOP/s";
+    row.rate = amount * 1e-9 / median;
+    row.limit = limit;
+    row.samples = n;
+    sink(self, &row);
+}
+
+static void case_shape(const bench_case *c, char *text, size_t size)
+{
+    if (c->kind <= CASE_GEMM)
+        snprintf(text, size, "%dx%d%s M=%d", c->out, c->in, c->in_out ? " in-out" : "", c->M);
+    else if (c->kind == CASE_CONV)
+        snprintf(text, size, "%dx%d k=%d d=%d M=%d", c->out, c->in, c->taps, c->dilation, c->M);
+    else if (c->kind <= CASE_FLASH)
+        snprintf(text, size, "H=%d/%d Dh=%d S=%d slots=%d", c->heads, c->stored, c->Dh, c->M, c->in);
+    else
+        snprintf(text, size, "%dx%d", c->M, c->in);
+}
+
+/* The largest inputs and outputs of any case: convolutions reach (taps-1)*dilation rows further. */
+static void buffer_sizes(bench *b)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const bench_case *c = &cases[i];
+        size_t rows = (size_t)(c->M + (c->taps - 1) * c->dilation), heads = (size_t)c->M * (size_t)c->heads * (size_t)c->Dh;
+        size_t x = rows * (size_t)c->in > heads ? rows * (size_t)c->in : heads;
+        size_t y = (size_t)c->M * (size_t)c->out > x ? (size_t)c->M * (size_t)c->out : x;
+        b->x_floats = x > b->x_floats ? x : b->x_floats;
+        b->y_floats = y > b->y_floats ? y : b->y_floats;
+    }
+}
+
+static int run_matching(bench *b, const char *only, double seconds, hm_cpu_bench_sink sink, void *self)
+{
+    int found = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases && !b->op.error->status; i++) {
+        char shape[64], all[128];
+        case_shape(&cases[i], shape, sizeof shape);
+        snprintf(all, sizeof all, "%s %s %s", case_names[cases[i].kind], shape, hm_dtype_name(cases[i].type));
+        if (only && !strstr(all, only))
+            continue;
+        found++;
+        measure_case(b, &cases[i], shape, seconds, sink, self);
+    }
+    return found;
+}
+
+hm_status hm_cpu_bench(hm_device *dev, const char *only, double seconds, hm_cpu_bench_sink sink, void *self, hm_error *err)
+{
+    hm_error own = {0}, *e = err ? err : &own;
+    bench b = {.dev = dev};
+    e->status = HM_OK;
+    hm_cpu_ops_reference(&b.op, dev, &b.count, NULL, e);
+    buffer_sizes(&b);
+    b.arena = arena_make(&b.op, ARENA_BYTES);
+    b.x = arena_make(&b.op, b.x_floats * 4);
+    b.y = arena_make(&b.op, b.y_floats * 4);
+    if (!e->status) {
+        uint32_t state = 1;
+        for (size_t i = 0; i < b.x_floats; i++) {
+            state = state * 1664525u + 1013904223u;
+            b.x[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
+        }
+        if (!run_matching(&b, only, seconds, sink, self))
+            hm_fail(e, HM_EUSAGE, "kernel bench: no case matches \"%s\"; expected a part of a name such as \"gemv\", \"gemm\", \"conv\"", only);
+    }
+    b.op.free(&b.op, b.arena);
+    b.op.free(&b.op, b.x);
+    b.op.free(&b.op, b.y);
+    return e->status;
+}
+
+void hm_cpu_bench_list(hm_cpu_bench_sink sink, void *self)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char shape[64];
+        bool bytes;
+        case_shape(&cases[i], shape, sizeof shape);
+        case_amount(&cases[i], &bytes);
+        sink(self, &(hm_cpu_bench_row){.kernel = case_names[cases[i].kind], .shape = shape, .type = hm_dtype_name(cases[i].type),
+                                       .unit = bytes ? "GB/s" : "GFLOP/s"});
+    }
+}

@@ -22,6 +22,7 @@
 #define MAX_RUNS 16
 #define EVENT_BYTES 120   /* of a span in a trace, at least */
 #define MAX_SPANS 400000
+#define MAX_ROWS 128
 
 typedef struct profile_args {
     hm_engine_choice engine;
@@ -309,10 +310,11 @@ static double mean_ms(const timed_run *runs, int n)
 }
 
 /* Frames with operations in the trace, and their time. */
-static int window_frames(const profile *p, int64_t *ns)
+static int64_t window_frames(const profile *p, int64_t *ns)
 {
     size_t n;
-    int nodes, frames = 0;
+    int nodes;
+    int64_t frames = 0;
     const hm_span *spans = hm_recorder_spans(p->recorder, &n);
     const hm_recorder_node *node = hm_recorder_nodes(p->recorder, &nodes);
     *ns = 0;
@@ -331,57 +333,73 @@ static int compare_nodes(const void *a, const void *b)
     return x->total_ns < y->total_ns ? 1 : x->total_ns > y->total_ns ? -1 : strcmp(x->name, y->name);
 }
 
-static void frame_row(hm_table *t, const hm_recorder_node *node, int depth, int frames, int64_t frames_ns)
+/* A row of the table of frames: time and share of `frames` frames that took frames_ns. */
+static void frame_row(hm_table *t, const char *indent, const hm_recorder_node *node, int64_t frames, int64_t frames_ns)
 {
-    char name[80], calls[24], time[24], share[24], self[24];
-    snprintf(name, sizeof name, "%*s%s", 2 * depth, "", node->name);
-    snprintf(calls, sizeof calls, "%.1f", (double)node->count / frames);
-    snprintf(time, sizeof time, "%.4f", (double)node->total_ns / 1e6 / frames);
+    char name[80], calls[24], time[24], share[24];
+    snprintf(name, sizeof name, "%s%s", indent, node->name);
+    snprintf(calls, sizeof calls, "%.1f", (double)node->count / (double)frames);
+    snprintf(time, sizeof time, "%.4f", (double)node->total_ns / 1e6 / (double)frames);
     snprintf(share, sizeof share, "%.1f", frames_ns > 0 ? 100.0 * (double)node->total_ns / (double)frames_ns : 0);
-    snprintf(self, sizeof self, "%.1f", frames_ns > 0 ? 100.0 * (double)node->self_ns / (double)frames_ns : 0);
-    hm_table_row(t, (const char *const[]){name, kind_name(node->kind), calls, time, share, self});
+    hm_table_row(t, (const char *const[]){name, kind_name(node->kind), calls, time, share});
 }
 
-/* Parts over all frames, operations over those of the window, each with the share of the frames it was recorded in. */
+static bool lies_in(const hm_recorder_node *node, int which, int above)
+{
+    while (which >= 0 && which != above)
+        which = node[which].parent;
+    return which == above;
+}
+
+/* Nodes under `frame` into rows: parts directly below it, or operations by name wherever they lie. Returns how many, longest first. */
+static int collect(const hm_recorder_node *node, int count, int frame, bool ops, hm_recorder_node rows[MAX_ROWS])
+{
+    int n = 0;
+    for (int i = 0; i < count; i++) {
+        int at = 0;
+        if (ops ? node[i].kind != HM_SPAN_OP || !lies_in(node, i, frame) : node[i].kind == HM_SPAN_OP || node[i].parent != frame)
+            continue;
+        while (at < n && strcmp(rows[at].name, node[i].name))
+            at++;
+        if (at == MAX_ROWS)
+            continue;
+        if (at == n) {
+            rows[n++] = node[i];
+            continue;
+        }
+        rows[at].count += node[i].count;
+        rows[at].total_ns += node[i].total_ns;
+    }
+    qsort(rows, (size_t)n, sizeof *rows, compare_nodes);
+    return n;
+}
+
+/* Parts are means of all frames, operations of the frames in the window: the only ones they were recorded in. */
 static hm_status print_frames(const profile *p, hm_error *err)
 {
-    int count, frame = hm_recorder_find(p->recorder, "generate/frame"), ops = 0;
+    hm_recorder_node rows[MAX_ROWS];
+    int count, frame = hm_recorder_find(p->recorder, "generate/frame");
     const hm_recorder_node *node = hm_recorder_nodes(p->recorder, &count);
-    int64_t window_ns;
-    int window = window_frames(p, &window_ns);
+    int64_t window_ns, window = window_frames(p, &window_ns);
     if (frame < 0 || !node[frame].count) {
         printf("no frames were recorded\n");
         return HM_OK;
     }
-    hm_recorder_node merged[256];
-    hm_table *t = hm_table_new((const char *const[]){"span of a frame", "kind", ">calls/frame", ">ms/frame", ">% of frame", ">self %", NULL});
-    frame_row(t, &node[frame], 0, (int)node[frame].count, node[frame].total_ns);
-    for (int i = 0; i < count; i++)
-        if (node[i].parent == frame && node[i].kind != HM_SPAN_OP)
-            frame_row(t, &node[i], 1, (int)node[frame].count, node[frame].total_ns);
-    for (int i = 0; i < count && window; i++) { /* operations by name, wherever they lie in the frame */
-        int above = node[i].parent, at = 0;
-        while (above >= 0 && above != frame)
-            above = node[above].parent;
-        if (above < 0 || node[i].kind != HM_SPAN_OP)
-            continue;
-        while (at < ops && strcmp(merged[at].name, node[i].name))
-            at++;
-        if (at == (int)(sizeof merged / sizeof *merged))
-            continue;
-        if (at == ops) {
-            merged[ops++] = node[i];
-            continue;
-        }
-        merged[at].count += node[i].count;
-        merged[at].total_ns += node[i].total_ns;
-        merged[at].self_ns += node[i].self_ns;
+    hm_table *t = hm_table_new((const char *const[]){"span of a frame", "kind", ">calls/frame", ">ms/frame", ">% of frame", NULL});
+    const hm_recorder_node *whole = &node[frame];
+    hm_recorder_node rest = {.name = "in no part", .kind = HM_SPAN_PART, .count = whole->count, .total_ns = whole->total_ns};
+    frame_row(t, "", whole, whole->count, whole->total_ns);
+    for (int i = 0, n = collect(node, count, frame, false, rows); i < n; i++) {
+        frame_row(t, "  ", &rows[i], whole->count, whole->total_ns);
+        rest.total_ns -= rows[i].total_ns;
     }
-    qsort(merged, (size_t)ops, sizeof *merged, compare_nodes);
-    for (int i = 0; i < ops; i++)
-        frame_row(t, &merged[i], 1, window, window_ns);
-    printf("\nparts: mean of %" PRId64 " frames; operations: mean of frames %" PRId64 " to %" PRId64 "\n\n", node[frame].count,
-           p->args->window_from, p->args->window_from + window - 1);
+    frame_row(t, "  ", &rest, whole->count, whole->total_ns);
+    for (int i = 0, n = window ? collect(node, count, frame, true, rows) : 0; i < n; i++)
+        frame_row(t, "  ", &rows[i], window, window_ns);
+    printf("\nparts: mean of %" PRId64 " frames", whole->count);
+    if (window)
+        printf("; operations: mean of frames %" PRId64 " to %" PRId64, p->args->window_from, p->args->window_from + window - 1);
+    printf("\n\n");
     return hm_table_end(t, stdout, 0, err);
 }
 

@@ -1,0 +1,594 @@
+/* Sessions out of the database into the structs of the journal. Everything is ordered by what is stored, never by chance. */
+#include "harness/store_query.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/store_internal.h"
+#include "variants/variants.h"
+
+struct hm_journal_data {
+    hm_journal journal;
+    void **blocks; /* everything the structs point at */
+    size_t count, room;
+    bool failed;
+};
+
+/* One result while samples are added to it. */
+typedef struct gatherer {
+    hm_journal_result result;
+    double *rounds;
+    int *round_samples;
+    char codes[40], audio[40];
+    bool unstable, codes_differ, codes_checked;
+} gatherer;
+
+/* A session while it is read. */
+typedef struct reading {
+    hm_journal_data *data;
+    hm_store *store;
+    hm_error *err;
+    hm_journal_session s;
+    char (*arm_ids)[HM_UUID_TEXT];
+    char (*case_ids)[HM_HASH_TEXT];
+    hm_journal_arm *arms;
+    hm_journal_case *cases;
+    gatherer *gatherers; /* [arms][cases] */
+} reading;
+
+/* ---- memory ---- */
+
+static void *take(hm_journal_data *d, size_t count, size_t size)
+{
+    if (d->count == d->room) {
+        size_t room = d->room ? 2 * d->room : 64;
+        void **blocks = realloc(d->blocks, room * sizeof *blocks);
+        if (!blocks) {
+            d->failed = true;
+            return NULL;
+        }
+        d->blocks = blocks;
+        d->room = room;
+    }
+    void *p = calloc(count ? count : 1, size);
+    d->failed = d->failed || !p;
+    if (p)
+        d->blocks[d->count++] = p;
+    return p;
+}
+
+/* A copy that lives with the data; NULL stays NULL. */
+static const char *keep(hm_journal_data *d, const char *text)
+{
+    char *copy = text ? take(d, strlen(text) + 1, 1) : NULL;
+    if (copy)
+        strcpy(copy, text);
+    return copy;
+}
+
+static const char *keep_or(hm_journal_data *d, const char *text, const char *other)
+{
+    const char *copy = keep(d, text ? text : other);
+    return copy ? copy : other;
+}
+
+/* `old` grown to hold `count + 1` elements, counted in powers of two; old blocks stay until the end. */
+static void *grown(hm_journal_data *d, void *old, int count, size_t size)
+{
+    if (count & (count - 1))
+        return old;
+    void *p = take(d, (size_t)(count ? 2 * count : 1), size);
+    if (p && old)
+        memcpy(p, old, (size_t)count * size);
+    return p;
+}
+
+void hm_journal_data_free(hm_journal_data **data)
+{
+    if (!*data)
+        return;
+    for (size_t i = 0; i < (*data)->count; i++)
+        free((*data)->blocks[i]);
+    free((*data)->blocks);
+    free(*data);
+    *data = NULL;
+}
+
+const hm_journal *hm_journal_data_journal(const hm_journal_data *data)
+{
+    return &data->journal;
+}
+
+static hm_status out_of_memory(hm_error *err)
+{
+    return hm_fail(err, HM_EABSENT, "journal: out of memory");
+}
+
+/* ---- texts ---- */
+
+/* Words of lyrics; names of sections in brackets are none. */
+static int count_words(const char *text)
+{
+    int words = 0;
+    bool inside = false, bracket = false;
+    for (; text && *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '[' && !inside)
+            bracket = true;
+        bool letter = !bracket && !isspace(c);
+        words += letter && !inside;
+        inside = letter;
+        if (c == ']')
+            bracket = false;
+    }
+    return words;
+}
+
+/* Length of the part of a toggles text up to the next comma. */
+static size_t part_length(const char *text)
+{
+    return strcspn(text, ",");
+}
+
+/* What of `now` is not in `before`, both as toggle=value with commas between. */
+static const char *changed_toggles(hm_journal_data *d, const char *before, const char *now)
+{
+    char *out = now && before ? take(d, strlen(now) + 1, 1) : NULL;
+    if (!out)
+        return NULL;
+    for (const char *p = now; *p;) {
+        size_t n = part_length(p);
+        bool same = false;
+        for (const char *q = before; *q && !same;) {
+            size_t m = part_length(q);
+            same = m == n && !strncmp(p, q, n);
+            q += m + (q[m] == ',');
+        }
+        if (!same)
+            sprintf(out + strlen(out), "%s%.*s", *out ? "," : "", (int)n, p);
+        p += n + (p[n] == ',');
+    }
+    return out;
+}
+
+static int flow_steps_of(const char *toggles)
+{
+    const char *p = toggles ? strstr(toggles, "flow_steps=") : NULL;
+    int steps = p ? atoi(p + strlen("flow_steps=")) : 0;
+    return steps > 0 ? steps : -1;
+}
+
+/* ---- arms and cases ---- */
+
+static hm_status read_arms(reading *r)
+{
+    hm_query q;
+    const char *before = NULL;
+    hm_query_open(&q, r->store,
+                  "SELECT a.id, a.name, a.variant, a.toggles, a.coincides, a.precision, max(u.threads), max(u.isa) FROM arm a "
+                  "LEFT JOIN run u ON u.arm_id = a.id WHERE a.session_id = :id GROUP BY a.id ORDER BY a.position",
+                  r->err);
+    hm_bind_text(&q, ":id", r->s.id);
+    while (hm_query_row(&q) && !r->data->failed) {
+        int n = r->s.arm_count;
+        r->arms = grown(r->data, r->arms, n, sizeof *r->arms);
+        r->arm_ids = grown(r->data, r->arm_ids, n, sizeof *r->arm_ids);
+        if (r->data->failed)
+            break;
+        const char *toggles = keep(r->data, hm_query_text(&q, 3)), *variant = hm_query_text(&q, 2);
+        const hm_variant_info *info = variant ? hm_variant_find(variant) : NULL;
+        snprintf(r->arm_ids[n], HM_UUID_TEXT, "%s", hm_query_text(&q, 0));
+        r->arms[n] = (hm_journal_arm){.name = keep_or(r->data, hm_query_text(&q, 1), "?"),
+                                      .text = info ? info->text : NULL,
+                                      .changes = n ? changed_toggles(r->data, before, toggles) : NULL,
+                                      .coincides = keep(r->data, hm_query_text(&q, 4)),
+                                      .precision = keep(r->data, hm_query_text(&q, 5)),
+                                      .flow_steps = flow_steps_of(toggles),
+                                      .threads = hm_query_int(&q, 6) > 0 ? (int)hm_query_int(&q, 6) : 0,
+                                      .isa = keep(r->data, hm_query_text(&q, 7))};
+        before = toggles;
+        r->s.arm_count++;
+    }
+    return hm_query_close(&q);
+}
+
+static hm_status read_cases(reading *r)
+{
+    hm_query q;
+    hm_query_open(&q, r->store,
+                  "SELECT c.id, c.suite, c.name, c.lyrics, c.frames, c.flow_steps, count(*) OVER (PARTITION BY c.suite) FROM suite_case c "
+                  "WHERE c.id IN (SELECT case_id FROM run WHERE session_id = :id) ORDER BY c.frames, c.suite, c.name, c.id",
+                  r->err);
+    hm_bind_text(&q, ":id", r->s.id);
+    while (hm_query_row(&q) && !r->data->failed) {
+        char label[256];
+        int n = r->s.case_count;
+        r->cases = grown(r->data, r->cases, n, sizeof *r->cases);
+        r->case_ids = grown(r->data, r->case_ids, n, sizeof *r->case_ids);
+        if (r->data->failed)
+            break;
+        if (hm_query_int(&q, 6) > 1)
+            snprintf(label, sizeof label, "%s/%s", hm_query_text(&q, 1), hm_query_text(&q, 2));
+        else
+            snprintf(label, sizeof label, "%s", hm_query_text(&q, 1));
+        snprintf(r->case_ids[n], HM_HASH_TEXT, "%s", hm_query_text(&q, 0));
+        r->cases[n] = (hm_journal_case){.label = keep_or(r->data, label, "?"),
+                                        .words = count_words(hm_query_text(&q, 3)),
+                                        .frames = (int)hm_query_int(&q, 4),
+                                        .flow_steps = (int)hm_query_int(&q, 5)};
+        r->s.case_count++;
+    }
+    return hm_query_close(&q);
+}
+
+static int arm_index(const reading *r, const char *id)
+{
+    for (int i = 0; i < r->s.arm_count && id; i++)
+        if (!strcmp(r->arm_ids[i], id))
+            return i;
+    return -1;
+}
+
+static int case_index(const reading *r, const char *id)
+{
+    for (int i = 0; i < r->s.case_count && id; i++)
+        if (!strcmp(r->case_ids[i], id))
+            return i;
+    return -1;
+}
+
+static gatherer *gatherer_of(const reading *r, const char *arm_id, const char *case_id)
+{
+    int a = arm_index(r, arm_id), c = case_index(r, case_id);
+    return a < 0 || c < 0 ? NULL : &r->gatherers[a * r->s.case_count + c];
+}
+
+/* ---- samples ---- */
+
+/* Running mean; sd holds the sum of squared deviations until all are there (Welford). */
+static void add(hm_journal_stat *stat, int64_t ns)
+{
+    if (ns == HM_UNKNOWN)
+        return;
+    double value = (double)ns / 1e6, off = value - stat->mean;
+    stat->n++;
+    stat->mean += off / stat->n;
+    stat->sd += off * (value - stat->mean);
+}
+
+static void finish_stat(hm_journal_stat *stat)
+{
+    stat->sd = stat->n > 1 ? sqrt(stat->sd / (stat->n - 1)) : NAN;
+}
+
+static void largest(double *value, int64_t bytes)
+{
+    if (bytes != HM_UNKNOWN && !(*value >= (double)bytes / 1e6))
+        *value = (double)bytes / 1e6;
+}
+
+static void remember_hash(gatherer *g, char known[40], const char *hash)
+{
+    if (!hash)
+        return;
+    if (*known && strcmp(known, hash))
+        g->unstable = true;
+    snprintf(known, 40, "%s", hash);
+}
+
+static const char sample_columns[] =
+    "SELECT r.arm_id, r.case_id, r.round, s.wall_ns, s.prefill_ns, s.generate_ns, s.decode_ns, s.load_ns, s.frames, s.codebooks, s.audio_s, "
+    "s.frame_weight_bytes, s.frame_flops, s.peak_unmapped_bytes, s.peak_rss_bytes, s.codes_hash, s.audio_hash, s.sample_rate_hz, s.channels, "
+    "s.bits, s.bit_rate_kbps, s.peak, s.rms, s.silence_share, s.codec, s.health, s.health_reasons, o.codes_equal, o.first_frame, "
+    "o.differing_codes, o.max_logit_difference "
+    "FROM run r JOIN sample s ON s.run_id = r.id LEFT JOIN output o ON o.sample_id = s.id "
+    "WHERE r.session_id = :id AND r.status = 'ok' AND NOT s.warmup ORDER BY r.round, r.slot, r.id, s.ordinal";
+
+static int small(int64_t value)
+{
+    return value == HM_UNKNOWN || value < 0 || value > INT32_MAX ? 0 : (int)value;
+}
+
+static double real_of(int64_t value)
+{
+    return value == HM_UNKNOWN ? NAN : (double)value;
+}
+
+static void take_times(gatherer *g, hm_query *q, int rounds)
+{
+    hm_journal_result *x = &g->result;
+    int64_t round = hm_query_int(q, 2), wall = hm_query_int(q, 3), prefill = hm_query_int(q, 4), generate = hm_query_int(q, 5),
+            decode = hm_query_int(q, 6);
+    add(&x->wall_ms, wall);
+    add(&x->prefill_ms, prefill);
+    add(&x->generate_ms, generate);
+    add(&x->decode_ms, decode);
+    add(&x->load_ms, hm_query_int(q, 7));
+    if (prefill != HM_UNKNOWN && generate != HM_UNKNOWN && decode != HM_UNKNOWN)
+        add(&x->other_ms, wall - prefill - generate - decode);
+    if (round >= 0 && round < rounds) {
+        double *mean = &g->rounds[round];
+        int n = ++g->round_samples[round];
+        *mean = n == 1 ? (double)wall / 1e6 : *mean + ((double)wall / 1e6 - *mean) / n;
+    }
+}
+
+/* Facts that are the same in every round: the last one stands. */
+static void take_facts(reading *r, gatherer *g, hm_query *q)
+{
+    hm_journal_result *x = &g->result;
+    x->frames = real_of(hm_query_int(q, 8));
+    x->codebooks = real_of(hm_query_int(q, 9));
+    x->audio_s = hm_query_real(q, 10);
+    x->frame_weight_mb = real_of(hm_query_int(q, 11)) / 1e6;
+    x->frame_gflop = hm_query_real(q, 12) / 1e9;
+    largest(&x->mem_mb, hm_query_int(q, 13));
+    largest(&x->peak_rss_mb, hm_query_int(q, 14));
+    remember_hash(g, g->codes, hm_query_text(q, 15));
+    remember_hash(g, g->audio, hm_query_text(q, 16));
+    x->sample_rate_hz = small(hm_query_int(q, 17));
+    x->channels = small(hm_query_int(q, 18));
+    x->bits = small(hm_query_int(q, 19));
+    x->bit_rate_kbps = hm_query_real(q, 20);
+    x->peak = hm_query_real(q, 21);
+    x->rms = hm_query_real(q, 22);
+    x->silence_share = hm_query_real(q, 23);
+    x->codec = keep(r->data, hm_query_text(q, 24));
+    x->health = keep(r->data, hm_query_text(q, 25));
+    x->health_reasons = keep(r->data, hm_query_text(q, 26));
+    if (hm_query_int(q, 27) == HM_UNKNOWN)
+        return;
+    g->codes_checked = true;
+    if (!hm_query_int(q, 27)) {
+        g->codes_differ = true;
+        x->first_frame = hm_query_int(q, 28) == HM_UNKNOWN ? -1 : hm_query_int(q, 28);
+        x->differing_codes = hm_query_int(q, 29);
+    }
+    double difference = hm_query_real(q, 30);
+    if (!(x->max_logit_difference >= difference))
+        x->max_logit_difference = difference;
+}
+
+static hm_status read_samples(reading *r)
+{
+    hm_query q;
+    hm_query_open(&q, r->store, sample_columns, r->err);
+    hm_bind_text(&q, ":id", r->s.id);
+    while (hm_query_row(&q)) {
+        gatherer *g = gatherer_of(r, hm_query_text(&q, 0), hm_query_text(&q, 1));
+        if (!g)
+            continue;
+        g->result.n++;
+        take_times(g, &q, r->s.rounds);
+        take_facts(r, g, &q);
+    }
+    return hm_query_close(&q);
+}
+
+static hm_status read_spans(reading *r)
+{
+    hm_query q;
+    hm_query_open(&q, r->store,
+                  "SELECT r.arm_id, r.case_id, p.name, avg(p.count), avg(p.total_ns), avg(p.self_ns) FROM run r JOIN sample s ON s.run_id = r.id "
+                  "JOIN span p ON p.sample_id = s.id WHERE r.session_id = :id AND r.status = 'ok' AND NOT s.warmup "
+                  "GROUP BY r.arm_id, r.case_id, p.name ORDER BY r.arm_id, r.case_id, p.name",
+                  r->err);
+    hm_bind_text(&q, ":id", r->s.id);
+    while (hm_query_row(&q) && !r->data->failed) {
+        gatherer *g = gatherer_of(r, hm_query_text(&q, 0), hm_query_text(&q, 1));
+        if (!g)
+            continue;
+        hm_journal_span *spans = grown(r->data, (void *)(uintptr_t)g->result.spans, g->result.span_count, sizeof *spans);
+        if (!spans)
+            break;
+        spans[g->result.span_count++] = (hm_journal_span){keep_or(r->data, hm_query_text(&q, 2), "?"), hm_query_real(&q, 3),
+                                                          hm_query_real(&q, 4) / 1e6, hm_query_real(&q, 5) / 1e6};
+        g->result.spans = spans;
+    }
+    return hm_query_close(&q);
+}
+
+static hm_status read_failures(reading *r)
+{
+    hm_query q;
+    hm_journal_failure *list = NULL;
+    hm_query_open(&q, r->store,
+                  "SELECT arm_id, case_id, status, reason, round FROM run WHERE session_id = :id AND status <> 'ok' "
+                  "ORDER BY round, slot, case_id, id",
+                  r->err);
+    hm_bind_text(&q, ":id", r->s.id);
+    while (hm_query_row(&q) && !r->data->failed) {
+        int arm = arm_index(r, hm_query_text(&q, 0)), kase = case_index(r, hm_query_text(&q, 1));
+        list = grown(r->data, list, r->s.failure_count, sizeof *list);
+        if (!list || arm < 0 || kase < 0)
+            break;
+        r->gatherers[arm * r->s.case_count + kase].result.failed++;
+        list[r->s.failure_count++] = (hm_journal_failure){r->arms[arm].name, r->cases[kase].label, keep(r->data, hm_query_text(&q, 2)),
+                                                          keep(r->data, hm_query_text(&q, 3)), (int)hm_query_int(&q, 4)};
+    }
+    r->s.failures = list;
+    return hm_query_close(&q);
+}
+
+/* ---- a session ---- */
+
+static hm_journal_output judge_output(const gatherer *g, const gatherer *reference)
+{
+    if (g->unstable)
+        return HM_OUTPUT_UNSTABLE;
+    if (!g->result.n || !*g->codes)
+        return HM_OUTPUT_UNKNOWN;
+    if (g == reference)
+        return HM_OUTPUT_REFERENCE;
+    if (!*reference->codes)
+        return !g->codes_checked ? HM_OUTPUT_UNKNOWN : g->codes_differ ? HM_OUTPUT_DIFFERENT : HM_OUTPUT_CODES;
+    if (strcmp(g->codes, reference->codes))
+        return HM_OUTPUT_DIFFERENT;
+    return *g->audio && !strcmp(g->audio, reference->audio) ? HM_OUTPUT_EQUAL : HM_OUTPUT_CODES;
+}
+
+static bool open_gatherers(reading *r)
+{
+    int count = r->s.arm_count * r->s.case_count;
+    r->gatherers = take(r->data, (size_t)count, sizeof *r->gatherers);
+    for (int i = 0; i < count && !r->data->failed; i++) {
+        gatherer *g = &r->gatherers[i];
+        g->result = (hm_journal_result){.first_frame = -1, .differing_codes = -1, .max_logit_difference = NAN, .snr_db = NAN, .spectral_snr_db = NAN,
+                                        .frames = NAN, .codebooks = NAN, .audio_s = NAN, .frame_weight_mb = NAN, .frame_gflop = NAN, .mem_mb = NAN,
+                                        .peak_rss_mb = NAN, .bit_rate_kbps = NAN, .peak = NAN, .rms = NAN, .silence_share = NAN};
+        g->rounds = take(r->data, (size_t)r->s.rounds, sizeof *g->rounds);
+        g->round_samples = take(r->data, (size_t)r->s.rounds, sizeof *g->round_samples);
+        for (int k = 0; k < r->s.rounds && g->rounds; k++)
+            g->rounds[k] = NAN;
+    }
+    return !r->data->failed;
+}
+
+static void finish_results(reading *r)
+{
+    int count = r->s.arm_count * r->s.case_count;
+    hm_journal_result *results = take(r->data, (size_t)count, sizeof *results);
+    for (int i = 0; i < count && results; i++) {
+        gatherer *g = &r->gatherers[i], *reference = &r->gatherers[i % r->s.case_count];
+        hm_journal_stat *const stats[] = {&g->result.wall_ms,   &g->result.prefill_ms, &g->result.generate_ms,
+                                          &g->result.decode_ms, &g->result.other_ms,   &g->result.load_ms};
+        for (size_t k = 0; k < sizeof stats / sizeof *stats; k++)
+            finish_stat(stats[k]);
+        g->result.wall_by_round_ms = g->rounds;
+        g->result.output = judge_output(g, reference);
+        if (g->result.output == HM_OUTPUT_EQUAL)
+            g->result.snr_db = g->result.spectral_snr_db = INFINITY;
+        results[i] = g->result;
+    }
+    r->s.results = results;
+    r->s.arms = r->arms;
+    r->s.cases = r->cases;
+}
+
+static hm_status read_models(reading *r)
+{
+    char names[512] = "", ids[512] = "";
+    hm_query q;
+    hm_query_open(&q, r->store,
+                  "SELECT name, id, synthetic FROM model WHERE id IN (SELECT model_id FROM run WHERE session_id = :id) ORDER BY name, id", r->err);
+    hm_bind_text(&q, ":id", r->s.id);
+    while (hm_query_row(&q)) {
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", *names ? ", " : "", hm_query_text(&q, 0));
+        snprintf(ids + strlen(ids), sizeof ids - strlen(ids), "%s%s", *ids ? ", " : "", hm_query_text(&q, 1));
+        r->s.synthetic = r->s.synthetic || hm_query_int(&q, 2) == 1;
+    }
+    r->s.model = keep_or(r->data, *names ? names : "no model", "no model");
+    r->s.model_ids = keep_or(r->data, *ids ? ids : "-", "-");
+    return hm_query_close(&q);
+}
+
+static hm_status read_session(reading *r)
+{
+    hm_status st = read_models(r);
+    if (!st)
+        st = read_arms(r);
+    if (!st)
+        st = read_cases(r);
+    if (!st && !open_gatherers(r))
+        st = out_of_memory(r->err);
+    if (!st)
+        st = read_samples(r);
+    if (!st)
+        st = read_spans(r);
+    if (!st)
+        st = read_failures(r);
+    if (!st)
+        finish_results(r);
+    return !st && r->data->failed ? out_of_memory(r->err) : st;
+}
+
+/* Everything of the session, its machine and its build that is one row. */
+static const char session_columns[] =
+    "SELECT s.id, s.created_utc, s.state, s.command_line, s.rounds, m.cpu_model, m.os, m.kernel, m.governor, m.container, m.cpus, m.cores, m.smt, "
+    "m.memory_bytes, m.cpu_quota, b.version, b.git_commit, b.git_dirty, b.compiler, b.flags, b.build_type, b.sanitizer "
+    "FROM session s JOIN machine m ON m.id = s.machine_id JOIN build b ON b.id = s.build_id "
+    "WHERE (:session IS NULL OR s.id LIKE :session || '%' OR (:session = 'last' AND s.id = (SELECT id FROM session ORDER BY created_utc DESC, "
+    "id DESC LIMIT 1))) "
+    "AND (:since IS NULL OR s.created_utc >= coalesce((SELECT min(created_utc) FROM session WHERE id LIKE :since || '%'), :since)) "
+    "ORDER BY s.created_utc, s.id";
+
+static hm_journal_session session_row(hm_journal_data *d, hm_query *q)
+{
+    int64_t rounds = hm_query_int(q, 4);
+    return (hm_journal_session){.id = keep_or(d, hm_query_text(q, 0), "?"),
+                                .created_utc = keep_or(d, hm_query_text(q, 1), "?"),
+                                .state = keep_or(d, hm_query_text(q, 2), "?"),
+                                .command_line = keep_or(d, hm_query_text(q, 3), "?"),
+                                .rounds = rounds < 0 ? 0 : rounds > 100000 ? 100000 : (int)rounds,
+                                .cpu = keep_or(d, hm_query_text(q, 5), "?"),
+                                .os = keep_or(d, hm_query_text(q, 6), "?"),
+                                .kernel = keep_or(d, hm_query_text(q, 7), "?"),
+                                .governor = keep(d, hm_query_text(q, 8)),
+                                .container = keep(d, hm_query_text(q, 9)),
+                                .cpus = small(hm_query_int(q, 10)),
+                                .cores = hm_query_int(q, 11) == HM_UNKNOWN ? -1 : small(hm_query_int(q, 11)),
+                                .smt = hm_query_int(q, 12) == HM_UNKNOWN ? -1 : small(hm_query_int(q, 12)),
+                                .memory_gb = real_of(hm_query_int(q, 13)) / 1e9,
+                                .cpu_quota = hm_query_real(q, 14),
+                                .version = keep_or(d, hm_query_text(q, 15), "?"),
+                                .commit = keep(d, hm_query_text(q, 16)),
+                                .dirty = hm_query_int(q, 17) == 1,
+                                .compiler = keep_or(d, hm_query_text(q, 18), "?"),
+                                .flags = keep_or(d, hm_query_text(q, 19), "?"),
+                                .build_type = keep_or(d, hm_query_text(q, 20), "?"),
+                                .sanitizer = keep(d, hm_query_text(q, 21))};
+}
+
+/* A row may have gone on with more rounds than it first wanted: the largest there is counts. */
+static hm_status count_rounds(hm_store *store, hm_journal_session *s, hm_error *err)
+{
+    hm_query q;
+    hm_query_open(&q, store, "SELECT max(round) + 1 FROM run WHERE session_id = :id", err);
+    hm_bind_text(&q, ":id", s->id);
+    if (hm_query_row(&q))
+        s->rounds = small(hm_query_int(&q, 0)) < 100000 ? small(hm_query_int(&q, 0)) : 100000;
+    return hm_query_close(&q);
+}
+
+static hm_status read_all(hm_store *store, const hm_journal_filter *filter, hm_journal_data *d, hm_error *err)
+{
+    hm_journal_session *sessions = NULL;
+    hm_query q;
+    hm_query_open(&q, store, session_columns, err);
+    hm_bind_text(&q, ":session", filter->session);
+    hm_bind_text(&q, ":since", filter->since);
+    while (hm_query_row(&q) && !d->failed) {
+        sessions = grown(d, sessions, d->journal.session_count, sizeof *sessions);
+        if (sessions)
+            sessions[d->journal.session_count++] = session_row(d, &q);
+    }
+    hm_status st = hm_query_close(&q);
+    if (!st && d->failed)
+        st = out_of_memory(err);
+    for (int i = 0; i < d->journal.session_count && !st; i++) {
+        st = count_rounds(store, &sessions[i], err);
+        reading r = {.data = d, .store = store, .err = err, .s = sessions[i]};
+        if (!st)
+            st = read_session(&r);
+        sessions[i] = r.s;
+    }
+    d->journal.sessions = sessions;
+    if (!st && !d->journal.session_count && (filter->session || filter->since))
+        st = hm_fail(err, HM_EMISSING, "database %s: no session %s%s (hmbench db sql 'SELECT id, created_utc FROM session')", store->path,
+                     filter->session ? "begins with " : "since ", filter->session ? filter->session : filter->since);
+    return st;
+}
+
+hm_status hm_store_get_journal(hm_store *store, const hm_journal_filter *filter, hm_journal_data **out, hm_error *err)
+{
+    hm_journal_data *d = hm_calloc(1, sizeof *d, "journal", err);
+    if (!d)
+        return HM_EABSENT;
+    hm_status st = read_all(store, filter, d, err);
+    if (st)
+        hm_journal_data_free(&d);
+    *out = d;
+    return st;
+}

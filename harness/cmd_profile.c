@@ -256,7 +256,7 @@ static void write_memory(const profile *p, hm_trace *t, uint32_t pid)
     const timed_run *run = &p->traced[p->traced_count - 1];
     for (int i = 0; i < count; i++)
         hm_trace_counter(t, pid, "RSS MiB", m[i].at_ns, (double)m[i].rss_bytes / 1048576);
-    hm_trace_counter(t, pid, "KV caches at their largest MiB", run->start_ns + run->prefill_ns + run->generate_ns,
+    hm_trace_counter(t, pid, "largest KV caches MiB", run->start_ns + run->prefill_ns + run->generate_ns,
                      (double)p->kv_bytes / 1048576);
 }
 

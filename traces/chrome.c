@@ -233,11 +233,18 @@ static void put_counter(hm_trace *t, const counter_state *c, int64_t at, bool li
     sink s;
     if (!event_begin(t, &s, 'C', limited, t->base_ns + at))
         return;
-    put_head(&s, NULL, c->name);
+    char name[sizeof c->name]; /* viewers show "name key": the unit becomes the key */
+    memcpy(name, c->name, sizeof name);
+    char *space = strrchr(name, ' ');
+    if (space)
+        *space = 0;
+    put_head(&s, NULL, name);
     put_track(&s, (hm_trace_track){c->pid, c->pid});
     sink_us(&s, "ts", at);
     int64_t v = c->last_thousandths, size = v < 0 ? -v : v;
-    sink_format(&s, ",\"args\":{\"value\":%s%" PRId64 ".%03d}", v < 0 ? "-" : "", size / 1000, (int)(size % 1000));
+    sink_text(&s, ",\"args\":{");
+    sink_string(&s, space ? space + 1 : "value");
+    sink_format(&s, ":%s%" PRId64 ".%03d}", v < 0 ? "-" : "", size / 1000, (int)(size % 1000));
     event_end(t, &s);
 }
 

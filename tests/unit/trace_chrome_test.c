@@ -171,7 +171,7 @@ static void every_kind_of_event_keeps_the_rules(void **state)
     assert_int_equal(counters, 3); /* on change, and the last value at the end */
     json_decref(v);
     char *text = slurp(PATH);
-    assert_non_null(strstr(text, "\"args\":{\"value\":-2.063}"));
+    assert_non_null(strstr(text, "\"name\":\"RSS\",\"pid\":10,\"tid\":10,\"ts\":0.060,\"args\":{\"MiB\":-2.063}"));
     assert_non_null(strstr(text, "\"args\":{\"rows\":8,\"dtype\":\"bf16\"}"));
     assert_non_null(strstr(text, "\"bp\":\"e\""));
     free(text);

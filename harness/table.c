@@ -107,12 +107,17 @@ hm_status hm_table_end(hm_table *t, FILE *file, int width, hm_error *err)
         }
     for (int r = 0; !failed && r < t->rows; r++)
         print_row(t, t->cells + (size_t)r * (size_t)t->columns, widths, file, width);
+    hm_table_drop(t);
+    return failed ? hm_fail(err, HM_EABSENT, "no memory for a table") : HM_OK;
+}
+
+void hm_table_drop(hm_table *t)
+{
     for (int i = 0; t && i < t->rows * t->columns; i++)
         free(t->cells[i]);
     if (t)
         free(t->cells);
     free(t);
-    return failed ? hm_fail(err, HM_EABSENT, "no memory for a table") : HM_OK;
 }
 
 int hm_terminal_width(void)

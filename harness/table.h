@@ -16,6 +16,9 @@ void hm_table_row(hm_table *table, const char *const *cells);
 /* Prints and frees. The last column is broken at spaces to `width` columns (0: not broken). HM_EABSENT when memory ran out. */
 hm_status hm_table_end(hm_table *table, FILE *file, int width, hm_error *err);
 
+/* Frees without printing; NULL is fine. */
+void hm_table_drop(hm_table *table);
+
 /* Columns of the terminal on stdout; 0 when it is none. */
 int hm_terminal_width(void);
 

@@ -233,6 +233,31 @@ static void the_doctor_lists_what_it_found(void **state)
     run_free(&run);
 }
 
+static void limits_and_kernels_are_measured(void **state)
+{
+    (void)state;
+    hm_run run = shell("$P limits -q --seconds 0.01 --threads 1 --json");
+    json_t *limits = json_loads(run.out, 0, NULL);
+    assert_int_equal(run.code, 0);
+    assert_int_equal(json_integer_value(json_object_get(limits, "threads")), 1);
+    assert_true(json_real_value(json_object_get(limits, "gflop_per_s")) > 0.01);
+    assert_true(json_real_value(json_object_get(json_array_get(json_object_get(limits, "reading"), 0), "gb_per_s")) > 0.01);
+    json_decref(limits);
+    run_free(&run);
+    run = shell("$P kernels -q --bench --filter rmsnorm --seconds 0.01 --json");
+    json_t *rows = json_loads(run.out, 0, NULL);
+    assert_int_equal(run.code, 0);
+    assert_true(json_array_size(rows) >= 1);
+    assert_true(json_real_value(json_object_get(json_array_get(rows, 0), "rate")) > 0);
+    json_decref(rows);
+    run_free(&run);
+    assert_fails(shell("$P kernels -q --bench --filter nosuchkernel"), 64, "nosuchkernel");
+    assert_fails(shell("$P kernels --filter gemv"), 64, "--bench");
+    run = shell("$P kernels --json | wc -c");
+    assert_true(atoi(run.out) > 1000);
+    run_free(&run);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -266,6 +291,7 @@ int main(void)
         cmocka_unit_test(presets_are_made_once_and_pruned),
         cmocka_unit_test(a_lost_output_is_an_error_and_a_closed_pipe_a_quiet_one),
         cmocka_unit_test(completion_is_a_script_and_completes),
+        cmocka_unit_test(limits_and_kernels_are_measured),
         cmocka_unit_test(the_doctor_lists_what_it_found),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

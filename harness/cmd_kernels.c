@@ -1,0 +1,104 @@
+#include <jansson.h>
+#include <stdio.h>
+
+#include "engine/cpu/bench.h"
+#include "harness/commands.h"
+#include "harness/cpu_choice.h"
+#include "harness/music_report.h"
+#include "harness/progress.h"
+#include "harness/table.h"
+
+typedef struct rows {
+    hm_table *table;
+    json_t *json;
+    hm_progress *progress;
+    int done;
+    bool names; /* nothing was measured */
+} rows;
+
+static void add_row(void *self, const hm_cpu_bench_row *r)
+{
+    rows *out = self;
+    char time[32], rate[32], limit[32], share[32], samples[16];
+    if (out->progress)
+        hm_progress_update(out->progress, r->kernel, ++out->done, 0);
+    if (out->json && out->names)
+        json_array_append_new(out->json, json_pack("{s:s, s:s, s:s, s:s}", "kernel", r->kernel, "shape", r->shape, "type", r->type, "unit", r->unit));
+    else if (out->json)
+        json_array_append_new(out->json, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:i}", "kernel", r->kernel, "shape", r->shape, "type",
+                                                   r->type, "unit", r->unit, "median_ns", r->median_ns, "rate", r->rate, "limit", r->limit,
+                                                   "samples", r->samples));
+    else if (out->names)
+        hm_table_row(out->table, (const char *[]){r->kernel, r->shape, r->type, r->unit});
+    if (out->json || out->names)
+        return;
+    snprintf(time, sizeof time, "%.1f", r->median_ns * 1e-3);
+    snprintf(rate, sizeof rate, "%.2f", r->rate);
+    snprintf(limit, sizeof limit, "%.2f", r->limit);
+    snprintf(share, sizeof share, "%.0f", r->limit > 0 ? 100 * r->rate / r->limit : 0);
+    snprintf(samples, sizeof samples, "%d", r->samples);
+    hm_table_row(out->table, (const char *[]){r->kernel, r->shape, r->type, time, rate, r->unit, limit, share, samples});
+}
+
+static hm_status list(bool json, hm_error *err)
+{
+    rows out = {.names = true, .json = json ? json_array() : NULL};
+    if (!json)
+        out.table = hm_table_new((const char *[]){"kernel", "shape", "type", "unit", NULL});
+    hm_cpu_bench_list(add_row, &out);
+    return json ? hm_json_print(out.json, err) : hm_table_end(out.table, stdout, 0, err);
+}
+
+static hm_status bench(hm_device *dev, const char *filter, double seconds, bool json, bool quiet, hm_error *err)
+{
+    hm_progress progress;
+    rows out = {.progress = &progress, .json = json ? json_array() : NULL};
+    if (!json)
+        out.table = hm_table_new((const char *[]){"kernel", "shape", "type", ">us", ">rate", "unit", ">limit", ">% of limit", ">n", NULL});
+    hm_progress_start(&progress, "kernels", quiet);
+    hm_status st = hm_cpu_bench(dev, filter, seconds, add_row, &out, err);
+    hm_progress_end(&progress);
+    if (st) {
+        json_decref(out.json);
+        hm_table_drop(out.table);
+        return st;
+    }
+    if (json)
+        return hm_json_print(out.json, err);
+    st = hm_table_end(out.table, stdout, 0, err);
+    if (!st && !fflush(stdout))
+        fprintf(stderr, "\n%d threads, %s; us: median of n calls; limit: reading memory or multiply-adds, measured just before each row.\n",
+                hm_team_size(hm_cpu_team(dev)), hm_isa_name(hm_cpu_isa(dev)));
+    return st;
+}
+
+hm_status hm_cmd_kernels(const hm_command *self, int argc, char **argv, hm_error *err)
+{
+    hm_cpu_choice cpu = {0};
+    const char *filter = NULL;
+    double seconds = 0.2;
+    bool measure = false, json = false, quiet = false, helped;
+    const hm_option options[] = {
+        {"bench", 'b', HM_OPT_FLAG, &measure, NULL, "measure them (0.5 GB of memory) instead of listing the cases", 0, 0, NULL},
+        {"filter", 'f', HM_OPT_STRING, &filter, "TEXT", "only cases whose kernel, shape or type has it", 0, 0, NULL},
+        {"seconds", 's', HM_OPT_DOUBLE, &seconds, "N", "time for each case", 0.01, 60, NULL},
+        HM_CPU_CHOICE_OPTIONS(cpu),
+        {"json", 0, HM_OPT_FLAG, &json, NULL, "one JSON array instead of a table", 0, 0, NULL},
+        {"quiet", 'q', HM_OPT_FLAG, &quiet, NULL, "no progress", 0, 0, NULL},
+        {0},
+    };
+    hm_device *dev = NULL;
+    hm_status st = hm_options_parse(self, options, argc, argv, NULL, 0, &helped, err);
+    if (st || helped)
+        return st;
+    if (filter && !measure)
+        return hm_fail(err, HM_EUSAGE, "kernels: --filter chooses what --bench measures; give both");
+    if (!measure)
+        return list(json, err);
+    st = hm_cpu_choice_open(&dev, &cpu, err);
+    if (st)
+        return st;
+    st = bench(dev, filter, seconds, json, quiet, err);
+    hm_cpu_close(&dev);
+    return st;
+}

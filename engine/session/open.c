@@ -6,6 +6,7 @@
 #include "engine/base/hash.h"
 #include "engine/cpu/cpu.h"
 #include "engine/cpu/cpu_ops_init.h"
+#include "engine/preset.h"
 #include "engine/session/session.h"
 
 static int64_t now_ns(void)
@@ -136,13 +137,13 @@ static void fill_facts(hm_engine *e)
         f->code_vocabulary = e->mula.config.code_vocabulary;
         f->max_positions = e->mula.config.backbone.max_positions;
         hm_weights_fingerprint(e->lm_weights, parts[0]);
-        f->synthetic = hm_weights_metadata(e->lm_weights, "hmsynth") != NULL;
+        f->synthetic = hm_weights_metadata(e->lm_weights, HM_PRESET_METADATA) != NULL;
     }
     if (e->has_codec) {
         f->codebooks = (int)e->codec.shape.quantizers;
         f->sample_rate_hz = (int)e->codec.shape.sample_rate;
         hm_weights_fingerprint(e->codec_weights, parts[1]);
-        f->synthetic = f->synthetic || hm_weights_metadata(e->codec_weights, "hmsynth") != NULL;
+        f->synthetic = f->synthetic || hm_weights_metadata(e->codec_weights, HM_PRESET_METADATA) != NULL;
     }
     memcpy(joined, parts[0], 33);
     memcpy(joined + strlen(joined), parts[1], 33);

@@ -135,7 +135,7 @@ static hm_status encode(const hm_engine *e, const char *text, const char *what, 
 
 static hm_status encode_tags(const hm_engine *e, const char *tags, int32_t **ids, size_t *count, hm_error *err)
 {
-    char *wrapped;
+    char *wrapped = NULL;
     hm_status st = wrapped_tags(tags, &wrapped, err);
     if (st)
         return st;

@@ -102,7 +102,8 @@ static void read_cpu(hm_machine_record *m)
         snprintf(m->cpu_model, sizeof m->cpu_model, "unknown");
     m->cpus = hm_cpu_available();
     m->cpus_online = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    if (find_value("/proc/cpuinfo", "cpu cores", text, sizeof text) && find_value("/proc/cpuinfo", "siblings", m->governor, sizeof m->governor)) {
+    if (find_value("/proc/cpuinfo", "cpu cores", text, sizeof text) &&
+        find_value("/proc/cpuinfo", "siblings", m->governor, sizeof m->governor)) {
         int per_socket = atoi(text), siblings = atoi(m->governor);
         m->cores = per_socket > 0 && siblings > 0 ? m->cpus_online * per_socket / siblings : 0;
     }
@@ -154,9 +155,9 @@ void hm_machine_read(hm_machine_record *m)
     memset(m, 0, sizeof *m);
     read_cpu(m);
     read_system(m);
-    hash_format(m->id, "%s\n%s\n%d %d %d %d %s %g\n%lld %lld\n%s\n%s\n%s\n%s", m->host_id, m->cpu_model, m->cpus, m->cpus_online, m->cores, m->smt,
-                m->isa, isnan(m->cpu_quota) ? 0 : m->cpu_quota, (long long)m->memory_bytes, (long long)m->memory_limit_bytes, m->governor,
-                m->kernel, m->os, m->container);
+    hash_format(m->id, "%s\n%s\n%d %d %d %d %s %g\n%lld %lld\n%s\n%s\n%s\n%s", m->host_id, m->cpu_model, m->cpus, m->cpus_online, m->cores,
+                m->smt, m->isa, isnan(m->cpu_quota) ? 0 : m->cpu_quota, (long long)m->memory_bytes, (long long)m->memory_limit_bytes,
+                m->governor, m->kernel, m->os, m->container);
 }
 
 /* Resident bytes of the mappings in /proc/self/smaps whose file lies below prefix. */

@@ -24,7 +24,8 @@ hm_status hm_plan_split(const char *list, char **buffer, hm_strings *out, hm_err
         const char *equals = strchr(p, '='), *colon = strchr(p, ':');
         if (equals && !colon) {
             if (!last || !strchr(last, ':')) {
-                hm_status st = hm_fail(err, HM_EUSAGE, "variant list \"%.100s\": \"%.60s\" belongs to no variant; write NAME:%.60s", list, p, p);
+                hm_status st =
+                    hm_fail(err, HM_EUSAGE, "variant list \"%.100s\": \"%.60s\" belongs to no variant; write NAME:%.60s", list, p, p);
                 free(text);
                 return st;
             }
@@ -159,8 +160,9 @@ static hm_status add_variant(hm_plan *plan, const hm_plan_options *o, const char
 {
     hm_plan_arm a;
     hm_toggles set;
-    hm_status st = strlen(text) < HM_VARIANT_SPEC ? hm_variant_parse(text, &set, NULL, err)
-                                                  : hm_fail(err, HM_EUSAGE, "variant \"%.60s...\": longer than %d bytes", text, HM_VARIANT_SPEC - 1);
+    hm_status st = strlen(text) < HM_VARIANT_SPEC
+                       ? hm_variant_parse(text, &set, NULL, err)
+                       : hm_fail(err, HM_EUSAGE, "variant \"%.60s...\": longer than %d bytes", text, HM_VARIANT_SPEC - 1);
     zero_without_effect(&set, HM_MODEL_HEARTMULA, HM_BACKEND_CPU);
     for (int m = 0; m < axes[0].count && !st; m++)
         for (int i = 0; i < axes[1].count && !st; i++)
@@ -279,8 +281,8 @@ static hm_status add_case(hm_plan *plan, const hm_suite *suite, const hm_suite_c
                           .seed = c->seed};
     memcpy(r->suite_hash, suite->hash, sizeof r->suite_hash);
     hm_status st = hash_format(r->request_hash, err, "%s\1%s\1%s\1%s\1%s\1%s\1%d %d %.17g %.17g %llu", c->task, c->tags, c->lyrics,
-                               or_empty(c->intro_style), or_empty(c->verse_style), or_empty(c->chorus_style), c->frames, c->topk, c->cfg_scale,
-                               c->temperature, (unsigned long long)c->seed);
+                               or_empty(c->intro_style), or_empty(c->verse_style), or_empty(c->chorus_style), c->frames, c->topk,
+                               c->cfg_scale, c->temperature, (unsigned long long)c->seed);
     if (!st)
         st = hash_format(r->id, err, "%s\1%s\1%s\1%d %.17g", suite->name, c->name, r->request_hash, c->flow_steps, c->flow_guidance);
     for (int i = 0; i < plan->case_count && !st; i++)
@@ -316,7 +318,8 @@ static hm_status make_cases(hm_plan *plan, const hm_plan_options *o, hm_error *e
     if (o->filter)
         regfree(&filter);
     if (!st && !plan->case_count)
-        st = hm_fail(err, HM_EUSAGE, "--filter \"%.100s\": matches none of %d cases (they are named suite/case)", or_empty(o->filter), total);
+        st = hm_fail(err, HM_EUSAGE, "--filter \"%.100s\": matches none of %d cases (they are named suite/case)", or_empty(o->filter),
+                     total);
     return st;
 }
 

@@ -14,14 +14,14 @@ enum { HM_PLAN_ARMS = 128, HM_PLAN_CASES = 512, HM_PLAN_SUITES = 32 };
 
 /* Lists as typed; NULL or empty: the default. */
 typedef struct hm_plan_options {
-    hm_strings suites;        /* names or paths */
-    hm_strings variants;      /* "naive,best" each; commas between variants or between settings of one; "all", "none" */
-    hm_strings commands;      /* NAME=COMMAND: other programs that speak the worker protocol */
-    const char *threads;      /* "1,2"; NULL: all CPUs */
-    const char *isa;          /* "scalar,avx2"; NULL: the best */
-    const char *model;        /* "a,b"; NULL: heartmula-mini */
-    const char *backend;      /* "cpu" */
-    const char *filter;       /* extended regular expression on "suite/case"; NULL: all */
+    hm_strings suites;   /* names or paths */
+    hm_strings variants; /* "naive,best" each; commas between variants or between settings of one; "all", "none" */
+    hm_strings commands; /* NAME=COMMAND: other programs that speak the worker protocol */
+    const char *threads; /* "1,2"; NULL: all CPUs */
+    const char *isa;     /* "scalar,avx2"; NULL: the best */
+    const char *model;   /* "a,b"; NULL: heartmula-mini */
+    const char *backend; /* "cpu" */
+    const char *filter;  /* extended regular expression on "suite/case"; NULL: all */
 } hm_plan_options;
 
 typedef struct hm_plan_arm {
@@ -35,8 +35,8 @@ typedef struct hm_plan_arm {
     char model[HM_MODEL_PATH];     /* as asked for; hm_plan_resolve makes it a path */
     const char *backend, *command; /* command NULL: hmbench */
     int threads;
-    hm_toggles toggles;            /* those without effect on this backend and model zeroed */
-    char refusal[512];             /* why it does not run; empty: it runs */
+    hm_toggles toggles; /* those without effect on this backend and model zeroed */
+    char refusal[512];  /* why it does not run; empty: it runs */
 } hm_plan_arm;
 
 typedef struct hm_plan {

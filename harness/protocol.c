@@ -137,8 +137,8 @@ json_t *hm_proto_open(const hm_open_order *order, const char *type, const hm_cas
 
 json_t *hm_proto_run(const hm_run_order *r)
 {
-    json_t *o = json_pack("{s:s, s:s, s:b, s:b}", "type", "run", "warmup", r->warmup, "skip_codec", r->skip_codec, "want_codes",
-                          r->want_codes);
+    json_t *o =
+        json_pack("{s:s, s:s, s:b, s:b}", "type", "run", "warmup", r->warmup, "skip_codec", r->skip_codec, "want_codes", r->want_codes);
     json_object_set_new(o, "case", pack_case(&r->c));
     set_text(o, "audio", r->audio);
     if (r->codes) {
@@ -309,9 +309,9 @@ hm_status hm_proto_read_opened(const json_t *m, hm_opened *w, hm_error *err)
         const char *key;
         char *out;
         size_t size;
-    } texts[] = {{"model", w->model.kind, sizeof w->model.kind},   {"fingerprint", w->model.id, sizeof w->model.id},
-                 {"backend", w->backend, sizeof w->backend},       {"isa", w->isa, sizeof w->isa},
-                 {"device", w->device, sizeof w->device},          {"variant", w->variant, sizeof w->variant}};
+    } texts[] = {{"model", w->model.kind, sizeof w->model.kind}, {"fingerprint", w->model.id, sizeof w->model.id},
+                 {"backend", w->backend, sizeof w->backend},     {"isa", w->isa, sizeof w->isa},
+                 {"device", w->device, sizeof w->device},        {"variant", w->variant, sizeof w->variant}};
     const struct {
         const char *key;
         int *out;
@@ -428,7 +428,8 @@ static hm_status believe(const hm_sample *s, const hm_run_order *order, int64_t 
         phases += parts[i] == HM_UNKNOWN ? 0 : parts[i];
     }
     if (s->wall_ns <= 0 || s->wall_ns > elapsed_ns)
-        return hm_fail(err, HM_EFORMAT, "worker: claims %.3f s of work, %.3f s have passed", (double)s->wall_ns * 1e-9, (double)elapsed_ns * 1e-9);
+        return hm_fail(err, HM_EFORMAT, "worker: claims %.3f s of work, %.3f s have passed", (double)s->wall_ns * 1e-9,
+                       (double)elapsed_ns * 1e-9);
     if (!s->warmup && s->frames != order->c.frames)
         return hm_fail(err, HM_EFORMAT, "worker: made %lld frames, expected %d", (long long)s->frames, order->c.frames);
     if (!s->warmup && order->codes && s->codebooks != HM_UNKNOWN && s->codebooks != order->codes->codebooks)
@@ -439,14 +440,14 @@ static hm_status believe(const hm_sample *s, const hm_run_order *order, int64_t 
 static hm_status read_fields(const json_t *m, hm_sample *s, hm_error *err)
 {
     hm_status st = HM_OK;
-#define READ_I(name, required, meaning)                                                                                          \
-    if (!st)                                                                                                                     \
+#define READ_I(name, required, meaning)                                                                                                    \
+    if (!st)                                                                                                                               \
         st = hm_json_int(m, #name, 0, INT64_MAX, required, &s->name, WHERE, err);
-#define READ_R(name, meaning)                                                                                                    \
-    if (!st)                                                                                                                     \
+#define READ_R(name, meaning)                                                                                                              \
+    if (!st)                                                                                                                               \
         st = hm_json_double(m, #name, false, &s->name, WHERE, err);
-#define READ_T(name, bytes, meaning)                                                                                             \
-    if (!st)                                                                                                                     \
+#define READ_T(name, bytes, meaning)                                                                                                       \
+    if (!st)                                                                                                                               \
         st = read_text(m, #name, s->name, sizeof s->name, err);
     HM_SAMPLE_FIELDS(READ_I, READ_R, READ_T)
 #undef READ_I

@@ -25,7 +25,7 @@ typedef struct hm_run_order {
     const char *warmup;           /* first, full, none */
     const char *audio;            /* file to write, or NULL */
     bool skip_codec;
-    bool want_codes;              /* codes and logits come back */
+    bool want_codes; /* codes and logits come back */
 } hm_run_order;
 
 /* What a worker is to open. */

@@ -14,9 +14,9 @@ void hm_rounds_order(uint64_t seed, int case_index, int round, int arms, int *or
 
 typedef struct hm_rounds {
     int cases, arms;
-    int rounds;            /* wanted */
+    int rounds; /* wanted */
     uint64_t seed;
-    int64_t max_time_ns;   /* no round starts that would end later, by the longest so far; 0: no limit. The first always starts. */
+    int64_t max_time_ns; /* no round starts that would end later, by the longest so far; 0: no limit. The first always starts. */
     const hm_clock *clock;
     void *self;
     /* False: this one is not run (done already, refused). */

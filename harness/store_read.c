@@ -63,6 +63,20 @@ hm_status hm_store_get_codes(hm_store *store, const char *request_hash, const ch
     return st;
 }
 
+hm_status hm_store_find_model(hm_store *store, const char *folder, char id[HM_HASH_TEXT], hm_error *err)
+{
+    hm_query q;
+    id[0] = 0;
+    hm_query_open(&q, store,
+                  "SELECT r.model_id FROM run r JOIN arm a ON a.id = r.arm_id WHERE a.model = :model AND r.model_id IS NOT NULL "
+                  "ORDER BY r.started_utc DESC LIMIT 1",
+                  err);
+    hm_bind_text(&q, ":model", folder);
+    if (hm_query_row(&q))
+        snprintf(id, HM_HASH_TEXT, "%s", hm_query_text(&q, 0));
+    return hm_query_close(&q);
+}
+
 void hm_session_info_free(hm_session_info *info)
 {
     free(info->options);

@@ -21,13 +21,13 @@ enum { WARMUP_FRAMES = 4, PROGRESS_INTERVAL_NS = 200000000 };
 typedef struct worker {
     FILE *in;
     int out;
-    bool broken;               /* nobody reads our answers */
-    hm_probe inner;            /* progress, behind the recorder */
+    bool broken;    /* nobody reads our answers */
+    hm_probe inner; /* progress, behind the recorder */
     hm_recorder *recorder;
     hm_engine_opened opened;
     bool is_open, skip_codec;
-    char real_path[PATH_MAX];  /* of the model */
-    int64_t progress_ns;       /* when the last one was sent */
+    char real_path[PATH_MAX]; /* of the model */
+    int64_t progress_ns;      /* when the last one was sent */
     hm_sample sample;
 } worker;
 
@@ -59,7 +59,8 @@ static int on_progress(void *self, const char *phase, int64_t done, int64_t tota
     int64_t now = hm_clock_now(hm_clock_real());
     if (now - w->progress_ns >= PROGRESS_INTERVAL_NS) {
         w->progress_ns = now;
-        answer(w, json_pack("{s:s, s:s, s:I, s:I}", "type", "progress", "phase", phase, "done", (json_int_t)done, "total", (json_int_t)total));
+        answer(w,
+               json_pack("{s:s, s:s, s:I, s:I}", "type", "progress", "phase", phase, "done", (json_int_t)done, "total", (json_int_t)total));
     }
     return w->broken || hm_interrupted();
 }
@@ -161,10 +162,10 @@ static hm_status on_estimate(worker *w, const json_t *message, hm_error *err)
     st = hm_module_api(module)->estimate(&options, &request, &e, err);
     hm_module_close(&module);
     if (!st)
-        answer(w, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "type", "estimate", "total_bytes", (json_int_t)e.total_bytes,
-                            "weights_bytes", (json_int_t)e.weights_bytes, "mapped_bytes", (json_int_t)e.mapped_bytes, "kv_bytes",
-                            (json_int_t)e.kv_bytes, "scratch_bytes", (json_int_t)e.scratch_bytes, "codec_bytes",
-                            (json_int_t)e.codec_bytes));
+        answer(w,
+               json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "type", "estimate", "total_bytes", (json_int_t)e.total_bytes,
+                         "weights_bytes", (json_int_t)e.weights_bytes, "mapped_bytes", (json_int_t)e.mapped_bytes, "kv_bytes",
+                         (json_int_t)e.kv_bytes, "scratch_bytes", (json_int_t)e.scratch_bytes, "codec_bytes", (json_int_t)e.codec_bytes));
     return st;
 }
 

@@ -96,7 +96,7 @@ static void wrong_files_are_refused_with_the_place_and_the_key(void **state)
         {"suite: s\ncases:\n  - name: ../x\n    tags: pop\n    lyrics: la\n    frames: 3\n", "name"},
         {"suite: s\ncases:\n  - name: a\n    tags: ''\n    lyrics: la\n    frames: 3\n", "tags"},
         {"suite: s\ncases:\n  - name: a\n    tags: pop\n    lyrics: \"  \"\n    frames: 3\n", "lyrics"},
-        {"suite: s\ncases: []\n", "cases"},
+        {"suite: s\ncases: []\n", "line 2"},
         {"suite: [s]\ncases: []\n", "line 1"},
         {"suite: s\ncases: &x [*x]\n", "suite test.yaml"},
         {"\xff\xfe\xfa", "suite test.yaml"},

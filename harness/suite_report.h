@@ -1,0 +1,15 @@
+/* The table a suite ends with. */
+#ifndef HM_HARNESS_SUITE_REPORT_H
+#define HM_HARNESS_SUITE_REPORT_H
+
+#include <stdio.h>
+
+#include "harness/store.h"
+
+/* One row per case and arm: times with +- standard deviation and n, phases, memory, output, health. */
+hm_status hm_suite_report(hm_store *store, const char *session_id, FILE *file, hm_error *err);
+
+/* The answer of a question to the database as an aligned table. */
+hm_status hm_sql_table(hm_store *store, const char *sql, FILE *file, hm_error *err);
+
+#endif

@@ -1,0 +1,532 @@
+#include "harness/suite_run.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "harness/machine.h"
+
+/* One case and model: what is fed back. */
+typedef struct fed {
+    int case_index;
+    char model_id[HM_HASH_TEXT];
+    hm_stored_codes codes;
+} fed;
+
+typedef struct suite_run {
+    hm_store *store;
+    const hm_suite_options *o;
+    const hm_plan *plan;
+    hm_suite_outcome *out;
+    fed *fed;
+    int fed_count;
+    uint8_t *done;        /* [rounds][cases][arms] */
+    int64_t *expected_ns; /* [cases][arms] */
+    hm_progress progress;
+    /* of the turn that is going on */
+    int case_index, arm;
+    bool keep_made; /* an untimed run that draws the codes */
+    bool missed;    /* codes were wanted and there are none for these weights */
+} suite_run;
+
+static size_t at(const suite_run *r, int c, int arm, int round)
+{
+    return ((size_t)round * (size_t)r->plan->case_count + (size_t)c) * (size_t)r->plan->arm_count + (size_t)arm;
+}
+
+static void say(const suite_run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(const suite_run *r, const char *format, ...)
+{
+    va_list args;
+    if (r->o->quiet)
+        return;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+}
+
+static const char *gigabytes(char text[32], int64_t bytes)
+{
+    snprintf(text, 32, "%.2f GB", (double)bytes * 1e-9);
+    return text;
+}
+
+hm_status hm_suite_estimate(hm_plan *plan, int64_t timeout_ns, hm_error *err)
+{
+    char need[32], have[32];
+    for (int a = 0; a < plan->arm_count; a++) {
+        hm_plan_arm *arm = &plan->arms[a];
+        int longest = 0;
+        int64_t bytes = HM_UNKNOWN, available = hm_memory_available();
+        if (arm->command)
+            continue;
+        for (int c = 1; c < plan->case_count; c++)
+            if (plan->cases[c].frames > plan->cases[longest].frames)
+                longest = c;
+        hm_status st = hm_turn_estimate(arm, &plan->cases[longest], timeout_ns, &bytes, err);
+        if (st)
+            return st;
+        if (bytes != HM_UNKNOWN && available != HM_UNKNOWN && bytes > available)
+            snprintf(arm->refusal, sizeof arm->refusal, "needs about %s of memory for %s/%s, %s are available", gigabytes(need, bytes),
+                     plan->cases[longest].suite, plan->cases[longest].name, gigabytes(have, available));
+    }
+    return HM_OK;
+}
+
+int64_t hm_suite_expected_ns(hm_store *store, const char *machine_id, const hm_plan *plan, int case_index, int arm, bool *known)
+{
+    const hm_plan_arm *a = &plan->arms[arm];
+    const hm_case_record *c = &plan->cases[case_index];
+    int64_t ns = 0;
+    *known = false;
+    if (store && !a->command &&
+        hm_store_expected_ns(store, machine_id, c->id, a->toggles_text, a->threads, a->isa[0] ? a->isa : NULL, a->model, &ns, known, NULL))
+        *known = false;
+    return *known ? ns : (int64_t)(c->frames * 0.08 * 0.1e9) + 500000000; /* a tenth of real time and a start */
+}
+
+/* The codes of a case and model, from the cache or the database; NULL when there are none yet. */
+static hm_status find_fed(suite_run *r, int c, const char *model_id, const hm_stored_codes **out, hm_error *err)
+{
+    bool found;
+    hm_stored_codes codes;
+    *out = NULL;
+    for (int i = 0; i < r->fed_count; i++)
+        if (r->fed[i].case_index == c && !strcmp(r->fed[i].model_id, model_id)) {
+            *out = &r->fed[i].codes;
+            return HM_OK;
+        }
+    const hm_case_record *record = &r->plan->cases[c];
+    hm_status st = hm_store_get_codes(r->store, record->request_hash, model_id, record->seed, &codes, &found, err);
+    if (st || !found)
+        return st;
+    if (codes.frames != record->frames) {
+        st = hm_fail(err, HM_EIO, "database: stored codes of %s/%s have %d frames, expected %d", record->suite, record->name, codes.frames,
+                     record->frames);
+        hm_stored_codes_free(&codes);
+        return st;
+    }
+    fed *grown = realloc(r->fed, (size_t)(r->fed_count + 1) * sizeof *grown);
+    if (!grown) {
+        hm_stored_codes_free(&codes);
+        return hm_fail(err, HM_EABSENT, "stored codes: out of memory");
+    }
+    r->fed = grown;
+    fed *f = &r->fed[r->fed_count++];
+    f->case_index = c;
+    f->codes = codes;
+    snprintf(f->model_id, sizeof f->model_id, "%s", model_id);
+    *out = &f->codes;
+    return HM_OK;
+}
+
+/* Finds what is fed to this turn. A program that does not name its weights is taken to have those last seen in its folder. */
+static hm_status on_opened(void *self, const hm_opened *opened, hm_run_order *order, hm_error *err)
+{
+    suite_run *r = self;
+    const hm_plan_arm *a = &r->plan->arms[r->arm];
+    char id[HM_HASH_TEXT];
+    hm_status st = HM_OK;
+    if (!opened->stored_codes || r->keep_made)
+        return HM_OK;
+    memcpy(id, opened->model.id, sizeof id);
+    if (!id[0])
+        st = hm_store_find_model(r->store, a->model, id, err);
+    if (!st && id[0])
+        st = find_fed(r, r->case_index, id, &order->codes, err);
+    r->missed = !order->codes && !a->command;
+    return st;
+}
+
+static void on_progress(void *self, const char *phase, int64_t done, int64_t total)
+{
+    suite_run *r = self;
+    hm_progress_update(&r->progress, phase, done, total);
+}
+
+/* Progress, the worker, and back. */
+static hm_status take_turn(suite_run *r, const hm_run_order *order, const char *title, hm_turn *turn, hm_error *err)
+{
+    hm_turn_hooks hooks = {.self = r, .opened = on_opened, .progress = on_progress, .stop = hm_interrupted};
+    char short_title[64];
+    snprintf(short_title, sizeof short_title, "%.63s", title);
+    hm_progress_start(&r->progress, short_title, r->o->quiet);
+    hm_status st = hm_turn_run(turn, &r->plan->arms[r->arm], order, r->o->timeout_ns, &hooks, err);
+    hm_progress_end(&r->progress);
+    if (!st && turn->status == HM_RUN_INTERRUPTED)
+        st = hm_fail(err, HM_EINTERRUPTED, "interrupted");
+    return st;
+}
+
+static const char *model_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+static hm_status put_model(suite_run *r, const hm_plan_arm *arm, const hm_opened *opened, hm_error *err)
+{
+    hm_model_record m = opened->model;
+    if (!m.id[0])
+        return HM_OK;
+    snprintf(m.path, sizeof m.path, "%.1023s", arm->model);
+    snprintf(m.name, sizeof m.name, "%.63s", model_name(arm->model));
+    return hm_store_put_model(r->store, &m, err);
+}
+
+/* An untimed, free run of the reference arm whose codes every arm will be fed. A failure of the worker is left to the timed runs, which
+ * record it. */
+static hm_status make_codes(suite_run *r, int c, int arm, hm_error *err)
+{
+    hm_turn turn;
+    const hm_case_record *record = &r->plan->cases[c];
+    const hm_plan_arm *a = &r->plan->arms[arm];
+    hm_run_order order = {.c = *record, .warmup = "none", .skip_codec = true, .want_codes = true};
+    char title[256];
+    r->case_index = c;
+    r->arm = arm;
+    r->keep_made = true;
+    snprintf(title, sizeof title, "codes %s/%s", record->suite, record->name);
+    hm_status st = take_turn(r, &order, title, &turn, err);
+    r->keep_made = false;
+    if (!st && turn.status == HM_RUN_OK && turn.made.codes && turn.opened.model.id[0]) {
+        snprintf(turn.made.made_by, sizeof turn.made.made_by, "%.127s", a->name);
+        st = put_model(r, a, &turn.opened, err);
+        if (!st)
+            st = hm_store_put_codes(r->store, record->request_hash, turn.opened.model.id, record->seed, &turn.made, err);
+        if (!st)
+            say(r, "codes of %s/%s: drawn once by %s (%.1f s), fed to every arm\n", record->suite, record->name, a->name,
+                (double)turn.duration_ns * 1e-9);
+    } else if (!st && turn.status != HM_RUN_OK) {
+        say(r, "codes of %s/%s: %s could not draw them: %s: %s\n", record->suite, record->name, a->name, hm_run_status_name(turn.status),
+            turn.reason);
+    }
+    hm_turn_free(&turn);
+    return st;
+}
+
+/* The arm whose codes are fed to those of a model: our first that runs, else the first program. */
+static int reference_of(const hm_plan *plan, const char *model)
+{
+    for (int pass = 0; pass < 2; pass++)
+        for (int a = 0; a < plan->arm_count; a++)
+            if (!plan->arms[a].refusal[0] && !strcmp(plan->arms[a].model, model) && (pass || !plan->arms[a].command))
+                return a;
+    return -1;
+}
+
+/* Whether codes for this case were stored under any fingerprint that an arm of this model has reported before: asks the worker. */
+static hm_status codes_are_there(suite_run *r, int c, int arm, bool *there, hm_error *err)
+{
+    char id[HM_HASH_TEXT] = "";
+    const hm_stored_codes *codes = NULL;
+    *there = false;
+    hm_status st = hm_store_find_model(r->store, r->plan->arms[arm].model, id, err);
+    if (!st && id[0])
+        st = find_fed(r, c, id, &codes, err);
+    *there = codes != NULL;
+    return st;
+}
+
+static hm_status prepare_codes(suite_run *r, hm_error *err)
+{
+    hm_status st = HM_OK;
+    for (int a = 0; a < r->plan->arm_count && !st; a++) {
+        if (reference_of(r->plan, r->plan->arms[a].model) != a)
+            continue;
+        for (int c = 0; c < r->plan->case_count && !st; c++) {
+            bool there;
+            st = codes_are_there(r, c, a, &there, err);
+            if (!st && !there)
+                st = make_codes(r, c, a, err);
+        }
+    }
+    return st;
+}
+
+static void file_name(char *out, size_t size, const char *text)
+{
+    snprintf(out, size, "%s", text);
+    for (char *p = out; *p; p++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", *p))
+            *p = '-';
+}
+
+static void audio_path(const suite_run *r, char *out, size_t size, int c, int arm)
+{
+    char name[128];
+    file_name(name, sizeof name, r->plan->arms[arm].name);
+    snprintf(out, size, "%s/%s-%s-%s.flac", r->o->audio_folder, r->plan->cases[c].suite, r->plan->cases[c].name, name);
+}
+
+static hm_status store_turn(suite_run *r, const hm_turn *turn, int round, int slot, const char *audio, hm_error *err)
+{
+    const hm_plan_arm *a = &r->plan->arms[r->arm];
+    hm_artifact_record artifact = {.kind = "audio", .path = audio, .bytes = HM_UNKNOWN};
+    struct stat info;
+    bool has_audio = audio && turn->status == HM_RUN_OK && !stat(audio, &info);
+    if (has_audio) {
+        artifact.bytes = info.st_size;
+        hm_hash_file(artifact.hash, audio, NULL);
+    }
+    hm_run_record run = {.session_id = r->o->session_id,
+                         .arm_id = a->id,
+                         .case_id = r->plan->cases[r->case_index].id,
+                         .model_id = turn->was_opened && turn->opened.model.id[0] ? turn->opened.model.id : NULL,
+                         .round = round,
+                         .slot = slot,
+                         .status = turn->status,
+                         .reason = turn->status == HM_RUN_OK ? NULL : turn->reason,
+                         .duration_ns = turn->duration_ns,
+                         .memory_available_bytes = turn->memory_available_bytes,
+                         .warmup = r->o->warmup,
+                         .isa = turn->was_opened && turn->opened.isa[0] ? turn->opened.isa : NULL,
+                         .threads = turn->was_opened ? turn->opened.threads : 0,
+                         .samples = turn->samples,
+                         .sample_count = turn->status == HM_RUN_OK ? turn->sample_count : 0,
+                         .artifacts = &artifact,
+                         .artifact_count = has_audio};
+    hm_uuid_text(run.id);
+    memcpy(run.started_utc, turn->started_utc, sizeof run.started_utc);
+    hm_status st = turn->was_opened ? put_model(r, a, &turn->opened, err) : HM_OK;
+    return st ? st : hm_store_put_run(r->store, &run, err);
+}
+
+/* Seconds that the wanted runs after this one will take. */
+static double seconds_left(const suite_run *r)
+{
+    double left = 0;
+    for (int round = 0; round < r->o->rounds; round++)
+        for (int c = 0; c < r->plan->case_count; c++)
+            for (int a = 0; a < r->plan->arm_count; a++)
+                if (!r->done[at(r, c, a, round)] && !r->plan->arms[a].refusal[0])
+                    left += (double)r->expected_ns[c * r->plan->arm_count + a] * 1e-9;
+    return left;
+}
+
+static void report_turn(const suite_run *r, const hm_turn *turn, int round)
+{
+    const hm_case_record *c = &r->plan->cases[r->case_index];
+    char eta[32];
+    say(r, "round %d/%d  %s/%s  %-22s ", round + 1, r->o->rounds, c->suite, c->name, r->plan->arms[r->arm].name);
+    if (turn->status == HM_RUN_OK) {
+        const hm_sample *s = &turn->samples[turn->sample_count - 1];
+        double wall = (double)s->wall_ns * 1e-9;
+        say(r, "%8.2f s", wall);
+        if (s->audio_s > 0)
+            say(r, "  RTF %.3f", wall / s->audio_s);
+        if (s->output.compared)
+            say(r, "  codes %s", s->output.codes_equal ? "equal" : "differ");
+        if (s->health[0] && strcmp(s->health, "ok"))
+            say(r, "  health %s", s->health);
+    } else {
+        say(r, "%s: %s", hm_run_status_name(turn->status), turn->reason);
+    }
+    say(r, "  ETA %s\n", hm_duration_text(eta, sizeof eta, seconds_left(r)));
+}
+
+static bool wanted(void *self, int c, int arm, int round)
+{
+    suite_run *r = self;
+    return !r->done[at(r, c, arm, round)] && !r->plan->arms[arm].refusal[0];
+}
+
+static hm_status run_one(void *self, int c, int arm, int round, int slot, hm_error *err)
+{
+    suite_run *r = self;
+    hm_turn turn;
+    char audio[1200] = "", title[256];
+    const hm_case_record *record = &r->plan->cases[c];
+    r->case_index = c;
+    r->arm = arm;
+    hm_run_order order = {.c = *record, .warmup = r->o->warmup, .want_codes = true};
+    if (r->o->audio_folder && round == 0) {
+        audio_path(r, audio, sizeof audio, c, arm);
+        order.audio = audio;
+    }
+    snprintf(title, sizeof title, "round %d/%d %s %s", round + 1, r->o->rounds, record->name, r->plan->arms[arm].name);
+    r->missed = false;
+    hm_status st = take_turn(r, &order, title, &turn, err);
+    if (!st && r->missed && turn.status == HM_RUN_OK) { /* the folder has got other weights: their codes first, then again */
+        hm_turn_free(&turn);
+        st = make_codes(r, c, reference_of(r->plan, r->plan->arms[arm].model), err);
+        r->case_index = c;
+        r->arm = arm;
+        memset(&turn, 0, sizeof turn);
+        if (!st)
+            st = take_turn(r, &order, title, &turn, err);
+    }
+    if (!st)
+        st = store_turn(r, &turn, round, slot, order.audio, err);
+    if (!st) {
+        int64_t *expected = &r->expected_ns[c * r->plan->arm_count + arm];
+        *expected = turn.status == HM_RUN_OK ? turn.duration_ns : *expected;
+        r->done[at(r, c, arm, round)] = 1;
+        report_turn(r, &turn, round);
+    }
+    hm_turn_free(&turn);
+    return st;
+}
+
+/* Arms that are not run are on record: once per case, in round 0. */
+static hm_status store_refusals(suite_run *r, hm_error *err)
+{
+    hm_status st = HM_OK;
+    for (int a = 0; a < r->plan->arm_count && !st; a++) {
+        hm_turn turn = {.status = HM_RUN_REFUSED, .memory_available_bytes = hm_memory_available()};
+        if (!r->plan->arms[a].refusal[0])
+            continue;
+        say(r, "%s: refused: %s\n", r->plan->arms[a].name, r->plan->arms[a].refusal);
+        snprintf(turn.reason, sizeof turn.reason, "%s", r->plan->arms[a].refusal);
+        hm_utc_text(turn.started_utc);
+        for (int c = 0; c < r->plan->case_count && !st; c++) {
+            if (r->done[at(r, c, a, 0)])
+                continue;
+            r->case_index = c;
+            r->arm = a;
+            st = store_turn(r, &turn, 0, a, NULL, err);
+            r->done[at(r, c, a, 0)] = 1;
+        }
+    }
+    return st;
+}
+
+static int find_case(const hm_plan *plan, const char *id)
+{
+    for (int c = 0; c < plan->case_count; c++)
+        if (!strcmp(plan->cases[c].id, id))
+            return c;
+    return -1;
+}
+
+static int find_arm(const hm_plan *plan, const char *id)
+{
+    for (int a = 0; a < plan->arm_count; a++)
+        if (!strcmp(plan->arms[a].id, id))
+            return a;
+    return -1;
+}
+
+static void mark_done(void *self, const hm_run_row *row)
+{
+    suite_run *r = self;
+    int c = find_case(r->plan, row->case_id), a = find_arm(r->plan, row->arm_id);
+    if (c >= 0 && a >= 0 && row->round < r->o->rounds)
+        r->done[at(r, c, a, row->round)] = 1;
+}
+
+static hm_status prepare(suite_run *r, hm_error *err)
+{
+    size_t pairs = (size_t)r->plan->case_count * (size_t)r->plan->arm_count;
+    r->done = hm_calloc(pairs * (size_t)r->o->rounds, 1, "table of runs", err);
+    r->expected_ns = r->done ? hm_calloc(pairs, sizeof *r->expected_ns, "table of durations", err) : NULL;
+    if (!r->expected_ns)
+        return HM_EABSENT;
+    for (int c = 0; c < r->plan->case_count; c++)
+        for (int a = 0; a < r->plan->arm_count; a++) {
+            bool known;
+            r->expected_ns[c * r->plan->arm_count + a] = hm_suite_expected_ns(r->store, r->o->machine_id, r->plan, c, a, &known);
+        }
+    hm_status st = hm_store_each_run(r->store, r->o->session_id, mark_done, r, err);
+    if (!st)
+        st = store_refusals(r, err);
+    if (!st && r->o->audio_folder)
+        st = hm_make_folders(r->o->audio_folder, err);
+    return st ? st : prepare_codes(r, err);
+}
+
+hm_status hm_suite_run(hm_store *store, const hm_suite_options *options, hm_suite_outcome *out, hm_error *err)
+{
+    suite_run r = {.store = store, .o = options, .plan = options->plan, .out = out};
+    memset(out, 0, sizeof *out);
+    hm_status st = prepare(&r, err);
+    if (!st) {
+        hm_rounds rounds = {.cases = r.plan->case_count,
+                            .arms = r.plan->arm_count,
+                            .rounds = options->rounds,
+                            .seed = options->order_seed,
+                            .max_time_ns = options->max_time_ns,
+                            .clock = hm_clock_real(),
+                            .self = &r,
+                            .wanted = wanted,
+                            .run = run_one};
+        st = hm_rounds_run(&rounds, &out->rounds, err);
+    }
+    for (int i = 0; i < r.fed_count; i++)
+        hm_stored_codes_free(&r.fed[i].codes);
+    free(r.fed);
+    free(r.done);
+    free(r.expected_ns);
+    return st;
+}
+
+/* First good hashes of every case and arm. */
+typedef struct seen {
+    char codes[40], audio[40];
+    int round;
+    bool any;
+} seen;
+
+typedef struct output_check {
+    const hm_plan *plan;
+    hm_suite_outcome *out;
+    seen *seen; /* [cases][arms] */
+} output_check;
+
+static bool differ(const char *a, const char *b)
+{
+    return a[0] && b && b[0] && strcmp(a, b);
+}
+
+static void compare_row(output_check *k, int c, int a, const hm_run_row *row)
+{
+    const hm_plan *plan = k->plan;
+    for (int b = 0; b < plan->arm_count; b++) {
+        const seen *s = &k->seen[c * plan->arm_count + b];
+        if (!s->any || !hm_plan_same_output(&plan->arms[a], &plan->arms[b]))
+            continue;
+        bool codes = differ(s->codes, row->codes_hash);
+        if ((codes || differ(s->audio, row->audio_hash)) && !k->out->difference[0])
+            snprintf(k->out->difference, sizeof k->out->difference,
+                     "%s/%s: %s (round %d) and %s (round %d) must give the same %s and do not: a toggle that says bitwise is not",
+                     plan->cases[c].suite, plan->cases[c].name, plan->arms[b].name, s->round + 1, plan->arms[a].name, row->round + 1,
+                     codes ? "codes" : "audio");
+    }
+    seen *mine = &k->seen[c * plan->arm_count + a];
+    if (!mine->any) {
+        *mine = (seen){.any = true, .round = row->round};
+        snprintf(mine->codes, sizeof mine->codes, "%s", row->codes_hash ? row->codes_hash : "");
+        snprintf(mine->audio, sizeof mine->audio, "%s", row->audio_hash ? row->audio_hash : "");
+    }
+}
+
+static void check_row(void *self, const hm_run_row *row)
+{
+    output_check *k = self;
+    int c = find_case(k->plan, row->case_id), a = find_arm(k->plan, row->arm_id);
+    if (c < 0 || a < 0)
+        return;
+    if (!strcmp(row->status, "ok")) {
+        if (row->has_sample)
+            compare_row(k, c, a, row);
+        return;
+    }
+    if (!strcmp(row->status, "refused"))
+        k->out->refused++;
+    k->out->failed++;
+    if (!k->out->first_failure[0])
+        snprintf(k->out->first_failure, sizeof k->out->first_failure, "%s/%s, %s: %s: %.400s", k->plan->cases[c].suite,
+                 k->plan->cases[c].name, k->plan->arms[a].name, row->status, row->reason ? row->reason : "");
+}
+
+hm_status hm_suite_check(hm_store *store, const hm_plan *plan, const char *session_id, hm_suite_outcome *out, hm_error *err)
+{
+    output_check k = {.plan = plan, .out = out};
+    out->failed = out->refused = 0;
+    k.seen = hm_calloc((size_t)plan->case_count * (size_t)plan->arm_count, sizeof *k.seen, "hashes", err);
+    if (!k.seen)
+        return HM_EABSENT;
+    hm_status st = hm_store_each_run(store, session_id, check_row, &k, err);
+    free(k.seen);
+    return st;
+}

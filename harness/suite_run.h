@@ -1,0 +1,44 @@
+/* Carries out a plan: refuses arms that do not fit, makes the codes every arm is fed, runs the rounds, stores each run, compares what
+ * came out. */
+#ifndef HM_HARNESS_SUITE_RUN_H
+#define HM_HARNESS_SUITE_RUN_H
+
+#include "harness/plan.h"
+#include "harness/progress.h"
+#include "harness/rounds.h"
+#include "harness/turn.h"
+
+typedef struct hm_suite_options {
+    const hm_plan *plan; /* its arms' ids are those in the database */
+    const char *session_id;
+    const char *machine_id;
+    const char *warmup;       /* first, full, none */
+    const char *audio_folder; /* where the first round's audio goes; NULL: nowhere */
+    int rounds;
+    int64_t max_time_ns, timeout_ns;
+    uint64_t order_seed;
+    bool quiet;
+} hm_suite_options;
+
+typedef struct hm_suite_outcome {
+    int rounds; /* complete ones */
+    int failed; /* runs that are not ok, in the whole session */
+    int refused;
+    char first_failure[640]; /* "short/plain, best: crash: ..." */
+    char difference[640];    /* the first output that differs and must not; empty: none */
+} hm_suite_outcome;
+
+/* Asks every arm of ours what it needs; fills `refusal` of those that do not fit into the memory there is. HM_EABSENT and others when an
+ * arm cannot run at all (no module ...). */
+hm_status hm_suite_estimate(hm_plan *plan, int64_t timeout_ns, hm_error *err);
+
+/* Expected duration of one run of an arm on a case: from past runs here, else a guess by the audio's length (*known false). */
+int64_t hm_suite_expected_ns(hm_store *store, const char *machine_id, const hm_plan *plan, int case_index, int arm, bool *known);
+
+/* Goes on where the database says the session stands. HM_EINTERRUPTED: the user asked to stop; what is stored stays. */
+hm_status hm_suite_run(hm_store *store, const hm_suite_options *options, hm_suite_outcome *out, hm_error *err);
+
+/* Of everything stored in the session: counts failures, and compares hashes of arms that must give the same bytes. */
+hm_status hm_suite_check(hm_store *store, const hm_plan *plan, const char *session_id, hm_suite_outcome *out, hm_error *err);
+
+#endif

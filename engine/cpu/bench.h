@@ -18,7 +18,7 @@ typedef struct hm_cpu_bench_row {
     const char *unit;   /* "GB/s" or "GFLOP/s" */
     double median_ns;   /* of one call */
     double rate;        /* in unit, at the median */
-    double limit;       /* the machine's, measured just before */
+    double limit;       /* the machine's, measured just before and after */
     int samples;
 } hm_cpu_bench_row;
 

@@ -1,4 +1,4 @@
-/* A Llama-style decoder-only transformer: the backbone and the small decoder of HeartMuLa. See llama.md for the numbered steps. */
+/* A Llama-style decoder-only transformer: the backbone and the small decoder of HeartMuLa. Steps as numbered in heartmula.md section 3. */
 #ifndef HM_ENGINE_MODELS_LLAMA_H
 #define HM_ENGINE_MODELS_LLAMA_H
 

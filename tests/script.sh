@@ -3,7 +3,7 @@
 #   skip_all TEXT     ends the script as skipped
 set -uo pipefail
 failures=0
-scratch=$(mktemp -d "${TMPDIR:-/tmp}/hmbench-test.XXXXXX")
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/hmbench-test.XXXXXX") || exit 1
 trap 'rm -rf "$scratch"' EXIT
 
 fail() {

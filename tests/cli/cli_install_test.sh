@@ -1,5 +1,5 @@
 # An installed tree works from where it was installed, with nothing of the build or the sources in reach of its environment.
-. "$HM_SOURCE/tests/script.sh"
+. "${HM_SOURCE:?run by ctest, which sets it}/tests/script.sh" || exit 1
 prefix="$scratch/a prefix"
 
 installed() { (cd / && env -i HOME="$scratch" PATH=/usr/bin:/bin "$prefix/bin/hmbench" "$@"); }

@@ -1,6 +1,6 @@
 # The launcher, with programs of its own in place of cmake, ninja and the compiler: what it builds, passes on, and says.
-. "$HM_SOURCE/tests/script.sh"
-root="$scratch/a folder"
+. "${HM_SOURCE:?run by ctest, which sets it}/tests/script.sh" || exit 1
+root="${scratch:?}/a folder"
 mkdir -p "$root/variants" "$scratch/bin" "$scratch/elsewhere"
 cp "$HM_SOURCE/hmbench" "$root/"
 cp "$HM_SOURCE/variants/variants.def" "$root/variants/"

@@ -1,5 +1,5 @@
 # What is in an engine module: one symbol for the outside, and no kernel that its variant cannot reach.
-. "$HM_SOURCE/tests/script.sh"
+. "${HM_SOURCE:?run by ctest, which sets it}/tests/script.sh" || exit 1
 modules=$HM_BUILD/variants
 
 # Names in a module that begin with a prefix.

@@ -1,5 +1,5 @@
 # docs/models.md numbers the originals' needless work; toggles.def refers to the numbers. Both name the same toggle for each.
-. "$HM_SOURCE/tests/script.sh"
+. "${HM_SOURCE:?run by ctest, which sets it}/tests/script.sh" || exit 1
 
 # "H4 kv" per reference in toggles.def: rows joined to one line, numbers taken from the texts.
 tr '\n' ' ' <"$HM_SOURCE/variants/toggles.def" | sed 's/HM_TOGGLE(/\n&/g' | grep '^HM_TOGGLE([a-z]' | while IFS= read -r row; do

@@ -351,7 +351,7 @@ static hm_status carry_out(session *s, const suite_args *a, hm_error *err)
         fprintf(stderr, "%d of %d rounds fit into the time limit (--max-time); hmbench suite --resume adds the others\n", outcome.rounds,
                 s->rounds);
     fprintf(stderr, "session %s in database %s\n", s->id, db);
-    if (a->keep_audio)
+    if (a->keep_audio && rmdir(audio)) /* an empty folder is no news */
         fprintf(stderr, "audio in %s\n", audio);
     fprintf(stderr, "timeline: hmbench profile %s/%s --trace %s/trace.json\n", s->plan->cases[0].suite, s->plan->cases[0].name, folder);
     return verdict(&outcome, err);

@@ -59,7 +59,8 @@ hm_status hm_suite_report(hm_store *store, const char *session_id, FILE *file, h
     snprintf(
         sql, sizeof sql,
         "SELECT f.suite || '/' || f.case_name AS \"case\", f.arm AS variant, f.n AS \">n\", printf('%%.0f', f.wall_ms) AS \">wall ms\", "
-        "coalesce(printf('%%.0f', f.wall_sd_ms), '-') AS \">± sd\", printf('%%.2f', b.wall_ms / f.wall_ms) AS \">speed-up\", "
+        "CASE WHEN f.n > 1 THEN printf('%%.0f', f.wall_sd_ms) ELSE '-' END AS \">± sd\", printf('%%.2f', b.wall_ms / f.wall_ms) AS "
+        "\">speed-up\", "
         "printf('%%.3f', f.rtf) AS \">RTF\", printf('%%.1f', f.tok_s) AS \">tok/s\", printf('%%.0f', f.mem_mb) AS \">mem MB\", "
         "printf('%%.0f', f.prefill_ms) AS \">prefill\", printf('%%.0f', f.generate_ms) AS \">generate\", "
         "printf('%%.0f', f.decode_ms) AS \">decode\", "

@@ -1,0 +1,255 @@
+/* hmbench suite and db from the outside: rounds with fake workers, failures, interruption, resumption, bad input. */
+#define _GNU_SOURCE /* pipe2 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/base/map.h"
+#include "tests/fake_worker.h"
+#include "tests/run_program.h"
+
+static char folder[64], db[96], suite[96];
+
+static int setup(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 10}\n  - {name: b, tags: t, lyrics: m, frames: 5}\n";
+    hm_error err = {0};
+    snprintf(folder, sizeof folder, "/tmp/hm_suite_XXXXXX");
+    if (!mkdtemp(folder))
+        return 1;
+    snprintf(db, sizeof db, "%s/out/test.db", folder);
+    snprintf(suite, sizeof suite, "%s/tiny.yaml", folder);
+    return hm_file_write(suite, text, sizeof text - 1, &err);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+/* --arm NAME=this program as a fake worker of that kind. */
+static const char *arm(const char *name, const char *kind)
+{
+    static char text[4][PATH_MAX + 64];
+    static int next;
+    char *out = text[next++ % 4];
+    snprintf(out, sizeof text[0], "%s=exec '%s' --fake %s", name, fake_program(), kind);
+    return out;
+}
+
+static void expect_code(hm_run *run, int code, const char *in_err)
+{
+    if (run->code != code || (in_err && !strstr(run->err, in_err)))
+        fail_msg("expected exit code %d and \"%s\", got %d:\n%s%s", code, in_err ? in_err : "", run->code, run->out, run->err);
+    run_free(run);
+}
+
+#define suite_run(...) run_program("suite", suite, "--variant", "none", "--db", db, __VA_ARGS__)
+
+/* The database's answer as CSV without the line of names. */
+static void expect_sql(const char *sql, const char *wanted)
+{
+    hm_run run = run_program("db", "sql", (char *)sql, "--db", db, "-o", "csv");
+    char *rows = strstr(run.out, "\r\n");
+    if (run.code || !rows)
+        fail_msg("%s: exit code %d: %s", sql, run.code, run.err);
+    rows += 2;
+    if (strcmp(rows, wanted))
+        fail_msg("%s:\nexpected %s\ngot %s", sql, wanted, rows);
+    run_free(&run);
+}
+
+static void rounds_of_two_programs_are_stored_whole(void **state)
+{
+    (void)state;
+    hm_run run = suite_run("--arm", (char *)arm("one", "good"), "--arm", (char *)arm("two", "drift"), "--seed", "9");
+    assert_non_null(strstr(run.out, "tiny/a"));
+    assert_non_null(strstr(run.err, db));
+    expect_code(&run, 0, "drawn once by one");
+    expect_sql("SELECT count(*), count(DISTINCT round), sum(status = 'ok') FROM run", "12,3,12\r\n");
+    expect_sql("SELECT a.name, min(o.codes_equal), max(o.first_frame), max(o.max_logit_difference) FROM output o JOIN sample s ON s.id = "
+               "o.sample_id "
+               "JOIN run r ON r.id = s.run_id JOIN arm a ON a.id = r.arm_id GROUP BY a.name",
+               "one,1,,0.0\r\ntwo,0,3,0.25\r\n");
+    expect_sql("SELECT state, rounds, order_seed, interrupted FROM session", "done,3,9,0\r\n");
+    expect_sql("SELECT count(*), min(made_by) FROM stored_codes", "2,one\r\n");
+    expect_sql("SELECT fed_codes, count(*) FROM sample GROUP BY fed_codes", "1,12\r\n");
+    expect_sql("SELECT count(*) FROM (SELECT 1 FROM run GROUP BY case_id, round HAVING count(DISTINCT slot) = 2)", "6\r\n");
+    run = suite_run("--arm", (char *)arm("one", "good"), "-n", "1");
+    assert_null(strstr(run.err, "drawn once")); /* the codes are there */
+    expect_code(&run, 0, NULL);
+}
+
+static void failed_arms_are_recorded_and_the_others_go_on(void **state)
+{
+    (void)state;
+    hm_run run = suite_run("--arm", (char *)arm("good", "good"), "--arm", (char *)arm("bad", "crash"), "--arm", (char *)arm("slow", "hang"),
+                           "--arm", (char *)arm("liar", "boast"), "--rounds", "1", "--timeout", "1", "--filter", "/a$");
+    expect_code(&run, 6, "3 runs failed");
+    expect_sql("SELECT a.name, r.status, r.reason IS NULL, (SELECT count(*) FROM sample s WHERE s.run_id = r.id) FROM run r "
+               "JOIN arm a ON a.id = r.arm_id ORDER BY a.name",
+               "bad,crash,0,0\r\ngood,ok,1,1\r\nliar,garbage,0,0\r\nslow,timeout,0,0\r\n");
+    expect_sql("SELECT state FROM session", "done\r\n");
+}
+
+static void an_interrupted_session_keeps_its_runs_and_goes_on(void **state)
+{
+    (void)state;
+    char *argv[] = {(char *)HM_PROGRAM,         "suite",  suite, "--variant", "none", "--db", db, "--arm",
+                    (char *)arm("one", "slow"), "--seed", "3",   NULL};
+    hm_run run = run_command(argv, NULL, 60, 2.5);
+    expect_code(&run, 130, "hmbench suite --resume --db");
+    expect_sql("SELECT state, interrupted FROM session", "interrupted,1\r\n");
+    expect_sql("SELECT count(*) < 6, sum(status <> 'ok') IS NOT 1 FROM run", "1,1\r\n");
+    run = run_program("suite", "--resume", "--db", db);
+    expect_code(&run, 0, NULL);
+    expect_sql("SELECT state, interrupted FROM session", "done,1\r\n");
+    expect_sql("SELECT count(*), count(DISTINCT round || case_id), sum(status = 'ok') FROM run", "6,6,6\r\n");
+    run = run_program("suite", "--resume", "--db", db);
+    expect_code(&run, 66, "no session to go on with");
+}
+
+static void time_that_runs_out_leaves_whole_rounds_that_resume_adds_to(void **state)
+{
+    (void)state;
+    hm_run run = suite_run("--arm", (char *)arm("one", "slow"), "--max-time", "1", "-n", "4");
+    expect_code(&run, 0, "of 4 rounds fit");
+    expect_sql("SELECT state FROM session", "partial\r\n");
+    expect_sql("SELECT count(*) % 2, count(*) < 8 FROM run", "0,1\r\n");
+    run = run_program("suite", "--resume", "--db", db);
+    expect_code(&run, 0, NULL);
+    expect_sql("SELECT (SELECT state FROM session), count(*) FROM run", "done,8\r\n");
+}
+
+static void a_changed_suite_cannot_be_resumed(void **state)
+{
+    (void)state;
+    static const char other[] =
+        "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 11}\n  - {name: b, tags: t, lyrics: m, frames: 5}\n";
+    hm_error err = {0};
+    hm_run run = suite_run("--arm", (char *)arm("one", "slow"), "--max-time", "1", "-n", "9");
+    expect_code(&run, 0, NULL);
+    assert_int_equal(hm_file_write(suite, other, sizeof other - 1, &err), HM_OK);
+    run = run_program("suite", "--resume", "--db", db);
+    expect_code(&run, 4, "changed since");
+}
+
+static void a_dry_run_runs_nothing(void **state)
+{
+    (void)state;
+    hm_run run = run_program("suite", "short", "--dry-run", "--db", db, "--variant", "naive,best,custom");
+    assert_non_null(strstr(run.out, "2 cases x 2 arms x 3 rounds = 12 runs"));
+    expect_code(&run, 0, "custom is the same program as naive");
+    assert_int_equal(access(db, F_OK), -1);
+}
+
+static void bad_input_has_its_exit_code_and_one_clear_line(void **state)
+{
+    (void)state;
+    char junk[96];
+    hm_error err = {0};
+    snprintf(junk, sizeof junk, "%s/junk.db", folder);
+    assert_int_equal(hm_file_write(junk, "this is no database at all, just a few words that go on for a while", 66, &err), HM_OK);
+    static const struct {
+        const char *args[6];
+        int code;
+        const char *text;
+    } cases[] = {{{"suite"}, 64, "no suite"},
+                 {{"suite", "shrot"}, 66, "short"},
+                 {{"suite", "short", "--variant", "bset"}, 64, "best"},
+                 {{"suite", "short", "--variant", "best:attn=flahs"}, 64, "flash"},
+                 {{"suite", "short", "--rounds", "0"}, 64, "rounds"},
+                 {{"suite", "short", "--runds", "2"}, 64, "rounds"},
+                 {{"suite", "short", "--filter", "zzz"}, 64, "matches none"},
+                 {{"suite", "short", "--resume"}, 64, "takes no suites"},
+                 {{"suite", "/nowhere/x.yaml"}, 66, "/nowhere/x.yaml"},
+                 {{"db", "sql", "SELECT 1", "--db", "/nowhere/x.db"}, 66, "no such file"},
+                 {{"db", "slq"}, 64, "sql"},
+                 {{"db", "sql"}, 64, "statement"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *argv[8] = {(char *)HM_PROGRAM};
+        for (int k = 0; k < 6 && cases[i].args[k]; k++)
+            argv[k + 1] = (char *)cases[i].args[k];
+        hm_run run = run_command(argv, NULL, 60, 0);
+        assert_int_equal(run_lines(run.err), 1);
+        expect_code(&run, cases[i].code, cases[i].text);
+    }
+    hm_run run = run_program("db", "info", "--db", junk);
+    expect_code(&run, 65, "not a database");
+    run = run_program("suite", suite, "--variant", "none", "--arm", (char *)arm("x", "good"), "--db", "/proc/nowhere/x.db");
+    expect_code(&run, 73, "/proc/nowhere");
+    run = suite_run("--arm", (char *)arm("x", "good"), "-n", "1");
+    expect_code(&run, 0, NULL);
+    run = run_program("db", "sql", "DELETE FROM run", "--db", db);
+    expect_code(&run, 64, "only reading");
+}
+
+static void the_database_answers_as_table_csv_and_json(void **state)
+{
+    (void)state;
+    hm_run run = suite_run("--arm", (char *)arm("a,\"b\"", "good"), "-n", "1", "-f", "/a$");
+    expect_code(&run, 0, NULL);
+    const char *sql = "SELECT name, position, 0.5 AS half, NULL AS gap FROM arm";
+    run = run_program("db", "sql", (char *)sql, "--db", db, "-o", "json");
+    assert_string_equal(run.out, "[\n{\"name\":\"a,\\\"b\\\"\",\"position\":0,\"half\":0.5,\"gap\":null}\n]\n");
+    run_free(&run);
+    run = run_program("db", "sql", (char *)sql, "--db", db, "-o", "csv");
+    assert_string_equal(run.out, "name,position,half,gap\r\n\"a,\"\"b\"\"\",0,0.5,\r\n");
+    run_free(&run);
+    run = run_program("db", "info", "--db", db);
+    assert_non_null(strstr(run.out, "samples"));
+    expect_code(&run, 0, NULL);
+}
+
+/* Lines into a worker, and what it answers. */
+static void worker_says(const char *input, const char *wanted)
+{
+    char *argv[] = {(char *)HM_PROGRAM, "worker", NULL};
+    hm_run run = run_command(argv, input, 60, 0);
+    if (run.code || !strstr(run.out, wanted))
+        fail_msg("to %s: exit code %d, expected %s, got %s%s", input, run.code, wanted, run.out, run.err);
+    run_free(&run);
+}
+
+static void the_worker_answers_every_line_and_survives_nonsense(void **state)
+{
+    (void)state;
+    worker_says("", "");
+    worker_says("{\"type\":\"hello\",\"protocol\":1}\n{\"type\":\"close\"}\n", "\"protocol\":1");
+    worker_says("{\"type\":\"hello\",\"protocol\":7}\n", "\"code\":64");
+    worker_says("nonsense\n{\"type\":\"hello\",\"protocol\":1}\n", "\"type\":\"hello\"");
+    worker_says("[1]\n", "\"code\":65");
+    worker_says("{\"type\":\"dance\"}\n", "dance");
+    worker_says("{\"type\":\"run\",\"case\":{\"tags\":\"t\",\"lyrics\":\"l\",\"frames\":3}}\n", "before");
+    worker_says("{\"type\":\"run\",\"case\":{\"tags\":\"t\",\"lyrics\":\"l\",\"frames\":-3}}\n", "frames");
+    worker_says("{\"type\":\"run\",\"case\":{\"tags\":\"t\",\"lyrics\":\"l\",\"frames\":3},\"codes\":\"AA==\",\"codebooks\":8}\n",
+                "expected 96");
+    worker_says("{\"type\":\"open\",\"model\":\"/nowhere\"}\n", "\"type\":\"error\"");
+    worker_says("{\"type\":\"open\",\"model\":7}\n", "\"code\":65");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && !strcmp(argv[1], "--fake"))
+        return fake_worker(argv[2]);
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {CASE(rounds_of_two_programs_are_stored_whole),
+                                       CASE(failed_arms_are_recorded_and_the_others_go_on),
+                                       CASE(an_interrupted_session_keeps_its_runs_and_goes_on),
+                                       CASE(time_that_runs_out_leaves_whole_rounds_that_resume_adds_to),
+                                       CASE(a_changed_suite_cannot_be_resumed),
+                                       CASE(a_dry_run_runs_nothing),
+                                       CASE(bad_input_has_its_exit_code_and_one_clear_line),
+                                       CASE(the_database_answers_as_table_csv_and_json),
+                                       CASE(the_worker_answers_every_line_and_survives_nonsense)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,514 @@
+/* Every value of every toggle moves the counter that its row names, by exactly what follows from the sizes of the model. */
+#define _GNU_SOURCE
+#include "tests/engine_case.h"
+
+#define FRAMES 3
+#define TOPK 50
+#define SHORT_CODES 5
+#define CHUNKED_CODES 100 /* 200 latent frames: three chunks of 68 in the codec of heartmula-mini */
+#define LOSING_CODES 424  /* 104 more than a multiple of 320 */
+
+static char folder[] = "/tmp/hmbench-counters-XXXXXX";
+
+/* What runs before and after the toggle is set. */
+typedef enum scene { SONG, SHORT_CODEC, STEPS_CODEC, CHUNKED_CODEC, LOSING_CODEC, HALF_CODEC } scene;
+
+typedef struct observed {
+    hm_counters call, load;
+    uint64_t prompt; /* tokens */
+} observed;
+
+typedef struct amounts {
+    uint64_t before, after;
+} amounts;
+
+typedef struct row {
+    const char *toggle;
+    int value;
+    scene scene;
+    amounts (*exact)(const observed *before, const observed *after);
+} row;
+
+static uint64_t counter_of(const observed *o, const char *name, bool loading)
+{
+    for (int i = 0; i < HM_COUNTER_COUNT; i++)
+        if (!strcmp(hm_counter_name(i), name))
+            return ((const uint64_t *)(loading ? &o->load : &o->call))[i];
+    fail_msg("no counter %s", name);
+    return 0;
+}
+
+/* --- running --- */
+
+static observed run_song(const hm_toggles *toggles)
+{
+    const hm_engine_api *api = case_runtime();
+    hm_engine *e = case_open(api, &(hm_engine_options){.source.dir = folder, .threads = 1, .toggles = toggles, .need_lm = true});
+    hm_music_result r = case_generate(api, e, &(hm_music_request){.tags = "pop", .lyrics = "la la", .max_frames = FRAMES, .force_length = true,
+                                                                 .cfg_scale = 1.5, .topk = TOPK, .temperature = 1, .seed = 3, .skip_codec = true});
+    observed o = {r.counters, api->facts(e)->load_counters, (uint64_t)r.prompt_tokens};
+    assert_int_equal(r.frames, FRAMES);
+    api->result_free(&r);
+    api->close(&e);
+    return o;
+}
+
+/* A codec whose weights are stored in half precision. */
+static json_t *half_codec(void)
+{
+    size_t i;
+    json_t *manifest = case_manifest("heartmula-tiny", HM_PRESET_CODEC), *tensor;
+    json_array_foreach(json_object_get(manifest, "tensors"), i, tensor)
+        if (!strcmp(json_string_value(json_object_get(tensor, "dtype")), "F32"))
+            json_object_set_new(tensor, "dtype", json_string("BF16"));
+    return manifest;
+}
+
+/* steps 0: as the toggles say. */
+static observed run_codec(const hm_toggles *toggles, json_t *manifest, int codes, int steps, double guidance)
+{
+    const hm_engine_api *api = case_runtime();
+    int32_t *tokens = case_codes(codes, 64);
+    hm_engine *e = case_open(api, &(hm_engine_options){.source = {.codec_manifest = manifest, .seed = 1}, .threads = 1, .toggles = toggles,
+                                                       .need_codec = true});
+    hm_music_result r = case_decode(api, e, tokens, codes, &(hm_music_request){.flow_steps = steps, .flow_guidance = guidance});
+    observed o = {r.counters, api->facts(e)->load_counters, 0};
+    api->result_free(&r);
+    api->close(&e);
+    json_decref(manifest);
+    free(tokens);
+    return o;
+}
+
+static observed run_scene(scene s, hm_toggles toggles)
+{
+    switch (s) {
+    case SHORT_CODEC:
+        return run_codec(&toggles, case_manifest("heartmula-tiny", HM_PRESET_CODEC), SHORT_CODES, 1, 1.25);
+    case STEPS_CODEC:
+        toggles.codec_len = HM_CODEC_NEEDED;
+        return run_codec(&toggles, case_manifest("heartmula-tiny", HM_PRESET_CODEC), SHORT_CODES, 0, 1.25);
+    case CHUNKED_CODEC:
+        return run_codec(&toggles, case_manifest("heartmula-mini", HM_PRESET_CODEC), CHUNKED_CODES, 1, 1);
+    case LOSING_CODEC:
+        return run_codec(&toggles, case_manifest("heartmula-tiny", HM_PRESET_CODEC), LOSING_CODES, 1, 1);
+    case HALF_CODEC:
+        return run_codec(&toggles, half_codec(), SHORT_CODES, 1, 1);
+    case SONG:
+        break;
+    }
+    return run_song(&toggles);
+}
+
+/* --- amounts, from the shapes --- */
+
+static const hm_lm_shape *lm(void)
+{
+    return &hm_preset_sizes_of(hm_preset_find("heartmula-tiny"))->lm;
+}
+
+#define B (&lm()->backbone)
+#define D (&lm()->decoder)
+#define K ((uint64_t)lm()->codebooks)
+#define V ((uint64_t)lm()->audio_vocab)
+#define L(stack) ((uint64_t)(stack)->layers)
+#define H(stack) ((uint64_t)(stack)->heads)
+#define KV(stack) ((uint64_t)(stack)->kv_heads)
+#define DIM(stack) ((uint64_t)(stack)->width)
+#define HEAD(stack) (DIM(stack) / H(stack))
+#define ROWS 2u       /* with and without the text: guidance */
+#define HALF_BYTES 2u /* of a weight of the language model */
+
+static uint64_t range_sum(uint64_t first, uint64_t last)
+{
+    return last < first ? 0 : (last * (last + 1) - first * (first - 1)) / 2;
+}
+
+/* Rows of queries times slots, per head and layer: the prompt, then a row per frame; the decoder's two rows, then one per codebook. */
+static uint64_t backbone_pairs(uint64_t prompt)
+{
+    return prompt * prompt + range_sum(prompt + 1, prompt + FRAMES - 1);
+}
+
+static uint64_t decoder_pairs(void)
+{
+    return FRAMES * (2 * 2 + range_sum(3, K));
+}
+
+static amounts kv(const observed *b, const observed *a)
+{
+    (void)a;
+    uint64_t backbone = L(B) * H(B) * HEAD(B) * range_sum(b->prompt, b->prompt + FRAMES - 2);
+    uint64_t decoder = FRAMES * L(D) * H(D) * HEAD(D) * range_sum(2, K - 1);
+    return (amounts){ROWS * 2 * sizeof(float) * (backbone + decoder), 0};
+}
+
+static amounts mask(const observed *b, const observed *a)
+{
+    (void)a;
+    return (amounts){ROWS * sizeof(float) * (backbone_pairs(b->prompt) + decoder_pairs()), 0};
+}
+
+static uint64_t scores(uint64_t backbone, uint64_t decoder)
+{
+    return ROWS * sizeof(float) * (L(B) * H(B) * backbone + L(D) * H(D) * decoder);
+}
+
+static amounts attn_flash(const observed *b, const observed *a)
+{
+    (void)a;
+    return (amounts){scores(backbone_pairs(b->prompt), decoder_pairs()), 0};
+}
+
+static amounts attn_all_slots(const observed *b, const observed *a)
+{
+    uint64_t positions = (uint64_t)B->positions * (b->prompt + FRAMES - 1), steps = K * FRAMES * K; /* the decoder's cache has K slots */
+    assert_int_equal(a->call.attn_scores * sizeof(float), a->call.score_bytes);
+    assert_true(a->call.attn_scores > b->call.attn_scores);
+    return (amounts){scores(backbone_pairs(b->prompt), decoder_pairs()), scores(positions, steps)};
+}
+
+static amounts gqa(const observed *b, const observed *a)
+{
+    uint64_t backbone = L(B) * HEAD(B) * (b->prompt + FRAMES - 1), decoder = L(D) * HEAD(D) * FRAMES * K;
+    uint64_t expanded = ROWS * 2 * sizeof(float) * (H(B) * backbone + H(D) * decoder);
+    assert_int_equal(a->call.attn_scores, b->call.attn_scores);
+    return (amounts){expanded, ROWS * 2 * sizeof(float) * (KV(B) * backbone + KV(D) * decoder)};
+}
+
+/* Seven linear layers in a block; of the last one's, four are for one row where the others are not needed. */
+static amounts rows(const observed *b, const observed *a)
+{
+    uint64_t frame = ROWS * (7 * L(B) + 1), step_1 = 2 * (1 + 7 * L(D) + 1), steps = (K - 2) * (1 + 7 * L(D) + 1);
+    uint64_t all = ROWS * b->prompt * (7 * L(B) + 1) + 1 + (FRAMES - 1) * frame + FRAMES * ROWS * (step_1 + steps);
+    uint64_t prompt = ROWS * (b->prompt * (7 * (L(B) - 1) + 3) + 4 + 1), needed_1 = 2 + 2 * (7 * (L(D) - 1) + 3) + 4 + 1;
+    assert_true(a->call.head_rows < b->call.head_rows);
+    assert_true(a->call.embedding_rows < b->call.embedding_rows);
+    return (amounts){all, prompt + (FRAMES - 1) * frame + FRAMES * ROWS * (needed_1 + steps)};
+}
+
+/* Bytes of weights that one pass over a stack reads: its linear layers, two norms in a block, and one at the end. */
+static uint64_t pass_bytes(const hm_stack_shape *s)
+{
+    uint64_t attention = 2 * DIM(s) * DIM(s) + 2 * DIM(s) * KV(s) * HEAD(s), ffn = 3 * DIM(s) * (uint64_t)s->hidden;
+    return L(s) * (HALF_BYTES * (attention + ffn) + 2 * sizeof(float) * DIM(s)) + sizeof(float) * DIM(s);
+}
+
+static uint64_t weights_read(const observed *o, uint64_t passes)
+{
+    uint64_t backbone = pass_bytes(B) + HALF_BYTES * DIM(B) * V;
+    uint64_t decoder = pass_bytes(D) + HALF_BYTES * (DIM(B) * DIM(D) + DIM(D) * V);
+    uint64_t muq = HALF_BYTES * DIM(B) * (uint64_t)lm()->muq + sizeof(float) * DIM(B);
+    return passes * FRAMES * (backbone + (K - 1) * decoder) + muq + o->call.embedding_rows * HALF_BYTES * DIM(B);
+}
+
+static amounts cfg(const observed *b, const observed *a)
+{
+    assert_int_equal(b->call.forward_passes, 2 * a->call.forward_passes);
+    return (amounts){weights_read(b, 2), weights_read(a, 1)};
+}
+
+static amounts sampling(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){FRAMES * K * 10 * V, FRAMES * K * (V + TOPK)};
+}
+
+/* Every code as it is drawn, and the logits that were picked at the end. */
+static amounts codes_frame(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){FRAMES * K + 1, FRAMES + 1};
+}
+
+/* The end-of-song flag of each frame; codes and logits at the end. */
+static amounts codes_deferred(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){FRAMES * K + 1, FRAMES + 2};
+}
+
+/* No upload any more for a draw, for the decoder's input in both passes, for the last code, for the frame's codes. */
+static amounts token_forward(const observed *b, const observed *a)
+{
+    (void)a;
+    return (amounts){b->call.to_device_transfers, b->call.to_device_transfers - FRAMES * (K + ROWS * (K - 1) + 1) - (FRAMES - 1)};
+}
+
+/* The offsets of the codebooks are no longer rebuilt in every frame. */
+static amounts step_reset(const observed *b, const observed *a)
+{
+    (void)a;
+    return (amounts){b->call.reset_bytes, b->call.reset_bytes - FRAMES * K * sizeof(int32_t)};
+}
+
+/* Cosine and sine of every position, in every call; or once. */
+static amounts precompute(const observed *b, const observed *a)
+{
+    (void)a;
+    uint64_t per_call = ROWS * (HEAD(B) * (b->prompt + FRAMES - 1) + HEAD(D) * FRAMES * K);
+    return (amounts){per_call, HEAD(B) * (b->prompt + FRAMES) + HEAD(D) * (K + 1)};
+}
+
+/* Of a block's 16 operations, six go: two of q, k, v; gate with up and silu; both residuals. */
+static amounts fuse(const observed *b, const observed *a)
+{
+    (void)a;
+    return (amounts){b->call.launches, b->call.launches - 6 * ROWS * FRAMES * (L(B) + (K - 1) * L(D))};
+}
+
+/* --- amounts, from the list of tensors --- */
+
+/* Bytes of the tensors that `wanted` takes. */
+static uint64_t bytes_of(hm_preset_part part, bool (*wanted)(const hm_tensor_row *row))
+{
+    const hm_preset_sizes *sizes = hm_preset_sizes_of(hm_preset_find("heartmula-tiny"));
+    hm_tensor_table all;
+    uint64_t n = 0;
+    hm_error err = {0};
+    if (part == HM_PRESET_LM ? hm_lm_table(&all, &sizes->lm, &err) : hm_codec_table(&all, &sizes->codec, &err))
+        fail_msg("%s", err.text);
+    for (int i = 0; i < all.count; i++)
+        n += wanted(&all.rows[i]) ? hm_tensor_row_bytes(&all.rows[i]) : 0;
+    hm_tensor_table_close(&all);
+    return n;
+}
+
+static bool begins(const hm_tensor_row *r, const char *start)
+{
+    return !strncmp(r->name, start, strlen(start));
+}
+
+/* Norms and biases are float32 in memory in any case. */
+static bool of_backbone(const hm_tensor_row *r)
+{
+    return r->rank == 2 && (begins(r, "backbone.") || begins(r, "audio_embeddings.") || begins(r, "unconditional_text_embedding.") ||
+                            begins(r, "codebook0_head.") || begins(r, "muq_linear."));
+}
+
+static bool of_decoder(const hm_tensor_row *r)
+{
+    return r->rank >= 2 && (begins(r, "decoder.") || begins(r, "projection.") || begins(r, "audio_head"));
+}
+
+static bool any_tensor(const hm_tensor_row *r)
+{
+    return r->rank >= 0;
+}
+
+static bool used(const hm_tensor_row *r)
+{
+    return !r->unused;
+}
+
+static amounts precision_backbone(const observed *b, const observed *a)
+{
+    (void)a;
+    return (amounts){b->load.converted_bytes, b->load.converted_bytes + bytes_of(HM_PRESET_LM, of_backbone)};
+}
+
+static amounts precision_decoder(const observed *b, const observed *a)
+{
+    (void)a;
+    return (amounts){b->load.converted_bytes, b->load.converted_bytes + bytes_of(HM_PRESET_LM, of_decoder)};
+}
+
+/* All that is read, stored in half the bytes of the list. */
+static amounts precision_codec(const observed *b, const observed *a)
+{
+    (void)a;
+    return (amounts){b->load.converted_bytes, bytes_of(HM_PRESET_CODEC, used) / 2};
+}
+
+static amounts load(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){bytes_of(HM_PRESET_LM, any_tensor), 0};
+}
+
+/* --- amounts of the codec --- */
+
+#define STEPS(n)                                                                                                                 \
+    static amounts steps_##n(const observed *b, const observed *a)                                                               \
+    {                                                                                                                            \
+        (void)b;                                                                                                                 \
+        assert_int_equal(a->call.solver_frames, 2 * 2 * SHORT_CODES * (n));                                                      \
+        return (amounts){10, n};                                                                                                 \
+    }
+STEPS(50)
+STEPS(20)
+STEPS(5)
+STEPS(2)
+STEPS(1)
+
+/* Two latent frames a code, two guidance rows; a segment is 372 codes. */
+static amounts codec_len(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){2 * 2 * 372, 2 * 2 * SHORT_CODES};
+}
+
+/* Per channel: the segment in one piece; or three chunks of 68 latent frames, and no more. */
+static amounts decode(const observed *b, const observed *a)
+{
+    assert_int_equal(b->call.decoded_frames, 2 * 2 * 372);
+    assert_int_equal(a->call.decoded_frames, 2 * 3 * 68);
+    return (amounts){2, 2 * 3};
+}
+
+static amounts tail(const observed *b, const observed *a)
+{
+    assert_int_equal(b->call.solver_steps, 2); /* segments */
+    assert_int_equal(a->call.solver_steps, 1);
+    return (amounts){0, 52};
+}
+
+/* --- the table --- */
+
+static const row table[] = {
+    {"kv", HM_KV_PREALLOC, SONG, kv},
+    {"mask", HM_MASK_NONE, SONG, mask},
+    {"attn", HM_ATTN_ALL_SLOTS, SONG, attn_all_slots},
+    {"attn", HM_ATTN_FLASH, SONG, attn_flash},
+    {"gqa", HM_GQA_DIRECT, SONG, gqa},
+    {"rows", HM_ROWS_NEEDED, SONG, rows},
+    {"cfg", HM_CFG_BATCHED, SONG, cfg},
+    {"sampling", HM_SAMPLING_FUSED, SONG, sampling},
+    {"codes", HM_CODES_FRAME, SONG, codes_frame},
+    {"codes", HM_CODES_DEFERRED, SONG, codes_deferred},
+    {"token_forward", HM_TOKEN_DEVICE, SONG, token_forward},
+    {"step_reset", HM_STEP_HOISTED, SONG, step_reset},
+    {"precompute", HM_PRECOMPUTE_ONCE, SONG, precompute},
+    {"fuse", HM_FUSE_ALL, SONG, fuse},
+    {"precision_backbone", HM_BACKBONE_F32, SONG, precision_backbone},
+    {"precision_decoder", HM_DECODER_F32, SONG, precision_decoder},
+    {"precision_codec", HM_CODEC_F32, HALF_CODEC, precision_codec},
+    {"flow_steps", HM_STEPS_50, STEPS_CODEC, steps_50},
+    {"flow_steps", HM_STEPS_20, STEPS_CODEC, steps_20},
+    {"flow_steps", HM_STEPS_5, STEPS_CODEC, steps_5},
+    {"flow_steps", HM_STEPS_2, STEPS_CODEC, steps_2},
+    {"flow_steps", HM_STEPS_1, STEPS_CODEC, steps_1},
+    {"codec_len", HM_CODEC_NEEDED, SHORT_CODEC, codec_len},
+    {"decode", HM_DECODE_CHUNKED, CHUNKED_CODEC, decode},
+    {"load", HM_WEIGHTS_MMAP, SONG, load},
+    {"tail", HM_TAIL_LOST, LOSING_CODEC, tail},
+};
+enum { TABLE_ROWS = sizeof table / sizeof *table };
+
+/* --- cases --- */
+
+static const row *row_of(const char *toggle, int value)
+{
+    for (int i = 0; i < TABLE_ROWS; i++)
+        if (!strcmp(table[i].toggle, toggle) && table[i].value == value)
+            return &table[i];
+    return NULL;
+}
+
+static void check_value(const hm_toggle_info *toggle, int value)
+{
+    const row *r = row_of(toggle->name, value);
+    bool loading = strstr(toggle->counter, "load_") || strstr(toggle->counter, "converted_");
+    char name[64];
+    hm_toggles without = case_naive, with;
+    hm_toggle_value_name(toggle, value, name, sizeof name);
+    if (!r)
+        fail_msg("%s=%s: no row says what it does to %s", toggle->name, name, toggle->counter);
+    *case_toggle(&without, toggle->offset) = (uint8_t)value;
+    case_satisfy(&without);
+    with = without;
+    *case_toggle(&without, toggle->offset) = 0;
+    observed before = run_scene(r->scene, without), after = run_scene(r->scene, with);
+    amounts expected = r->exact(&before, &after);
+    uint64_t found_before = counter_of(&before, toggle->counter, loading), found_after = counter_of(&after, toggle->counter, loading);
+    if (expected.before == expected.after || found_before != expected.before || found_after != expected.after)
+        fail_msg("%s=%s: expected %s to go from %llu to %llu, found %llu to %llu", toggle->name, name, toggle->counter,
+                 (unsigned long long)expected.before, (unsigned long long)expected.after, (unsigned long long)found_before,
+                 (unsigned long long)found_after);
+}
+
+static void every_value_moves_its_counter_by_what_the_sizes_say(void **state)
+{
+    int count, checked = 0;
+    const hm_toggle_info *list = hm_toggle_list(&count);
+    (void)state;
+    for (int i = 0; i < count; i++)
+        for (int value = 1; value < hm_toggle_values(&list[i]); value++, checked++)
+            check_value(&list[i], value);
+    assert_int_equal(checked, TABLE_ROWS);
+}
+
+static void preallocated_caches_neither_copy_nor_grow(void **state)
+{
+    observed o = run_scene(SONG, (hm_toggles){.kv = HM_KV_PREALLOC});
+    (void)state;
+    assert_int_equal(o.call.kv_copied_bytes, 0);
+    assert_int_equal(o.call.kv_grown, 0);
+}
+
+/* With caches that stay, the original clears them in every frame. */
+static void hoisted_steps_do_not_clear_the_decoders_caches(void **state)
+{
+    observed before = run_scene(SONG, (hm_toggles){.kv = HM_KV_PREALLOC});
+    observed after = run_scene(SONG, (hm_toggles){.kv = HM_KV_PREALLOC, .step_reset = HM_STEP_HOISTED});
+    uint64_t caches = ROWS * 2 * L(D) * H(D) * K * HEAD(D) * sizeof(float);
+    (void)state;
+    assert_int_equal(before.call.reset_bytes - after.call.reset_bytes, FRAMES * (caches + K * sizeof(int32_t)));
+    assert_int_equal(before.call.to_device_transfers - after.call.to_device_transfers, FRAMES);
+}
+
+static void steps_are_solved_for_every_segment(void **state)
+{
+    json_t *manifest = case_manifest("heartmula-tiny", HM_PRESET_CODEC);
+    observed o = run_codec(&(hm_toggles){.flow_steps = HM_STEPS_2}, manifest, LOSING_CODES, 0, 1);
+    (void)state;
+    assert_int_equal(o.call.solver_steps, 2 * 2);
+    assert_int_equal(o.call.solver_frames, 2 * 2 * 2 * 372);
+    assert_int_equal(o.call.decode_chunks, 2 * 2);
+}
+
+/* Batched guidance, tables made once and fused kernels work in the codec too. */
+static void the_codec_saves_weights_tables_and_launches(void **state)
+{
+    observed naive = run_scene(SHORT_CODEC, case_naive), cfg_on = run_scene(SHORT_CODEC, (hm_toggles){.cfg = HM_CFG_BATCHED});
+    observed once = run_scene(SHORT_CODEC, (hm_toggles){.precompute = HM_PRECOMPUTE_ONCE});
+    observed fused = run_scene(SHORT_CODEC, (hm_toggles){.fuse = HM_FUSE_ALL});
+    (void)state;
+    assert_true(cfg_on.call.weight_bytes < naive.call.weight_bytes);
+    assert_int_equal(cfg_on.call.solver_frames, naive.call.solver_frames);
+    assert_int_equal(naive.load.table_values, 0);
+    assert_true(once.load.table_values > 0); /* folded once, while loading */
+    assert_true(once.call.table_values + once.load.table_values < naive.call.table_values);
+    assert_true(fused.call.launches < naive.call.launches);
+}
+
+static int make_model(void **state)
+{
+    (void)state;
+    case_model(folder, "heartmula-tiny");
+    return 0;
+}
+
+static int remove_model(void **state)
+{
+    (void)state;
+    case_remove(folder);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_value_moves_its_counter_by_what_the_sizes_say),
+        cmocka_unit_test(preallocated_caches_neither_copy_nor_grow),
+        cmocka_unit_test(hoisted_steps_do_not_clear_the_decoders_caches),
+        cmocka_unit_test(steps_are_solved_for_every_segment),
+        cmocka_unit_test(the_codec_saves_weights_tables_and_launches),
+    };
+    return cmocka_run_group_tests(tests, make_model, remove_model);
+}

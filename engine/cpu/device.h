@@ -14,6 +14,9 @@
 #define HM_CPU_GEMM_DEPTH 256               /* inputs summed in registers before they join the sum in memory */
 #define HM_CPU_THIN_COLS 4                  /* a GEMM of so few outputs is done as dot products ... */
 #define HM_CPU_THIN_DEPTH 16384             /* ... of up to this many inputs */
+#define HM_CPU_NARROW 8                     /* a row convolution of so few inputs and outputs is done by vectors of rows ... */
+#define HM_CPU_NARROW_REACH 1024            /* ... when its taps lie whole rows apart, together at most so many */
+#define HM_CPU_NARROW_ROWS 1024             /* rows of its tiles: multiple of two vectors */
 #define HM_CPU_ATTN_ROWS 48                 /* query rows of an attention task */
 #define HM_CPU_ATTN_SLOTS 256               /* slots per block */
 #define HM_CPU_ATTN_MAX_HEAD 1024           /* largest head */
@@ -50,7 +53,8 @@ typedef struct hm_cpu_gemm {
     int M, in, taps, depth; /* depth = taps*in; in and taps are 1 tap when the taps are contiguous */
     int64_t ldy, ldx, tap_stride;
     hm_cpu_finish finish;
-    bool thin; /* tiles by dot products */
+    bool thin;   /* tiles by dot products */
+    bool narrow; /* tiles by vectors of rows */
     int tile_rows, tile_cols, tiles_m, tiles;
     atomic_int next; /* tile to take */
 } hm_cpu_gemm;

@@ -53,13 +53,15 @@ static void run_gemm_part(void *arg, int index, int count)
 static void cut_tiles(hm_cpu_gemm *g, int threads)
 {
     int out = g->w->out, want = 4 * threads;
-    g->thin = out <= HM_CPU_THIN_COLS && g->depth <= HM_CPU_THIN_DEPTH;
-    g->tile_rows = g->thin ? 4096 : HM_CPU_GEMM_ROWS;
+    g->thin = !g->narrow && out <= HM_CPU_THIN_COLS && g->depth <= HM_CPU_THIN_DEPTH;
+    g->tile_rows = g->narrow ? HM_CPU_NARROW_ROWS : g->thin ? 4096 : HM_CPU_GEMM_ROWS;
     g->tile_cols = HM_CPU_GEMM_COLS;
     for (;;) {
         g->tiles_m = (g->M + g->tile_rows - 1) / g->tile_rows;
         g->tiles = g->tiles_m * ((out + g->tile_cols - 1) / g->tile_cols);
         if (g->tiles >= want || threads == 1)
+            return;
+        if (g->narrow)
             return;
         if (!g->thin && g->tile_cols > 64 && out > 64)
             g->tile_cols /= 2;
@@ -79,7 +81,9 @@ static void run_gemm(const hm_ops *op, hm_cpu_gemm *g)
     g->ldy = g->ldy ? g->ldy : w->out;
     g->ldx = g->ldx ? g->ldx : w->in;
     g->tap_stride = g->tap_stride ? g->tap_stride : w->in;
-    if (g->tap_stride == w->in) { /* the taps of a row lie side by side: one long tap */
+    g->narrow = w->out <= HM_CPU_NARROW && w->in <= HM_CPU_NARROW && g->depth <= HM_CPU_GEMM_DEPTH && !g->finish.multiply &&
+                g->tap_stride % g->ldx == 0 && (w->taps - 1) * (g->tap_stride / g->ldx) <= HM_CPU_NARROW_REACH;
+    if (!g->narrow && g->tap_stride == w->in) { /* the taps of a row lie side by side: one long tap */
         g->in = g->depth;
         g->taps = 1;
     }

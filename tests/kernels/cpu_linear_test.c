@@ -139,7 +139,8 @@ static void check_conv(rig *r, const conv *c, hm_dtype type, hm_act act, bool re
 static void convolutions_match_double_sums_whole_or_in_pieces(void **state)
 {
     static const conv cases[] = {{2, 7, 1, 1, 400}, {2, 7, 3, 2, 211}, {16, 7, 9, 3, 250}, {24, 1, 1, 4, 77}, {64, 7, 5, 64, 260},
-                                 {5, 3, 1, 33, 20}, {96, 2, 1, 40, 7}, {37, 7, 2, 9, 193}, {300, 1, 1, 20, 3}};
+                                 {5, 3, 1, 33, 20}, {96, 2, 1, 40, 7}, {37, 7, 2, 9, 193}, {300, 1, 1, 20, 3},
+                                 {2, 7, 9, 2, 2300}, {8, 7, 5, 8, 1100}, {4, 2, 1, 6, 999}, {3, 5, 2, 5, 77}, {1, 1, 1, 1, 9}, {8, 30, 3, 7, 64}};
     (void)state;
     for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++) {
         rig r;
@@ -150,26 +151,35 @@ static void convolutions_match_double_sums_whole_or_in_pieces(void **state)
     }
 }
 
+/* Rows side by side, and rows further apart: other loads, the same sums. */
+static void check_contiguous(rig *r, int in, int out)
+{
+    enum { M = 1200, PAD = 3, TAPS = 7 };
+    weights k;
+    weights_make(&k, HM_F32, out, in, TAPS, false, 11, false);
+    size_t rows = M + TAPS - 1, ny = (size_t)M * (size_t)out;
+    float *x = random_floats(rows * (size_t)in, 2, 1.0f), *wide = guarded_alloc(rows * (size_t)(in + PAD)), *y = guarded_alloc(ny);
+    float *z = guarded_alloc(ny);
+    r->op.copy_2d(&r->op, wide, in + PAD, x, in, in, (int)rows);
+    r->op.linear_ex(&r->op, &(hm_linear_args){.y = y, .x = x, .w = &k.w, .M = M});
+    r->op.linear_ex(&r->op, &(hm_linear_args){.y = z, .x = wide, .w = &k.w, .M = M, .ldx = in + PAD, .tap_stride = in + PAD});
+    assert_same_bytes(y, z, ny);
+    guarded_free(x, rows * (size_t)in);
+    guarded_free(wide, rows * (size_t)(in + PAD));
+    guarded_free(y, ny);
+    guarded_free(z, ny);
+    weights_free(&k);
+}
+
 static void a_contiguous_causal_convolution_equals_its_strided_form(void **state)
 {
+    static const int shapes[][2] = {{20, 30}, {2, 2}, {4, 4}, {8, 8}, {8, 2}};
     (void)state;
     for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++) {
         rig r;
         rig_open(&r, 2, isa);
-        weights k;
-        weights_make(&k, HM_F32, 30, 20, 7, false, 11, false);
-        enum { M = 120, PAD = 3 };
-        float *x = random_floats((M + 6) * 20, 2, 1.0f), *wide = guarded_alloc((M + 6) * (20 + PAD)), *y = guarded_alloc(M * 30);
-        float *z = guarded_alloc(M * 30);
-        r.op.copy_2d(&r.op, wide, 20 + PAD, x, 20, 20, M + 6);
-        r.op.linear_ex(&r.op, &(hm_linear_args){.y = y, .x = x, .w = &k.w, .M = M});
-        r.op.linear_ex(&r.op, &(hm_linear_args){.y = z, .x = wide, .w = &k.w, .M = M, .ldx = 20 + PAD, .tap_stride = 20 + PAD});
-        assert_same_bytes(y, z, M * 30);
-        guarded_free(x, (M + 6) * 20);
-        guarded_free(wide, (M + 6) * (20 + PAD));
-        guarded_free(y, M * 30);
-        guarded_free(z, M * 30);
-        weights_free(&k);
+        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+            check_contiguous(&r, shapes[i][0], shapes[i][1]);
         rig_close(&r);
     }
 }

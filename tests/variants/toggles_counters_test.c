@@ -44,8 +44,16 @@ static observed run_song(const hm_toggles *toggles)
 {
     const hm_engine_api *api = case_runtime();
     hm_engine *e = case_open(api, &(hm_engine_options){.source.dir = folder, .threads = 1, .toggles = toggles, .need_lm = true});
-    hm_music_result r = case_generate(api, e, &(hm_music_request){.tags = "pop", .lyrics = "la la", .max_frames = FRAMES, .force_length = true,
-                                                                 .cfg_scale = 1.5, .topk = TOPK, .temperature = 1, .seed = 3, .skip_codec = true});
+    hm_music_request request = {.tags = "pop",
+                                .lyrics = "la la",
+                                .max_frames = FRAMES,
+                                .force_length = true,
+                                .cfg_scale = 1.5,
+                                .topk = TOPK,
+                                .temperature = 1,
+                                .seed = 3,
+                                .skip_codec = true};
+    hm_music_result r = case_generate(api, e, &request);
     observed o = {r.counters, api->facts(e)->load_counters, (uint64_t)r.prompt_tokens};
     assert_int_equal(r.frames, FRAMES);
     api->result_free(&r);
@@ -58,9 +66,9 @@ static json_t *half_codec(void)
 {
     size_t i;
     json_t *manifest = case_manifest("heartmula-tiny", HM_PRESET_CODEC), *tensor;
-    json_array_foreach(json_object_get(manifest, "tensors"), i, tensor)
-        if (!strcmp(json_string_value(json_object_get(tensor, "dtype")), "F32"))
-            json_object_set_new(tensor, "dtype", json_string("BF16"));
+    json_array_foreach(json_object_get(manifest, "tensors"), i,
+                       tensor) if (!strcmp(json_string_value(json_object_get(tensor, "dtype")), "F32"))
+        json_object_set_new(tensor, "dtype", json_string("BF16"));
     return manifest;
 }
 
@@ -69,8 +77,8 @@ static observed run_codec(const hm_toggles *toggles, json_t *manifest, int codes
 {
     const hm_engine_api *api = case_runtime();
     int32_t *tokens = case_codes(codes, 64);
-    hm_engine *e = case_open(api, &(hm_engine_options){.source = {.codec_manifest = manifest, .seed = 1}, .threads = 1, .toggles = toggles,
-                                                       .need_codec = true});
+    hm_engine *e = case_open(
+        api, &(hm_engine_options){.source = {.codec_manifest = manifest, .seed = 1}, .threads = 1, .toggles = toggles, .need_codec = true});
     hm_music_result r = case_decode(api, e, tokens, codes, &(hm_music_request){.flow_steps = steps, .flow_guidance = guidance});
     observed o = {r.counters, api->facts(e)->load_counters, 0};
     api->result_free(&r);
@@ -332,12 +340,12 @@ static amounts load(const observed *b, const observed *a)
 
 /* --- amounts of the codec --- */
 
-#define STEPS(n)                                                                                                                 \
-    static amounts steps_##n(const observed *b, const observed *a)                                                               \
-    {                                                                                                                            \
-        (void)b;                                                                                                                 \
-        assert_int_equal(a->call.solver_frames, 2 * 2 * SHORT_CODES * (n));                                                      \
-        return (amounts){10, n};                                                                                                 \
+#define STEPS(n)                                                                                                                           \
+    static amounts steps_##n(const observed *b, const observed *a)                                                                         \
+    {                                                                                                                                      \
+        (void)b;                                                                                                                           \
+        assert_int_equal(a->call.solver_frames, 2 * 2 * SHORT_CODES * (n));                                                                \
+        return (amounts){10, n};                                                                                                           \
     }
 STEPS(50)
 STEPS(20)
@@ -504,10 +512,8 @@ static int remove_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_value_moves_its_counter_by_what_the_sizes_say),
-        cmocka_unit_test(preallocated_caches_neither_copy_nor_grow),
-        cmocka_unit_test(hoisted_steps_do_not_clear_the_decoders_caches),
-        cmocka_unit_test(steps_are_solved_for_every_segment),
+        cmocka_unit_test(every_value_moves_its_counter_by_what_the_sizes_say), cmocka_unit_test(preallocated_caches_neither_copy_nor_grow),
+        cmocka_unit_test(hoisted_steps_do_not_clear_the_decoders_caches),      cmocka_unit_test(steps_are_solved_for_every_segment),
         cmocka_unit_test(the_codec_saves_weights_tables_and_launches),
     };
     return cmocka_run_group_tests(tests, make_model, remove_model);

@@ -1,7 +1,9 @@
 #include "engine/preset.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/hash.h"
 #include "engine/base/json.h"
 
 /* All presets: widths and gains are numbers of this table and nowhere else.
@@ -11,7 +13,7 @@
     {.dim = 512, .codebook_size = 8192, .codebook_dim = 32, .quantizers = 8, .head_dim = 64, .heads = 24, .in = 1024, .out = 256,    \
      .layers = 24, .layers_2 = 6, .sample_rate = 48000, .num_bands = 1, .num_samples = 2, .latent = 128, .kernel = 7,                \
      .delay_kernel = 5, .init_channel = 64, .res_kernel = 7, .down_stages = 5, .up_stages = 5, .down = {3, 4, 4, 4, 5},              \
-     .down_kernel = {6, 8, 8, 8, 10}, .up = {5, 4, 4, 4, 3}, .up_kernel = {10, 8, 8, 8, 6}, .initted_rank = 1, .audio_gain = 0.06}
+     .down_kernel = {6, 8, 8, 8, 10}, .up = {5, 4, 4, 4, 3}, .up_kernel = {10, 8, 8, 8, 6}, .initted_rank = 1, .audio_gain = 0.016}
 #define FULL_IDS {.bos = 128000, .eos = 128001, .audio_eos = 8193, .empty = 0, .first_special = 128000}
 
 static const hm_preset_sizes sizes[] = {
@@ -33,7 +35,7 @@ static const hm_preset_sizes sizes[] = {
                   .layers = 3, .layers_2 = 2, .sample_rate = 48000, .num_bands = 1, .num_samples = 2, .latent = 16, .kernel = 7,
                   .delay_kernel = 5, .init_channel = 2, .res_kernel = 7, .down_stages = 5, .up_stages = 5, .down = {3, 4, 4, 4, 5},
                   .down_kernel = {6, 8, 8, 8, 10}, .up = {5, 4, 4, 4, 3}, .up_kernel = {10, 8, 8, 8, 6}, .initted_rank = 1,
-                  .audio_gain = 0.06},
+                  .audio_gain = 0.02},
         .ids = {.bos = 960, .eos = 961, .audio_eos = 1028, .empty = 0, .first_special = 960}},
     {   .name = "heartmula-3b", .lm_folder = "HeartMuLa-oss-3B", .codec_folder = "HeartCodec-oss",
         .lm = {.backbone = {28, 24, 8, 3072, 8192, 8192}, .backbone_flavor = "llama-3B",
@@ -142,5 +144,30 @@ hm_status hm_preset_tokenizer(json_t **out, const hm_preset *preset, hm_error *e
         json_object_foreach(json_object_get(processor, "special_tokens"), token, special)
             json_array_foreach(json_object_get(special, "ids"), k, value) move_id(value, by);
     *out = root;
+    return HM_OK;
+}
+
+hm_status hm_preset_hash(const hm_preset *preset, char out[HM_PRESET_HASH], hm_error *err)
+{
+    char part[HM_HASH_TEXT], both[2 * HM_HASH_TEXT] = "";
+    hm_status st = HM_OK;
+    for (int i = 0; i < 2 && !st; i++) {
+        json_t *manifest = NULL;
+        st = hm_preset_manifest(&manifest, preset, i ? HM_PRESET_CODEC : HM_PRESET_LM, err);
+        char *text = st ? NULL : json_dumps(manifest, JSON_COMPACT);
+        json_decref(manifest);
+        if (!st && !text)
+            st = hm_fail(err, HM_EABSENT, "preset %s: no memory", preset->name);
+        if (text)
+            hm_hash_text(part, text, strlen(text));
+        if (text)
+            strcat(both, part);
+        free(text);
+    }
+    if (st)
+        return st;
+    hm_hash_text(part, both, strlen(both));
+    memcpy(out, part, HM_PRESET_HASH - 1);
+    out[HM_PRESET_HASH - 1] = 0;
     return HM_OK;
 }

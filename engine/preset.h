@@ -35,6 +35,11 @@ hm_status hm_preset_gen_config(json_t **out, const hm_preset *preset, hm_error *
 /* The tokenizer of all presets, its special tokens at 960 and up. */
 extern const char hm_preset_tokenizer_text[];
 
+#define HM_PRESET_HASH 9 /* bytes: 8 hex digits and a NUL */
+
+/* Of everything that its weights follow from: another release's preset of the same name has another one. */
+hm_status hm_preset_hash(const hm_preset *preset, char out[HM_PRESET_HASH], hm_error *err);
+
 /* Key of the safetensors metadata that marks synthetic weights; its value names preset and seed. */
 #define HM_PRESET_METADATA "hmsynth"
 

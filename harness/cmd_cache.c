@@ -47,6 +47,15 @@ typedef struct cache_entry {
     bool preset; /* a name that a preset has: only these are ever removed */
 } cache_entry;
 
+/* "PRESET-HASH", of this release or another; or a preset's plain name. */
+static bool preset_entry(const char *name)
+{
+    char plain[256];
+    const char *dash = strrchr(name, '-');
+    snprintf(plain, sizeof plain, "%.*s", dash ? (int)(dash - name) : 0, name);
+    return hm_preset_find(plain) || hm_preset_find(name);
+}
+
 /* Calls `each` for every entry of the model folder of the cache; none when there is no such folder. */
 static hm_status walk(hm_status (*each)(void *self, const cache_entry *entry, hm_error *err), void *self, hm_error *err)
 {
@@ -67,7 +76,7 @@ static hm_status walk(hm_status (*each)(void *self, const cache_entry *entry, hm
         if ((size_t)snprintf(e.path, sizeof e.path, "%s%s", folder, d->d_name) >= sizeof e.path)
             continue;
         e.bytes = folder_bytes(e.path);
-        e.preset = hm_preset_find(e.name) != NULL;
+        e.preset = preset_entry(e.name);
         st = each(self, &e, err);
     }
     closedir(dir);

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "engine/base/team.h"
-#include "engine/synth.h"
+#include "engine/preset.h"
 #include "harness/options.h"
 #include "harness/progress.h"
 
@@ -37,11 +37,14 @@ hm_status hm_cache_path(char *out, size_t size, hm_error *err)
 
 hm_status hm_model_cache_path(const char *preset, char *out, size_t size, hm_error *err)
 {
-    char cache[HM_MODEL_PATH];
+    char cache[HM_MODEL_PATH], hash[HM_PRESET_HASH] = "";
+    const hm_preset *known = hm_preset_find(preset);
     hm_status st = hm_cache_path(cache, sizeof cache, err);
+    if (!st && known)
+        st = hm_preset_hash(known, hash, err);
     if (st)
         return st;
-    if ((size_t)snprintf(out, size, "%s/models/%s", cache, preset) >= size)
+    if ((size_t)snprintf(out, size, "%s/models/%s%s%s", cache, preset, known ? "-" : "", hash) >= size)
         return hm_fail(err, HM_EUSAGE, "cache: the path of %s is longer than %zu bytes", preset, size - 1);
     return HM_OK;
 }

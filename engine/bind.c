@@ -98,7 +98,7 @@ void hm_tap(hm_ctx *c, const char *name, const float *value, int batch_row, int6
 {
     size_t n = (size_t)(d0 * d1 * d2);
     float *host, *turned;
-    if (!hm_tapping(c))
+    if (!hm_tapping(c) || hm_ops_status(&c->ops))
         return;
     host = malloc(2 * n * sizeof *host + 1);
     if (!host)

@@ -1,26 +1,26 @@
 /* Small operations around codes and convolution weights. */
 #include <math.h>
 
+#include "engine/cpu/device.h"
 #include "engine/cpu/fold.h"
-#include "engine/cpu/cpu.h"
 
 void hm_cpu_any_at_least(const hm_ops *op, int32_t *flag, const int32_t *tokens, int n, int32_t limit)
 {
-    hm_span_begin(op->probe, HM_SPAN_OP, "any_at_least", -1);
+    if (!hm_cpu_begin(op, "any_at_least"))
+        return;
     int32_t any = 0;
     for (int i = 0; i < n; i++)
         any |= tokens[i] >= limit;
     *flag = any;
-    op->count->launches++;
-    hm_span_end(op->probe, HM_SPAN_OP, "any_at_least");
+    hm_cpu_end(op, "any_at_least");
 }
 
 void hm_cpu_pick(const hm_ops *op, float *y, const float *x, const int32_t *index)
 {
-    hm_span_begin(op->probe, HM_SPAN_OP, "pick", -1);
+    if (!hm_cpu_begin(op, "pick"))
+        return;
     *y = x[*index];
-    op->count->launches++;
-    hm_span_end(op->probe, HM_SPAN_OP, "pick");
+    hm_cpu_end(op, "pick");
 }
 
 struct fold {
@@ -78,9 +78,9 @@ static void fold_part(void *arg, int index, int count)
 void hm_cpu_fold_conv(const hm_ops *op, float *dst, const void *v, hm_dtype type, const float *g, int d0, int d1, int taps, int stride)
 {
     struct fold f = {dst, v, type, g, d0, d1, taps, stride};
-    hm_span_begin(op->probe, HM_SPAN_OP, "fold_conv", -1);
+    if (!hm_cpu_begin(op, "fold_conv"))
+        return;
     hm_team_run(hm_cpu_team(op->dev), fold_part, &f);
     op->count->table_values += (uint64_t)d0 * (uint64_t)d1 * (uint64_t)taps;
-    op->count->launches++;
-    hm_span_end(op->probe, HM_SPAN_OP, "fold_conv");
+    hm_cpu_end(op, "fold_conv");
 }

@@ -44,6 +44,8 @@ static hm_status validate(const hm_engine *e, const hm_music_request *r, hm_erro
 {
     if (!e->has_lm)
         return hm_fail(err, HM_EBUG, "generate: the engine was opened without a language model");
+    if (!r->skip_codec && !e->has_codec)
+        return hm_fail(err, HM_EBUG, "generate: audio asked for, but the engine was opened without a codec");
     if (!r->tags || !r->lyrics)
         return hm_fail(err, HM_EUSAGE, "song: tags and lyrics are needed (they may be empty)");
     if (r->max_frames < 1)
@@ -52,6 +54,8 @@ static hm_status validate(const hm_engine *e, const hm_music_request *r, hm_erro
         return hm_fail(err, HM_EUSAGE, "temperature: expected above 0, found %g; for greedy choice use topk 1", r->temperature);
     if (r->topk < 1)
         return hm_fail(err, HM_EUSAGE, "topk: expected at least 1, found %d", r->topk);
+    if (r->flow_steps < 0 || r->flow_steps > HM_CODEC_MAX_STEPS)
+        return hm_fail(err, HM_EUSAGE, "solver steps: expected 1 to %d, or 0 for the variant's, found %d", HM_CODEC_MAX_STEPS, r->flow_steps);
     if (!isfinite(r->cfg_scale) || !isfinite(r->flow_guidance))
         return hm_fail(err, HM_EUSAGE, "guidance scales: expected finite numbers");
     size_t n = (size_t)r->max_frames * (size_t)e->mula.config.codebooks;
@@ -73,6 +77,8 @@ static int draw_frames(hm_engine *e, hm_mula_song *song, const hm_music_request 
     for (int f = 0; f < r->max_frames; f++) {
         bool end = false;
         hm_progress(c, "generate", f, r->max_frames);
+        if (hm_ops_status(&c->ops))
+            break;
         hm_span_begin(c->probe, HM_SPAN_STEP, "frame", f);
         if (f)
             hm_mula_advance(c, song, f - 1);

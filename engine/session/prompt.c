@@ -31,23 +31,47 @@ static void append(struct text *t, const char *data, size_t size)
     t->data[t->size] = 0;
 }
 
-/* The style of a section line such as "[Verse 2]" or "[Chorus: loud]", NULL when the line is none or has no style. */
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* The style of a section line such as "[Verse 2]" or "[Chorus: loud]", NULL when the line is none or has no style. Its name is what
+ * stands before the first digit, colon or closing bracket. */
 static const char *section_style(const hm_music_request *r, const char *line, size_t size)
 {
     const struct {
         const char *name, *style;
     } sections[] = {{"intro", r->intro_style}, {"verse", r->verse_style}, {"chorus", r->chorus_style}, {"hook", r->chorus_style}};
-    while (size && (*line == ' ' || *line == '\t'))
-        line++, size--;
-    if (size < 2 || *line != '[')
+    const char *end = line + size;
+    while (line < end && is_blank(*line))
+        line++;
+    while (line < end && is_blank(end[-1]))
+        end--;
+    if (end - line < 2 || *line != '[' || end[-1] != ']')
         return NULL;
-    line++, size--;
-    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
-        size_t n = strlen(sections[i].name);
-        if (size > n && !strncasecmp(line, sections[i].name, n) && strchr(" \t:]0123456789", line[n]))
+    for (line++; line < end && is_blank(*line);)
+        line++;
+    size_t name = 0;
+    while (!strchr(":]0123456789", line[name]))
+        name++;
+    while (name && is_blank(line[name - 1]))
+        name--;
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
+        if (name == strlen(sections[i].name) && !strncasecmp(line, sections[i].name, name))
             return sections[i].style;
-    }
     return NULL;
+}
+
+static hm_status check_styles(const hm_music_request *r, hm_error *err)
+{
+    const struct {
+        const char *section, *style;
+    } styles[] = {{"intro", r->intro_style}, {"verse", r->verse_style}, {"chorus", r->chorus_style}};
+    for (size_t i = 0; i < sizeof styles / sizeof *styles; i++)
+        if (styles[i].style && strpbrk(styles[i].style, "\r\n"))
+            return hm_fail(err, HM_EUSAGE, "%s style: expected one line, found a line break", styles[i].section);
+    return HM_OK;
 }
 
 /* Every section line with a style is followed by a line "(style)". malloc'ed. */
@@ -164,7 +188,9 @@ hm_status hm_session_prompt(const hm_engine *e, const hm_music_request *r, int32
     int most = e->mula.config.backbone.max_positions;
     if (!e->tokenizer)
         return hm_fail(err, HM_EMISSING, "%s: no tokenizer.json beside the model and none in its metadata", e->checkpoint.path);
-    hm_status st = encode_tags(e, r->tags, &tags, &tags_count, err);
+    hm_status st = check_styles(r, err);
+    if (!st)
+        st = encode_tags(e, r->tags, &tags, &tags_count, err);
     if (!st)
         st = encode_lyrics(e, r, &lyrics, &lyrics_count, err);
     if (!st && tags_count + 1 + lyrics_count + (size_t)r->max_frames > (size_t)most)

@@ -14,7 +14,7 @@ typedef struct suite_args {
     hm_plan_options plan;
     const char *db, *warmup, *session;
     int64_t rounds, seed, max_time_s, timeout_s;
-    bool dry_run, resume, keep_audio, quiet;
+    bool dry_run, resume, keep_audio, trace, quiet;
 } suite_args;
 
 static const char *const warmups[] = {"first", "full", "none", NULL};
@@ -40,6 +40,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"resume", 0, HM_OPT_FLAG, &a->resume, NULL, "go on with the last session that is not complete", 0, 0, NULL},
         {"session", 0, HM_OPT_STRING, &a->session, "ID", "with --resume: that session; --rounds may ask for more", 0, 0, NULL},
         {"keep-audio", 0, HM_OPT_FLAG, &a->keep_audio, NULL, "write the first round's audio", 0, 0, NULL},
+        {"trace", 0, HM_OPT_FLAG, &a->trace, NULL, "after the rounds, write a timeline of the last arm on the first case", 0, 0, NULL},
         {"db", 0, HM_OPT_STRING, &a->db, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &a->quiet, NULL, "the table and errors only", 0, 0, NULL},
         {0}};
@@ -314,10 +315,42 @@ static hm_status verdict(const hm_suite_outcome *o, hm_error *err)
     return HM_OK;
 }
 
+/* An untimed run of `hmbench profile` in a process of its own, after all timing. False: there is no trace (a remark tells why). */
+static bool write_trace(session *s, const suite_args *a, const char *folder, char *path, size_t size)
+{
+    char program[HM_MODEL_PATH], name[160];
+    const char *line;
+    size_t length;
+    int arm = s->plan->arm_count - 1, code = 1;
+    while (arm >= 0 && (s->plan->arms[arm].command || s->plan->arms[arm].refusal[0]))
+        arm--;
+    if (!a->trace || arm < 0)
+        return false;
+    hm_plan_arm *last = &s->plan->arms[arm];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[n > 0 ? n : 0] = 0;
+    snprintf(name, sizeof name, "%s/%s", s->plan->cases[0].suite, s->plan->cases[0].name);
+    snprintf(path, size, "%s/trace-%.8s.json", folder, s->id);
+    char *argv[] = {program,   "profile",   name,          "--trace", path,        "--repeat", "1",
+                    "--quiet", "--variant", last->variant, "--model", last->model, NULL};
+    hm_process *process = NULL;
+    hm_error err = {0};
+    if (hm_process_start(&process, argv, &err))
+        return false;
+    int64_t deadline = hm_clock_now(hm_clock_real()) + a->timeout_s * 1000000000;
+    while (hm_process_read(process, deadline, hm_interrupted, &line, &length) == HM_READ_LINE)
+        ;
+    snprintf(program, sizeof program, "%s", hm_process_last_words(process));
+    hm_process_end(&process, hm_interrupted() ? 0 : 5000000000, &code);
+    if (code)
+        fprintf(stderr, "no timeline: hmbench profile %s: %s\n", name, program);
+    return !code;
+}
+
 /* Rounds, checks, table. */
 static hm_status carry_out(session *s, const suite_args *a, hm_error *err)
 {
-    char folder[900], audio[1000];
+    char folder[900], audio[1000], trace[1000];
     hm_suite_outcome outcome;
     const char *db = hm_store_path(a->db);
     output_folder(folder, sizeof folder, db);
@@ -353,15 +386,21 @@ static hm_status carry_out(session *s, const suite_args *a, hm_error *err)
     fprintf(stderr, "session %s in database %s\n", s->id, db);
     if (a->keep_audio && rmdir(audio)) /* an empty folder is no news */
         fprintf(stderr, "audio in %s\n", audio);
-    fprintf(stderr, "timeline: hmbench profile %s/%s --trace %s/trace.json\n", s->plan->cases[0].suite, s->plan->cases[0].name, folder);
+    if (write_trace(s, a, folder, trace, sizeof trace))
+        fprintf(stderr, "timeline (ui.perfetto.dev) in %s\n", trace);
     return verdict(&outcome, err);
 }
 
 hm_status hm_cmd_suite(const hm_command *self, int argc, char **argv, hm_error *err)
 {
     enum { DEFAULT_ROUNDS = 3 };
-    suite_args a = {
-        .plan.backend = "cpu", .warmup = "first", .rounds = DEFAULT_ROUNDS, .max_time_s = 1800, .timeout_s = 1800, .keep_audio = true};
+    suite_args a = {.plan.backend = "cpu",
+                    .warmup = "first",
+                    .rounds = DEFAULT_ROUNDS,
+                    .max_time_s = 1800,
+                    .timeout_s = 1800,
+                    .keep_audio = true,
+                    .trace = true};
     session s = {0};
     bool helped;
     hm_status st = parse(self, argc, argv, &a, &helped, err);

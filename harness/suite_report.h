@@ -1,4 +1,4 @@
-/* The table a suite ends with. */
+/* The tables a suite ends with, and answers of the database as text. */
 #ifndef HM_HARNESS_SUITE_REPORT_H
 #define HM_HARNESS_SUITE_REPORT_H
 
@@ -6,7 +6,7 @@
 
 #include "harness/store.h"
 
-/* One row per case and arm: times with +- standard deviation and n, phases, memory, output, health. */
+/* The journal tables of one session. */
 hm_status hm_suite_report(hm_store *store, const char *session_id, FILE *file, hm_error *err);
 
 /* The answer of a question to the database as an aligned table. */

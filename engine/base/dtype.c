@@ -31,9 +31,9 @@ float hm_f16_to_f32(uint16_t h)
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, mag = h & 0x7FFF, u;
     float f;
     if (mag >= 0x7C00)
-        u = sign | 0x7F800000 | (mag & 0x3FF) << 13;
+        u = sign | 0x7F800000 | ((mag & 0x3FF) << 13);
     else if (mag >= 0x400)
-        u = sign | (mag << 13) + (112u << 23);
+        u = sign | ((mag << 13) + (112u << 23));
     else { /* subnormal: mag * 2^-24, exact */
         f = (float)mag * 0x1p-24f;
         memcpy(&u, &f, 4);

@@ -8,6 +8,7 @@
 #include "variants/toggles.h"
 
 #define HM_OWNED_MAX 4096
+#define HM_SCORE_PADDING 48 /* estimates: slots that kernels may round a row of scores up by */
 
 typedef struct hm_ctx {
     hm_ops ops;

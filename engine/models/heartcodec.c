@@ -189,9 +189,12 @@ uint64_t hm_detok_estimate(hm_ctx *c, const hm_codec *m, const hm_detok_request 
     if (hm_detok_plan_make(&d.plan, &m->shape, r->frames, r->duration_s, r->tiled, r->lose_tail, NULL))
         return 0;
     layout(c, &measure, &d);
-    uint64_t T = LATENTS_PER_CODE * (uint64_t)d.plan.ns, host = CHANNELS * (uint64_t)d.plan.target + CHANNELS * T * (uint64_t)m->decoder.rate;
-    uint64_t scores = hm_t(c)->attn == HM_ATTN_FLASH ? 0 : (uint64_t)d.dit.rows * (uint64_t)m->shape.heads * T * T;
-    return measure.used + (host + scores) * sizeof(float);
+    uint64_t n = (uint64_t)(d.plan.segments > 1 ? d.plan.ns : d.plan.last_ns), T = LATENTS_PER_CODE * n, Q = (uint64_t)m->shape.quantizers;
+    uint64_t host = CHANNELS * (uint64_t)d.plan.target + CHANNELS * T * (uint64_t)m->decoder.rate; /* see host_buffers */
+    host += Q * (uint64_t)d.plan.length + T * (uint64_t)m->shape.out + (Q + 1) * n;
+    if (hm_t(c)->attn != HM_ATTN_FLASH)
+        host += (uint64_t)d.dit.rows * (uint64_t)m->shape.heads * T * (T + HM_SCORE_PADDING);
+    return measure.used + host * sizeof(float);
 }
 
 /* --- segments --- */

@@ -44,6 +44,14 @@ static void layout(const hm_ctx *c, hm_layout *l, hm_mula_song *s, const hm_mula
     hm_llama_layout(c, l, &s->decoder_scratch, &g->decoder, pass_rows * 2, pass_rows, g->codebooks + 1);
 }
 
+/* What host_buffers takes, and the codes and logits of the result. */
+static uint64_t host_bytes(const hm_mula_config *g, const hm_mula_request *r)
+{
+    uint64_t n = (uint64_t)r->n, K = (uint64_t)g->codebooks, F = (uint64_t)r->max_frames, V = (uint64_t)g->code_vocabulary;
+    uint64_t masks = (uint64_t)song_rows(r) * n * (K + 1), ids = n * K + n + K;
+    return (5 * F * K + V + masks + ids + hm_sample_scratch_floats((int)V)) * sizeof(float);
+}
+
 void hm_mula_estimate(const hm_ctx *c, const hm_mula_config *g, const hm_mula_request *r, uint64_t *kv_bytes, uint64_t *scratch_bytes)
 {
     hm_mula_song song = {0};
@@ -51,9 +59,14 @@ void hm_mula_estimate(const hm_ctx *c, const hm_mula_config *g, const hm_mula_re
     layout(c, &l, &song, g, r);
     *scratch_bytes = l.used;
     *kv_bytes = hm_kv_bytes(c, &g->backbone, song_rows(r), backbone_slots(c, g, r)) + hm_kv_bytes(c, &g->decoder, song_rows(r), g->codebooks);
-    if (hm_t(c)->attn != HM_ATTN_FLASH) /* scores in memory while the prompt runs */
-        *scratch_bytes += (uint64_t)(hm_t(c)->cfg == HM_CFG_BATCHED ? song_rows(r) : 1) * (uint64_t)g->backbone.heads * (uint64_t)r->n *
-                          (uint64_t)(hm_t(c)->attn == HM_ATTN_ALL_SLOTS ? g->backbone.max_positions : r->n) * sizeof(float);
+    *scratch_bytes += host_bytes(g, r);
+    if (hm_t(c)->kv == HM_KV_CONCAT) /* one layer is there twice while it grows */
+        *scratch_bytes += hm_kv_bytes(c, &g->backbone, 1, backbone_slots(c, g, r)) / (uint64_t)g->backbone.layers;
+    if (hm_t(c)->attn != HM_ATTN_FLASH) { /* scores in memory while the prompt runs */
+        int slots = hm_t(c)->attn == HM_ATTN_ALL_SLOTS ? g->backbone.max_positions : r->n;
+        uint64_t rows = (uint64_t)(hm_t(c)->cfg == HM_CFG_BATCHED ? song_rows(r) : 1) * (uint64_t)r->n;
+        *scratch_bytes += rows * (uint64_t)g->backbone.heads * (uint64_t)(slots + HM_SCORE_PADDING) * sizeof(float);
+    }
 }
 
 static hm_status open_caches(hm_ctx *c, hm_mula_song *s, const hm_mula_config *g, hm_error *err)

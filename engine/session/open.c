@@ -208,28 +208,40 @@ void hm_session_close(hm_engine **engine)
 
 /* --- estimate --- */
 
-/* Bytes that binding takes of the tensors with a prefix: as stored, and as float32. */
-static void tensor_bytes(const hm_weights *w, const char *skip, uint64_t *stored, uint64_t *f32)
+static bool begins(const char *name, const char *start)
+{
+    return !strncmp(name, start, strlen(start));
+}
+
+/* Whether binding makes a float32 copy of a tensor: of vectors always, of the rest as the toggles say. */
+static bool is_converted(const hm_ctx *c, const hm_tensor *t)
+{
+    bool computed = t->type == HM_F32 || t->type == HM_BF16 || t->type == HM_F16;
+    if (t->rank == 1 || !computed)
+        return computed;
+    if (t->type == HM_F32 || begins(t->name, "text_embeddings."))
+        return false;
+    if (begins(t->name, "flow_matching.") || begins(t->name, "scalar_model."))
+        return hm_t(c)->precision_codec == HM_CODEC_F32;
+    if (begins(t->name, "decoder.") || begins(t->name, "projection.") || begins(t->name, "audio_head"))
+        return hm_t(c)->precision_decoder == HM_DECODER_F32;
+    return hm_t(c)->precision_backbone == HM_BACKBONE_F32;
+}
+
+/* The tensors but those that begin with `skip`: as stored, and what is converted besides. */
+static void add_weights(const hm_ctx *c, const hm_weights *w, const char *skip, hm_memory_estimate *out)
 {
     for (int i = 0; i < hm_weights_count(w); i++) {
         const hm_tensor *t = hm_weights_at(w, i);
-        if (skip && !strncmp(t->name, skip, strlen(skip)))
+        if (skip && begins(t->name, skip))
             continue;
-        *stored += t->bytes;
-        *f32 += t->bytes / hm_dtype_bytes(t->type) * sizeof(float);
+        if (hm_t(c)->load == HM_WEIGHTS_MMAP)
+            out->mapped_bytes += t->bytes;
+        else
+            out->weights_bytes += t->bytes;
+        if (is_converted(c, t))
+            out->weights_bytes += t->bytes / hm_dtype_bytes(t->type) * sizeof(float);
     }
-}
-
-static void add_weights(const hm_ctx *c, const hm_weights *w, const char *skip, bool convert, hm_memory_estimate *out)
-{
-    uint64_t stored = 0, f32 = 0;
-    tensor_bytes(w, skip, &stored, &f32);
-    if (hm_t(c)->load == HM_WEIGHTS_MMAP)
-        out->mapped_bytes += stored;
-    else
-        out->weights_bytes += stored;
-    if (convert && f32 > stored)
-        out->weights_bytes += f32;
 }
 
 static hm_status estimate_lm(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_music_request *r, hm_memory_estimate *out, hm_error *err)
@@ -247,7 +259,7 @@ static hm_status estimate_lm(hm_ctx *c, const hm_checkpoint *checkpoint, const h
         st = hm_mula_config_read(&g, config, &gen, checkpoint->lm, err);
     if (!st) {
         int prompt = (int)((r->tags ? strlen(r->tags) : 0) + (r->lyrics ? strlen(r->lyrics) : 0)) / 2 + 16; /* about two bytes a token */
-        add_weights(c, w, NULL, hm_t(c)->precision_backbone == HM_BACKBONE_F32, out);
+        add_weights(c, w, NULL, out);
         hm_mula_estimate(c, &g, &(hm_mula_request){.n = prompt, .max_frames = r->max_frames, .cfg_scale = r->cfg_scale}, &out->kv_bytes,
                          &out->scratch_bytes);
     }
@@ -269,7 +281,7 @@ static hm_status estimate_codec(hm_ctx *c, const hm_checkpoint *checkpoint, cons
     if (!st)
         st = hm_codec_describe(&codec, &shape, err);
     if (!st) {
-        add_weights(c, w, "scalar_model.encoder.", hm_t(c)->precision_codec == HM_CODEC_F32, out);
+        add_weights(c, w, "scalar_model.encoder.", out);
         out->weights_bytes += hm_codec_folded_bytes(&codec);
         out->codec_bytes = hm_detok_estimate(c, &codec,
                                              &(hm_detok_request){.frames = r->max_frames, .duration_s = HM_SEGMENT_SECONDS,

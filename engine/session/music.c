@@ -55,7 +55,8 @@ static hm_status validate(const hm_engine *e, const hm_music_request *r, hm_erro
     if (r->topk < 1)
         return hm_fail(err, HM_EUSAGE, "topk: expected at least 1, found %d", r->topk);
     if (r->flow_steps < 0 || r->flow_steps > HM_CODEC_MAX_STEPS)
-        return hm_fail(err, HM_EUSAGE, "solver steps: expected 1 to %d, or 0 for the variant's, found %d", HM_CODEC_MAX_STEPS, r->flow_steps);
+        return hm_fail(err, HM_EUSAGE, "solver steps: expected 1 to %d, or 0 for the variant's, found %d", HM_CODEC_MAX_STEPS,
+                       r->flow_steps);
     if (!isfinite(r->cfg_scale) || !isfinite(r->flow_guidance))
         return hm_fail(err, HM_EUSAGE, "guidance scales: expected finite numbers");
     size_t n = (size_t)r->max_frames * (size_t)e->mula.config.codebooks;

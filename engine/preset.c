@@ -32,7 +32,7 @@ static const hm_preset_sizes sizes[] = {
                .decoder  = {2, 4, 2, 128, 384, 2048},
                .text_vocab = 1024, .audio_vocab = 1029, .codebooks = 8, .muq = 64, .head_gain = 2},
         .codec = {.dim = 64, .codebook_size = 1024, .codebook_dim = 16, .quantizers = 8, .head_dim = 16, .heads = 2, .in = 128, .out = 32,
-                  .layers = 3, .layers_2 = 2, .sample_rate = 48000, .num_bands = 1, .num_samples = 2, .latent = 16, .kernel = 7,
+                  .layers = 2, .layers_2 = 1, .sample_rate = 48000, .num_bands = 1, .num_samples = 2, .latent = 16, .kernel = 7,
                   .delay_kernel = 5, .init_channel = 2, .res_kernel = 7, .down_stages = 5, .up_stages = 5, .down = {3, 4, 4, 4, 5},
                   .down_kernel = {6, 8, 8, 8, 10}, .up = {5, 4, 4, 4, 3}, .up_kernel = {10, 8, 8, 8, 6}, .initted_rank = 1,
                   .audio_gain = 0.02},

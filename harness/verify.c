@@ -298,29 +298,42 @@ static hm_status verify_decode(struct bench *b, hm_engine *engine, hm_error *err
     return run_check(b, engine, &check, err);
 }
 
-/* duration: latents per segment at 25 per second; steps and guidance are the original's defaults. */
-static hm_status verify_detok(struct bench *b, hm_engine *engine, const int32_t *codes, int n, const char *salt, hm_error *err)
+/* The least duration near latents / 25 s whose products, truncated, are that many latents and half as many codes. */
+static double duration_of(int64_t latents)
+{
+    double d = (double)latents / 25.0;
+    for (int i = 0; i < 8 && 2 * (int64_t)(d * 12.5) < latents; i++)
+        d = nextafter(d, INFINITY);
+    return d;
+}
+
+/* The original's defaults; the duration follows from the latents of a segment. */
+static hm_status detok_defaults(const struct bench *b, hm_check *check, hm_error *err)
 {
     const hm_safetensors_entry *latents = hm_golden_find(&b->golden, b->prefix, "latents");
     if (!latents || latents->rank != 3)
-        return hm_fail(err, HM_EFORMAT, "tensor %s/latents: expected [segments, frames, channels]", b->prefix);
-    hm_check check = {.kind = HM_CHECK_DETOK, .codes = codes, .n = n, .noise_salt = salt, .steps = 10, .guidance = 1.25,
-                      .duration_s = (double)latents->shape[1] / 25.0};
-    return run_check(b, engine, &check, err);
+        return hm_fail(err, HM_EFORMAT, "tensor %s%slatents: expected [segments, frames, channels]", b->prefix, *b->prefix ? "/" : "");
+    *check = (hm_check){.kind = HM_CHECK_DETOK, .steps = 10, .guidance = 1.25, .duration_s = duration_of(latents->shape[1])};
+    return HM_OK;
 }
 
 static hm_status verify_detok_group(struct bench *b, hm_engine *engine, hm_error *err)
 {
-    const int32_t *codes, *salt;
+    const int32_t *salt;
     int64_t n, one;
     char text[32];
-    hm_status st = hm_golden_need_i32(&b->golden, b->prefix, "codes", &codes, &n, err);
+    hm_check check;
+    hm_status st = detok_defaults(b, &check, err);
+    if (!st)
+        st = hm_golden_need_i32(&b->golden, b->prefix, "codes", &check.codes, &n, err);
     if (!st)
         st = hm_golden_need_i32(&b->golden, b->prefix, "salt", &salt, &one, err);
     if (st)
         return st;
     snprintf(text, sizeof text, "%d", salt[0]);
-    return verify_detok(b, engine, codes, (int)(n / b->verify->api->facts(engine)->codebooks), text, err);
+    check.noise_salt = text;
+    check.n = (int)(n / b->verify->api->facts(engine)->codebooks);
+    return run_check(b, engine, &check, err);
 }
 
 static hm_status verify_codec_file(struct bench *b, hm_engine *engine, uint64_t seed, hm_error *err)
@@ -545,7 +558,7 @@ static hm_status song_lm(struct bench *b, const char *dir, const json_t *song, c
     uint64_t seed;
     char tokenizer[4096];
     const int32_t *tokens;
-    int64_t n;
+    int64_t n, topk = 1;
     hm_check check = {.kind = HM_CHECK_LM, .cfg_scale = 1.5, .stop_at_eos = true};
     hm_probe probe = {.self = b, .tap = bench_tap};
     snprintf(tokenizer, sizeof tokenizer, "%s/tokenizer.json", dir);
@@ -556,6 +569,10 @@ static hm_status song_lm(struct bench *b, const char *dir, const json_t *song, c
         st = hm_json_string(song, "lyrics", true, &check.lyrics, where, err);
     if (!st)
         st = hm_json_double(song, "cfg_scale", false, &check.cfg_scale, where, err);
+    if (!st)
+        st = hm_json_int(song, "topk", 1, INT32_MAX, false, &topk, where, err);
+    if (!st && topk != 1)
+        st = hm_fail(err, HM_EFORMAT, "%s: \"topk\": expected 1 (drawn codes depend on the original's generator), found %lld", where, (long long)topk);
     if (!st)
         st = hm_golden_need_i32(&b->golden, "", "tokens", &tokens, &n, err);
     if (!st)
@@ -577,12 +594,21 @@ static hm_status song_codec(struct bench *b, const char *dir, const json_t *song
     uint64_t seed;
     const int32_t *tokens;
     int32_t *codes = NULL;
-    int64_t n, salt = 0;
+    int64_t n, salt = 0, steps = 10;
     char text[32];
+    hm_check check;
     hm_probe probe = {.self = b, .tap = bench_tap};
     hm_status st = named_model(dir, song, "codec", &manifest, &seed, where, err);
     if (!st)
+        st = detok_defaults(b, &check, err);
+    if (!st)
         st = hm_json_int(song, "noise_salt", 0, INT32_MAX, true, &salt, where, err);
+    if (!st)
+        st = hm_json_double(song, "duration", false, &check.duration_s, where, err);
+    if (!st)
+        st = hm_json_int(song, "num_steps", 1, 1000, false, &steps, where, err);
+    if (!st)
+        st = hm_json_double(song, "guidance_scale", false, &check.guidance, where, err);
     if (!st)
         st = hm_golden_need_i32(&b->golden, "", "tokens", &tokens, &n, err);
     if (!st)
@@ -595,7 +621,11 @@ static hm_status song_codec(struct bench *b, const char *dir, const json_t *song
             for (int k = 0; k < K; k++)
                 codes[k * frames + f] = tokens[f * K + k];
         snprintf(text, sizeof text, "%lld", (long long)salt);
-        st = verify_detok(b, engine, codes, frames, text, err);
+        check.codes = codes;
+        check.n = frames;
+        check.noise_salt = text;
+        check.steps = (int)steps;
+        st = run_check(b, engine, &check, err);
     }
     free(codes);
     b->verify->api->close(&engine);

@@ -13,12 +13,12 @@
 static hm_status open_regular(const char *path, int *fd, size_t *size, hm_error *err)
 {
     struct stat st;
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused below, not waited for */
     if (*fd < 0)
         return hm_fail(err, errno == ENOENT || errno == ENOTDIR ? HM_EMISSING : HM_EIO, "%s: cannot open: %s", path, strerror(errno));
     if (fstat(*fd, &st) || !S_ISREG(st.st_mode)) {
         close(*fd);
-        return hm_fail(err, HM_EMISSING, "%s: expected a regular file, found a folder or device", path);
+        return hm_fail(err, HM_EMISSING, "%s: expected a regular file, found a folder, pipe or device", path);
     }
     *size = (size_t)st.st_size;
     return HM_OK;

@@ -7,8 +7,10 @@
 
 hm_status hm_arena_open(hm_arena *out, size_t size, int prefault, hm_error *err)
 {
-    size_t round = (size_t)2 << 20;
-    size = (size + round - 1) / round * round;
+    size_t page = (size_t)2 << 20;
+    if (size > SIZE_MAX - page)
+        return hm_fail(err, HM_EABSENT, "scratch memory: no room for %zu MiB", size >> 20);
+    size = size ? (size + page - 1) / page * page : page;
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return hm_fail(err, HM_EABSENT, "scratch memory: no room for %zu MiB: %s", size >> 20, strerror(errno));

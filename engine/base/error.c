@@ -4,6 +4,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Bytes of a text of length n without the part of a character (UTF-8) that it may end in. */
+static size_t whole_characters(const char *text, size_t n)
+{
+    size_t start = n;
+    while (start && n - start < 3 && ((unsigned char)text[start - 1] & 0xC0) == 0x80)
+        start--;
+    if (!start)
+        return n;
+    unsigned char lead = (unsigned char)text[--start];
+    size_t need = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+    return n - start < need ? start : n;
+}
+
+/* One printable line, whatever files put into it, cut between characters when it is too long. */
+static void write_line(char *text, size_t size, const char *format, va_list ap)
+{
+    if (vsnprintf(text, size, format, ap) >= (int)size)
+        text[whole_characters(text, size - 1)] = 0;
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = ' ';
+}
+
 hm_status hm_fail(hm_error *err, hm_status status, const char *format, ...)
 {
     va_list ap;
@@ -11,11 +34,8 @@ hm_status hm_fail(hm_error *err, hm_status status, const char *format, ...)
         return status;
     err->status = status;
     va_start(ap, format);
-    vsnprintf(err->text, sizeof err->text, format, ap);
+    write_line(err->text, sizeof err->text, format, ap);
     va_end(ap);
-    for (char *p = err->text; *p; p++) /* text from files may hold anything: keep it one printable line */
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = ' ';
     return status;
 }
 
@@ -27,9 +47,9 @@ hm_status hm_fail_within(hm_error *err, const char *format, ...)
         return HM_EBUG;
     memcpy(old, err->text, sizeof old);
     va_start(ap, format);
-    vsnprintf(prefix, sizeof prefix, format, ap);
+    write_line(prefix, sizeof prefix, format, ap);
     va_end(ap);
-    return hm_fail(err, err->status, "%s: %.*s", prefix, (int)(sizeof old - sizeof prefix - 3), old);
+    return hm_fail(err, err->status, "%s: %s", prefix, old);
 }
 
 const char *hm_status_name(hm_status status)
@@ -58,7 +78,8 @@ const char *hm_status_text(hm_status status)
 
 void *hm_calloc(size_t count, size_t size, const char *what, hm_error *err)
 {
-    void *p = calloc(count ? count : 1, size ? size : 1);
+    size_t bytes;
+    void *p = __builtin_mul_overflow(count, size, &bytes) ? NULL : calloc(bytes ? bytes : 1, 1);
     if (!p)
         hm_fail(err, HM_EABSENT, "%s: no memory for %zu x %zu bytes", what, count, size);
     return p;

@@ -11,7 +11,7 @@
 #define ALLOCATOR_BYTES 4096 /* headers of blocks */
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/allocator_interface.h>
+size_t __sanitizer_get_current_allocated_bytes(void); /* its header is not installed with every compiler */
 #endif
 
 static char folder[] = "/tmp/hmbench-session-XXXXXX", broken[] = "/tmp/hmbench-broken-XXXXXX";

@@ -1,0 +1,161 @@
+/* Convolution weights folded into the layout of linear, the end-of-song flag and the pick, against plain loops. */
+#include "tests/kernels/kernel_check.h"
+
+#include "engine/base/dtype.h"
+#include "engine/cpu/fold.h"
+
+/* n values as the file would hold them, and what they mean. */
+static void *stored_values(hm_dtype type, size_t n, uint64_t seed, float *meaning)
+{
+    uint16_t *half = malloc(n * 4);
+    float *full = (float *)half;
+    assert_non_null(half);
+    for (size_t i = 0; i < n; i++) {
+        float f = next_float(&seed) * 3.0f;
+        if (type == HM_F32)
+            full[i] = meaning[i] = f;
+        else {
+            half[i] = type == HM_BF16 ? hm_f32_to_bf16(f) : hm_f32_to_f16(f);
+            meaning[i] = type == HM_BF16 ? hm_bf16_to_f32(half[i]) : hm_f16_to_f32(half[i]);
+        }
+    }
+    return half;
+}
+
+/* W[a][b][t] = v (g[a] / ||v[a]||), or v itself without g. */
+static double folded(const float *v, const float *g, int d1, int taps, int a, int b, int t)
+{
+    size_t n = (size_t)d1 * (size_t)taps;
+    const float *row = v + (size_t)a * n;
+    double sum = 0, w = (double)row[b * taps + t];
+    for (size_t i = 0; i < n; i++)
+        sum += (double)row[i] * (double)row[i];
+    return g ? w * ((double)g[a] / sqrt(sum)) : w;
+}
+
+/* The layouts of ops.h, read from the destination's side. */
+static void check_layout(const float *dst, const float *v, const float *g, int d0, int d1, int taps, int stride)
+{
+    int rows = stride ? stride * d1 : d0, places = stride ? 2 : taps, in = stride ? d0 : d1;
+    for (int row = 0; row < rows; row++)
+        for (int place = 0; place < places; place++)
+            for (int i = 0; i < in; i++) {
+                int a = stride ? i : row, b = stride ? row % d1 : i;
+                int t = !stride ? place : place == 0 ? row / d1 + stride : row / d1;
+                double expected = folded(v, g, d1, taps, a, b, t);
+                size_t at = ((size_t)row * (size_t)places + (size_t)place) * (size_t)in + (size_t)i;
+                if (!g)
+                    assert_true((double)dst[at] == expected); /* only moved */
+                else
+                    assert_near(dst[at], expected, 4 * 0x1p-24 * fabs(expected), "folded weight", at); /* three roundings of float */
+            }
+}
+
+static void check_fold(rig *r, hm_dtype type, int with_norm, int d0, int d1, int taps, int stride)
+{
+    size_t n = (size_t)d0 * (size_t)d1 * (size_t)taps;
+    float *meaning = guarded_alloc(n), *dst = guarded_alloc(n), *g = random_floats((size_t)d0, 5, 2.0f);
+    void *v = stored_values(type, n, n + (uint64_t)type, meaning);
+    uint64_t values = r->count.table_values;
+    hm_cpu_fold_conv(&r->op, dst, v, type, with_norm ? g : NULL, d0, d1, taps, stride);
+    check_layout(dst, meaning, with_norm ? g : NULL, d0, d1, taps, stride);
+    assert_int_equal(r->count.table_values - values, n);
+    free(v);
+    guarded_free(meaning, n);
+    guarded_free(dst, n);
+    guarded_free(g, (size_t)d0);
+}
+
+static void check_shapes(int transposed, const int shapes[][3], size_t count)
+{
+    static const hm_dtype types[] = {HM_F32, HM_BF16, HM_F16};
+    for (int threads = 1; threads <= 3; threads++) {
+        rig r;
+        rig_open(&r, threads, HM_ISA_SCALAR);
+        for (size_t s = 0; s < count; s++)
+            for (int type = 0; type < 3; type++)
+                for (int norm = 0; norm < 2; norm++) {
+                    int stride = transposed ? shapes[s][2] : 0, taps = transposed ? 2 * shapes[s][2] : shapes[s][2];
+                    check_fold(&r, types[type], norm, shapes[s][0], shapes[s][1], taps, stride);
+                }
+        rig_close(&r);
+    }
+}
+
+static void plain_convolutions_fold_by_output_tap_and_input(void **state)
+{
+    (void)state;
+    static const int shapes[][3] = {{1, 1, 1}, {1, 7, 3}, {5, 1, 7}, {3, 4, 1}, {16, 33, 7}, {2, 3, 5}};
+    check_shapes(0, shapes, sizeof shapes / sizeof *shapes);
+}
+
+static void transposed_convolutions_fold_by_phase_and_previous_input(void **state)
+{
+    (void)state;
+    static const int shapes[][3] = {{1, 1, 1}, {3, 2, 1}, {4, 3, 2}, {7, 5, 3}, {16, 9, 4}, {2, 1, 5}}; /* last: stride */
+    check_shapes(1, shapes, sizeof shapes / sizeof *shapes);
+}
+
+static void the_flag_rises_when_any_token_reaches_the_limit(void **state)
+{
+    (void)state;
+    rig r;
+    rig_open(&r, 2, HM_ISA_SCALAR);
+    for (int n = 1; n <= 9; n++)
+        for (int at = -1; at < n; at++) {
+            int32_t tokens[9], flag = 77;
+            for (int i = 0; i < n; i++)
+                tokens[i] = i == at ? 8193 : i % 2 ? 8192 : -5;
+            hm_cpu_any_at_least(&r.op, &flag, tokens, n, 8193);
+            assert_int_equal(flag, at >= 0);
+            hm_cpu_any_at_least(&r.op, &flag, tokens, n, at >= 0 ? 8194 : -5);
+            assert_int_equal(flag, at < 0);
+        }
+    int32_t flag = 77, none = INT32_MAX;
+    hm_cpu_any_at_least(&r.op, &flag, &none, 0, 0);
+    assert_int_equal(flag, 0);
+    rig_close(&r);
+}
+
+static void pick_takes_the_value_at_the_index(void **state)
+{
+    (void)state;
+    rig r;
+    rig_open(&r, 1, HM_ISA_SCALAR);
+    float *x = random_floats(50, 8, 1.0f), *y = guarded_alloc(1);
+    for (int32_t i = 0; i < 50; i++) {
+        hm_cpu_pick(&r.op, y, x, &i);
+        assert_same_bytes(y, x + i, 1);
+    }
+    guarded_free(x, 50);
+    guarded_free(y, 1);
+    rig_close(&r);
+}
+
+static void nothing_is_folded_after_a_failure(void **state)
+{
+    (void)state;
+    rig r;
+    rig_open(&r, 1, HM_ISA_SCALAR);
+    float dst = 5.0f, v = 2.0f;
+    int32_t flag = 77, token = 9, index = 0;
+    hm_fail(&r.error, HM_EABSENT, "an earlier failure");
+    hm_cpu_fold_conv(&r.op, &dst, &v, HM_F32, NULL, 1, 1, 1, 0);
+    hm_cpu_any_at_least(&r.op, &flag, &token, 1, 1);
+    hm_cpu_pick(&r.op, &dst, &v, &index);
+    assert_true(dst == 5.0f && flag == 77 && r.count.table_values == 0);
+    r.error = (hm_error){0};
+    rig_close(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plain_convolutions_fold_by_output_tap_and_input),
+        cmocka_unit_test(transposed_convolutions_fold_by_phase_and_previous_input),
+        cmocka_unit_test(the_flag_rises_when_any_token_reaches_the_limit),
+        cmocka_unit_test(pick_takes_the_value_at_the_index),
+        cmocka_unit_test(nothing_is_folded_after_a_failure),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "harness/commands.h"
+#include "harness/fidelity.h"
 #include "harness/machine.h"
 #include "harness/suite_report.h"
 #include "harness/suite_run.h"
@@ -376,6 +377,8 @@ static hm_status carry_out(session *s, const suite_args *a, hm_error *err)
     st = hm_store_end_session(s->store, s->id, outcome.rounds < s->rounds ? "partial" : "done", err);
     if (!st)
         st = hm_suite_check(s->store, s->plan, s->id, &outcome, err);
+    if (!st && a->keep_audio)
+        st = hm_session_fidelity(s->store, s->id, err);
     if (!st)
         st = hm_suite_report(s->store, s->id, stdout, err);
     if (st)

@@ -198,7 +198,7 @@ static hm_status read_cases(reading *r)
 {
     hm_query q;
     hm_query_open(&q, r->store,
-                  "SELECT c.id, c.suite, c.name, c.lyrics, c.frames, c.flow_steps, count(*) OVER (PARTITION BY c.suite) FROM suite_case c "
+                  "SELECT c.id, c.suite, c.name, c.lyrics, c.frames, c.flow_steps FROM suite_case c "
                   "WHERE c.id IN (SELECT case_id FROM run WHERE session_id = :id) ORDER BY c.frames, c.suite, c.name, c.id",
                   r->err);
     hm_bind_text(&q, ":id", r->s.id);
@@ -209,10 +209,7 @@ static hm_status read_cases(reading *r)
         r->case_ids = grown(r->data, r->case_ids, n, sizeof *r->case_ids);
         if (r->data->failed)
             break;
-        if (hm_query_int(&q, 6) > 1)
-            snprintf(label, sizeof label, "%s/%s", hm_query_text(&q, 1), hm_query_text(&q, 2));
-        else
-            snprintf(label, sizeof label, "%s", hm_query_text(&q, 1));
+        snprintf(label, sizeof label, "%s/%s", hm_query_text(&q, 1), hm_query_text(&q, 2));
         snprintf(r->case_ids[n], HM_HASH_TEXT, "%s", hm_query_text(&q, 0));
         r->cases[n] = (hm_journal_case){.label = keep_or(r->data, label, "?"),
                                         .words = count_words(hm_query_text(&q, 3)),
@@ -412,6 +409,21 @@ static hm_status read_failures(reading *r)
     return hm_query_close(&q);
 }
 
+static hm_status read_fidelity(reading *r)
+{
+    hm_query q;
+    hm_query_open(&q, r->store, "SELECT arm_id, case_id, snr_db, spectral_snr_db FROM fidelity WHERE session_id = :id", r->err);
+    hm_bind_text(&q, ":id", r->s.id);
+    while (hm_query_row(&q)) {
+        gatherer *g = gatherer_of(r, hm_query_text(&q, 0), hm_query_text(&q, 1));
+        if (g) {
+            g->result.snr_db = hm_query_real(&q, 2);
+            g->result.spectral_snr_db = hm_query_real(&q, 3);
+        }
+    }
+    return hm_query_close(&q);
+}
+
 /* ---- a session ---- */
 
 static hm_journal_output judge_output(const gatherer *g, const gatherer *reference)
@@ -499,6 +511,8 @@ static hm_status read_session(reading *r)
         st = read_spans(r);
     if (!st)
         st = read_failures(r);
+    if (!st)
+        st = read_fidelity(r);
     if (!st)
         finish_results(r);
     return !st && r->data->failed ? out_of_memory(r->err) : st;
@@ -591,4 +605,35 @@ hm_status hm_store_get_journal(hm_store *store, const hm_journal_filter *filter,
         hm_journal_data_free(&d);
     *out = d;
     return st;
+}
+
+hm_status hm_store_each_audio(hm_store *store, const char *session_id, hm_status (*row)(void *self, const hm_audio_row *audio, hm_error *err),
+                              void *self, hm_error *err)
+{
+    hm_query q;
+    hm_query_open(&q, store,
+                  "SELECT r.case_id, r.arm_id, f.path, a.position, min(r.round) FROM artifact f JOIN run r ON r.id = f.run_id JOIN arm a ON a.id = r.arm_id "
+                  "WHERE f.session_id = :id AND f.kind = 'audio' AND r.status = 'ok' GROUP BY r.case_id, a.id "
+                  "ORDER BY r.case_id, a.position",
+                  err);
+    hm_bind_text(&q, ":id", session_id);
+    while (hm_query_row(&q)) {
+        hm_audio_row audio = {hm_query_text(&q, 0), hm_query_text(&q, 1), hm_query_text(&q, 2), (int)hm_query_int(&q, 3)};
+        q.status = row(self, &audio, err);
+    }
+    return hm_query_close(&q);
+}
+
+hm_status hm_store_put_fidelity(hm_store *store, const char *session_id, const char *arm_id, const char *case_id, double snr_db,
+                                double spectral_snr_db, hm_error *err)
+{
+    hm_query q;
+    hm_query_open(&q, store, "INSERT OR REPLACE INTO fidelity VALUES(:session_id, :arm_id, :case_id, :snr_db, :spectral_snr_db)", err);
+    hm_bind_text(&q, ":session_id", session_id);
+    hm_bind_text(&q, ":arm_id", arm_id);
+    hm_bind_text(&q, ":case_id", case_id);
+    hm_bind_real(&q, ":snr_db", snr_db);
+    hm_bind_real(&q, ":spectral_snr_db", spectral_snr_db);
+    hm_query_run(&q);
+    return hm_query_close(&q);
 }

@@ -240,5 +240,15 @@ static const char first_views[] =
     "  max(mem_mb) AS mem_mb, max(peak_rss_mb) AS peak_rss_mb\n"
     "FROM figure WHERE NOT warmup GROUP BY session_id, case_id, arm_id;\n";
 
-const hm_migration hm_migrations[] = {{{first_tables, first_views}}};
+static const char fidelity_table[] =
+    "CREATE TABLE fidelity(\n"
+    "  session_id TEXT NOT NULL REFERENCES session(id),\n"
+    "  arm_id TEXT NOT NULL REFERENCES arm(id),\n"
+    "  case_id TEXT NOT NULL REFERENCES suite_case(id),\n"
+    "  snr_db REAL,                        -- dB, audio against the first arm's, in time; infinite: equal; NULL: not known\n"
+    "  spectral_snr_db REAL,               -- dB, the same of magnitudes of 1024-point spectra\n"
+    "  PRIMARY KEY(arm_id, case_id)\n"
+    ") STRICT, WITHOUT ROWID;\n";
+
+const hm_migration hm_migrations[] = {{{first_tables, first_views}}, {{fidelity_table, NULL}}};
 const int hm_migration_count = (int)(sizeof hm_migrations / sizeof *hm_migrations);

@@ -189,7 +189,7 @@ static void nesting_beyond_the_limit_is_lost_and_counted(void **state)
 static void names_beyond_the_limit_are_lost_and_counted(void **state)
 {
     (void)state;
-    static char names[HM_RECORDER_NODES + 10][16];
+    static char names[HM_RECORDER_NODES + 10][24];
     hm_recorder *r = open_recorder((hm_recorder_options){.span_kinds = ~0u, .capacity = 10});
     begin(r, HM_SPAN_PHASE, "generate", -1);
     for (int i = 0; i < HM_RECORDER_NODES + 10; i++) {

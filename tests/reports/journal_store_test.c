@@ -1,0 +1,249 @@
+/* From the database to the journal: what is stored is what is read, in a fixed order; and how near audio comes to other audio. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "engine/audio/audio.h"
+#include "harness/fidelity.h"
+#include "harness/store_query.h"
+
+#define GOOD(call)                                                                                                               \
+    do {                                                                                                                         \
+        if (call)                                                                                                                \
+            fail_msg("%s", err.text);                                                                                            \
+    } while (0)
+
+static const char session_id[] = "5e551000-0000-4000-8000-000000000001";
+static const char *const arm_ids[] = {"a0000000-0000-4000-8000-000000000000", "a0000000-0000-4000-8000-000000000001",
+                                      "a0000000-0000-4000-8000-000000000002"};
+static const char *const toggles[] = {"kv=concat,attn=scores,flow_steps=10", "kv=prealloc,attn=flash,flow_steps=10",
+                                      "kv=prealloc,attn=flash,flow_steps=5"};
+static const char *const arm_names[] = {"naive", "best", "steps5"};
+
+static void put_facts(hm_store *store)
+{
+    hm_error err = {0};
+    hm_machine_record machine = {.id = "m1", .host_id = "h", .cpu_model = "A CPU", .isa = "avx2", .kernel = "6", .os = "A System", .cpus = 2,
+                                 .cpus_online = 2, .smt = -1, .cpu_quota = NAN, .memory_bytes = 8000000000, .memory_limit_bytes = HM_UNKNOWN};
+    hm_build_record build = {.id = "b1", .version = "0.1.0", .compiler = "gcc", .flags = "-O2", .build_type = "Release", .binary_hash = "x"};
+    hm_case_record c = {.id = "c1", .request_hash = "q1", .suite_hash = "s1", .suite = "short", .name = "plain", .task = "music", .tags = "pop",
+                        .lyrics = "[Verse one]\nPaper boats, along\n  the gutter[x] rain\n", .frames = 125, .topk = 50, .cfg_scale = 1.5,
+                        .temperature = 1, .flow_guidance = 1.25, .seed = 1};
+    hm_model_record model = {.id = "w1", .kind = "heartmula", .name = "mini", .path = "/m", .synthetic = true, .codebooks = 8, .frame_s = 0.08};
+    hm_session_record session = {.machine_id = "m1", .build_id = "b1", .command_line = "hmbench suite short", .options = "{}", .rounds = 2};
+    hm_arm_record arms[3];
+    snprintf(session.id, sizeof session.id, "%s", session_id);
+    for (int i = 0; i < 3; i++) {
+        arms[i] = (hm_arm_record){.position = i, .name = arm_names[i], .variant = arm_names[i], .toggles = toggles[i], .backend = "cpu", .model = "/m"};
+        snprintf(arms[i].id, sizeof arms[i].id, "%s", arm_ids[i]);
+    }
+    GOOD(hm_store_put_machine(store, &machine, &err));
+    GOOD(hm_store_put_build(store, &build, &err));
+    GOOD(hm_store_put_case(store, &c, &err));
+    GOOD(hm_store_put_model(store, &model, &err));
+    GOOD(hm_store_put_session(store, &session, arms, 3, &err));
+}
+
+static void put_run(hm_store *store, int arm, int round, hm_run_status status, int64_t wall_ms, const char *codes, const char *audio)
+{
+    static hm_sample sample;
+    char path[64];
+    hm_error err = {0};
+    hm_sample_init(&sample);
+    sample.wall_ns = wall_ms * 1000000;
+    sample.prefill_ns = wall_ms * 100000;
+    sample.generate_ns = wall_ms * 600000;
+    sample.decode_ns = wall_ms * 200000;
+    sample.frames = 125;
+    sample.codebooks = 8;
+    sample.audio_s = 10;
+    sample.peak_unmapped_bytes = 100000000 + round * 1000000;
+    snprintf(sample.codes_hash, sizeof sample.codes_hash, "%s", codes);
+    snprintf(sample.audio_hash, sizeof sample.audio_hash, "%s", audio);
+    sample.spans[0] = (hm_span_total){"generate/frame", 125, 500000000, 1000};
+    sample.spans[1] = (hm_span_total){"generate/frame/backbone", 125, 250000000, 900};
+    sample.span_count = 2;
+    sample.output = (hm_output_comparison){.compared = true, .codes_equal = !strcmp(codes, "c0de"),
+                                           .first_frame = strcmp(codes, "c0de") ? 7 : HM_UNKNOWN, .differing_codes = 9, .max_logit_difference = 0.5};
+    snprintf(path, sizeof path, "journal_store_%d.wav", arm);
+    hm_artifact_record artifact = {.kind = "audio", .path = path, .bytes = 12};
+    bool good = status == HM_RUN_OK;
+    hm_run_record run = {.session_id = session_id, .arm_id = arm_ids[arm], .case_id = "c1", .model_id = good ? "w1" : NULL, .round = round,
+                         .slot = arm, .status = status, .reason = good ? NULL : "it did not answer", .started_utc = "2000-01-01T00:00:00Z",
+                         .duration_ns = 5, .warmup = "first", .isa = "avx2", .threads = 2, .memory_available_bytes = 99, .samples = &sample,
+                         .sample_count = good, .artifacts = &artifact, .artifact_count = good && !round};
+    hm_uuid_text(run.id);
+    GOOD(hm_store_put_run(store, &run, &err));
+}
+
+static void put_audio(int arm, float noise)
+{
+    enum { N = 4800 };
+    static float planar[2 * N];
+    char path[64];
+    hm_error err = {0};
+    for (int i = 0; i < 2 * N; i++)
+        planar[i] = 0.5f * sinf((float)(i % N) * 0.05f) + (i % 2 ? noise : -noise);
+    snprintf(path, sizeof path, "journal_store_%d.wav", arm);
+    GOOD(hm_audio_write(path, planar, 2, N, 48000, &err));
+}
+
+static hm_store *filled_store(const char *path, const char *audio_of_best)
+{
+    hm_store *store = NULL;
+    hm_error err = {0};
+    unlink(path);
+    GOOD(hm_store_open(&store, path, HM_STORE_CREATE, &err));
+    put_facts(store);
+    for (int round = 0; round < 2; round++) {
+        put_run(store, 0, round, HM_RUN_OK, 4000 + 100 * round, "c0de", "wave");
+        put_run(store, 1, round, HM_RUN_OK, 1000 + 50 * round, "c0de", round ? audio_of_best : "wave");
+        put_run(store, 2, round, round ? HM_RUN_TIMEOUT : HM_RUN_OK, 800, "0the", "r");
+    }
+    put_audio(0, 0);
+    put_audio(1, 0);
+    put_audio(2, 0.005f);
+    return store;
+}
+
+static const hm_journal_session *read_journal(hm_store *store, hm_journal_data **data)
+{
+    hm_error err = {0};
+    hm_journal_filter filter = {"5e55", NULL};
+    GOOD(hm_store_get_journal(store, &filter, data, &err));
+    assert_int_equal(hm_journal_data_journal(*data)->session_count, 1);
+    return hm_journal_data_journal(*data)->sessions;
+}
+
+static void what_is_stored_is_what_the_journal_says(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_journal_data *data;
+    hm_store *store = filled_store("journal_store.db", "wave");
+    GOOD(hm_session_fidelity(store, session_id, &err));
+    const hm_journal_session *s = read_journal(store, &data);
+    assert_int_equal(s->arm_count, 3);
+    assert_int_equal(s->case_count, 1);
+    assert_true(s->synthetic);
+    assert_string_equal(s->cases[0].label, "short/plain");
+    assert_int_equal(s->cases[0].words, 6);
+    assert_string_equal(s->arms[1].changes, "kv=prealloc,attn=flash");
+    assert_string_equal(s->arms[2].changes, "flow_steps=5");
+    assert_int_equal(s->arms[2].flow_steps, 5);
+    const hm_journal_result *naive = hm_journal_at(s, 0, 0), *best = hm_journal_at(s, 1, 0), *steps = hm_journal_at(s, 2, 0);
+    assert_int_equal(naive->n, 2);
+    assert_true(fabs(naive->wall_ms.mean - 4050) < 1e-9 && fabs(naive->wall_ms.sd - 100 / sqrt(2)) < 1e-9);
+    assert_true(fabs(naive->other_ms.mean - 405) < 1e-9);
+    assert_true(fabs(naive->mem_mb - 101) < 1e-9);
+    assert_int_equal(naive->output, HM_OUTPUT_REFERENCE);
+    assert_int_equal(best->output, HM_OUTPUT_EQUAL);
+    assert_true(isinf(best->snr_db));
+    assert_int_equal(steps->output, HM_OUTPUT_DIFFERENT);
+    assert_int_equal(steps->first_frame, 7);
+    assert_int_equal(steps->failed, 1);
+    assert_true(fabs(steps->snr_db - 20 * log10(0.5 / sqrt(2) / 0.005)) < 0.2);
+    assert_int_equal(s->failure_count, 1);
+    assert_string_equal(s->failures[0].status, "timeout");
+    assert_int_equal(naive->span_count, 2);
+    assert_true(fabs(naive->spans[1].total_ms - 250) < 1e-9);
+    hm_speed_up up = hm_journal_speed_up(s, 0, 1, 0);
+    assert_int_equal(up.n, 2);
+    assert_true(fabs(up.ratio - 8100.0 / 2050) < 1e-9);
+    hm_journal_data_free(&data);
+    hm_store_close(&store);
+}
+
+static void rounds_that_disagree_are_called_unstable(void **state)
+{
+    (void)state;
+    hm_journal_data *data;
+    hm_store *store = filled_store("journal_store.db", "another");
+    assert_int_equal(hm_journal_at(read_journal(store, &data), 1, 0)->output, HM_OUTPUT_UNSTABLE);
+    hm_journal_data_free(&data);
+    hm_store_close(&store);
+}
+
+static char *text_of(hm_store *store)
+{
+    char *text = NULL;
+    size_t size;
+    hm_error err = {0};
+    hm_journal_data *data;
+    read_journal(store, &data);
+    FILE *f = open_memstream(&text, &size);
+    GOOD(hm_journal_write(hm_journal_data_journal(data), NULL, f, &err));
+    fclose(f);
+    hm_journal_data_free(&data);
+    return text;
+}
+
+static void the_same_database_gives_the_same_bytes(void **state)
+{
+    (void)state;
+    hm_store *store = filled_store("journal_store.db", "wave");
+    char *a = text_of(store), *b = text_of(store);
+    assert_string_equal(a, b);
+    assert_non_null(strstr(a, "codes differ from frame 7"));
+    assert_non_null(strstr(a, "it did not answer"));
+    free(a);
+    free(b);
+    hm_store_close(&store);
+}
+
+static void sessions_that_are_not_there_are_told(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_journal_data *data = NULL;
+    hm_store *store = filled_store("journal_store.db", "wave");
+    assert_int_equal(hm_store_get_journal(store, &(hm_journal_filter){"beef", NULL}, &data, &err), HM_EMISSING);
+    assert_non_null(strstr(err.text, "beef"));
+    assert_int_equal(hm_store_get_journal(store, &(hm_journal_filter){NULL, "2999-01-01"}, &data, &err), HM_EMISSING);
+    assert_null(data);
+    GOOD(hm_store_get_journal(store, &(hm_journal_filter){"last", "5e55"}, &data, &err));
+    assert_int_equal(hm_journal_data_journal(data)->session_count, 1);
+    hm_journal_data_free(&data);
+    hm_store_close(&store);
+}
+
+static void fidelity_follows_its_formulas(void **state)
+{
+    (void)state;
+    enum { N = 5000 };
+    static float r[N], x[N], silence[N];
+    for (int i = 0; i < N; i++) {
+        r[i] = 0.5f * sinf((float)i * 0.1f);
+        x[i] = 0.9f * r[i];
+    }
+    hm_fidelity f = hm_fidelity_compare(r, N, x, N, 1);
+    assert_true(fabs(f.snr_db - 20) < 0.01); /* a tenth off, in time as in magnitude */
+    assert_true(fabs(f.spectral_snr_db - 20) < 0.01);
+    for (int i = 0; i < N; i++)
+        x[i] = 0.5f * cosf((float)i * 0.1f);
+    f = hm_fidelity_compare(r, N, x, N, 1);
+    assert_true(fabs(f.snr_db + 3) < 0.1);    /* a quarter turn: as loud an error as sqrt 2 */
+    assert_true(f.spectral_snr_db > 20);      /* which magnitudes do not see */
+    f = hm_fidelity_compare(r, N, r, N - 7, 1);
+    assert_true(isinf(f.snr_db) && isinf(f.spectral_snr_db));
+    assert_true(isnan(hm_fidelity_compare(silence, N, x, N, 1).snr_db));
+    assert_true(isnan(hm_fidelity_compare(silence, N, silence, N, 1).snr_db));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_stored_is_what_the_journal_says), cmocka_unit_test(rounds_that_disagree_are_called_unstable),
+        cmocka_unit_test(the_same_database_gives_the_same_bytes),  cmocka_unit_test(sessions_that_are_not_there_are_told),
+        cmocka_unit_test(fidelity_follows_its_formulas),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

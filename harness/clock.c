@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "engine/base/time.h"
+
 static int64_t real_now(void *self)
 {
     (void)self;
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    return hm_now_ns();
 }
 
 static void real_sleep(void *self, int64_t duration_ns)

@@ -7,44 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/words.h"
 #include "harness/command.h"
 
 #define MAX_OPTIONS 64
 #define HELP_COLUMN 30 /* where the text of an option starts */
 #define HELP_WIDTH 110
 
-static size_t edit_distance(const char *a, const char *b)
-{
-    size_t row[65], n = strlen(b);
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t least = diagonal + (a[i - 1] != b[j - 1]);
-            if (row[j] + 1 < least)
-                least = row[j] + 1;
-            if (row[j - 1] + 1 < least)
-                least = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = least;
-        }
-    }
-    return row[n];
-}
-
 const char *hm_nearest(const char *word, const char *const *names)
 {
     const char *best = NULL;
     size_t length = strlen(word), least = length / 3 + 2; /* one edit in three letters, and one more, is still a slip */
-    if (length > 64)
+    if (length > HM_WORD_MAX)
         return NULL;
     for (; *names; names++) {
         size_t n = strlen(*names), d;
-        if (n > 64)
+        if (n > HM_WORD_MAX)
             continue;
-        d = length >= 3 && !strncmp(word, *names, length) ? 1 : edit_distance(word, *names);
+        d = length >= 3 && !strncmp(word, *names, length) ? 1 : hm_edit_distance(word, *names);
         if (d < least && d < n) {
             least = d;
             best = *names;

@@ -4,20 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "engine/base/time.h"
 
 #define QUIET_NS ((int64_t)2000000000)
 #define REDRAW_NS ((int64_t)100000000)
 
 static volatile sig_atomic_t interrupted, broken_pipe;
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 void hm_progress_start(hm_progress *progress, const char *title, bool quiet)
 {
@@ -25,7 +19,7 @@ void hm_progress_start(hm_progress *progress, const char *title, bool quiet)
     memset(progress, 0, sizeof *progress);
     progress->enabled = !quiet && (forced && *forced ? !strcmp(forced, "always") : isatty(STDERR_FILENO) == 1);
     snprintf(progress->title, sizeof progress->title, "%s", title ? title : "");
-    progress->start_ns = progress->phase_ns = now_ns();
+    progress->start_ns = progress->phase_ns = hm_now_ns();
 }
 
 const char *hm_duration_text(char *out, int size, double seconds)
@@ -57,7 +51,7 @@ void hm_progress_update(hm_progress *progress, const char *phase, int64_t done, 
     int64_t now;
     if (!progress->enabled)
         return;
-    now = now_ns();
+    now = hm_now_ns();
     if (strncmp(progress->phase, phase, sizeof progress->phase - 1)) {
         snprintf(progress->phase, sizeof progress->phase, "%s", phase);
         progress->phase_ns = now;

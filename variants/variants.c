@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/base/words.h"
 #include "variants/best.h"
 
 #define MODEL_HEARTMULA HM_MODEL_HEARTMULA
@@ -110,34 +111,11 @@ static int value_index(const hm_toggle_info *toggle, const char *text, size_t le
     return -1;
 }
 
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[65], n = strlen(b);
-    if (strlen(a) > 64 || n > 64)
-        return 99;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[n];
-}
-
 static hm_status unknown_variant(const char *name, hm_error *err)
 {
     const char *best = "custom";
     for (int i = 0; i < VARIANTS; i++)
-        if (distance(name, variants[i].name) < distance(name, best))
+        if (hm_edit_distance(name, variants[i].name) < hm_edit_distance(name, best))
             best = variants[i].name;
     return hm_fail(err, HM_EUSAGE, "variant \"%s\": unknown; did you mean \"%s\"? (hmbench list variants)", name, best);
 }
@@ -155,7 +133,7 @@ static hm_status parse_setting(const char *text, size_t length, hm_toggles *out,
     for (int i = 0; i < TOGGLES; i++) {
         if (!strcmp(name, toggles[i].name))
             toggle = &toggles[i];
-        if (distance(name, toggles[i].name) < distance(name, best))
+        if (hm_edit_distance(name, toggles[i].name) < hm_edit_distance(name, best))
             best = toggles[i].name;
     }
     if (!toggle)

@@ -12,8 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "engine/base/time.h"
 
 #define SPIN_NS 50000
 
@@ -44,13 +45,6 @@ static void relax(void)
 #endif
 }
 
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static void futex_wait(_Atomic uint32_t *word, uint32_t seen)
 {
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
@@ -70,7 +64,7 @@ static void wait_change(_Atomic uint32_t *word, uint32_t seen, _Atomic int *slee
             return;
         relax();
         if (i % 64 == 63) {
-            int64_t now = now_ns();
+            int64_t now = hm_now_ns();
             if (!until)
                 until = now + SPIN_NS;
             else if (now > until)

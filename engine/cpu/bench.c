@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "engine/base/time.h"
 #include "engine/cpu/bench_kernels.h"
 #include "engine/cpu/device.h"
 
@@ -27,9 +27,7 @@ static const hm_cpu_bench_kernels *bench_kernels_of(hm_isa isa)
 
 static double now_s(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+    return (double)hm_now_ns() * 1e-9;
 }
 
 /* The limits. */

@@ -2,17 +2,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "engine/base/rng.h"
+#include "engine/base/time.h"
 #include "engine/session/session.h"
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 int hm_session_flow_steps(const hm_ctx *c)
 {
@@ -109,18 +102,18 @@ static hm_status run_lm(hm_engine *e, const hm_mula_request *request, const hm_m
     if (st)
         return st;
 
-    int64_t start = now_ns();
+    int64_t start = hm_now_ns();
     hm_span_begin(c->probe, HM_SPAN_PHASE, "prefill", -1);
     hm_mula_prefill(c, &song);
     c->ops.sync(&c->ops);
     hm_span_end(c->probe, HM_SPAN_PHASE, "prefill");
-    int64_t prefilled = now_ns();
+    int64_t prefilled = hm_now_ns();
     hm_span_begin(c->probe, HM_SPAN_PHASE, "generate", -1);
     out->frames = draw_frames(e, &song, r, &out->ended);
     hm_mula_collect(c, &song, out->frames, out->codes, out->logits);
     c->ops.sync(&c->ops);
     hm_span_end(c->probe, HM_SPAN_PHASE, "generate");
-    out->generate_ns = now_ns() - prefilled;
+    out->generate_ns = hm_now_ns() - prefilled;
     out->prefill_ns = prefilled - start;
 
     out->scratch_bytes = song.scratch_bytes;
@@ -171,7 +164,7 @@ static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const
                                 .tiled = hm_t(c)->codec_len == HM_CODEC_TILED,
                                 .lose_tail = hm_t(c)->tail == HM_TAIL_LOST,
                                 .noise = {&noise, philox_noise}};
-    int64_t start = now_ns();
+    int64_t start = hm_now_ns();
     hm_span_begin(c->probe, HM_SPAN_PHASE, "decode", -1);
     hm_status st = hm_detok_begin(c, &d, &e->codec, &request, err);
     if (!st) {
@@ -189,7 +182,7 @@ static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const
         hm_detok_end(c, &d);
     }
     hm_span_end(c->probe, HM_SPAN_PHASE, "decode");
-    out->decode_ns = now_ns() - start;
+    out->decode_ns = hm_now_ns() - start;
     for (int64_t i = 0; !st && i < out->samples * out->channels; i++)
         out->non_finite += !isfinite(out->audio[i]);
     if (!st && out->non_finite)
@@ -220,7 +213,7 @@ static void begin_call(hm_engine *e, hm_music_result *out)
 static hm_status end_call(hm_engine *e, int64_t start, hm_music_result *out, hm_status st)
 {
     out->counters = e->ctx.counters;
-    out->wall_ns = now_ns() - start;
+    out->wall_ns = hm_now_ns() - start;
     if (st)
         hm_session_result_free(out);
     return st;
@@ -228,7 +221,7 @@ static hm_status end_call(hm_engine *e, int64_t start, hm_music_result *out, hm_
 
 hm_status hm_session_generate(hm_engine *e, const hm_music_request *r, hm_music_result *out, hm_error *err)
 {
-    int64_t start = now_ns();
+    int64_t start = hm_now_ns();
     int32_t *ids = NULL;
     hm_mula_request request = {.max_frames = r->max_frames, .cfg_scale = r->cfg_scale, .topk = r->topk, .temperature = (float)r->temperature,
                                .seed = r->seed, .stored = r->stored_codes};
@@ -250,7 +243,7 @@ hm_status hm_session_generate(hm_engine *e, const hm_music_request *r, hm_music_
 
 hm_status hm_session_decode(hm_engine *e, const int32_t *codes, int frames, const hm_music_request *r, hm_music_result *out, hm_error *err)
 {
-    int64_t start = now_ns();
+    int64_t start = hm_now_ns();
     begin_call(e, out);
     hm_status st = e->has_codec ? HM_OK : hm_fail(err, HM_EBUG, "decode: the engine was opened without a codec");
     out->frames = frames;

@@ -1,20 +1,13 @@
 /* Opening an engine: device, op table, weights, tokenizer; and what a model would need, from shapes alone. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "engine/base/hash.h"
+#include "engine/base/time.h"
 #include "engine/cpu/cpu.h"
 #include "engine/cpu/cpu_ops_init.h"
 #include "engine/preset.h"
 #include "engine/session/session.h"
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 hm_status hm_session_status(const hm_ctx *c, hm_error *err)
 {
@@ -154,7 +147,7 @@ static void fill_facts(hm_engine *e)
 
 hm_status hm_session_open(hm_engine **out, const hm_engine_options *o, hm_error *err)
 {
-    int64_t start = now_ns();
+    int64_t start = hm_now_ns();
     hm_engine *e = hm_calloc(1, sizeof *e, "engine", err);
     if (!e)
         return HM_EABSENT;
@@ -183,7 +176,7 @@ hm_status hm_session_open(hm_engine **out, const hm_engine_options *o, hm_error 
         return st;
     }
     fill_facts(e);
-    e->facts.load_ns = now_ns() - start;
+    e->facts.load_ns = hm_now_ns() - start;
     *out = e;
     return HM_OK;
 }

@@ -10,17 +10,7 @@
 
 #include "engine/text/internal.h"
 #include "tests/mutate.h"
-
-#define HEART HM_TEST_DATA "/goldens/heart/"
-
-static hm_tokenizer *open_file(const char *path)
-{
-    hm_error err = {0};
-    hm_tokenizer *t = NULL;
-    if (hm_tokenizer_open(&t, path, &err))
-        fail_msg("%s", err.text);
-    return t;
-}
+#include "tests/unit/text_case.h"
 
 /* The rule itself: find the pair with the lowest rank, the leftmost of equals, merge it, start again. */
 static size_t plain_merge_loop(const hm_tokenizer *t, const char *piece, size_t size, int32_t *ids)

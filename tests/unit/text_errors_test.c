@@ -9,21 +9,9 @@
 
 #include <cmocka.h>
 
-#include "engine/base/json.h"
 #include "engine/base/map.h"
-#include "engine/text/tokenizer.h"
 #include "tests/mutate.h"
-
-#define HEART HM_TEST_DATA "/goldens/heart/"
-
-static json_t *load(const char *path)
-{
-    hm_error err = {0};
-    json_t *root = NULL;
-    if (hm_json_load(&root, path, &err))
-        fail_msg("%s", err.text);
-    return root;
-}
+#include "tests/unit/text_case.h"
 
 /* The value at a path such as "model/merges/0". */
 static json_t *find(json_t *root, const char *path, char last[64], json_t **parent)

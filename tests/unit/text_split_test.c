@@ -8,27 +8,8 @@
 
 #include <cmocka.h>
 
-#include "engine/base/json.h"
 #include "engine/text/internal.h"
-
-#define QWEN3 HM_TEST_DATA "/goldens/qwen3-tts/"
-
-/* The pattern that the qwen3-tts goldens call compat. */
-#define COMPAT_PATTERN                                                                                                                     \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|"                                           \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|"                                           \
-    "\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define QWEN2_PATTERN                                                                                                                      \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-
-static json_t *load(const char *path)
-{
-    hm_error err = {0};
-    json_t *root = NULL;
-    if (hm_json_load(&root, path, &err))
-        fail_msg("%s", err.text);
-    return root;
-}
+#include "tests/unit/text_case.h"
 
 /* Pieces of text under a pattern, joined by '|'; "!" and the status when it fails. */
 static void pieces(char *out, size_t room, const char *pattern, const char *text, hm_error *err)

@@ -10,38 +10,8 @@
 
 #include <cmocka.h>
 
-#include "engine/base/json.h"
 #include "engine/base/map.h"
-#include "engine/text/tokenizer.h"
-
-#define HEART HM_TEST_DATA "/goldens/heart/"
-#define QWEN3 HM_TEST_DATA "/goldens/qwen3-tts/"
-
-/* The pattern that the qwen3-tts goldens call compat. */
-#define COMPAT_PATTERN                                                                                                                     \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|"                                           \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|"                                           \
-    "\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define QWEN2_PATTERN                                                                                                                      \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-
-static hm_tokenizer *open_file(const char *path)
-{
-    hm_error err = {0};
-    hm_tokenizer *t = NULL;
-    if (hm_tokenizer_open(&t, path, &err))
-        fail_msg("%s", err.text);
-    return t;
-}
-
-static json_t *load(const char *path)
-{
-    hm_error err = {0};
-    json_t *root = NULL;
-    if (hm_json_load(&root, path, &err))
-        fail_msg("%s", err.text);
-    return root;
-}
+#include "tests/unit/text_case.h"
 
 static void assert_ids(const hm_tokenizer *t, const char *text, size_t size, bool special, const json_t *expected)
 {

@@ -30,6 +30,9 @@ const hm_command hm_commands[] = {
      "echo '{\"type\":\"hello\",\"protocol\":1}' | hmbench worker"},
     {"journal", hm_cmd_journal, "everything measured so far, as markdown", "journal [-o FILE] [options]",
      "hmbench journal -o journal.md\nhmbench journal --session last\nhmbench journal --since 2006-01-02 --notes notes.md -o journal.md"},
+    {"plot", hm_cmd_plot, "a picture of a session", "plot ladder|phases|steps -o FILE [options]",
+     "hmbench plot ladder -o ladder.svg\nhmbench plot phases --session last -o phases.png\n"
+     "hmbench plot steps -o steps.svg --script >steps.gnuplot"},
     {"list", hm_cmd_list, "what there is to choose from", "list suites|variants|toggles|models|devices|metrics [--json]",
      "hmbench list variants\nhmbench list toggles --json\nhmbench list models --names"},
     {"synth", hm_cmd_synth, "made weights in the real folder layout", "synth PRESET DIR [--seed N]",

@@ -1,0 +1,98 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness/commands.h"
+#include "harness/gnuplot.h"
+#include "harness/model.h"
+#include "harness/store_query.h"
+#include "reports/plot.h"
+
+typedef struct plot_args {
+    const char *kind, *db, *output, *session;
+    bool script; /* print it instead of running it */
+} plot_args;
+
+/* Through a temporary name that keeps the suffix, so that a failure leaves no half-made picture. */
+static hm_status draw(const hm_journal_session *session, hm_plot_kind kind, const plot_args *a, hm_error *err)
+{
+    char temporary[HM_MODEL_PATH], *script = NULL;
+    size_t size = 0;
+    const char *suffix = strrchr(a->output, '.');
+    if ((size_t)snprintf(temporary, sizeof temporary, "%s.tmp%s", a->output, suffix) >= sizeof temporary)
+        return hm_fail(err, HM_EUSAGE, "plot: the name of the output is too long");
+    FILE *f = open_memstream(&script, &size);
+    if (!f)
+        return hm_fail(err, HM_EABSENT, "plot: no memory for its script");
+    hm_status st = hm_plot_write(session, kind, a->script ? a->output : temporary, f, err);
+    if (fclose(f) && !st)
+        st = hm_fail(err, HM_EABSENT, "plot: no memory for its script");
+    if (!st && a->script) {
+        fwrite(script, 1, size, stdout);
+    } else if (!st) {
+        FILE *probe = fopen(temporary, "wb");
+        if (!probe)
+            st = hm_fail(err, HM_ECREATE, "%s: cannot be created: %s", a->output, strerror(errno));
+        else
+            fclose(probe);
+        if (!st)
+            st = hm_gnuplot_run(script, size, err);
+        if (!st && rename(temporary, a->output))
+            st = hm_fail(err, HM_ECREATE, "%s: cannot be created: %s", a->output, strerror(errno));
+        if (st)
+            unlink(temporary);
+    }
+    free(script);
+    return st;
+}
+
+static hm_status plot(const plot_args *a, hm_plot_kind kind, hm_error *err)
+{
+    hm_store *store = NULL;
+    hm_journal_data *data = NULL;
+    hm_journal_filter filter = {a->session, NULL};
+    hm_status st = hm_store_open(&store, hm_store_path(a->db), HM_STORE_READ, err);
+    if (!st)
+        st = hm_store_get_journal(store, &filter, &data, err);
+    if (!st && hm_journal_data_journal(data)->session_count == 1)
+        st = draw(hm_journal_data_journal(data)->sessions, kind, a, err);
+    else if (!st)
+        st = hm_fail(err, HM_EUSAGE, "plot: --session %s fits %d sessions: give more of its letters", a->session,
+                     hm_journal_data_journal(data)->session_count);
+    hm_journal_data_free(&data);
+    hm_store_close(&store);
+    return st;
+}
+
+hm_status hm_cmd_plot(const hm_command *self, int argc, char **argv, hm_error *err)
+{
+    static const char *const kinds[] = {HM_PLOT_NAMES, NULL};
+    plot_args a = {.session = "last"};
+    bool helped = false;
+    hm_strings words = {.count = 0};
+    const hm_option options[] = {
+        {"output", 'o', HM_OPT_STRING, &a.output, "FILE", "picture: .svg or .png", 0, 0, NULL},
+        {"session", 0, HM_OPT_STRING, &a.session, "ID", "which: its id, the first letters of it, or last", 0, 0, NULL},
+        {"db", 0, HM_OPT_STRING, &a.db, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL},
+        {"script", 0, HM_OPT_FLAG, &a.script, NULL, "print the gnuplot script instead of running it", 0, 0, NULL},
+        {0},
+    };
+    hm_status st = hm_options_parse(self, options, argc, argv, &words, 1, &helped, err);
+    if (st || helped)
+        return st;
+    if (!words.count)
+        return hm_fail(err, HM_EUSAGE, "plot: of what? ladder, phases or steps (hmbench plot --help)");
+    if (!a.output)
+        return hm_fail(err, HM_EUSAGE, "plot: -o is missing: where should the picture go? (%s.svg or .png)", words.items[0]);
+    st = hm_plot_check_path(a.output, err);
+    if (st)
+        return st;
+    for (int k = 0; kinds[k]; k++)
+        if (!strcmp(kinds[k], words.items[0]))
+            return plot(&a, (hm_plot_kind)k, err);
+    const char *near = hm_nearest(words.items[0], kinds);
+    return hm_fail(err, HM_EUSAGE, "plot: unknown kind \"%s\"%s%s%s (ladder, phases or steps)", words.items[0], near ? "; did you mean \"" : "",
+                   near ? near : "", near ? "\"?" : "");
+}

@@ -47,7 +47,8 @@ static void print_times(const hm_music_report *p, FILE *f)
             100 * ratio(seconds(r->decode_ns), phases), seconds(other_ns(r)), seconds(p->engine->load_ns));
     fprintf(f, "  speed     ");
     if (r->generate_ns)
-        fprintf(f, "%.1f frames/s in generate, ", ratio(r->frames, seconds(r->generate_ns)));
+        fprintf(f, "%.1f frames/s in generate (%.1f ms each, weights read at %.1f GB/s), ", ratio(r->frames, seconds(r->generate_ns)),
+                ratio(seconds(r->generate_ns) * 1e3, r->frames), ratio((double)r->frame_weight_bytes * r->frames * 1e-9, seconds(r->generate_ns)));
     fprintf(f, "RTF %.3f (%.2f x real time)\n", ratio(wall, song), ratio(song, wall));
 }
 

@@ -227,6 +227,14 @@ static void mlp_forward(hm_ctx *c, const struct call *k, const hm_dit_block *b)
     op->linear(op, s->t, s->gate, &b->down, M);
 }
 
+/* "block<index>.<what>" of the first stack. */
+static void tap_block(hm_ctx *c, const struct call *k, int index, const char *what, const float *value)
+{
+    char name[64];
+    snprintf(name, sizeof name, "block%d.%s", index, what);
+    tap(c, k, name, value, k->stack->dim);
+}
+
 /* One block on s->s [rows][T][D]. Rows of m: shift_a, scale_a, gate_a, shift_m, scale_m, gate_m. */
 static void block_forward(hm_ctx *c, const struct call *k, int index)
 {
@@ -234,7 +242,7 @@ static void block_forward(hm_ctx *c, const struct call *k, int index)
     hm_dit_scratch *s = k->s;
     const hm_dit_block *b = &k->stack->blocks[index];
     int D = k->stack->dim, L = k->stack->layers;
-    bool watched = hm_tapping(c) && k->i == 0 && index == 0;
+    bool watched = hm_tapping(c) && k->i == 0;
     float *m = s->block_mod[k->i];
     int64_t stride = 0; /* guidance rows share the time */
     if (k->step >= 0 && once(c))
@@ -246,20 +254,20 @@ static void block_forward(hm_ctx *c, const struct call *k, int index)
     }
     if (watched) {
         op->rmsnorm(op, s->n, s->s, b->attn_norm, k->rows * k->frames, D, EPS);
-        tap(c, k, "block0.attn_norm", s->n, D);
+        tap_block(c, k, index, "attn_norm", s->n);
     }
     modulated_norm(c, k, s->n, s->s, b->attn_norm, m, stride, 0);
     attention_forward(c, k, b);
     if (watched)
-        tap(c, k, "block0.attn", s->t, D);
+        tap_block(c, k, index, "attn", s->t);
     op->gate_add(op, s->s, s->t, m + 2 * D, k->rows, k->frames, D, stride);
     modulated_norm(c, k, s->n, s->s, b->mlp_norm, m, stride, 3);
     mlp_forward(c, k, b);
     if (watched)
-        tap(c, k, "block0.mlp", s->t, D);
+        tap_block(c, k, index, "mlp", s->t);
     op->gate_add(op, s->s, s->t, m + 5 * D, k->rows, k->frames, D, stride);
     if (watched)
-        tap(c, k, "block0.out", s->s, D);
+        tap_block(c, k, index, "out", s->s);
 }
 
 /* y [rows][T][out] = linear(3^-1/2 * conv(padded input)). Input width conv.d1. */

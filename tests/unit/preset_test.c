@@ -352,7 +352,7 @@ static void a_manifest_of_a_preset_can_be_synthesised(void **state)
     assert_int_equal(
         hm_weights_find(w, "scalar_model.decoder.7.parametrizations.weight.original0", 3, (int64_t[]){1, 1, 1}, NULL, &t, &err), HM_OK);
     float gain = *(const float *)t->data;
-    assert_true(gain > 0.05f && gain < 0.07f);
+    assert_true(gain > 0.016f && gain < 0.024f); /* 0.02 give or take a tenth, see sizes of the preset */
     assert_int_equal(json_integer_value(json_object_get(hm_weights_config(w), "sample_rate")), 48000);
     hm_weights_close(&w);
 }

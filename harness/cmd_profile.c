@@ -432,6 +432,16 @@ static hm_status report(const profile *p, int64_t events, hm_error *err)
     return HM_OK;
 }
 
+/* Before minutes are spent: that the trace can be made where it is wanted. */
+static hm_status check_output(const char *path, hm_error *err)
+{
+    hm_trace *t = NULL;
+    hm_trace_options o = {0};
+    hm_status st = hm_trace_open(&t, path, &o, err);
+    hm_trace_abandon(&t);
+    return st;
+}
+
 static hm_status profile_case(profile *p, profile_args *a, hm_error *err)
 {
     hm_progress progress;
@@ -442,6 +452,9 @@ static hm_status profile_case(profile *p, profile_args *a, hm_error *err)
         return st;
     make_request(p);
     st = parse_window(a, p->request.max_frames, err);
+    if (st)
+        return st;
+    st = check_output(a->trace, err);
     if (st)
         return st;
     hm_progress_start(&progress, "profile", a->quiet);

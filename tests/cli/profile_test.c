@@ -1,0 +1,176 @@
+/* hmbench profile, trace, journal and plot from the outside: a real timeline of a tiny model, and what they refuse. */
+#define _GNU_SOURCE /* pipe2 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "engine/base/map.h"
+#include "tests/run_program.h"
+
+static char folder[] = "/tmp/hm_profile_XXXXXX";
+
+static char *in_folder(const char *name)
+{
+    static char paths[8][128];
+    static int next;
+    char *out = paths[next++ % 8];
+    snprintf(out, sizeof paths[0], "%s/%s", folder, name);
+    return out;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    static const char text[] = "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 10}\n  - {name: b, tags: t, lyrics: m, frames: 5}\n";
+    hm_error err;
+    if (!mkdtemp(folder))
+        return 1;
+    setenv("HMBENCH_CACHE", in_folder("cache"), 1);
+    return hm_file_write(in_folder("tiny.yaml"), text, sizeof text - 1, &err);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+static void expect(hm_run run, int code, const char *in_out, const char *in_err)
+{
+    if (run.code != code || (in_out && !strstr(run.out, in_out)) || (in_err && !strstr(run.err, in_err)))
+        fail_msg("expected exit code %d, \"%s\", \"%s\"; got %d:\n%s%s", code, in_out ? in_out : "", in_err ? in_err : "", run.code, run.out, run.err);
+    run_free(&run);
+}
+
+#define PROFILE(...) run_program("profile", "--model", "heartmula-tiny", __VA_ARGS__)
+
+static int events_of(const json_t *trace, const char *category, const char *name)
+{
+    size_t i;
+    json_t *e;
+    int n = 0;
+    json_array_foreach(json_object_get(trace, "traceEvents"), i, e) {
+        const char *cat = json_string_value(json_object_get(e, "cat"));
+        n += cat && !strcmp(cat, category) && (!name || !strcmp(json_string_value(json_object_get(e, "name")), name));
+    }
+    return n;
+}
+
+static void a_profile_is_a_trace_that_keeps_the_rules(void **state)
+{
+    (void)state;
+    char *path = in_folder("t.json");
+    expect(PROFILE(in_folder("tiny.yaml"), "--trace", path, "--trace-window", "frames=2:4", "--repeat", "1"), 0, "% of frame", NULL);
+    expect(run_program("trace", "check", path), 0, " 0 errors, 0 warnings", NULL);
+    expect(run_program("trace", "stats", path), 0, "backbone", NULL);
+    expect(run_program("trace", "diff", path, path), 0, "1.000", NULL);
+    json_error_t e;
+    json_t *trace = json_load_file(path, 0, &e);
+    assert_non_null(trace);
+    assert_int_equal(events_of(trace, "step", "frame"), 10);
+    assert_int_equal(events_of(trace, "phase", NULL), 3);
+    assert_true(events_of(trace, "op", NULL) > 20);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(trace, "otherData"), "weights")), "synthetic");
+    json_decref(trace);
+    assert_int_not_equal(access(in_folder("t.json.part"), F_OK), 0);
+}
+
+static void a_compressed_trace_of_another_case_with_a_limit_says_what_it_left_out(void **state)
+{
+    (void)state;
+    char *path = in_folder("t.json.gz"), name[160];
+    snprintf(name, sizeof name, "%s/b", in_folder("tiny.yaml"));
+    expect(PROFILE(name, "--trace", path, "--trace-max", "10kB", "--repeat", "1"), 0, "tiny/b", NULL);
+    expect(run_program("trace", "check", path), 0, " 0 errors", NULL);
+}
+
+static void profile_refuses_what_it_cannot_do(void **state)
+{
+    (void)state;
+    char *tiny = in_folder("tiny.yaml"), *t = in_folder("x.json"), name[160];
+    snprintf(name, sizeof name, "%s/c", tiny);
+    expect(PROFILE("--trace", t), 64, NULL, "which case");
+    expect(PROFILE(tiny), 64, NULL, "--trace FILE is missing");
+    expect(PROFILE(name, "--trace", t), 64, NULL, "has no case \"c\"");
+    expect(PROFILE("shrot", "--trace", t), 66, NULL, "shrot");
+    expect(PROFILE(tiny, "--trace", t, "--trace-window", "frames=4"), 64, NULL, "frames=FROM:TO");
+    expect(PROFILE(tiny, "--trace", t, "--trace-window", "frames=10:12"), 64, NULL, "has 10 frames");
+    expect(PROFILE(tiny, "--trace", t, "--trace-max", "many"), 64, NULL, "200MB");
+    expect(PROFILE(tiny, "--trace", "/nowhere/x.json"), 73, NULL, "/nowhere/x.json");
+    assert_int_not_equal(access(t, F_OK), 0);
+}
+
+static void trace_refuses_what_is_no_trace(void **state)
+{
+    (void)state;
+    hm_error err;
+    static const char bad[] = "{\"displayTimeUnit\":\"ms\",\"otherData\":{},\"traceEvents\":[{\"ph\":\"X\",\"name\":\"a\",\"pid\":1,\"tid\":1,\"ts\":-1.000,\"dur\":1.000}]}";
+    assert_int_equal(hm_file_write(in_folder("bad.json"), bad, sizeof bad - 1, &err), HM_OK);
+    assert_int_equal(hm_file_write(in_folder("cut.json"), bad, sizeof bad - 9, &err), HM_OK);
+    expect(run_program("trace", "check", in_folder("bad.json")), 1, "\"ts\" is negative", "breaks its rules 1 times");
+    expect(run_program("trace", "check", in_folder("cut.json")), 65, NULL, "cut.json");
+    expect(run_program("trace", "check", in_folder("none.json")), 66, NULL, "none.json");
+    expect(run_program("trace", "chekc", in_folder("bad.json")), 64, NULL, "did you mean \"check\"");
+    expect(run_program("trace", "diff", in_folder("bad.json")), 64, NULL, "two files");
+    expect(run_program("trace"), 64, NULL, "check, stats or diff");
+}
+
+static void journal_and_plot_follow_a_suite(void **state)
+{
+    (void)state;
+    char db[128], *tiny = in_folder("tiny.yaml");
+    hm_map first = {0}, second = {0};
+    hm_error err;
+    snprintf(db, sizeof db, "%s", in_folder("j.db")); /* names are kept for eight calls only */
+    expect(run_program("suite", tiny, "--model", "heartmula-tiny", "--variant", "best", "--threads", "1,2", "--rounds", "1", "--db", db,
+                       "--no-trace"),
+           0, "Summary: best", NULL);
+    expect(run_program("journal", "--db", db, "-o", in_folder("1.md")), 0, NULL, NULL);
+    expect(run_program("journal", "--db", db, "-o", in_folder("2.md"), "--session", "last"), 0, NULL, NULL);
+    assert_int_equal(hm_map_open(&first, in_folder("1.md"), &err), HM_OK);
+    assert_int_equal(hm_map_open(&second, in_folder("2.md"), &err), HM_OK);
+    assert_int_equal(first.size, second.size);
+    assert_memory_equal(first.data, second.data, first.size);
+    assert_non_null(memmem(first.data, first.size, "tiny/a", 6));
+    assert_non_null(memmem(first.data, first.size, "### Frame by frame", 18));
+    hm_map_close(&first);
+    hm_map_close(&second);
+    expect(run_program("plot", "ladder", "--db", db, "-o", in_folder("l.svg"), "--script"), 0, "set terminal svg", NULL);
+    expect(run_program("plot", "steps", "--db", db, "-o", in_folder("l.svg")), 66, NULL, "solver steps");
+    expect(run_program("plot", "laddr", "--db", db, "-o", in_folder("l.svg")), 64, NULL, "did you mean \"ladder\"");
+    expect(run_program("plot", "ladder", "--db", db, "-o", in_folder("l.gif")), 64, NULL, ".svg or .png");
+    expect(run_program("plot", "ladder", "--db", db, "-o", "/nowhere/l.svg"), 73, NULL, "/nowhere/l.svg");
+    expect(run_program("journal", "--db", db, "--session", "nope"), 66, NULL, "nope");
+    expect(run_program("journal", "--db", in_folder("none.db")), 66, NULL, "none.db");
+    expect(run_program("journal", "--db", db, "-o", "/nowhere/j.md"), 73, NULL, "/nowhere/j.md");
+}
+
+static void notes_are_woven_in_and_unknown_keys_are_told(void **state)
+{
+    (void)state;
+    static const char notes[] = "Hand-written.\n\n## best threads=1\nIt pays.\n\n## bset\nA slip.\n";
+    hm_error err;
+    assert_int_equal(hm_file_write(in_folder("notes.md"), notes, sizeof notes - 1, &err), HM_OK);
+    expect(run_program("journal", "--db", in_folder("j.db"), "--notes", in_folder("notes.md")), 0, "It pays.", "\"## bset\"");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_profile_is_a_trace_that_keeps_the_rules),
+        cmocka_unit_test(a_compressed_trace_of_another_case_with_a_limit_says_what_it_left_out),
+        cmocka_unit_test(profile_refuses_what_it_cannot_do),
+        cmocka_unit_test(trace_refuses_what_is_no_trace),
+        cmocka_unit_test(journal_and_plot_follow_a_suite),
+        cmocka_unit_test(notes_are_woven_in_and_unknown_keys_are_told),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -51,9 +51,8 @@ typedef struct cache_entry {
 static bool preset_entry(const char *name)
 {
     char plain[256];
-    const char *dash = strrchr(name, '-');
-    snprintf(plain, sizeof plain, "%.*s", dash ? (int)(dash - name) : 0, name);
-    return hm_preset_find(plain) || hm_preset_find(name);
+    hm_model_name(name, plain, sizeof plain);
+    return hm_preset_find(plain) != NULL;
 }
 
 /* Calls `each` for every entry of the model folder of the cache; none when there is no such folder. */

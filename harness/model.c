@@ -166,3 +166,12 @@ hm_status hm_model_resolve(const char *model, char path[HM_MODEL_PATH], bool *sy
         *synthetic = true;
     return st;
 }
+
+void hm_model_name(const char *path, char *out, size_t size)
+{
+    const char *slash = strrchr(path, '/'), *name = slash && slash[1] ? slash + 1 : path, *dash = strrchr(name, '-');
+    char plain[64];
+    snprintf(plain, sizeof plain, "%.*s", dash ? (int)(dash - name) : 0, name);
+    bool cached = dash && strlen(dash + 1) == HM_PRESET_HASH - 1 && hm_preset_find(plain);
+    snprintf(out, size, "%s", cached ? plain : name);
+}

@@ -25,4 +25,7 @@ hm_status hm_model_cache_path(const char *preset, char *out, size_t size, hm_err
 /* Makes a folder and those above it. HM_ECREATE. */
 hm_status hm_make_folders(const char *path, hm_error *err);
 
+/* What a model's folder is called among people: its last part; for a preset in the cache the preset's name. */
+void hm_model_name(const char *path, char *out, size_t size);
+
 #endif

@@ -132,12 +132,6 @@ static hm_status split_axis(axis *a, const char *what, const char *text, const c
     return HM_OK;
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
 /* Adds " key=value" when the axis has several values. */
 static void add_to_name(hm_plan_arm *a, const char *key, const char *value, int count)
 {
@@ -159,6 +153,7 @@ static hm_status parse_threads(const char *text, int *out, hm_error *err)
 static hm_status add_variant(hm_plan *plan, const hm_plan_options *o, const char *text, const axis axes[3], hm_error *err)
 {
     hm_plan_arm a;
+    char model[HM_MODEL_PATH];
     hm_toggles set;
     hm_status st = strlen(text) < HM_VARIANT_SPEC
                        ? hm_variant_parse(text, &set, NULL, err)
@@ -177,7 +172,8 @@ static hm_status add_variant(hm_plan *plan, const hm_plan_options *o, const char
                 if (a.isa[0] && hm_isa_parse(a.isa) < 0)
                     return hm_fail(err, HM_EUSAGE, "--isa \"%.40s\": expected scalar, avx2 or avx512", axes[1].items[i]);
                 st = parse_threads(axes[2].items[t], &a.threads, err);
-                add_to_name(&a, "model", base_name(a.model), axes[0].count);
+                hm_model_name(a.model, model, sizeof model);
+                add_to_name(&a, "model", model, axes[0].count);
                 add_to_name(&a, "isa", a.isa, axes[1].count);
                 add_to_name(&a, "threads", axes[2].items[t], axes[2].count);
                 write_toggles(&a);

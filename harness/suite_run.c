@@ -158,19 +158,13 @@ static hm_status take_turn(suite_run *r, const hm_run_order *order, const char *
     return st;
 }
 
-static const char *model_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
 static hm_status put_model(suite_run *r, const hm_plan_arm *arm, const hm_opened *opened, hm_error *err)
 {
     hm_model_record m = opened->model;
     if (!m.id[0])
         return HM_OK;
     snprintf(m.path, sizeof m.path, "%.1023s", arm->model);
-    snprintf(m.name, sizeof m.name, "%.63s", model_name(arm->model));
+    hm_model_name(arm->model, m.name, sizeof m.name);
     return hm_store_put_model(r->store, &m, err);
 }
 

@@ -60,8 +60,8 @@ static hm_status write_journal(const journal_args *a, hm_error *err)
     if (!st)
         st = deliver(a, text, size, err);
     if (!st && hm_notes_unused(&notes))
-        hm_log_write(hm_log_stderr(false), HM_LOG_WARNING, "notes %s: \"## %s\" is no session or variant of this journal: left out", a->notes,
-                     hm_notes_unused(&notes));
+        hm_log_write(hm_log_stderr(false), HM_LOG_WARNING, "notes %s: \"## %s\" is no session or variant of this journal: left out",
+                     a->notes, hm_notes_unused(&notes));
     free(text);
     hm_notes_free(&notes);
     hm_journal_data_free(&data);
@@ -77,7 +77,8 @@ hm_status hm_cmd_journal(const hm_command *self, int argc, char **argv, hm_error
         {"output", 'o', HM_OPT_STRING, &a.output, "FILE", "markdown file (standard output if not given)", 0, 0, NULL},
         {"session", 0, HM_OPT_STRING, &a.session, "ID", "one session: its id, the first letters of it, or last", 0, 0, NULL},
         {"since", 0, HM_OPT_STRING, &a.since, "WHEN", "sessions from a UTC date (2006-01-02) or a session's id on", 0, 0, NULL},
-        {"notes", 0, HM_OPT_STRING, &a.notes, "FILE", "markdown to weave in: a \"## KEY\" line per variant, session, or journal", 0, 0, NULL},
+        {"notes", 0, HM_OPT_STRING, &a.notes, "FILE", "markdown to weave in: a \"## KEY\" line per variant, session, or journal", 0, 0,
+         NULL},
         {"db", 0, HM_OPT_STRING, &a.db, "FILE", "database", 0, 0, NULL},
         {0},
     };

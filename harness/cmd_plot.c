@@ -93,6 +93,6 @@ hm_status hm_cmd_plot(const hm_command *self, int argc, char **argv, hm_error *e
         if (!strcmp(kinds[k], words.items[0]))
             return plot(&a, (hm_plot_kind)k, err);
     const char *near = hm_nearest(words.items[0], kinds);
-    return hm_fail(err, HM_EUSAGE, "plot: unknown kind \"%s\"%s%s%s (ladder, phases or steps)", words.items[0], near ? "; did you mean \"" : "",
-                   near ? near : "", near ? "\"?" : "");
+    return hm_fail(err, HM_EUSAGE, "plot: unknown kind \"%s\"%s%s%s (ladder, phases or steps)", words.items[0],
+                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }

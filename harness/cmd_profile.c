@@ -20,7 +20,7 @@
 
 #define DEFAULT_WINDOW 16 /* frames */
 #define MAX_RUNS 16
-#define EVENT_BYTES 120   /* of a span in a trace, at least */
+#define EVENT_BYTES 120 /* of a span in a trace, at least */
 #define MAX_SPANS 400000
 #define MAX_ROWS 128
 
@@ -99,8 +99,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, profile_ar
         {"trace", 'o', HM_OPT_STRING, &a->trace, "FILE", "Chrome trace to write: F.json, or F.json.gz compressed", 0, 0, NULL},
         HM_ENGINE_CHOICE_OPTIONS(a->engine),
         {"seconds", 's', HM_OPT_DOUBLE, &a->seconds, "N", "length of the song; 0: as the case says", 0, 3600, NULL},
-        {"trace-window", 0, HM_OPT_STRING, &a->window, "frames=A:B", "frames with parts and operations (16 in the middle if not given)", 0, 0,
-         NULL},
+        {"trace-window", 0, HM_OPT_STRING, &a->window, "frames=A:B", "frames with parts and operations (16 in the middle if not given)", 0,
+         0, NULL},
         {"trace-max", 0, HM_OPT_STRING, &a->limit, "SIZE", "most the events may take, uncompressed", 0, 0, NULL},
         {"repeat", 0, HM_OPT_INT, &a->repeat, "N", "runs with and without tracing, in turns; the last one is written", 1, MAX_RUNS, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &a->quiet, NULL, "no progress", 0, 0, NULL},
@@ -256,8 +256,7 @@ static void write_memory(const profile *p, hm_trace *t, uint32_t pid)
     const timed_run *run = &p->traced[p->traced_count - 1];
     for (int i = 0; i < count; i++)
         hm_trace_counter(t, pid, "RSS MiB", m[i].at_ns, (double)m[i].rss_bytes / 1048576);
-    hm_trace_counter(t, pid, "largest KV caches MiB", run->start_ns + run->prefill_ns + run->generate_ns,
-                     (double)p->kv_bytes / 1048576);
+    hm_trace_counter(t, pid, "largest KV caches MiB", run->start_ns + run->prefill_ns + run->generate_ns, (double)p->kv_bytes / 1048576);
 }
 
 static void describe(const profile *p, hm_trace *t)
@@ -414,21 +413,23 @@ static hm_status report(const profile *p, int64_t events, hm_error *err)
         return st;
     printf("%s/%s, variant %s, %s%s, %d threads, %s\n", p->suite->name, p->song->name, p->args->engine.variant, p->opened.model,
            p->opened.synthetic ? " (synthetic weights)" : "", p->opened.facts->threads, p->opened.facts->isa);
-    printf("load %.1f ms; traced run: prefill %.1f ms, generate %.1f ms, decode %.1f ms, other %.1f ms\n", (double)p->opened.facts->load_ns / 1e6,
-           (double)r->prefill_ns / 1e6, (double)r->generate_ns / 1e6, (double)r->decode_ns / 1e6, (double)other_ns / 1e6);
+    printf("load %.1f ms; traced run: prefill %.1f ms, generate %.1f ms, decode %.1f ms, other %.1f ms\n",
+           (double)p->opened.facts->load_ns / 1e6, (double)r->prefill_ns / 1e6, (double)r->generate_ns / 1e6, (double)r->decode_ns / 1e6,
+           (double)other_ns / 1e6);
     st = print_frames(p, err);
     if (st)
         return st;
     printf("\ntracing: %.1f ms with, %.1f ms without it (%+.1f %%, mean of %d each in turns)\n", traced, plain, 100 * (traced / plain - 1),
            p->plain_count);
     if (hm_recorder_lost(p->recorder) || hm_recorder_unmatched(p->recorder))
-        printf("spans lost: %" PRIu64 ", ends without a begin: %" PRIu64 "\n", hm_recorder_lost(p->recorder), hm_recorder_unmatched(p->recorder));
+        printf("spans lost: %" PRIu64 ", ends without a begin: %" PRIu64 "\n", hm_recorder_lost(p->recorder),
+               hm_recorder_unmatched(p->recorder));
     printf("trace: %s, %" PRId64 " events, %" PRIu64 " left out\n", p->args->trace, events, hm_recorder_dropped(p->recorder));
     printf("open it in https://ui.perfetto.dev or chrome://tracing; figures: hmbench trace stats %s\n", p->args->trace);
     for (int i = 1; i < HM_TRACE_RULE_END; i++)
         if (rules.rules[i].errors)
-            return hm_fail(err, HM_EBUG, "the trace %s breaks rule %d: event %" PRId64 ": %s", p->args->trace, i, rules.rules[i].first_event,
-                           rules.rules[i].first);
+            return hm_fail(err, HM_EBUG, "the trace %s breaks rule %d: event %" PRId64 ": %s", p->args->trace, i,
+                           rules.rules[i].first_event, rules.rules[i].first);
     return HM_OK;
 }
 

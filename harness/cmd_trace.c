@@ -43,7 +43,8 @@ static double percent(int64_t part, int64_t whole)
 
 static hm_status print_check(const char *path, const hm_trace_report *report, hm_error *err)
 {
-    hm_table *t = hm_table_new((const char *const[]){">rule", ">checked", ">errors", ">warnings", "demands; the first that breaks it", NULL});
+    hm_table *t =
+        hm_table_new((const char *const[]){">rule", ">checked", ">errors", ">warnings", "demands; the first that breaks it", NULL});
     char number[HM_TRACE_RULE_END][4][24], text[512];
     for (int i = 1; i < HM_TRACE_RULE_END; i++) {
         const hm_trace_finding *f = &report->rules[i];

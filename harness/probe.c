@@ -91,8 +91,7 @@ static void keep_span(hm_recorder *r, open_span *open, hm_span_kind kind, int64_
         return;
     }
     open->slot = r->span_count++;
-    r->spans[open->slot] =
-        (hm_span){.start_ns = open->start_ns, .end_ns = -1, .index = index, .node = open->node, .depth = r->depth};
+    r->spans[open->slot] = (hm_span){.start_ns = open->start_ns, .end_ns = -1, .index = index, .node = open->node, .depth = r->depth};
 }
 
 static void on_begin(void *self, hm_span_kind kind, const char *name, int64_t index)

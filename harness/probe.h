@@ -27,13 +27,13 @@ typedef struct hm_recorder_window {
 } hm_recorder_window;
 
 typedef struct hm_recorder_options {
-    unsigned kinds;        /* kinds with totals, everywhere; 0: phases, steps and parts */
-    unsigned span_kinds;   /* those of `kinds` whose single spans are kept everywhere */
-    unsigned window_kinds; /* kinds that are measured and kept inside windows */
+    unsigned kinds;                                  /* kinds with totals, everywhere; 0: phases, steps and parts */
+    unsigned span_kinds;                             /* those of `kinds` whose single spans are kept everywhere */
+    unsigned window_kinds;                           /* kinds that are measured and kept inside windows */
     hm_recorder_window windows[HM_RECORDER_WINDOWS]; /* unused ones have a NULL span */
-    size_t capacity;       /* single spans kept; 0: totals only */
-    const hm_clock *clock; /* NULL: hm_clock_real() */
-    const hm_probe *inner; /* tap and progress are passed on to it; may be NULL */
+    size_t capacity;                                 /* single spans kept; 0: totals only */
+    const hm_clock *clock;                           /* NULL: hm_clock_real() */
+    const hm_probe *inner;                           /* tap and progress are passed on to it; may be NULL */
 } hm_recorder_options;
 
 /* One place in the call tree: this name under that parent. */
@@ -50,9 +50,9 @@ typedef struct hm_recorder_node {
 /* One span. Parents lie before their children. end_ns is -1 when it never ended (the engine failed inside). */
 typedef struct hm_span {
     int64_t start_ns, end_ns;
-    int64_t index;    /* of the frame, step ... or -1 */
+    int64_t index; /* of the frame, step ... or -1 */
     int32_t node;
-    int32_t depth;    /* 0 at the top */
+    int32_t depth; /* 0 at the top */
 } hm_span;
 
 hm_status hm_recorder_open(hm_recorder **out, const hm_recorder_options *options, hm_error *err);

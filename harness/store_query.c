@@ -276,8 +276,10 @@ static void remember_hash(gatherer *g, char known[40], const char *hash)
 }
 
 static const char sample_columns[] =
-    "SELECT r.arm_id, r.case_id, r.round, s.wall_ns, s.prefill_ns, s.generate_ns, s.decode_ns, s.load_ns, s.frames, s.codebooks, s.audio_s, "
-    "s.frame_weight_bytes, s.frame_flops, s.peak_unmapped_bytes, s.peak_rss_bytes, s.codes_hash, s.audio_hash, s.sample_rate_hz, s.channels, "
+    "SELECT r.arm_id, r.case_id, r.round, s.wall_ns, s.prefill_ns, s.generate_ns, s.decode_ns, s.load_ns, s.frames, s.codebooks, "
+    "s.audio_s, "
+    "s.frame_weight_bytes, s.frame_flops, s.peak_unmapped_bytes, s.peak_rss_bytes, s.codes_hash, s.audio_hash, s.sample_rate_hz, "
+    "s.channels, "
     "s.bits, s.bit_rate_kbps, s.peak, s.rms, s.silence_share, s.codec, s.health, s.health_reasons, o.codes_equal, o.first_frame, "
     "o.differing_codes, o.max_logit_difference "
     "FROM run r JOIN sample s ON s.run_id = r.id LEFT JOIN output o ON o.sample_id = s.id "
@@ -367,11 +369,12 @@ static hm_status read_samples(reading *r)
 static hm_status read_spans(reading *r)
 {
     hm_query q;
-    hm_query_open(&q, r->store,
-                  "SELECT r.arm_id, r.case_id, p.name, avg(p.count), avg(p.total_ns), avg(p.self_ns) FROM run r JOIN sample s ON s.run_id = r.id "
-                  "JOIN span p ON p.sample_id = s.id WHERE r.session_id = :id AND r.status = 'ok' AND NOT s.warmup "
-                  "GROUP BY r.arm_id, r.case_id, p.name ORDER BY r.arm_id, r.case_id, p.name",
-                  r->err);
+    hm_query_open(
+        &q, r->store,
+        "SELECT r.arm_id, r.case_id, p.name, avg(p.count), avg(p.total_ns), avg(p.self_ns) FROM run r JOIN sample s ON s.run_id = r.id "
+        "JOIN span p ON p.sample_id = s.id WHERE r.session_id = :id AND r.status = 'ok' AND NOT s.warmup "
+        "GROUP BY r.arm_id, r.case_id, p.name ORDER BY r.arm_id, r.case_id, p.name",
+        r->err);
     hm_bind_text(&q, ":id", r->s.id);
     while (hm_query_row(&q) && !r->data->failed) {
         gatherer *g = gatherer_of(r, hm_query_text(&q, 0), hm_query_text(&q, 1));
@@ -447,9 +450,22 @@ static bool open_gatherers(reading *r)
     r->gatherers = take(r->data, (size_t)count, sizeof *r->gatherers);
     for (int i = 0; i < count && !r->data->failed; i++) {
         gatherer *g = &r->gatherers[i];
-        g->result = (hm_journal_result){.first_frame = -1, .differing_codes = -1, .max_logit_difference = NAN, .snr_db = NAN, .spectral_snr_db = NAN,
-                                        .frames = NAN, .codebooks = NAN, .audio_s = NAN, .frame_weight_mb = NAN, .frame_gflop = NAN, .mem_mb = NAN,
-                                        .peak_rss_mb = NAN, .bit_rate_kbps = NAN, .peak = NAN, .rms = NAN, .silence_share = NAN};
+        g->result = (hm_journal_result){.first_frame = -1,
+                                        .differing_codes = -1,
+                                        .max_logit_difference = NAN,
+                                        .snr_db = NAN,
+                                        .spectral_snr_db = NAN,
+                                        .frames = NAN,
+                                        .codebooks = NAN,
+                                        .audio_s = NAN,
+                                        .frame_weight_mb = NAN,
+                                        .frame_gflop = NAN,
+                                        .mem_mb = NAN,
+                                        .peak_rss_mb = NAN,
+                                        .bit_rate_kbps = NAN,
+                                        .peak = NAN,
+                                        .rms = NAN,
+                                        .silence_share = NAN};
         g->rounds = take(r->data, (size_t)r->s.rounds, sizeof *g->rounds);
         g->round_samples = take(r->data, (size_t)r->s.rounds, sizeof *g->round_samples);
         for (int k = 0; k < r->s.rounds && g->rounds; k++)
@@ -484,7 +500,8 @@ static hm_status read_models(reading *r)
     char names[512] = "", ids[512] = "";
     hm_query q;
     hm_query_open(&q, r->store,
-                  "SELECT name, id, synthetic FROM model WHERE id IN (SELECT model_id FROM run WHERE session_id = :id) ORDER BY name, id", r->err);
+                  "SELECT name, id, synthetic FROM model WHERE id IN (SELECT model_id FROM run WHERE session_id = :id) ORDER BY name, id",
+                  r->err);
     hm_bind_text(&q, ":id", r->s.id);
     while (hm_query_row(&q)) {
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", *names ? ", " : "", hm_query_text(&q, 0));
@@ -520,10 +537,12 @@ static hm_status read_session(reading *r)
 
 /* Everything of the session, its machine and its build that is one row. */
 static const char session_columns[] =
-    "SELECT s.id, s.created_utc, s.state, s.command_line, s.rounds, m.cpu_model, m.os, m.kernel, m.governor, m.container, m.cpus, m.cores, m.smt, "
+    "SELECT s.id, s.created_utc, s.state, s.command_line, s.rounds, m.cpu_model, m.os, m.kernel, m.governor, m.container, m.cpus, m.cores, "
+    "m.smt, "
     "m.memory_bytes, m.cpu_quota, b.version, b.git_commit, b.git_dirty, b.compiler, b.flags, b.build_type, b.sanitizer "
     "FROM session s JOIN machine m ON m.id = s.machine_id JOIN build b ON b.id = s.build_id "
-    "WHERE (:session IS NULL OR s.id LIKE :session || '%' OR (:session = 'last' AND s.id = (SELECT id FROM session ORDER BY created_utc DESC, "
+    "WHERE (:session IS NULL OR s.id LIKE :session || '%' OR (:session = 'last' AND s.id = (SELECT id FROM session ORDER BY created_utc "
+    "DESC, "
     "id DESC LIMIT 1))) "
     "AND (:since IS NULL OR s.created_utc >= coalesce((SELECT min(created_utc) FROM session WHERE id LIKE :since || '%'), :since)) "
     "ORDER BY s.created_utc, s.id";
@@ -535,7 +554,9 @@ static hm_journal_session session_row(hm_journal_data *d, hm_query *q)
                                 .created_utc = keep_or(d, hm_query_text(q, 1), "?"),
                                 .state = keep_or(d, hm_query_text(q, 2), "?"),
                                 .command_line = keep_or(d, hm_query_text(q, 3), "?"),
-                                .rounds = rounds < 0 ? 0 : rounds > 100000 ? 100000 : (int)rounds,
+                                .rounds = rounds < 0        ? 0
+                                          : rounds > 100000 ? 100000
+                                                            : (int)rounds,
                                 .cpu = keep_or(d, hm_query_text(q, 5), "?"),
                                 .os = keep_or(d, hm_query_text(q, 6), "?"),
                                 .kernel = keep_or(d, hm_query_text(q, 7), "?"),
@@ -607,12 +628,13 @@ hm_status hm_store_get_journal(hm_store *store, const hm_journal_filter *filter,
     return st;
 }
 
-hm_status hm_store_each_audio(hm_store *store, const char *session_id, hm_status (*row)(void *self, const hm_audio_row *audio, hm_error *err),
-                              void *self, hm_error *err)
+hm_status hm_store_each_audio(hm_store *store, const char *session_id,
+                              hm_status (*row)(void *self, const hm_audio_row *audio, hm_error *err), void *self, hm_error *err)
 {
     hm_query q;
     hm_query_open(&q, store,
-                  "SELECT r.case_id, r.arm_id, f.path, a.position, min(r.round) FROM artifact f JOIN run r ON r.id = f.run_id JOIN arm a ON a.id = r.arm_id "
+                  "SELECT r.case_id, r.arm_id, f.path, a.position, min(r.round) FROM artifact f JOIN run r ON r.id = f.run_id JOIN arm a "
+                  "ON a.id = r.arm_id "
                   "WHERE f.session_id = :id AND f.kind = 'audio' AND r.status = 'ok' GROUP BY r.case_id, a.id "
                   "ORDER BY r.case_id, a.position",
                   err);

@@ -23,8 +23,8 @@ typedef struct hm_audio_row {
     const char *case_id, *arm_id, *path;
     int arm_position;
 } hm_audio_row;
-hm_status hm_store_each_audio(hm_store *store, const char *session_id, hm_status (*row)(void *self, const hm_audio_row *audio, hm_error *err),
-                              void *self, hm_error *err);
+hm_status hm_store_each_audio(hm_store *store, const char *session_id,
+                              hm_status (*row)(void *self, const hm_audio_row *audio, hm_error *err), void *self, hm_error *err);
 
 /* Signal-to-noise ratios of an arm's audio against the first arm's; NaN: not known. What is there already is replaced. */
 hm_status hm_store_put_fidelity(hm_store *store, const char *session_id, const char *arm_id, const char *case_id, double snr_db,

@@ -76,8 +76,8 @@ double hm_journal_tok_s(const hm_journal_result *r)
 
 static hm_status arm_table(const hm_journal_session *s, int arm, FILE *file, hm_error *err)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){"Label", ">Words", ">n", ">Wall (ms)", ">±stddev", ">Audio (s)", ">RTF", ">Tok/s", ">Mem (MB)",
-                                                     ">Prefill", ">Generate", ">Decode", "Output", NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){"Label", ">Words", ">n", ">Wall (ms)", ">±stddev", ">Audio (s)", ">RTF", ">Tok/s",
+                                                     ">Mem (MB)", ">Prefill", ">Generate", ">Decode", "Output", NULL});
     for (int c = 0; c < s->case_count; c++) {
         const hm_journal_result *r = hm_journal_at(s, arm, c);
         hm_sheet_cell(t, "%s", s->cases[c].label);
@@ -143,8 +143,8 @@ hm_status hm_journal_summary(const hm_journal_session *s, FILE *file, hm_error *
     fprintf(file, "### Summary: %s → %s\n\n", s->arms[0].name, s->arms[final].name);
     say_rounds(s, file);
     fputs("\n\n", file);
-    hm_sheet *t = hm_sheet_new((const char *const[]){"Label", ">Baseline RTF", ">Final RTF", ">Speed-up", ">95 % interval", ">Baseline tok/s",
-                                                     ">Final tok/s", ">n", "Output", NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){"Label", ">Baseline RTF", ">Final RTF", ">Speed-up", ">95 % interval",
+                                                     ">Baseline tok/s", ">Final tok/s", ">n", "Output", NULL});
     for (int c = 0; c < s->case_count; c++) {
         const hm_journal_result *a = hm_journal_at(s, 0, c), *b = hm_journal_at(s, final, c);
         hm_speed_up up = hm_journal_speed_up(s, 0, final, c);
@@ -185,8 +185,8 @@ static hm_status session_section(const hm_journal_session *s, const hm_notes *no
     const char *note = hm_notes_find(notes, s->id);
     note = note ? note : hm_notes_find(notes, short_id);
     fprintf(file, "## Session %s (%.10s)\n\n", short_id, s->created_utc);
-    fprintf(file, "`%s`: %d round%s, %s; %s, %s, %d CPUs.\n\n", s->command_line, s->rounds, s->rounds == 1 ? "" : "s", s->state, s->model, s->cpu,
-            s->cpus);
+    fprintf(file, "`%s`: %d round%s, %s; %s, %s, %d CPUs.\n\n", s->command_line, s->rounds, s->rounds == 1 ? "" : "s", s->state, s->model,
+            s->cpu, s->cpus);
     say_synthetic(s, file);
     if (note)
         fprintf(file, "%s\n\n", note);
@@ -204,8 +204,10 @@ hm_status hm_journal_write(const hm_journal *journal, const hm_notes *notes, FIL
     fputs("# Performance journal\n\n", file);
     if (note)
         fprintf(file, "%s\n\n", note);
-    fputs("Wall: from the request to the last sample of audio, load excluded. RTF: wall / audio duration (lower is better). Tok/s: frames per\n"
-          "second of wall. Mem: peak resident set without mapped model pages. Percentages: of prefill + generate + decode. ±: standard deviation\n"
+    fputs("Wall: from the request to the last sample of audio, load excluded. RTF: wall / audio duration (lower is better). Tok/s: frames "
+          "per\n"
+          "second of wall. Mem: peak resident set without mapped model pages. Percentages: of prefill + generate + decode. ±: standard "
+          "deviation\n"
           "over n rounds; every round runs each arm in a fresh process, in changing order. Every arm computes the same frames.\n"
           "Output: codes and audio against the baseline's. A dash: not measured.\n\n",
           file);

@@ -33,15 +33,15 @@ typedef struct hm_journal_span {
 
 /* One arm on one case. */
 typedef struct hm_journal_result {
-    int n, failed;                   /* rounds with a sample; runs without */
+    int n, failed; /* rounds with a sample; runs without */
     hm_journal_stat wall_ms, prefill_ms, generate_ms, decode_ms, other_ms, load_ms;
-    const double *wall_by_round_ms;  /* [rounds of the session], NaN: none */
+    const double *wall_by_round_ms; /* [rounds of the session], NaN: none */
     double frames, codebooks, audio_s, frame_weight_mb, frame_gflop;
-    double mem_mb, peak_rss_mb;      /* largest of the rounds */
+    double mem_mb, peak_rss_mb; /* largest of the rounds */
     hm_journal_output output;
     int64_t first_frame, differing_codes; /* against the stored codes; -1: none, or not known */
     double max_logit_difference;
-    double snr_db, spectral_snr_db;  /* of the audio against the reference arm's; infinite: equal */
+    double snr_db, spectral_snr_db; /* of the audio against the reference arm's; infinite: equal */
     int sample_rate_hz, channels, bits;
     double bit_rate_kbps, peak, rms, silence_share;
     const char *codec, *health, *health_reasons; /* may be NULL */
@@ -50,19 +50,19 @@ typedef struct hm_journal_result {
 } hm_journal_result;
 
 typedef struct hm_journal_case {
-    const char *label;  /* "short/plain" */
-    int words;          /* of the lyrics, section names left out */
-    int frames;         /* asked for */
-    int flow_steps;     /* 0: as the variant says */
+    const char *label; /* "short/plain" */
+    int words;         /* of the lyrics, section names left out */
+    int frames;        /* asked for */
+    int flow_steps;    /* 0: as the variant says */
 } hm_journal_case;
 
 typedef struct hm_journal_arm {
     const char *name;
-    const char *text;      /* what the variant is; may be NULL */
-    const char *changes;   /* toggles that differ from the arm before; may be NULL */
-    const char *coincides; /* other names of the same program; may be NULL */
-    int flow_steps;        /* -1: not known */
-    int threads;           /* used; 0: not known */
+    const char *text;            /* what the variant is; may be NULL */
+    const char *changes;         /* toggles that differ from the arm before; may be NULL */
+    const char *coincides;       /* other names of the same program; may be NULL */
+    int flow_steps;              /* -1: not known */
+    int threads;                 /* used; 0: not known */
     const char *isa, *precision; /* may be NULL */
 } hm_journal_arm;
 
@@ -74,11 +74,11 @@ typedef struct hm_journal_failure {
 typedef struct hm_journal_session {
     const char *id, *created_utc, *state, *command_line;
     int rounds;
-    const char *model;    /* "heartmula-mini", names with ", " between */
+    const char *model; /* "heartmula-mini", names with ", " between */
     bool synthetic;
     const char *model_ids;
     const char *cpu, *os, *kernel, *governor, *container; /* the last two may be NULL */
-    int cpus, cores, smt; /* -1: not known */
+    int cpus, cores, smt;                                 /* -1: not known */
     double memory_gb, cpu_quota;
     const char *version, *commit, *compiler, *flags, *build_type, *sanitizer; /* commit and sanitizer may be NULL */
     bool dirty;

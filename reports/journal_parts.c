@@ -112,8 +112,8 @@ static hm_status steps(const hm_journal_session *s, FILE *file, hm_error *err)
     if (n < 2 || s->arms[order[0]].flow_steps == s->arms[order[n - 1]].flow_steps)
         return HM_OK;
     fputs("### Solver steps\n\nSNR: of the audio against that of the first arm, in time and of magnitudes of the spectrum.\n\n", file);
-    hm_sheet *t = hm_sheet_new((const char *const[]){">Steps", "Variant", "Label", ">Decode (ms)", ">±stddev", ">RTF", ">SNR (dB)", ">Spectral SNR (dB)",
-                                                     "Output", NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){">Steps", "Variant", "Label", ">Decode (ms)", ">±stddev", ">RTF", ">SNR (dB)",
+                                                     ">Spectral SNR (dB)", "Output", NULL});
     for (int c = 0; c < s->case_count; c++)
         for (int i = 0; i < n; i++) {
             const hm_journal_result *r = hm_journal_at(s, order[i], c);
@@ -146,7 +146,8 @@ static const char *part_of_frame(const char *path)
     return !strncmp(path, frame, sizeof frame - 1) && !strchr(part, '/') ? part : NULL;
 }
 
-static void span_row(hm_sheet *t, const hm_journal_session *s, const int *arms, int n, int kase, const char *title, const char *path, bool self)
+static void span_row(hm_sheet *t, const hm_journal_session *s, const int *arms, int n, int kase, const char *title, const char *path,
+                     bool self)
 {
     hm_sheet_cell(t, "%s", title);
     for (int i = 0; i < n; i++) {
@@ -196,9 +197,10 @@ static hm_status frames(const hm_journal_session *s, FILE *file, hm_error *err)
 /* What generate moves and computes per second: to be held against `hmbench limits`. */
 static hm_status ceiling(const hm_journal_session *s, FILE *file, hm_error *err)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){"Variant", "Label", ">ms/frame", ">gen tok/s", ">codes/s", ">weights/frame (MB)", ">weights (GB/s)",
-                                                     ">GFLOP/s", NULL});
-    fputs("### Generate against the machine\n\nBytes of weights a frame has to read and what that makes per second; `hmbench limits` measures what "
+    hm_sheet *t = hm_sheet_new((const char *const[]){"Variant", "Label", ">ms/frame", ">gen tok/s", ">codes/s", ">weights/frame (MB)",
+                                                     ">weights (GB/s)", ">GFLOP/s", NULL});
+    fputs("### Generate against the machine\n\nBytes of weights a frame has to read and what that makes per second; `hmbench limits` "
+          "measures what "
           "memory can do.\n\n",
           file);
     for (int c = 0; c < s->case_count; c++)
@@ -219,7 +221,8 @@ static hm_status ceiling(const hm_journal_session *s, FILE *file, hm_error *err)
 
 static hm_status memory(const hm_journal_session *s, FILE *file, hm_error *err)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){"Variant", "Label", ">Load (ms)", ">±stddev", ">Other (ms)", ">Mem (MB)", ">Peak RSS (MB)", NULL});
+    hm_sheet *t = hm_sheet_new(
+        (const char *const[]){"Variant", "Label", ">Load (ms)", ">±stddev", ">Other (ms)", ">Mem (MB)", ">Peak RSS (MB)", NULL});
     fputs("### Loading and memory\n\nLoad: opening the model in a fresh process. Other: wall outside of the three phases.\n\n", file);
     for (int c = 0; c < s->case_count; c++)
         for (int a = 0; a < s->arm_count; a++) {
@@ -237,8 +240,8 @@ static hm_status memory(const hm_journal_session *s, FILE *file, hm_error *err)
 
 static hm_status audio(const hm_journal_session *s, FILE *file, hm_error *err)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){"Label", "Variant", ">Rate (Hz)", ">Channels", ">Bits", ">kbit/s", "Codec", ">Duration (s)",
-                                                     ">Peak", ">RMS", ">Silence (%)", "Health", NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){"Label", "Variant", ">Rate (Hz)", ">Channels", ">Bits", ">kbit/s", "Codec",
+                                                     ">Duration (s)", ">Peak", ">RMS", ">Silence (%)", "Health", NULL});
     int known = 0;
     for (int c = 0; c < s->case_count; c++)
         for (int a = 0; a < s->arm_count; a++) {
@@ -325,7 +328,8 @@ static hm_status environment(const hm_journal_session *s, FILE *file, hm_error *
     snprintf(text, sizeof text, "%s%s%s%s", s->version, s->commit ? ", commit " : "", s->commit ? s->commit : "",
              s->dirty ? " with changes" : "");
     fact(t, "hmbench", text);
-    snprintf(text, sizeof text, "%s, %s%s%s", s->compiler, s->build_type, s->sanitizer ? ", sanitizer " : "", s->sanitizer ? s->sanitizer : "");
+    snprintf(text, sizeof text, "%s, %s%s%s", s->compiler, s->build_type, s->sanitizer ? ", sanitizer " : "",
+             s->sanitizer ? s->sanitizer : "");
     fact(t, "compiler", text);
     fact(t, "flags", s->flags);
     fact(t, "session", s->id);
@@ -335,8 +339,8 @@ static hm_status environment(const hm_journal_session *s, FILE *file, hm_error *
 
 hm_status hm_journal_write_parts(const hm_journal_session *s, FILE *file, hm_error *err)
 {
-    hm_status (*const parts[])(const hm_journal_session *, FILE *, hm_error *) = {all_variants, steps,    frames,   ceiling,
-                                                                                  memory,       audio,    failures, environment};
+    hm_status (*const parts[])(const hm_journal_session *, FILE *, hm_error *) = {all_variants, steps, frames,   ceiling,
+                                                                                  memory,       audio, failures, environment};
     hm_status st = HM_OK;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && !st && s->arm_count; i++)
         st = parts[i](s, file, err);

@@ -9,7 +9,7 @@ void hm_cell_number(hm_sheet *table, double value, int decimals); /* NaN: not me
 void hm_cell_text(hm_sheet *table, const char *text);             /* NULL: not known */
 void hm_cell_output(hm_sheet *table, const hm_journal_result *result);
 
-double hm_journal_rtf(const hm_journal_result *result);   /* NaN without samples */
+double hm_journal_rtf(const hm_journal_result *result); /* NaN without samples */
 double hm_journal_tok_s(const hm_journal_result *result);
 
 /* The arm that the summary ends with: "best" when there is one, else the last. */

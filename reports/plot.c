@@ -86,7 +86,8 @@ static hm_status ladder(const hm_journal_session *s, const char *output, FILE *f
         shown += s->results[i].n > 0;
     if (!shown)
         return hm_fail(err, HM_EMISSING, "plot ladder: session %.8s has no samples", s->id);
-    head(s, output, "Real-time factor", "lower is better, ± standard deviation over rounds", 900 + (bars > 24 ? 14 * (bars - 24) : 0), 560, f);
+    head(s, output, "Real-time factor", "lower is better, ± standard deviation over rounds", 900 + (bars > 24 ? 14 * (bars - 24) : 0), 560,
+         f);
     fputs("set ylabel 'RTF = wall / audio duration'\nset yrange [0:*]\nset offsets 0, 0, graph 0.08, 0\nset boxwidth 0.86 relative\n"
           "set style data histograms\nset style histogram errorbars gap 1.2 lw 1.2\nset bars 0.5\nset errorbars lc rgb '#333333'\n",
           f);
@@ -141,7 +142,8 @@ static hm_status phases(const hm_journal_session *s, const char *output, FILE *f
     if (!bars)
         return hm_fail(err, HM_EMISSING, "plot phases: session %.8s has no samples with phases", s->id);
     head(s, output, "Where the time goes", "mean over rounds, load excluded", 900 + (bars > 20 ? 26 * (bars - 20) : 0), 600, f);
-    fputs("set ylabel 'wall time (s)'\nset yrange [0:*]\nset offsets 0, 0, graph 0.05, 0\nset style data histograms\nset style histogram rowstacked\n"
+    fputs("set ylabel 'wall time (s)'\nset yrange [0:*]\nset offsets 0, 0, graph 0.05, 0\nset style data histograms\nset style histogram "
+          "rowstacked\n"
           "set boxwidth 0.75 relative\nset xtics rotate by -35 scale 0\n",
           f);
     for (int a = 0; a < s->arm_count; a++)
@@ -203,7 +205,8 @@ static void step_panel(const hm_journal_session *s, int cases, const char *label
 {
     fprintf(f, "set ylabel '%s'\n%s\nplot ", label, range);
     for (int c = 0; c < cases; c++) {
-        fprintf(f, "%s$case%d using %s lc rgb '%s' title ", c ? ", " : "", c, columns, colours[(size_t)c % (sizeof colours / sizeof *colours)]);
+        fprintf(f, "%s$case%d using %s lc rgb '%s' title ", c ? ", " : "", c, columns,
+                colours[(size_t)c % (sizeof colours / sizeof *colours)]);
         quoted(f, s->cases[c].label);
     }
     fputc('\n', f);
@@ -218,8 +221,9 @@ static hm_status steps(const hm_journal_session *s, const char *output, FILE *f,
         points = n > points ? n : points;
     }
     if (points < 2)
-        return hm_fail(err, HM_EMISSING, "plot steps: session %.8s has %d number(s) of solver steps; measure some with --variant steps1,steps5,best",
-                       s->id, points);
+        return hm_fail(err, HM_EMISSING,
+                       "plot steps: session %.8s has %d number(s) of solver steps; measure some with --variant steps1,steps5,best", s->id,
+                       points);
     head(s, output, "Solver steps", "mean ± standard deviation over rounds", known ? 1100 : 800, 520, f);
     fputs("set logscale x 2\nset xtics (1, 2, 5, 10, 20, 50)\nset xlabel 'solver steps'\nset tmargin 3\n"
           "set key inside top left vertical Left reverse\n",
@@ -231,9 +235,12 @@ static hm_status steps(const hm_journal_session *s, const char *output, FILE *f,
     }
     if (known)
         fputs("set multiplot layout 1,2 title title\nunset title\n", f);
-    step_panel(s, cases, "decode time (s)", "set yrange [0:*]\nset offsets graph 0.08, graph 0.08, graph 0.15, 0", "1:2:3 with yerrorlines lw 2 pt 7 ps 1", f);
+    step_panel(s, cases, "decode time (s)", "set yrange [0:*]\nset offsets graph 0.08, graph 0.08, graph 0.15, 0",
+               "1:2:3 with yerrorlines lw 2 pt 7 ps 1", f);
     if (known) {
-        step_panel(s, cases, "spectral SNR against the first arm (dB)", "set yrange [*:*]\nset offsets graph 0.08, graph 0.08, graph 0.15, graph 0.08", "1:4 with linespoints lw 2 pt 7 ps 1", f);
+        step_panel(s, cases, "spectral SNR against the first arm (dB)",
+                   "set yrange [*:*]\nset offsets graph 0.08, graph 0.08, graph 0.15, graph 0.08", "1:4 with linespoints lw 2 pt 7 ps 1",
+                   f);
         fputs("unset multiplot\n", f);
     }
     return HM_OK;
@@ -244,5 +251,7 @@ hm_status hm_plot_write(const hm_journal_session *s, hm_plot_kind kind, const ch
     hm_status st = hm_plot_check_path(output, err);
     if (st)
         return st;
-    return kind == HM_PLOT_LADDER ? ladder(s, output, script, err) : kind == HM_PLOT_PHASES ? phases(s, output, script, err) : steps(s, output, script, err);
+    return kind == HM_PLOT_LADDER   ? ladder(s, output, script, err)
+           : kind == HM_PLOT_PHASES ? phases(s, output, script, err)
+                                    : steps(s, output, script, err);
 }

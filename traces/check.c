@@ -17,7 +17,7 @@
 typedef struct end_event {
     uint32_t pid, tid;
     int64_t at_ns, number;
-    uint64_t key;  /* what has to be equal in a pair: names, categories, ids */
+    uint64_t key; /* what has to be equal in a pair: names, categories, ids */
     uint64_t name;
     char ph;
     bool at_enclosing; /* bp: e */
@@ -121,13 +121,15 @@ static bool check_form(checker *c, event *e)
         return false;
     }
     e->ph = *ph;
-    json_object_foreach((json_t *)(uintptr_t)v, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)v, key, value)
+    {
         if (json_is_null(value))
             offend(c, HM_TRACE_FORM, true, e->item->number, "\"%s\" is null", key);
         if (json_is_object(value) && !strcmp(key, "args")) {
             const char *arg;
             json_t *arg_value;
-            json_object_foreach(value, arg, arg_value) {
+            json_object_foreach(value, arg, arg_value)
+            {
                 if (json_is_null(arg_value))
                     offend(c, HM_TRACE_FORM, true, e->item->number, "\"args\".\"%s\" is null", arg);
             }
@@ -187,7 +189,9 @@ static bool read_u32(checker *c, const event *e, const char *key, bool required,
     if (!v && !required)
         return true;
     offend(c, HM_TRACE_TRACK, true, e->item->number, "ph %c: \"%s\" %s", e->ph, key,
-           !v ? "is missing" : json_is_integer(v) ? "is out of range" : "is no whole number");
+           !v                   ? "is missing"
+           : json_is_integer(v) ? "is out of range"
+                                : "is no whole number");
     return false;
 }
 
@@ -241,8 +245,8 @@ static void add_end(checker *c, ends *list, const event *e, uint64_t key, bool a
         list->items = grown;
         list->room = room;
     }
-    list->items[list->count++] = (end_event){e->pid, e->tid,      e->at_ns, e->item->number, key, hm_fnv1a64(e->name, strlen(e->name)),
-                                             e->ph,  at_enclosing};
+    list->items[list->count++] =
+        (end_event){e->pid, e->tid, e->at_ns, e->item->number, key, hm_fnv1a64(e->name, strlen(e->name)), e->ph, at_enclosing};
 }
 
 static void add_slice(checker *c, const event *e)
@@ -367,7 +371,8 @@ static void check_async(checker *c, const event *e)
     else if (json_is_integer(id))
         snprintf(text, sizeof text, "%" JSON_INTEGER_FORMAT, json_integer_value(id));
     if (!*e->category || !*text) {
-        offend(c, HM_TRACE_ASYNC, true, e->item->number, "\"%s\": an async event without %s", e->name, *e->category ? "an id" : "a \"cat\"");
+        offend(c, HM_TRACE_ASYNC, true, e->item->number, "\"%s\": an async event without %s", e->name,
+               *e->category ? "an id" : "a \"cat\"");
         return;
     }
     uint64_t key = mix(mix(1 + (json_is_object(id2) ? (uint64_t)e->pid << 1 : 0), e->category), text);
@@ -388,7 +393,8 @@ static void check_async_pairs(checker *c)
         if (!e)
             break;
         if (e->ph == 'b' && open)
-            offend(c, HM_TRACE_ASYNC, true, e->number, "an async span begins while event %" PRId64 " with the same id is open", open->number);
+            offend(c, HM_TRACE_ASYNC, true, e->number, "an async span begins while event %" PRId64 " with the same id is open",
+                   open->number);
         else if (e->ph == 'b')
             open = e;
         else if (!open)
@@ -423,7 +429,9 @@ static void check_flow_group(checker *c, const end_event *first, size_t count)
         end = first[i].ph == 'f' && (!end || first[i].number > end->number) ? &first[i] : end;
         if (hm_slices_find(&c->slices, first[i].pid, first[i].tid, first[i].at_ns) < 0)
             offend(c, HM_TRACE_FLOW, true, first[i].number, "the %s of a flow lies in no span: its arrow is lost",
-                   first[i].ph == 's' ? "start" : first[i].ph == 'f' ? "end" : "step");
+                   first[i].ph == 's'   ? "start"
+                   : first[i].ph == 'f' ? "end"
+                                        : "step");
     }
     if (!start)
         offend(c, HM_TRACE_FLOW, true, first->number, "a flow has no start with the same cat, name and id");
@@ -454,7 +462,8 @@ static void check_counter(checker *c, const event *e)
         offend(c, HM_TRACE_COUNTER, true, e->item->number, "\"%s\": a counter without an object of numbers in \"args\"", e->name);
         return;
     }
-    json_object_foreach((json_t *)(uintptr_t)args, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)args, key, value)
+    {
         if (!json_is_number(value))
             offend(c, HM_TRACE_COUNTER, true, e->item->number, "\"%s\": \"%s\" is no number", e->name, key);
     }
@@ -513,7 +522,8 @@ static void on_member(void *self, const char *key, const json_t *value)
         c->other = json_is_object(value);
         if (!json_is_object(value))
             offend(c, HM_TRACE_FORM, true, -1, "\"otherData\" is no object");
-        json_object_foreach((json_t *)(uintptr_t)value, name, entry) {
+        json_object_foreach((json_t *)(uintptr_t)value, name, entry)
+        {
             if (!json_is_string(entry))
                 offend(c, HM_TRACE_FORM, false, -1, "\"otherData\".\"%s\" is no text", name);
         }

@@ -284,8 +284,8 @@ static void put_flow_end(hm_trace *t, bool start, const char *category, const ch
     event_end(t, &s);
 }
 
-void hm_trace_flow(hm_trace *t, const char *category, const char *name, uint64_t id, hm_trace_track from, int64_t from_ns, hm_trace_track to,
-                   int64_t to_ns)
+void hm_trace_flow(hm_trace *t, const char *category, const char *name, uint64_t id, hm_trace_track from, int64_t from_ns,
+                   hm_trace_track to, int64_t to_ns)
 {
     if (t->bytes >= t->max_bytes) { /* both ends or none */
         t->dropped++;

@@ -13,10 +13,10 @@
 typedef struct hm_trace hm_trace;
 
 typedef struct hm_trace_options {
-    int64_t base_ns;       /* of the clock that all events use; earlier events are moved to it and counted */
-    int64_t epoch_ns;      /* time of day at base_ns, ns since 1970; 0: not known */
-    const char *clock;     /* "CLOCK_MONOTONIC" */
-    int64_t max_bytes;     /* of events, uncompressed; 0: 200 MB. Beyond it spans, flows and counters are left out and counted */
+    int64_t base_ns;   /* of the clock that all events use; earlier events are moved to it and counted */
+    int64_t epoch_ns;  /* time of day at base_ns, ns since 1970; 0: not known */
+    const char *clock; /* "CLOCK_MONOTONIC" */
+    int64_t max_bytes; /* of events, uncompressed; 0: 200 MB. Beyond it spans, flows and counters are left out and counted */
 } hm_trace_options;
 
 /* A value beside an event. text wins over number. */
@@ -61,8 +61,8 @@ void hm_trace_instant(hm_trace *trace, hm_trace_track track, const char *categor
 void hm_trace_counter(hm_trace *trace, uint32_t pid, const char *name, int64_t at_ns, double value);
 
 /* An arrow from inside one span to inside another; id: unique in the file, below 2^53. from_ns <= to_ns. */
-void hm_trace_flow(hm_trace *trace, const char *category, const char *name, uint64_t id, hm_trace_track from, int64_t from_ns, hm_trace_track to,
-                   int64_t to_ns);
+void hm_trace_flow(hm_trace *trace, const char *category, const char *name, uint64_t id, hm_trace_track from, int64_t from_ns,
+                   hm_trace_track to, int64_t to_ns);
 
 /* A span that overlaps others freely (requests, streamed chunks): matched by id within the process. */
 void hm_trace_async(hm_trace *trace, uint32_t pid, const char *category, const char *name, uint64_t id, int64_t start_ns, int64_t end_ns);

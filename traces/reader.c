@@ -11,16 +11,16 @@
 #define MAX_VALUE ((size_t)16 << 20) /* bytes of one event, or of one other member of the top object */
 
 typedef struct source {
-    gzFile gz;                /* or NULL: everything is in text */
+    gzFile gz; /* or NULL: everything is in text */
     const char *text;
     size_t size, at;
     char *chunk;
-    int64_t taken;            /* bytes before `text` */
-    char *value;              /* text of the value being read */
+    int64_t taken; /* bytes before `text` */
+    char *value;   /* text of the value being read */
     size_t value_size, value_room;
     const char *where;
     hm_error *err;
-    hm_status status;         /* of the first failure */
+    hm_status status; /* of the first failure */
 } source;
 
 static bool refill(source *s)
@@ -38,7 +38,9 @@ static bool refill(source *s)
     const char *why = gzerror(s->gz, &code);
     if (n < 0 || (n == 0 && code != Z_OK && code != Z_STREAM_END)) {
         s->status = hm_fail(s->err, code == Z_ERRNO ? HM_EIO : HM_EFORMAT, "%s: cannot be read to its end: %s", s->where,
-                            code == Z_ERRNO ? strerror(errno) : code == Z_BUF_ERROR ? "the compressed data is cut short" : why);
+                            code == Z_ERRNO       ? strerror(errno)
+                            : code == Z_BUF_ERROR ? "the compressed data is cut short"
+                                                  : why);
         return false;
     }
     s->text = s->chunk;

@@ -10,9 +10,9 @@
 typedef struct hm_slice {
     uint32_t pid, tid;
     int64_t start_ns, end_ns;
-    int64_t number;   /* of its event in the file */
-    int32_t name;     /* in names */
-    int32_t parent;   /* slice, -1: none; known after hm_slices_nest */
+    int64_t number; /* of its event in the file */
+    int32_t name;   /* in names */
+    int32_t parent; /* slice, -1: none; known after hm_slices_nest */
     int32_t depth;
 } hm_slice;
 
@@ -25,7 +25,7 @@ typedef struct hm_slices {
     size_t count, room;
     hm_slice_name *names; /* name and category, each pair once */
     int name_count, name_room;
-    int32_t *hash;        /* of names, open addressing, -1 empty */
+    int32_t *hash; /* of names, open addressing, -1 empty */
     int hash_size;
 } hm_slices;
 

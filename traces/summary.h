@@ -11,15 +11,15 @@
 typedef struct hm_trace_row {
     char *name, *category;
     int64_t count, total_ns, self_ns, min_ns, max_ns; /* self: without the spans inside */
-    int64_t frames;       /* spans "frame" that hold at least one of them */
-    int64_t frame_ns;     /* length of those frames */
-    int64_t in_frames, in_frames_ns; /* those that lie in frames, and their time */
+    int64_t frames;                                   /* spans "frame" that hold at least one of them */
+    int64_t frame_ns;                                 /* length of those frames */
+    int64_t in_frames, in_frames_ns;                  /* those that lie in frames, and their time */
 } hm_trace_row;
 
 typedef struct hm_trace_summary {
-    hm_trace_row *rows;   /* by total, longest first */
+    hm_trace_row *rows; /* by total, longest first */
     int count;
-    int64_t total_ns;     /* of the spans that lie in no other, over all tracks */
+    int64_t total_ns; /* of the spans that lie in no other, over all tracks */
     int64_t frames, frames_ns;
 } hm_trace_summary;
 

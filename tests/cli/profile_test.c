@@ -27,7 +27,8 @@ static char *in_folder(const char *name)
 static int setup(void **state)
 {
     (void)state;
-    static const char text[] = "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 10}\n  - {name: b, tags: t, lyrics: m, frames: 5}\n";
+    static const char text[] =
+        "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 10, flow_steps: 1}\n  - {name: b, tags: t, lyrics: m, frames: 5, flow_steps: 1}\n";
     hm_error err;
     if (!mkdtemp(folder))
         return 1;
@@ -46,7 +47,8 @@ static int teardown(void **state)
 static void expect(hm_run run, int code, const char *in_out, const char *in_err)
 {
     if (run.code != code || (in_out && !strstr(run.out, in_out)) || (in_err && !strstr(run.err, in_err)))
-        fail_msg("expected exit code %d, \"%s\", \"%s\"; got %d:\n%s%s", code, in_out ? in_out : "", in_err ? in_err : "", run.code, run.out, run.err);
+        fail_msg("expected exit code %d, \"%s\", \"%s\"; got %d:\n%s%s", code, in_out ? in_out : "", in_err ? in_err : "", run.code,
+                 run.out, run.err);
     run_free(&run);
 }
 
@@ -57,7 +59,8 @@ static int events_of(const json_t *trace, const char *category, const char *name
     size_t i;
     json_t *e;
     int n = 0;
-    json_array_foreach(json_object_get(trace, "traceEvents"), i, e) {
+    json_array_foreach(json_object_get(trace, "traceEvents"), i, e)
+    {
         const char *cat = json_string_value(json_object_get(e, "cat"));
         n += cat && !strcmp(cat, category) && (!name || !strcmp(json_string_value(json_object_get(e, "name")), name));
     }
@@ -112,7 +115,8 @@ static void trace_refuses_what_is_no_trace(void **state)
 {
     (void)state;
     hm_error err;
-    static const char bad[] = "{\"displayTimeUnit\":\"ms\",\"otherData\":{},\"traceEvents\":[{\"ph\":\"X\",\"name\":\"a\",\"pid\":1,\"tid\":1,\"ts\":-1.000,\"dur\":1.000}]}";
+    static const char bad[] = "{\"displayTimeUnit\":\"ms\",\"otherData\":{},\"traceEvents\":[{\"ph\":\"X\",\"name\":\"a\",\"pid\":1,"
+                              "\"tid\":1,\"ts\":-1.000,\"dur\":1.000}]}";
     assert_int_equal(hm_file_write(in_folder("bad.json"), bad, sizeof bad - 1, &err), HM_OK);
     assert_int_equal(hm_file_write(in_folder("cut.json"), bad, sizeof bad - 9, &err), HM_OK);
     expect(run_program("trace", "check", in_folder("bad.json")), 1, "\"ts\" is negative", "breaks its rules 1 times");

@@ -15,10 +15,10 @@
 #include "harness/fidelity.h"
 #include "harness/store_query.h"
 
-#define GOOD(call)                                                                                                               \
-    do {                                                                                                                         \
-        if (call)                                                                                                                \
-            fail_msg("%s", err.text);                                                                                            \
+#define GOOD(call)                                                                                                                         \
+    do {                                                                                                                                   \
+        if (call)                                                                                                                          \
+            fail_msg("%s", err.text);                                                                                                      \
     } while (0)
 
 static const char session_id[] = "5e551000-0000-4000-8000-000000000001";
@@ -31,18 +31,42 @@ static const char *const arm_names[] = {"naive", "best", "steps5"};
 static void put_facts(hm_store *store)
 {
     hm_error err = {0};
-    hm_machine_record machine = {.id = "m1", .host_id = "h", .cpu_model = "A CPU", .isa = "avx2", .kernel = "6", .os = "A System", .cpus = 2,
-                                 .cpus_online = 2, .smt = -1, .cpu_quota = NAN, .memory_bytes = 8000000000, .memory_limit_bytes = HM_UNKNOWN};
-    hm_build_record build = {.id = "b1", .version = "0.1.0", .compiler = "gcc", .flags = "-O2", .build_type = "Release", .binary_hash = "x"};
-    hm_case_record c = {.id = "c1", .request_hash = "q1", .suite_hash = "s1", .suite = "short", .name = "plain", .task = "music", .tags = "pop",
-                        .lyrics = "[Verse one]\nPaper boats, along\n  the gutter[x] rain\n", .frames = 125, .topk = 50, .cfg_scale = 1.5,
-                        .temperature = 1, .flow_guidance = 1.25, .seed = 1};
-    hm_model_record model = {.id = "w1", .kind = "heartmula", .name = "mini", .path = "/m", .synthetic = true, .codebooks = 8, .frame_s = 0.08};
+    hm_machine_record machine = {.id = "m1",
+                                 .host_id = "h",
+                                 .cpu_model = "A CPU",
+                                 .isa = "avx2",
+                                 .kernel = "6",
+                                 .os = "A System",
+                                 .cpus = 2,
+                                 .cpus_online = 2,
+                                 .smt = -1,
+                                 .cpu_quota = NAN,
+                                 .memory_bytes = 8000000000,
+                                 .memory_limit_bytes = HM_UNKNOWN};
+    hm_build_record build = {
+        .id = "b1", .version = "0.1.0", .compiler = "gcc", .flags = "-O2", .build_type = "Release", .binary_hash = "x"};
+    hm_case_record c = {.id = "c1",
+                        .request_hash = "q1",
+                        .suite_hash = "s1",
+                        .suite = "short",
+                        .name = "plain",
+                        .task = "music",
+                        .tags = "pop",
+                        .lyrics = "[Verse one]\nPaper boats, along\n  the gutter[x] rain\n",
+                        .frames = 125,
+                        .topk = 50,
+                        .cfg_scale = 1.5,
+                        .temperature = 1,
+                        .flow_guidance = 1.25,
+                        .seed = 1};
+    hm_model_record model = {
+        .id = "w1", .kind = "heartmula", .name = "mini", .path = "/m", .synthetic = true, .codebooks = 8, .frame_s = 0.08};
     hm_session_record session = {.machine_id = "m1", .build_id = "b1", .command_line = "hmbench suite short", .options = "{}", .rounds = 2};
     hm_arm_record arms[3];
     snprintf(session.id, sizeof session.id, "%s", session_id);
     for (int i = 0; i < 3; i++) {
-        arms[i] = (hm_arm_record){.position = i, .name = arm_names[i], .variant = arm_names[i], .toggles = toggles[i], .backend = "cpu", .model = "/m"};
+        arms[i] = (hm_arm_record){
+            .position = i, .name = arm_names[i], .variant = arm_names[i], .toggles = toggles[i], .backend = "cpu", .model = "/m"};
         snprintf(arms[i].id, sizeof arms[i].id, "%s", arm_ids[i]);
     }
     GOOD(hm_store_put_machine(store, &machine, &err));
@@ -71,15 +95,32 @@ static void put_run(hm_store *store, int arm, int round, hm_run_status status, i
     sample.spans[0] = (hm_span_total){"generate/frame", 125, 500000000, 1000};
     sample.spans[1] = (hm_span_total){"generate/frame/backbone", 125, 250000000, 900};
     sample.span_count = 2;
-    sample.output = (hm_output_comparison){.compared = true, .codes_equal = !strcmp(codes, "c0de"),
-                                           .first_frame = strcmp(codes, "c0de") ? 7 : HM_UNKNOWN, .differing_codes = 9, .max_logit_difference = 0.5};
+    sample.output = (hm_output_comparison){.compared = true,
+                                           .codes_equal = !strcmp(codes, "c0de"),
+                                           .first_frame = strcmp(codes, "c0de") ? 7 : HM_UNKNOWN,
+                                           .differing_codes = 9,
+                                           .max_logit_difference = 0.5};
     snprintf(path, sizeof path, "journal_store_%d.wav", arm);
     hm_artifact_record artifact = {.kind = "audio", .path = path, .bytes = 12};
     bool good = status == HM_RUN_OK;
-    hm_run_record run = {.session_id = session_id, .arm_id = arm_ids[arm], .case_id = "c1", .model_id = good ? "w1" : NULL, .round = round,
-                         .slot = arm, .status = status, .reason = good ? NULL : "it did not answer", .started_utc = "2000-01-01T00:00:00Z",
-                         .duration_ns = 5, .warmup = "first", .isa = "avx2", .threads = 2, .memory_available_bytes = 99, .samples = &sample,
-                         .sample_count = good, .artifacts = &artifact, .artifact_count = good && !round};
+    hm_run_record run = {.session_id = session_id,
+                         .arm_id = arm_ids[arm],
+                         .case_id = "c1",
+                         .model_id = good ? "w1" : NULL,
+                         .round = round,
+                         .slot = arm,
+                         .status = status,
+                         .reason = good ? NULL : "it did not answer",
+                         .started_utc = "2000-01-01T00:00:00Z",
+                         .duration_ns = 5,
+                         .warmup = "first",
+                         .isa = "avx2",
+                         .threads = 2,
+                         .memory_available_bytes = 99,
+                         .samples = &sample,
+                         .sample_count = good,
+                         .artifacts = &artifact,
+                         .artifact_count = good && !round};
     hm_uuid_text(run.id);
     GOOD(hm_store_put_run(store, &run, &err));
 }
@@ -230,8 +271,8 @@ static void fidelity_follows_its_formulas(void **state)
     for (int i = 0; i < N; i++)
         x[i] = 0.5f * cosf((float)i * 0.1f);
     f = hm_fidelity_compare(r, N, x, N, 1);
-    assert_true(fabs(f.snr_db + 3) < 0.1);    /* a quarter turn: as loud an error as sqrt 2 */
-    assert_true(f.spectral_snr_db > 20);      /* which magnitudes do not see */
+    assert_true(fabs(f.snr_db + 3) < 0.1); /* a quarter turn: as loud an error as sqrt 2 */
+    assert_true(f.spectral_snr_db > 20);   /* which magnitudes do not see */
     f = hm_fidelity_compare(r, N, r, N - 7, 1);
     assert_true(isinf(f.snr_db) && isinf(f.spectral_snr_db));
     assert_true(isnan(hm_fidelity_compare(silence, N, x, N, 1).snr_db));

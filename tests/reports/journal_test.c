@@ -18,10 +18,15 @@
 #define GOLDEN HM_TEST_DATA "/reports/journal_golden.md"
 
 static const double rounds_naive[] = {5200.5, 5210, 5189.5}, rounds_best[] = {1300, 1310, 1290}, rounds_fast[] = {900, NAN, 920};
-static const hm_journal_span spans_naive[] = {{"prefill", 1, 21, 21}, {"generate", 1, 2724, 4}, {"generate/frame", 125, 2720, 20},
-                                              {"generate/frame/backbone", 125, 1500, 1500}, {"generate/frame/decoder", 875, 1000, 1000},
-                                              {"generate/frame/decoder/sampling", 875, 90, 90}, {"generate/frame/sampling", 125, 200, 200}};
-static const hm_journal_span spans_best[] = {{"generate/frame", 125, 500, 10}, {"generate/frame/backbone", 125, 300, 300}, {"generate/frame/decoder", 875, 190, 190}};
+static const hm_journal_span spans_naive[] = {{"prefill", 1, 21, 21},
+                                              {"generate", 1, 2724, 4},
+                                              {"generate/frame", 125, 2720, 20},
+                                              {"generate/frame/backbone", 125, 1500, 1500},
+                                              {"generate/frame/decoder", 875, 1000, 1000},
+                                              {"generate/frame/decoder/sampling", 875, 90, 90},
+                                              {"generate/frame/sampling", 125, 200, 200}};
+static const hm_journal_span spans_best[] = {
+    {"generate/frame", 125, 500, 10}, {"generate/frame/backbone", 125, 300, 300}, {"generate/frame/decoder", 875, 190, 190}};
 
 static hm_journal_stat stat(int n, double mean, double sd)
 {
@@ -30,12 +35,36 @@ static hm_journal_stat stat(int n, double mean, double sd)
 
 static hm_journal_result result(const double *rounds, double wall, double prefill, double generate, double decode)
 {
-    return (hm_journal_result){
-        .n = 3, .wall_ms = stat(3, wall, 10.28), .prefill_ms = stat(3, prefill, 0.5), .generate_ms = stat(3, generate, 12), .decode_ms = stat(3, decode, 3.25),
-        .other_ms = stat(3, 1.25, 0.1), .load_ms = stat(3, 40, 2), .wall_by_round_ms = rounds, .frames = 125, .codebooks = 8, .audio_s = 10,
-        .frame_weight_mb = 12.5, .frame_gflop = 0.025, .mem_mb = 210, .peak_rss_mb = 260, .output = HM_OUTPUT_EQUAL, .first_frame = -1,
-        .differing_codes = -1, .max_logit_difference = NAN, .snr_db = NAN, .spectral_snr_db = NAN, .sample_rate_hz = 48000, .channels = 2, .bits = 32,
-        .bit_rate_kbps = 3072, .peak = 0.91, .rms = 0.125, .silence_share = 0.015, .codec = "pcm_f32le", .health = "ok"};
+    return (hm_journal_result){.n = 3,
+                               .wall_ms = stat(3, wall, 10.28),
+                               .prefill_ms = stat(3, prefill, 0.5),
+                               .generate_ms = stat(3, generate, 12),
+                               .decode_ms = stat(3, decode, 3.25),
+                               .other_ms = stat(3, 1.25, 0.1),
+                               .load_ms = stat(3, 40, 2),
+                               .wall_by_round_ms = rounds,
+                               .frames = 125,
+                               .codebooks = 8,
+                               .audio_s = 10,
+                               .frame_weight_mb = 12.5,
+                               .frame_gflop = 0.025,
+                               .mem_mb = 210,
+                               .peak_rss_mb = 260,
+                               .output = HM_OUTPUT_EQUAL,
+                               .first_frame = -1,
+                               .differing_codes = -1,
+                               .max_logit_difference = NAN,
+                               .snr_db = NAN,
+                               .spectral_snr_db = NAN,
+                               .sample_rate_hz = 48000,
+                               .channels = 2,
+                               .bits = 32,
+                               .bit_rate_kbps = 3072,
+                               .peak = 0.91,
+                               .rms = 0.125,
+                               .silence_share = 0.015,
+                               .codec = "pcm_f32le",
+                               .health = "ok"};
 }
 
 static hm_journal_result results[6];
@@ -62,14 +91,44 @@ static hm_journal_session session(void)
     results[4].spectral_snr_db = INFINITY;
     results[4].health = "suspect";
     results[4].health_reasons = "silence 80 %";
-    results[5] = (hm_journal_result){.failed = 3, .first_frame = -1, .frames = NAN, .codebooks = NAN, .audio_s = NAN, .frame_weight_mb = NAN,
-                                     .frame_gflop = NAN, .snr_db = NAN, .spectral_snr_db = NAN};
-    return (hm_journal_session){.id = "01234567-89ab-4cde-8f01-23456789abcd", .created_utc = "2001-02-03T04:05:06.789Z", .state = "done",
-                                .command_line = "hmbench suite short --variant naive,best,steps5", .rounds = 3, .model = "heartmula-mini", .synthetic = true,
-                                .model_ids = "00112233445566778899aabbccddeeff", .cpu = "A CPU", .os = "A System 12", .kernel = "6.1.0", .cpus = 2, .cores = 1,
-                                .smt = 1, .memory_gb = 8.25, .cpu_quota = NAN, .version = "0.1.0", .commit = "abcdef0", .compiler = "gcc 12.2.0", .flags = "-O2",
-                                .build_type = "Release", .dirty = true, .arms = arms, .arm_count = 3, .cases = cases, .case_count = 2, .results = results,
-                                .failures = failures, .failure_count = 1};
+    results[5] = (hm_journal_result){.failed = 3,
+                                     .first_frame = -1,
+                                     .frames = NAN,
+                                     .codebooks = NAN,
+                                     .audio_s = NAN,
+                                     .frame_weight_mb = NAN,
+                                     .frame_gflop = NAN,
+                                     .snr_db = NAN,
+                                     .spectral_snr_db = NAN};
+    return (hm_journal_session){.id = "01234567-89ab-4cde-8f01-23456789abcd",
+                                .created_utc = "2001-02-03T04:05:06.789Z",
+                                .state = "done",
+                                .command_line = "hmbench suite short --variant naive,best,steps5",
+                                .rounds = 3,
+                                .model = "heartmula-mini",
+                                .synthetic = true,
+                                .model_ids = "00112233445566778899aabbccddeeff",
+                                .cpu = "A CPU",
+                                .os = "A System 12",
+                                .kernel = "6.1.0",
+                                .cpus = 2,
+                                .cores = 1,
+                                .smt = 1,
+                                .memory_gb = 8.25,
+                                .cpu_quota = NAN,
+                                .version = "0.1.0",
+                                .commit = "abcdef0",
+                                .compiler = "gcc 12.2.0",
+                                .flags = "-O2",
+                                .build_type = "Release",
+                                .dirty = true,
+                                .arms = arms,
+                                .arm_count = 3,
+                                .cases = cases,
+                                .case_count = 2,
+                                .results = results,
+                                .failures = failures,
+                                .failure_count = 1};
 }
 
 static const char notes_text[] = "Kept by hand.\n\n## best\n\nWhat `best` turns on pays by 4x.\n\n## 01234567\nA quiet machine.\n";
@@ -201,11 +260,12 @@ static char *write_sheet(hm_sheet_format format)
 static void sheets_are_written_in_three_formats(void **state)
 {
     (void)state;
-    static const char *const expected[] = {"| Name           | Value |\n| -------------- | ----: |\n| a\\|b           |  1.50 |\n"
-                                           "| say \"hi\", ok ü |     - |\n| 007            |  -0.5 |\n",
-                                           "Name,Value\r\na|b,1.50\r\n\"say \"\"hi\"\", ok\nü\",\r\n007,-0.5\r\n",
-                                           "[{\"Name\": \"a|b\", \"Value\": 1.50},\n {\"Name\": \"say \\\"hi\\\", ok\\u000aü\", \"Value\": null},\n"
-                                           " {\"Name\": \"007\", \"Value\": -0.5}]\n"};
+    static const char *const expected[] = {
+        "| Name           | Value |\n| -------------- | ----: |\n| a\\|b           |  1.50 |\n"
+        "| say \"hi\", ok ü |     - |\n| 007            |  -0.5 |\n",
+        "Name,Value\r\na|b,1.50\r\n\"say \"\"hi\"\", ok\nü\",\r\n007,-0.5\r\n",
+        "[{\"Name\": \"a|b\", \"Value\": 1.50},\n {\"Name\": \"say \\\"hi\\\", ok\\u000aü\", \"Value\": null},\n"
+        " {\"Name\": \"007\", \"Value\": -0.5}]\n"};
     for (int i = 0; i < 3; i++) {
         char *text = write_sheet((hm_sheet_format)i);
         assert_string_equal(text, expected[i]);

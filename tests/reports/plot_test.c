@@ -18,18 +18,37 @@
 
 static hm_journal_result results[6];
 static hm_journal_case cases[] = {{"short/plain", 27, 125, 0}, {"short/\"quoted\" `ls` \\n", 13, 63, 0}};
-static hm_journal_arm arms[] = {{.name = "naive", .flow_steps = 10}, {.name = "steps5", .flow_steps = 5}, {.name = "steps1", .flow_steps = 1}};
+static hm_journal_arm arms[] = {
+    {.name = "naive", .flow_steps = 10}, {.name = "steps5", .flow_steps = 5}, {.name = "steps1", .flow_steps = 1}};
 
 static hm_journal_session session(bool fidelity)
 {
     for (int i = 0; i < 6; i++)
-        results[i] = (hm_journal_result){.n = 3, .wall_ms = {3, 4000 - 500 * i, 30}, .prefill_ms = {3, 20, 1}, .generate_ms = {3, 1000, 9},
-                                         .decode_ms = {3, 900 - 100 * i, 5}, .other_ms = {3, 1, 0.1}, .audio_s = 10, .frames = 125,
-                                         .snr_db = NAN, .spectral_snr_db = fidelity && i >= 2 ? 20 + i : NAN};
+        results[i] = (hm_journal_result){.n = 3,
+                                         .wall_ms = {3, 4000 - 500 * i, 30},
+                                         .prefill_ms = {3, 20, 1},
+                                         .generate_ms = {3, 1000, 9},
+                                         .decode_ms = {3, 900 - 100 * i, 5},
+                                         .other_ms = {3, 1, 0.1},
+                                         .audio_s = 10,
+                                         .frames = 125,
+                                         .snr_db = NAN,
+                                         .spectral_snr_db = fidelity && i >= 2 ? 20 + i : NAN};
     results[5] = (hm_journal_result){.spectral_snr_db = NAN, .snr_db = NAN}; /* it failed */
-    return (hm_journal_session){.id = "01234567-89ab", .created_utc = "2001-02-03T04:05:06Z", .state = "done", .command_line = "x", .rounds = 3,
-                                .model = "mini \"x\" \\", .synthetic = true, .cpu = "A CPU", .cpus = 2, .arms = arms, .arm_count = 3, .cases = cases,
-                                .case_count = 2, .results = results};
+    return (hm_journal_session){.id = "01234567-89ab",
+                                .created_utc = "2001-02-03T04:05:06Z",
+                                .state = "done",
+                                .command_line = "x",
+                                .rounds = 3,
+                                .model = "mini \"x\" \\",
+                                .synthetic = true,
+                                .cpu = "A CPU",
+                                .cpus = 2,
+                                .arms = arms,
+                                .arm_count = 3,
+                                .cases = cases,
+                                .case_count = 2,
+                                .results = results};
 }
 
 static char *script_of(hm_plot_kind kind, const char *output, bool fidelity, size_t *size)
@@ -127,8 +146,10 @@ static void a_missing_gnuplot_is_told_with_the_line_that_installs_it(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(titles_say_what_where_and_how_often), cmocka_unit_test(names_cannot_leave_their_quotes),
-        cmocka_unit_test(what_cannot_be_shown_is_told),        cmocka_unit_test(a_script_that_fails_carries_gnuplots_words),
+        cmocka_unit_test(titles_say_what_where_and_how_often),
+        cmocka_unit_test(names_cannot_leave_their_quotes),
+        cmocka_unit_test(what_cannot_be_shown_is_told),
+        cmocka_unit_test(a_script_that_fails_carries_gnuplots_words),
         cmocka_unit_test(a_missing_gnuplot_is_told_with_the_line_that_installs_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,8 +98,10 @@ static void the_same_name_under_two_parents_is_two_rows(void **state)
 static void ops_are_recorded_inside_their_window_only(void **state)
 {
     (void)state;
-    hm_recorder *r = open_recorder((hm_recorder_options){
-        .span_kinds = HM_SPAN_PHASE | HM_SPAN_STEP, .window_kinds = HM_SPAN_PART | HM_SPAN_OP, .windows = {{"frame", 2, 4}}, .capacity = 100});
+    hm_recorder *r = open_recorder((hm_recorder_options){.span_kinds = HM_SPAN_PHASE | HM_SPAN_STEP,
+                                                         .window_kinds = HM_SPAN_PART | HM_SPAN_OP,
+                                                         .windows = {{"frame", 2, 4}},
+                                                         .capacity = 100});
     run_generate(r, 6);
     size_t n, kept[9] = {0};
     int nodes;

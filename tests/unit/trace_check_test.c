@@ -17,8 +17,8 @@
 #include "traces/summary.h"
 
 #define HEAD "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"clock\":\"CLOCK_MONOTONIC\"},\"traceEvents\":["
-#define NAMES                                                                                                                    \
-    "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"tid\":1,\"args\":{\"name\":\"hmbench\"}},"                              \
+#define NAMES                                                                                                                              \
+    "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"tid\":1,\"args\":{\"name\":\"hmbench\"}},"                                        \
     "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":1,\"tid\":1,\"args\":{\"name\":\"01 host\"}},"
 #define X(name, ts, dur) "{\"ph\":\"X\",\"cat\":\"phase\",\"name\":\"" name "\",\"pid\":1,\"tid\":1,\"ts\":" ts ",\"dur\":" dur "}"
 #define PLACED(ph, rest) "{\"ph\":\"" ph "\",\"cat\":\"c\",\"name\":\"n\",\"pid\":1,\"tid\":1," rest "}"
@@ -51,7 +51,8 @@ static const broken_case cases[] = {
     {"negative duration", X("a", "5.000", "-1.000"), 4, 1, 0, 2, "negative \"dur\""},
     {"B without E", PLACED("B", "\"ts\":1.000"), 5, 1, 0, 2, "no E"},
     {"E without B", PLACED("E", "\"ts\":1.000"), 5, 1, 0, 2, "ends nothing"},
-    {"E of another name", PLACED("B", "\"ts\":1.000") ",{\"ph\":\"E\",\"name\":\"m\",\"pid\":1,\"tid\":1,\"ts\":2.000}", 5, 1, 0, 3, "another name"},
+    {"E of another name", PLACED("B", "\"ts\":1.000") ",{\"ph\":\"E\",\"name\":\"m\",\"pid\":1,\"tid\":1,\"ts\":2.000}", 5, 1, 0, 3,
+     "another name"},
     {"no scope", PLACED("i", "\"ts\":1.000"), 6, 1, 0, 2, "missing"},
     {"unknown scope", PLACED("i", "\"ts\":1.000,\"s\":\"x\""), 6, 1, 0, 2, "not t, p or g"},
     {"async without id", PLACED("b", "\"ts\":1.000"), 7, 1, 0, 2, "without an id"},
@@ -63,8 +64,8 @@ static const broken_case cases[] = {
     {"flow outside spans",
      X("a", "0.000", "10.000") "," PLACED("s", "\"ts\":1.000,\"id\":1") "," PLACED("f", "\"ts\":20.000,\"id\":1,\"bp\":\"e\""), 8, 1, 0, 4,
      "in no span"},
-    {"flow without bp",
-     X("a", "0.000", "10.000") "," PLACED("s", "\"ts\":1.000,\"id\":1") "," PLACED("f", "\"ts\":2.000,\"id\":1"), 8, 1, 0, 4, "bp"},
+    {"flow without bp", X("a", "0.000", "10.000") "," PLACED("s", "\"ts\":1.000,\"id\":1") "," PLACED("f", "\"ts\":2.000,\"id\":1"), 8, 1,
+     0, 4, "bp"},
     {"flow with a text id", X("a", "0.000", "10.000") "," PLACED("s", "\"ts\":1.000,\"id\":\"7\""), 8, 1, 0, 3, "whole number"},
     {"flow without end", X("a", "0.000", "10.000") "," PLACED("s", "\"ts\":1.000,\"id\":1"), 8, 1, 0, 3, "no end"},
     {"flow back in time",
@@ -77,7 +78,8 @@ static const broken_case cases[] = {
     {"tid too large", "{\"ph\":\"X\",\"name\":\"n\",\"pid\":1,\"tid\":4294967296,\"ts\":1.000,\"dur\":1.000}", 10, 1, 0, 2, "out of range"},
     {"no tid", "{\"ph\":\"X\",\"name\":\"n\",\"pid\":1,\"ts\":1.000,\"dur\":1.000}", 10, 1, 0, 2, "missing"},
     {"name is a number", "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":1,\"tid\":2,\"args\":{\"name\":3}}", 10, 1, 0, 2, "thread_name"},
-    {"a track without a name", "{\"ph\":\"X\",\"name\":\"n\",\"pid\":1,\"tid\":2,\"ts\":1.000,\"dur\":1.000}", 10, 0, 1, 2, "no thread_name"},
+    {"a track without a name", "{\"ph\":\"X\",\"name\":\"n\",\"pid\":1,\"tid\":2,\"ts\":1.000,\"dur\":1.000}", 10, 0, 1, 2,
+     "no thread_name"},
 };
 
 static void check_text(const char *text, hm_trace_report *report)
@@ -118,8 +120,9 @@ static void pairs_of_b_and_e_count_as_spans_for_flows(void **state)
 {
     (void)state;
     hm_trace_report r;
-    check_text(HEAD NAMES PLACED("B", "\"ts\":0.000") "," PLACED("s", "\"ts\":1.000,\"id\":1") "," PLACED("E", "\"ts\":2.000") ","
-               X("k", "3.000", "1.000") "," PLACED("f", "\"ts\":3.000,\"id\":1,\"bp\":\"e\"") "]}", &r);
+    check_text(HEAD NAMES PLACED("B", "\"ts\":0.000") "," PLACED("s", "\"ts\":1.000,\"id\":1") "," PLACED("E", "\"ts\":2.000") "," X(
+                   "k", "3.000", "1.000") "," PLACED("f", "\"ts\":3.000,\"id\":1,\"bp\":\"e\"") "]}",
+               &r);
     assert_int_equal(r.errors, 0);
     assert_int_equal(r.rules[HM_TRACE_FLOW].checked, 2);
 }
@@ -130,7 +133,8 @@ static void nesting_deeper_than_viewers_show_is_an_error(void **state)
     char *text = calloc(1, 200000);
     size_t at = (size_t)sprintf(text, HEAD NAMES);
     for (int i = 0; i <= 512; i++)
-        at += (size_t)sprintf(text + at, "%s{\"ph\":\"X\",\"name\":\"n\",\"pid\":1,\"tid\":1,\"ts\":%d.000,\"dur\":%d.000}", i ? "," : "", i, 2000 - i);
+        at += (size_t)sprintf(text + at, "%s{\"ph\":\"X\",\"name\":\"n\",\"pid\":1,\"tid\":1,\"ts\":%d.000,\"dur\":%d.000}", i ? "," : "",
+                              i, 2000 - i);
     sprintf(text + at, "]}");
     hm_trace_report r;
     check_text(text, &r);
@@ -162,9 +166,25 @@ static void forms_other_than_the_object_are_told(void **state)
 static void what_is_no_trace_is_a_malformed_file(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "   ", "7", "\"x\"", "{", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1}x", "{\"traceEvents\":[", "[1 2]",
-                                      "{\"traceEvents\":[{\"ph\":\"X\"", "{\"traceEvents\":[{\"ph\":}]}", "[{\"ph\":\"i\",\"ph\":\"i\"}]", "[}",
-                                      "{\"traceEvents\":[],\"traceEvents\":[]}", "{\"traceEvents\":[{]}]}", "[]]", "{\"a\":nul}"};
+    static const char *const bad[] = {"",
+                                      "   ",
+                                      "7",
+                                      "\"x\"",
+                                      "{",
+                                      "{\"a\"",
+                                      "{\"a\":",
+                                      "{\"a\":1",
+                                      "{\"a\":1}x",
+                                      "{\"traceEvents\":[",
+                                      "[1 2]",
+                                      "{\"traceEvents\":[{\"ph\":\"X\"",
+                                      "{\"traceEvents\":[{\"ph\":}]}",
+                                      "[{\"ph\":\"i\",\"ph\":\"i\"}]",
+                                      "[}",
+                                      "{\"traceEvents\":[],\"traceEvents\":[]}",
+                                      "{\"traceEvents\":[{]}]}",
+                                      "[]]",
+                                      "{\"a\":nul}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         hm_trace_report r;
         hm_error err = {0};
@@ -203,10 +223,18 @@ static void times_are_read_exactly(void **state)
         hm_trace_time result;
         int64_t ns;
         int decimals;
-    } rows[] = {{"0.000", HM_TIME_OK, 0, 3},      {"12345678901.234", HM_TIME_OK, 12345678901234, 3}, {"-0.001", HM_TIME_OK, -1, 3},
-                {"7", HM_TIME_OK, 7000, 0},       {"1.5", HM_TIME_OK, 1500, 1},                       {"1.99999", HM_TIME_OK, 1999, 5},
-                {"1e3", HM_TIME_EXPONENT, 0, 0},  {"\"1\"", HM_TIME_NOT_A_NUMBER, 0, 0},              {"", HM_TIME_NOT_A_NUMBER, 0, 0},
-                {"null", HM_TIME_NOT_A_NUMBER, 0, 0}, {"1234567890123456", HM_TIME_TOO_LARGE, 0, 0},  {"1.0E5", HM_TIME_EXPONENT, 0, 1}};
+    } rows[] = {{"0.000", HM_TIME_OK, 0, 3},
+                {"12345678901.234", HM_TIME_OK, 12345678901234, 3},
+                {"-0.001", HM_TIME_OK, -1, 3},
+                {"7", HM_TIME_OK, 7000, 0},
+                {"1.5", HM_TIME_OK, 1500, 1},
+                {"1.99999", HM_TIME_OK, 1999, 5},
+                {"1e3", HM_TIME_EXPONENT, 0, 0},
+                {"\"1\"", HM_TIME_NOT_A_NUMBER, 0, 0},
+                {"", HM_TIME_NOT_A_NUMBER, 0, 0},
+                {"null", HM_TIME_NOT_A_NUMBER, 0, 0},
+                {"1234567890123456", HM_TIME_TOO_LARGE, 0, 0},
+                {"1.0E5", HM_TIME_EXPONENT, 0, 1}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         int64_t ns = 0;
         int decimals = 0;
@@ -216,10 +244,13 @@ static void times_are_read_exactly(void **state)
     }
 }
 
-static const char full[] = HEAD NAMES X("generate", "0.000", "100.000") "," X("frame", "1.000", "9.000") "," X("frame", "10.000", "9.000") ","
+/* clang-format off */
+static const char full[] = HEAD NAMES
+    X("generate", "0.000", "100.000") "," X("frame", "1.000", "9.000") "," X("frame", "10.000", "9.000") ","
     PLACED("s", "\"ts\":2.000,\"id\":1") "," PLACED("f", "\"ts\":11.000,\"id\":1,\"bp\":\"e\"") ","
     PLACED("i", "\"ts\":1.000,\"s\":\"t\"") "," PLACED("b", "\"ts\":1.000,\"id\":1") "," PLACED("e", "\"ts\":2.000,\"id\":1") ","
     PLACED("B", "\"ts\":200.000") "," PLACED("E", "\"ts\":201.000") "," PLACED("C", "\"ts\":1.000,\"args\":{\"value\":1.000}") "]}";
+/* clang-format on */
 
 static void mutated_traces_are_judged_or_refused_with_a_sentence(void **state)
 {
@@ -260,9 +291,12 @@ static const hm_trace_row *row_of(const hm_trace_summary *s, const char *name)
 static void figures_follow_the_nesting(void **state)
 {
     (void)state;
-    static const char text[] = HEAD NAMES X("generate", "0.000", "100.000") "," X("frame", "0.000", "40.000") "," X("backbone", "5.000", "20.000")
-        "," X("linear", "6.000", "3.000") "," X("linear", "9.000", "4.000") "," X("frame", "40.000", "50.000") ","
-        X("backbone", "41.000", "30.000") "," X("decode", "100.000", "60.000") "]}";
+    static const char text[] =
+        HEAD NAMES X("generate", "0.000", "100.000") "," X("frame", "0.000", "40.000") "," X("backbone", "5.000", "20.000") "," X(
+            "linear", "6.000", "3.000") "," X("linear", "9.000", "4.000") "," X("frame", "40.000",
+                                                                                "50.000") "," X("backbone", "41.000",
+                                                                                                "30.000") "," X("decode", "100.000",
+                                                                                                                "60.000") "]}";
     hm_trace_summary s;
     hm_error err;
     assert_int_equal(hm_trace_summarise_text(text, strlen(text), "t.json", &s, &err), HM_OK);

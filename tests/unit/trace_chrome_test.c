@@ -160,12 +160,13 @@ static void every_kind_of_event_keeps_the_rules(void **state)
     hm_trace_counter(t, host.pid, "RSS MiB", BASE + 70, 0.0 / 0.0);
     hm_trace_async(t, host.pid, "request", "song", 1, BASE + 5, BASE + 800);
     hm_trace_async(t, host.pid, "request", "song", 2, BASE + 6, BASE + 700);
-    hm_trace_span_add(t, &(hm_trace_span){host, "op", "linear", BASE + 210, BASE + 220,
-                                          (hm_trace_arg[]){{"rows", NULL, 8}, {"dtype", "bf16", 0}, {0}}});
+    hm_trace_span_add(
+        t, &(hm_trace_span){host, "op", "linear", BASE + 210, BASE + 220, (hm_trace_arg[]){{"rows", NULL, 8}, {"dtype", "bf16", 0}, {0}}});
     close_clean(&t, PATH);
     json_t *v = load(PATH), *e;
     size_t i, counters = 0;
-    json_array_foreach(json_object_get(v, "traceEvents"), i, e) {
+    json_array_foreach(json_object_get(v, "traceEvents"), i, e)
+    {
         counters += !strcmp(json_string_value(json_object_get(e, "ph")), "C");
     }
     assert_int_equal(counters, 3); /* on change, and the last value at the end */
@@ -184,7 +185,8 @@ static void names_with_quotes_controls_and_broken_utf8_stay_valid_json(void **st
     add(t, host, "a\"b\\c\nd\x01 \xff \xc3\xa4 \xed\xa0\x80", 0, 10);
     close_clean(&t, PATH);
     json_t *v = load(PATH), *e = json_array_get(json_object_get(v, "traceEvents"), 2);
-    assert_string_equal(json_string_value(json_object_get(e, "name")), "a\"b\\c\nd\x01 \xef\xbf\xbd \xc3\xa4 \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+    assert_string_equal(json_string_value(json_object_get(e, "name")),
+                        "a\"b\\c\nd\x01 \xef\xbf\xbd \xc3\xa4 \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
     json_decref(v);
 }
 

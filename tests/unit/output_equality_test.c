@@ -74,6 +74,7 @@ static void put(fixture *f, int arm, int round, hm_run_status status, const char
                          .arm_id = f->plan->arms[arm].id,
                          .case_id = f->plan->cases[0].id,
                          .round = round,
+                         .slot = arm, /* runs come back in this order */
                          .status = status,
                          .reason = status ? "why" : NULL,
                          .started_utc = "t",

@@ -92,7 +92,7 @@ static hm_status ladder(const hm_journal_session *s, const char *output, FILE *f
           "set style data histograms\nset style histogram errorbars gap 1.2 lw 1.2\nset bars 0.5\nset errorbars lc rgb '#333333'\n",
           f);
     if (s->arm_count > 6)
-        fputs("set xtics rotate by -35\n", f);
+        fputs("set xtics rotate by 35 right\n", f);
     fputs("$data << EOD\n", f);
     for (int a = 0; a < s->arm_count; a++) {
         quoted(f, s->arms[a].name);
@@ -144,7 +144,7 @@ static hm_status phases(const hm_journal_session *s, const char *output, FILE *f
     head(s, output, "Where the time goes", "mean over rounds, load excluded", 900 + (bars > 20 ? 26 * (bars - 20) : 0), 600, f);
     fputs("set ylabel 'wall time (s)'\nset yrange [0:*]\nset offsets 0, 0, graph 0.05, 0\nset style data histograms\nset style histogram "
           "rowstacked\n"
-          "set boxwidth 0.75 relative\nset xtics rotate by -35 scale 0\n",
+          "set boxwidth 0.75 relative\nset xtics rotate by 35 right scale 0\n",
           f);
     for (int a = 0; a < s->arm_count; a++)
         longest = strlen(s->arms[a].name) > longest ? strlen(s->arms[a].name) : longest;

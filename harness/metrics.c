@@ -5,8 +5,8 @@
 const hm_metric hm_metrics[] = {
     {"wall", "ms", "lower", "one generation from request to audio, loading left out"},
     {"load", "ms", "lower", "opening the model: reading, mapping, converting and preparing weights"},
-    {"prefill", "ms", "lower", "phase: the prompt through the language model, up to the first frame"},
-    {"generate", "ms", "lower", "phase: the frames after the first, one by one"},
+    {"prefill", "ms", "lower", "phase: the prompt through the backbone of the language model"},
+    {"generate", "ms", "lower", "phase: all frames, one by one"},
     {"decode", "ms", "lower", "phase: codes to audio (quantiser, flow matching, waveform decoder)"},
     {"other", "ms", "lower", "wall less prefill, generate and decode"},
     {"audio", "s", "-", "duration of what was made"},

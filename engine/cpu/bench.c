@@ -272,6 +272,7 @@ static void measure_case(bench *b, const bench_case *c, const char *shape, doubl
     hm_cpu_bench_row row = {.kernel = case_names[c->kind], .shape = shape, .type = hm_dtype_name(c->type), .median_ns = median * 1e9};
     row.unit = bytes ? "GB/s" : "GFLOP/s";
     row.rate = amount * 1e-9 / median;
+    row.best_rate = amount * 1e-9 / samples[0];
     row.limit = fmax(limit, limit_of(b, bytes)); /* neighbours slow the machine by moments: the better of before and after */
     row.samples = n;
     sink(self, &row);

@@ -18,7 +18,8 @@ typedef struct hm_cpu_bench_row {
     const char *unit;   /* "GB/s" or "GFLOP/s" */
     double median_ns;   /* of one call */
     double rate;        /* in unit, at the median */
-    double limit;       /* the machine's, measured just before and after */
+    double best_rate;   /* of the best call: what compares with the limit, which is a best too */
+    double limit;       /* the machine's best, measured just before and after */
     int samples;
 } hm_cpu_bench_row;
 

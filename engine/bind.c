@@ -1,6 +1,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine/ctx.h"
 
@@ -45,53 +46,87 @@ static hm_status convert(hm_ctx *c, const hm_tensor *t, float **out, hm_error *e
     return HM_OK;
 }
 
-hm_status hm_bind_table(hm_ctx *c, hm_weights *w, const void **out, hm_dtype *type, int rank, const int64_t *shape, bool f32, hm_error *err,
-                        const char *format, ...)
+/* Older files store weight norm under other names. */
+static void name_in_file(const hm_weights *w, const char *name, char *out, size_t size)
 {
-    char name[256];
+    static const char now[] = ".parametrizations.weight.original";
+    const char *at = strstr(name, now);
+    snprintf(out, size, "%s", name);
+    if (at && !hm_weights_peek(w, name))
+        snprintf(out, size, "%.*s.weight_%s", (int)(at - name), name, at[sizeof now - 1] == '0' ? "g" : "v");
+}
+
+/* The row called `name` of the model's table, and its tensor with data. */
+static hm_status find(const hm_binder *b, const char *name, const hm_tensor_row **row, const hm_tensor **t)
+{
+    char stored[sizeof b->table->rows->name + 16];
+    for (int i = 0; i < b->table->count; i++)
+        if (!strcmp(b->table->rows[i].name, name)) {
+            *row = &b->table->rows[i];
+            name_in_file(b->w, name, stored, sizeof stored);
+            return hm_weights_find(b->w, stored, (*row)->rank, (*row)->shape, &b->c->counters, t, b->err);
+        }
+    return hm_fail(b->err, HM_EBUG, "weights: the model's table has no tensor %s", name);
+}
+
+static hm_status bind_named(const hm_binder *b, const void **out, hm_dtype *type, const hm_tensor_row **row, const char *name)
+{
     const hm_tensor *t;
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(name, sizeof name, format, ap);
-    va_end(ap);
-    hm_status st = hm_weights_find(w, name, rank, shape, &c->counters, &t, err);
+    float *copy;
+    hm_status st = find(b, name, row, &t);
     if (st)
         return st;
     *type = t->type;
     *out = t->data;
-    if (f32 && t->type != HM_F32) {
-        float *copy;
-        st = convert(c, t, &copy, err);
-        if (st)
-            return st;
-        *out = copy;
-        *type = HM_F32;
-    }
+    if (!b->f32 || t->type == HM_F32)
+        return HM_OK;
+    st = convert(b->c, t, &copy, b->err);
+    if (st)
+        return st;
+    *out = copy;
+    *type = HM_F32;
     return HM_OK;
 }
 
-hm_status hm_bind_linear(hm_ctx *c, hm_weights *w, hm_linear *out, int rows, int columns, bool f32, hm_error *err, const char *format, ...)
+hm_status hm_bind_tensor(const hm_binder *b, const void **out, hm_dtype *type, const hm_tensor_row **row, const char *format, ...)
 {
     char name[256];
-    int64_t shape[2] = {rows, columns};
+    const hm_tensor_row *ignored;
     va_list ap;
     va_start(ap, format);
     vsnprintf(name, sizeof name, format, ap);
     va_end(ap);
-    *out = (hm_linear){.out = rows, .in = columns, .taps = 1};
-    return hm_bind_table(c, w, &out->w, &out->type, 2, shape, f32, err, "%s", name);
+    return bind_named(b, out, type, row ? row : &ignored, name);
 }
 
-hm_status hm_bind_f32(hm_ctx *c, hm_weights *w, float **out, int rank, const int64_t *shape, hm_error *err, const char *format, ...)
+hm_status hm_bind_linear(const hm_binder *b, hm_linear *out, const char *format, ...)
 {
     char name[256];
+    const hm_tensor_row *row;
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(name, sizeof name, format, ap);
+    va_end(ap);
+    *out = (hm_linear){.taps = 1};
+    hm_status st = bind_named(b, &out->w, &out->type, &row, name);
+    if (!st) {
+        out->out = (int)row->shape[0];
+        out->in = (int)row->shape[1];
+    }
+    return st;
+}
+
+hm_status hm_bind_f32(const hm_binder *b, float **out, const char *format, ...)
+{
+    char name[256];
+    const hm_tensor_row *row;
     const hm_tensor *t;
     va_list ap;
     va_start(ap, format);
     vsnprintf(name, sizeof name, format, ap);
     va_end(ap);
-    hm_status st = hm_weights_find(w, name, rank, shape, &c->counters, &t, err);
-    return st ? st : convert(c, t, out, err);
+    hm_status st = find(b, name, &row, &t);
+    return st ? st : convert(b->c, t, out, b->err);
 }
 
 void hm_tap(hm_ctx *c, const char *name, const float *value, int batch_row, int64_t d0, int64_t d1, int64_t d2, bool channels_last)

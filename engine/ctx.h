@@ -4,6 +4,7 @@
 
 #include "engine/base/log.h"
 #include "engine/ops.h"
+#include "engine/shapes.h"
 #include "engine/weights.h"
 #include "variants/toggles.h"
 
@@ -55,19 +56,23 @@ static inline void hm_progress(hm_ctx *c, const char *phase, int64_t done, int64
         hm_fail(&c->error, HM_EINTERRUPTED, "%s: interrupted at %lld of %lld", phase, (long long)done, (long long)total);
 }
 
-/* Weights into the shapes that forwards use. A name is formatted like printf. f32: convert to float32. */
-hm_status hm_bind_linear(hm_ctx *c, hm_weights *w, hm_linear *out, int rows, int columns, bool f32, hm_error *err, const char *name, ...)
-    __attribute__((format(printf, 8, 9)));
-/* A tensor of any floating type as float32 [count] in device memory; shape as given (-1: any). */
-hm_status hm_bind_f32(hm_ctx *c, hm_weights *w, float **out, int rank, const int64_t *shape, hm_error *err, const char *name, ...)
-    __attribute__((format(printf, 7, 8)));
-static inline hm_status hm_bind_vector(hm_ctx *c, hm_weights *w, float **out, int64_t n, hm_error *err, const char *name)
-{
-    return hm_bind_f32(c, w, out, 1, &n, err, "%s", name);
-}
-/* The tensor itself, where it lies, checked for rank and shape; f32 converts it. *type is what it holds afterwards. */
-hm_status hm_bind_table(hm_ctx *c, hm_weights *w, const void **out, hm_dtype *type, int rank, const int64_t *shape, bool f32, hm_error *err,
-                        const char *name, ...) __attribute__((format(printf, 9, 10)));
+/* Weights into the shapes that forwards use. Every tensor is a row of the model's table (engine/shapes.h), which says its shape:
+ * a name that is no row is a bug of ours (HM_EBUG), a file that has another shape is refused. */
+typedef struct hm_binder {
+    hm_ctx *c;
+    hm_weights *w;
+    const hm_tensor_table *table;
+    bool f32; /* convert what is stored narrower */
+    hm_error *err;
+} hm_binder;
+
+/* A matrix [out][in]. Names are formatted like printf. */
+hm_status hm_bind_linear(const hm_binder *b, hm_linear *out, const char *name, ...) __attribute__((format(printf, 3, 4)));
+/* A tensor of any floating type as float32 in device memory. */
+hm_status hm_bind_f32(const hm_binder *b, float **out, const char *name, ...) __attribute__((format(printf, 3, 4)));
+/* The tensor where it lies; *type is what it holds afterwards, *row (may be NULL) its row. */
+hm_status hm_bind_tensor(const hm_binder *b, const void **out, hm_dtype *type, const hm_tensor_row **row, const char *name, ...)
+    __attribute__((format(printf, 5, 6)));
 /* Device memory that lives as long as the bound weights. */
 void *hm_bind_alloc(hm_ctx *c, size_t bytes, hm_error *err);
 void hm_bind_release(hm_ctx *c);

@@ -9,28 +9,20 @@
 #define EST "flow_matching.estimator."
 #define DEC "scalar_model.decoder."
 
-static bool wants_f32(const hm_ctx *c)
+/* prefix.bias as float32. */
+static hm_status bind_bias(const hm_binder *b, hm_linear *to, const char *prefix)
 {
-    return hm_t(c)->precision_codec == HM_CODEC_F32;
-}
-
-/* Bias [n] as float32. */
-static hm_status bind_bias(hm_ctx *c, hm_weights *w, hm_linear *to, int n, const char *name, hm_error *err)
-{
-    int64_t shape = n;
     float *bias;
-    hm_status st = hm_bind_f32(c, w, &bias, 1, &shape, err, "%s", name);
+    hm_status st = hm_bind_f32(b, &bias, "%s.bias", prefix);
     if (!st)
         to->bias = bias;
     return st;
 }
 
-static hm_status bind_biased(hm_ctx *c, hm_weights *w, hm_linear *to, int rows, int columns, const char *prefix, hm_error *err)
+static hm_status bind_biased(const hm_binder *b, hm_linear *to, const char *prefix)
 {
-    char name[192];
-    hm_status st = hm_bind_linear(c, w, to, rows, columns, wants_f32(c), err, "%s.weight", prefix);
-    snprintf(name, sizeof name, "%s.bias", prefix);
-    return st ? st : bind_bias(c, w, to, rows, name, err);
+    hm_status st = hm_bind_linear(b, to, "%s.weight", prefix);
+    return st ? st : bind_bias(b, to, prefix);
 }
 
 /* The layout that folding gives (see fold_conv in ops.h). */
@@ -66,89 +58,86 @@ const hm_linear *hm_conv_weights(hm_ctx *c, const hm_conv *conv)
     return &conv->linear;
 }
 
-/* A plain convolution prefix.weight [d0][d1][taps], prefix.bias. */
-static hm_status bind_conv(hm_ctx *c, hm_weights *w, hm_conv *conv, const char *prefix, int d0, int d1, int taps, hm_error *err)
+static void take_sizes(hm_conv *conv, const hm_tensor_row *v)
 {
-    char name[192];
-    int64_t shape[3] = {d0, d1, taps};
-    *conv = (hm_conv){.d0 = d0, .d1 = d1, .taps = taps};
-    hm_status st = hm_bind_table(c, w, &conv->v, &conv->type, 3, shape, wants_f32(c), err, "%s.weight", prefix);
-    snprintf(name, sizeof name, "%s.bias", prefix);
-    if (!st)
-        st = bind_bias(c, w, &conv->linear, d0, name, err);
-    return st ? st : finish_conv(c, conv, err);
+    conv->d0 = (int)v->shape[0];
+    conv->d1 = (int)v->shape[1];
+    conv->taps = (int)v->shape[2];
 }
 
-/* A weight-normed one: g and v under today's names, or weight_g and weight_v of older files. */
-static hm_status bind_normed(hm_ctx *c, hm_weights *w, hm_conv *conv, const char *prefix, int d0, int d1, int taps, int stride, hm_error *err)
+/* A plain convolution prefix.weight [d0][d1][taps], prefix.bias. */
+static hm_status bind_conv(const hm_binder *b, hm_conv *conv, const char *prefix)
 {
-    char v[192], g[192], bias[192];
-    int64_t shape[3] = {d0, d1, taps}, g_shape[3] = {d0, 1, 1};
-    int out = stride ? d1 : d0;
-    *conv = (hm_conv){.d0 = d0, .d1 = d1, .taps = taps, .stride = stride};
-    snprintf(v, sizeof v, "%s.weight_v", prefix);
-    snprintf(g, sizeof g, "%s.weight_g", prefix);
-    snprintf(bias, sizeof bias, "%s.bias", prefix);
-    if (!hm_weights_peek(w, v)) {
-        snprintf(v, sizeof v, "%s.parametrizations.weight.original1", prefix);
-        snprintf(g, sizeof g, "%s.parametrizations.weight.original0", prefix);
+    const hm_tensor_row *row;
+    *conv = (hm_conv){0};
+    hm_status st = hm_bind_tensor(b, &conv->v, &conv->type, &row, "%s.weight", prefix);
+    if (!st)
+        st = bind_bias(b, &conv->linear, prefix);
+    if (st)
+        return st;
+    take_sizes(conv, row);
+    return finish_conv(b->c, conv, b->err);
+}
+
+/* A weight-normed one; stride > 0: transposed. */
+static hm_status bind_normed(const hm_binder *b, hm_conv *conv, int stride, const char *prefix)
+{
+    const hm_tensor_row *row;
+    *conv = (hm_conv){.stride = stride};
+    hm_status st = hm_bind_tensor(b, &conv->v, &conv->type, &row, "%s.parametrizations.weight.original1", prefix);
+    if (!st)
+        st = hm_bind_f32(b, &conv->g, "%s.parametrizations.weight.original0", prefix);
+    if (!st)
+        st = bind_bias(b, &conv->linear, prefix);
+    if (st)
+        return st;
+    take_sizes(conv, row);
+    if (stride) { /* the bias of every one of the stride output phases */
+        float *phases = hm_bind_alloc(b->c, (size_t)stride * (size_t)conv->d1 * sizeof *phases, b->err);
+        if (!phases)
+            return HM_EABSENT;
+        b->c->ops.copy_2d(&b->c->ops, phases, conv->d1, conv->linear.bias, 0, conv->d1, stride);
+        conv->linear.bias = phases;
     }
-    hm_status st = hm_bind_table(c, w, &conv->v, &conv->type, 3, shape, wants_f32(c), err, "%s", v);
-    if (!st)
-        st = hm_bind_f32(c, w, &conv->g, 3, g_shape, err, "%s", g);
-    if (!st)
-        st = bind_bias(c, w, &conv->linear, out, bias, err);
-    if (st || !stride)
-        return st ? st : finish_conv(c, conv, err);
-    const float *one = conv->linear.bias; /* the bias of every one of the stride output phases */
-    float *phases = hm_bind_alloc(c, (size_t)stride * (size_t)out * sizeof *phases, err);
-    if (!phases)
-        return HM_EABSENT;
-    c->ops.copy_2d(&c->ops, phases, out, one, 0, out, stride);
-    conv->linear.bias = phases;
-    return finish_conv(c, conv, err);
+    return finish_conv(b->c, conv, b->err);
 }
 
 /* PReLU slope [1]. */
-static hm_status bind_slope(hm_ctx *c, hm_weights *w, float *slope, const char *name, hm_error *err)
+static hm_status bind_slope(const hm_binder *b, float *slope, const char *prefix)
 {
-    int64_t one = 1;
     float *value;
-    hm_status st = hm_bind_f32(c, w, &value, 1, &one, err, "%s", name);
+    hm_status st = hm_bind_f32(b, &value, "%s.weight", prefix);
     if (!st)
-        c->ops.download(&c->ops, slope, value, sizeof *slope);
+        b->c->ops.download(&b->c->ops, slope, value, sizeof *slope);
     return st;
 }
 
-static hm_status bind_project(hm_ctx *c, hm_weights *w, hm_project *p, const char *name, int in, int out, hm_error *err)
+static hm_status bind_project(const hm_binder *b, hm_project *p, const char *name)
 {
     char prefix[128];
     snprintf(prefix, sizeof prefix, EST "%s.ffn_1", name);
-    hm_status st = bind_conv(c, w, &p->conv, prefix, out, in, 3, err);
+    hm_status st = bind_conv(b, &p->conv, prefix);
     snprintf(prefix, sizeof prefix, EST "%s.ffn_2", name);
-    return st ? st : bind_biased(c, w, &p->linear, out, out, prefix, err);
+    return st ? st : bind_biased(b, &p->linear, prefix);
 }
 
-static hm_status bind_block(hm_ctx *c, hm_weights *w, hm_dit_block *b, const char *stack, int i, int D, int F, hm_error *err)
+static hm_status bind_block(const hm_binder *b, hm_dit_block *to, const char *stack, int i)
 {
     const struct {
         hm_linear *to;
         const char *name;
-        int rows, columns;
     } linears[] = {
-        {&b->q, "attn.q_proj", D, D}, {&b->k, "attn.k_proj", D, D}, {&b->v, "attn.v_proj", D, D}, {&b->o, "attn.o_proj", D, D},
-        {&b->gate, "mlp.gate", F, D}, {&b->up, "mlp.up", F, D},     {&b->down, "mlp.down", D, F},
+        {&to->q, "attn.q_proj"}, {&to->k, "attn.k_proj"}, {&to->v, "attn.v_proj"}, {&to->o, "attn.o_proj"},
+        {&to->gate, "mlp.gate"}, {&to->up, "mlp.up"},     {&to->down, "mlp.down"},
     };
-    int64_t shape[2] = {D, 0}, table[2] = {6, D};
     hm_status st = HM_OK;
     for (size_t j = 0; j < sizeof linears / sizeof *linears && !st; j++)
-        st = hm_bind_linear(c, w, linears[j].to, linears[j].rows, linears[j].columns, wants_f32(c), err, EST "%s.%d.%s.weight", stack, i,
-                            linears[j].name);
+        st = hm_bind_linear(b, linears[j].to, EST "%s.%d.%s.weight", stack, i, linears[j].name);
     if (!st)
-        st = hm_bind_f32(c, w, &b->attn_norm, 1, shape, err, EST "%s.%d.attn_norm.weight", stack, i);
+        st = hm_bind_f32(b, &to->attn_norm, EST "%s.%d.attn_norm.weight", stack, i);
     if (!st)
-        st = hm_bind_f32(c, w, &b->mlp_norm, 1, shape, err, EST "%s.%d.mlp_norm.weight", stack, i);
-    return st ? st : hm_bind_f32(c, w, &b->scale_shift, 2, table, err, EST "%s.%d.scale_shift_table", stack, i);
+        st = hm_bind_f32(b, &to->mlp_norm, EST "%s.%d.mlp_norm.weight", stack, i);
+    return st ? st : hm_bind_f32(b, &to->scale_shift, EST "%s.%d.scale_shift_table", stack, i);
 }
 
 /* f_j = 1/10000^(2j/head_dim): exponent rounded to float32, pow in double rounded to float32, float32 reciprocal. */
@@ -168,118 +157,123 @@ static hm_status bind_theta(hm_ctx *c, hm_dit_stack *s, hm_error *err)
     return HM_OK;
 }
 
-static hm_status bind_stack(hm_ctx *c, hm_weights *w, hm_dit_stack *s, int second, int layers, int heads, int head_dim, hm_error *err)
+static hm_status bind_stack(const hm_binder *b, hm_dit_stack *s, int second, int layers, int heads, int head_dim)
 {
     char name[128];
     const char *blocks = second ? "transformer_blocks_2" : "transformer_blocks", *suffix = second ? "_2" : "";
     int D = heads * head_dim;
-    int64_t table[2] = {2, D};
     *s = (hm_dit_stack){.layers = layers, .heads = heads, .head_dim = head_dim, .dim = D, .ffn_dim = (int)hm_codec_hidden(D)};
-    s->blocks = hm_calloc((size_t)layers, sizeof *s->blocks, "transformer blocks", err);
+    s->blocks = hm_calloc((size_t)layers, sizeof *s->blocks, "transformer blocks", b->err);
     hm_status st = s->blocks ? HM_OK : HM_EABSENT;
     for (int i = 0; i < layers && !st; i++)
-        st = bind_block(c, w, &s->blocks[i], blocks, i, D, s->ffn_dim, err);
+        st = bind_block(b, &s->blocks[i], blocks, i);
     if (!st)
-        st = hm_bind_f32(c, w, &s->scale_shift, 2, table, err, EST "scale_shift_table%s", suffix);
+        st = hm_bind_f32(b, &s->scale_shift, EST "scale_shift_table%s", suffix);
     snprintf(name, sizeof name, EST "adaln_single%s.emb.timestep_embedder.linear_1", suffix);
     if (!st)
-        st = bind_biased(c, w, &s->time_1, D, 512, name, err);
+        st = bind_biased(b, &s->time_1, name);
     snprintf(name, sizeof name, EST "adaln_single%s.emb.timestep_embedder.linear_2", suffix);
     if (!st)
-        st = bind_biased(c, w, &s->time_2, D, D, name, err);
+        st = bind_biased(b, &s->time_2, name);
     snprintf(name, sizeof name, EST "adaln_single%s.linear", suffix);
     if (!st)
-        st = bind_biased(c, w, &s->modulation, 6 * D, D, name, err);
-    return st ? st : bind_theta(c, s, err);
+        st = bind_biased(b, &s->modulation, name);
+    return st ? st : bind_theta(b->c, s, b->err);
 }
 
-static hm_status bind_dit(hm_ctx *c, hm_weights *w, hm_dit *m, const hm_codec_shape *g, hm_error *err)
+static hm_status bind_dit(const hm_binder *b, hm_dit *m, const hm_codec_shape *g)
 {
-    int heads = (int)g->heads, hd = (int)g->head_dim, in = (int)g->in, out = (int)g->out;
-    *m = (hm_dit){.in = in, .out = out};
-    hm_status st = bind_stack(c, w, &m->stack[0], 0, (int)g->layers, heads, hd, err);
+    int heads = (int)g->heads, hd = (int)g->head_dim;
+    *m = (hm_dit){.in = (int)g->in, .out = (int)g->out};
+    hm_status st = bind_stack(b, &m->stack[0], 0, (int)g->layers, heads, hd);
     if (!st)
-        st = bind_stack(c, w, &m->stack[1], 1, (int)g->layers_2, heads, 2 * hd, err);
+        st = bind_stack(b, &m->stack[1], 1, (int)g->layers_2, heads, 2 * hd);
     if (!st)
-        st = bind_project(c, w, &m->proj_in, "proj_in", in, heads * hd, err);
+        st = bind_project(b, &m->proj_in, "proj_in");
     if (!st)
-        st = bind_project(c, w, &m->connection, "connection_proj", in + heads * hd, 2 * heads * hd, err);
-    return st ? st : bind_project(c, w, &m->proj_out, "proj_out", 2 * heads * hd, out, err);
+        st = bind_project(b, &m->connection, "connection_proj");
+    return st ? st : bind_project(b, &m->proj_out, "proj_out");
 }
 
-static hm_status bind_unit(hm_ctx *c, hm_weights *w, hm_residual_unit *u, int s, int j, int channels, int kernel, hm_error *err)
+static hm_status bind_unit(const hm_binder *b, hm_residual_unit *u, int s, int j)
 {
     char name[128];
     u->dilation = 2 * j + 1;
     snprintf(name, sizeof name, DEC "%d.convs.%d.conv1", s, j);
-    hm_status st = bind_normed(c, w, &u->conv1, name, channels, channels, kernel, 0, err);
+    hm_status st = bind_normed(b, &u->conv1, 0, name);
     snprintf(name, sizeof name, DEC "%d.convs.%d.conv2", s, j);
     if (!st)
-        st = bind_normed(c, w, &u->conv2, name, channels, channels, 1, 0, err);
-    snprintf(name, sizeof name, DEC "%d.convs.%d.activation1.weight", s, j);
+        st = bind_normed(b, &u->conv2, 0, name);
+    snprintf(name, sizeof name, DEC "%d.convs.%d.activation1", s, j);
     if (!st)
-        st = bind_slope(c, w, &u->slope1, name, err);
-    snprintf(name, sizeof name, DEC "%d.convs.%d.activation2.weight", s, j);
-    return st ? st : bind_slope(c, w, &u->slope2, name, err);
+        st = bind_slope(b, &u->slope1, name);
+    snprintf(name, sizeof name, DEC "%d.convs.%d.activation2", s, j);
+    return st ? st : bind_slope(b, &u->slope2, name);
 }
 
-static hm_status bind_stage(hm_ctx *c, hm_weights *w, hm_decoder_stage *stage, int s, int in, int stride, int kernel, hm_error *err)
+static hm_status bind_stage(const hm_binder *b, hm_decoder_stage *stage, int s, int stride)
 {
     char name[128];
     snprintf(name, sizeof name, DEC "%d.up_conv.layer", s);
-    hm_status st = bind_normed(c, w, &stage->up, name, in, in / 2, 2 * stride, stride, err);
+    hm_status st = bind_normed(b, &stage->up, stride, name);
     for (int j = 0; j < HM_CODEC_UNITS && !st; j++)
-        st = bind_unit(c, w, &stage->unit[j], s, j, in / 2, kernel, err);
+        st = bind_unit(b, &stage->unit[j], s, j);
     return st;
 }
 
-static hm_status bind_decoder(hm_ctx *c, hm_weights *w, hm_scalar_model *m, const hm_codec_shape *g, hm_error *err)
+static hm_status bind_decoder(const hm_binder *b, hm_scalar_model *m, const hm_codec_shape *g)
 {
     char name[128];
-    int n = (int)g->up_stages, c0 = (int)g->init_channel, channels = c0 << n, k0 = (int)g->kernel, last = n + 1;
+    int n = (int)g->up_stages, last = n + 1;
     *m = (hm_scalar_model){.stages = n, .latent = (int)g->latent, .repeat = (int)g->num_samples, .rate = (int)g->num_samples};
-    m->stage = hm_calloc((size_t)n, sizeof *m->stage, "decoder stages", err);
-    hm_status st = m->stage ? bind_normed(c, w, &m->input, DEC "0", channels, m->latent, (int)g->delay_kernel, 0, err) : HM_EABSENT;
+    m->stage = hm_calloc((size_t)n, sizeof *m->stage, "decoder stages", b->err);
+    hm_status st = m->stage ? bind_normed(b, &m->input, 0, DEC "0") : HM_EABSENT;
     for (int s = 0; s < n && !st; s++) {
         m->rate *= (int)g->up[s];
-        st = bind_stage(c, w, &m->stage[s], s + 1, channels >> s, (int)g->up[s], (int)g->res_kernel, err);
+        st = bind_stage(b, &m->stage[s], s + 1, (int)g->up[s]);
     }
     if (m->repeat > 1 && !st) {
         snprintf(name, sizeof name, DEC "%d.conv", last);
-        st = bind_conv(c, w, &m->post, name, c0, c0, k0, err);
-        snprintf(name, sizeof name, DEC "%d.activation.weight", last++);
+        st = bind_conv(b, &m->post, name);
+        snprintf(name, sizeof name, DEC "%d.activation", last++);
         if (!st)
-            st = bind_slope(c, w, &m->post_slope, name, err);
+            st = bind_slope(b, &m->post_slope, name);
     }
     snprintf(name, sizeof name, DEC "%d", last);
-    return st ? st : bind_normed(c, w, &m->output, name, (int)g->num_bands, c0, k0, 0, err);
+    return st ? st : bind_normed(b, &m->output, 0, name);
 }
 
-static hm_status bind_quantizers(hm_ctx *c, hm_codec *m, hm_weights *w, hm_error *err)
+static hm_status bind_quantizers(const hm_binder *b, hm_codec *m)
 {
     const hm_codec_shape *g = &m->shape;
-    int64_t shape[3] = {1, g->codebook_size, g->codebook_dim};
+    hm_binder tables = *b;
     hm_status st = HM_OK;
+    tables.f32 = true; /* one type for all quantizers */
     for (int q = 0; q < g->quantizers && !st; q++)
-        st = hm_bind_table(c, w, &m->embed[q], &m->embed_type, 3, shape, true, err, FM "vq_embed.layers.%d._codebook.embed", q);
+        st = hm_bind_tensor(&tables, &m->embed[q], &m->embed_type, NULL, FM "vq_embed.layers.%d._codebook.embed", q);
     if (!st && g->codebook_dim != g->dim)
-        st = bind_biased(c, w, &m->project_out, (int)g->dim, (int)g->codebook_dim, FM "vq_embed.project_out", err);
-    return st ? st : bind_biased(c, w, &m->cond, (int)g->dim, (int)g->dim, FM "cond_feature_emb", err);
+        st = bind_biased(b, &m->project_out, FM "vq_embed.project_out");
+    return st ? st : bind_biased(b, &m->cond, FM "cond_feature_emb");
 }
 
 hm_status hm_codec_bind(hm_ctx *c, hm_codec *m, const hm_codec_shape *shape, hm_weights *w, hm_error *err)
 {
+    hm_tensor_table table = {0};
+    hm_binder b = {.c = c, .w = w, .table = &table, .f32 = hm_t(c)->precision_codec == HM_CODEC_F32, .err = err};
     *m = (hm_codec){.shape = *shape};
     if (shape->quantizers > (int64_t)(sizeof m->embed / sizeof *m->embed))
         return hm_fail(err, HM_EFORMAT, "%s: num_quantizers: expected at most %zu, found %lld", hm_weights_path(w),
                        sizeof m->embed / sizeof *m->embed, (long long)shape->quantizers);
-    hm_status st = bind_quantizers(c, m, w, err);
+    hm_status st = hm_codec_table(&table, shape, err);
     if (!st)
-        st = bind_dit(c, w, &m->dit, shape, err);
+        st = bind_quantizers(&b, m);
     if (!st)
-        st = bind_decoder(c, w, &m->decoder, shape, err);
+        st = bind_dit(&b, &m->dit, shape);
     if (!st)
-        st = hm_ops_status(&c->ops) ? hm_fail(err, c->error.status, "%s", c->error.text) : HM_OK;
+        st = bind_decoder(&b, &m->decoder, shape);
+    hm_tensor_table_close(&table);
+    if (!st && hm_ops_status(&c->ops))
+        st = hm_fail(err, c->error.status, "%s", c->error.text);
     return st;
 }
 

@@ -10,6 +10,7 @@
 #define HM_MULA_MAX_CODEBOOKS 32
 
 typedef struct hm_mula_config {
+    hm_lm_shape shape; /* what the table of tensors follows from */
     hm_llama_config backbone, decoder;
     int text_vocabulary; /* TV: rows of the text embedding */
     int code_vocabulary; /* V: rows per codebook, specials included */

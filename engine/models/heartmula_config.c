@@ -38,7 +38,7 @@ hm_status hm_mula_config_read(hm_mula_config *out, const json_t *config, const h
     if (shape.codebooks < 2 || shape.codebooks > HM_MULA_MAX_CODEBOOKS || shape.codebooks > shape.decoder.positions)
         return hm_fail(err, HM_EFORMAT, "%s: %lld codebooks: expected 2 to %d, and at most the decoder's %lld positions", where,
                        (long long)shape.codebooks, HM_MULA_MAX_CODEBOOKS, (long long)shape.decoder.positions);
-    *out = (hm_mula_config){.backbone = stack(&shape.backbone), .decoder = stack(&shape.decoder), .text_vocabulary = (int)shape.text_vocab,
+    *out = (hm_mula_config){.shape = shape, .backbone = stack(&shape.backbone), .decoder = stack(&shape.decoder), .text_vocabulary = (int)shape.text_vocab,
                             .code_vocabulary = (int)shape.audio_vocab, .codebooks = (int)shape.codebooks, .muq_dim = (int)shape.muq,
                             .text_bos = (int)ids.text_bos_id, .text_eos = (int)ids.text_eos_id, .audio_eos = (int)ids.audio_eos_id,
                             .empty_id = (int)ids.empty_id};
@@ -46,48 +46,60 @@ hm_status hm_mula_config_read(hm_mula_config *out, const json_t *config, const h
 }
 
 /* audio_head [K-1][Dd][V]: one matrix per codebook, stored [in][out]. */
-static hm_status bind_audio_head(hm_ctx *c, hm_mula *m, hm_weights *w, bool f32, hm_error *err)
+static hm_status bind_audio_head(const hm_binder *b, hm_mula *m)
 {
-    const hm_mula_config *g = &m->config;
-    int64_t shape[3] = {g->codebooks - 1, g->decoder.dim, g->code_vocabulary};
+    const hm_tensor_row *row;
     const void *data;
     hm_dtype type;
-    hm_status st = hm_bind_table(c, w, &data, &type, 3, shape, f32, err, "audio_head");
-    size_t one = (size_t)shape[1] * (size_t)shape[2] * hm_dtype_bytes(type);
-    for (int i = 0; i < g->codebooks - 1 && !st; i++)
-        m->audio_head[i] = (hm_linear){.w = (const uint8_t *)data + (size_t)i * one, .type = type, .out = g->code_vocabulary,
-                                       .in = g->decoder.dim, .taps = 1, .in_out = true};
+    hm_status st = hm_bind_tensor(b, &data, &type, &row, "audio_head");
+    for (int i = 0; !st && i < (int)row->shape[0]; i++) {
+        size_t one = (size_t)row->shape[1] * (size_t)row->shape[2] * hm_dtype_bytes(type);
+        m->audio_head[i] = (hm_linear){.w = (const uint8_t *)data + (size_t)i * one, .type = type, .out = (int)row->shape[2],
+                                       .in = (int)row->shape[1], .taps = 1, .in_out = true};
+    }
     return st;
+}
+
+/* Tables, heads and projections around the two stacks. */
+static hm_status bind_rest(const hm_binder *backbone, const hm_binder *decoder, hm_mula *m)
+{
+    hm_binder text = *backbone;
+    float *bias;
+    text.f32 = false; /* rows are converted as they are gathered */
+    hm_status st = hm_bind_tensor(&text, &m->text_embeddings, &m->text_type, NULL, "text_embeddings.weight");
+    if (!st)
+        st = hm_bind_tensor(backbone, &m->audio_embeddings, &m->audio_type, NULL, "audio_embeddings.weight");
+    if (!st)
+        st = hm_bind_tensor(backbone, &m->unconditional, &m->unconditional_type, NULL, "unconditional_text_embedding.weight");
+    if (!st)
+        st = hm_bind_linear(backbone, &m->c0_head, "codebook0_head.weight");
+    if (!st)
+        st = hm_bind_linear(backbone, &m->muq, "muq_linear.weight");
+    if (!st)
+        st = hm_bind_f32(backbone, &bias, "muq_linear.bias");
+    if (st)
+        return st;
+    m->muq.bias = bias;
+    st = hm_bind_linear(decoder, &m->projection, "projection.weight");
+    return st ? st : bind_audio_head(decoder, m);
 }
 
 hm_status hm_mula_bind(hm_ctx *c, hm_mula *m, const hm_mula_config *g, hm_weights *w, hm_error *err)
 {
-    bool f32 = hm_t(c)->precision_backbone == HM_BACKBONE_F32, decoder_f32 = hm_t(c)->precision_decoder == HM_DECODER_F32;
-    int Db = g->backbone.dim, Dd = g->decoder.dim, V = g->code_vocabulary, K = g->codebooks;
-    int64_t text_shape[2] = {g->text_vocabulary, Db}, audio_shape[2] = {(int64_t)V * K, Db}, one_shape[2] = {1, Db}, bias_shape = Db;
-    float *bias;
+    hm_tensor_table table = {0};
+    hm_binder backbone = {.c = c, .w = w, .table = &table, .f32 = hm_t(c)->precision_backbone == HM_BACKBONE_F32, .err = err};
+    hm_binder decoder = backbone;
+    decoder.f32 = hm_t(c)->precision_decoder == HM_DECODER_F32;
     *m = (hm_mula){.config = *g};
-    hm_status st = hm_llama_bind(c, &m->backbone, &g->backbone, w, "backbone", f32, err);
+    hm_status st = hm_lm_table(&table, &g->shape, err);
     if (!st)
-        st = hm_llama_bind(c, &m->decoder, &g->decoder, w, "decoder", decoder_f32, err);
+        st = hm_llama_bind(&backbone, &m->backbone, &g->backbone, "backbone");
     if (!st)
-        st = hm_bind_table(c, w, &m->text_embeddings, &m->text_type, 2, text_shape, false, err, "text_embeddings.weight");
+        st = hm_llama_bind(&decoder, &m->decoder, &g->decoder, "decoder");
     if (!st)
-        st = hm_bind_table(c, w, &m->audio_embeddings, &m->audio_type, 2, audio_shape, f32, err, "audio_embeddings.weight");
-    if (!st)
-        st = hm_bind_table(c, w, &m->unconditional, &m->unconditional_type, 2, one_shape, f32, err, "unconditional_text_embedding.weight");
-    if (!st)
-        st = hm_bind_linear(c, w, &m->projection, Dd, Db, decoder_f32, err, "projection.weight");
-    if (!st)
-        st = hm_bind_linear(c, w, &m->c0_head, V, Db, f32, err, "codebook0_head.weight");
-    if (!st)
-        st = hm_bind_linear(c, w, &m->muq, Db, g->muq_dim, f32, err, "muq_linear.weight");
-    if (!st)
-        st = hm_bind_f32(c, w, &bias, 1, &bias_shape, err, "muq_linear.bias");
-    if (st)
-        return st;
-    m->muq.bias = bias;
-    return bind_audio_head(c, m, w, decoder_f32, err);
+        st = bind_rest(&backbone, &decoder, m);
+    hm_tensor_table_close(&table);
+    return st;
 }
 
 void hm_mula_release(hm_mula *m)

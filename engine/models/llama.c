@@ -28,39 +28,32 @@ void hm_llama_theta(float *theta, int head_dim)
     }
 }
 
-static hm_status bind_layer(hm_ctx *c, hm_llama_layer *l, const hm_llama_config *g, hm_weights *w, const char *prefix, int i, bool f32,
-                            hm_error *err)
+static hm_status bind_layer(const hm_binder *b, hm_llama_layer *l, const char *prefix, int i)
 {
-    int D = g->dim, Q = g->heads * g->head_dim, KV = g->kv_heads * g->head_dim, F = g->ffn_dim;
     const struct {
         hm_linear *to;
         const char *name;
-        int rows, columns;
     } linears[] = {
-        {&l->q, "attn.q_proj", Q, D},      {&l->k, "attn.k_proj", KV, D}, {&l->v, "attn.v_proj", KV, D}, {&l->o, "attn.output_proj", D, Q},
-        {&l->gate, "mlp.w1", F, D},        {&l->down, "mlp.w2", D, F},    {&l->up, "mlp.w3", F, D},
+        {&l->q, "attn.q_proj"}, {&l->k, "attn.k_proj"}, {&l->v, "attn.v_proj"}, {&l->o, "attn.output_proj"},
+        {&l->gate, "mlp.w1"},   {&l->down, "mlp.w2"},   {&l->up, "mlp.w3"},
     };
     hm_status st = HM_OK;
     for (size_t j = 0; j < sizeof linears / sizeof *linears && !st; j++)
-        st = hm_bind_linear(c, w, linears[j].to, linears[j].rows, linears[j].columns, f32, err, "%s.layers.%d.%s.weight", prefix, i,
-                            linears[j].name);
-    int64_t shape = D;
+        st = hm_bind_linear(b, linears[j].to, "%s.layers.%d.%s.weight", prefix, i, linears[j].name);
     if (!st)
-        st = hm_bind_f32(c, w, &l->attn_norm, 1, &shape, err, "%s.layers.%d.sa_norm.scale", prefix, i);
-    if (!st)
-        st = hm_bind_f32(c, w, &l->mlp_norm, 1, &shape, err, "%s.layers.%d.mlp_norm.scale", prefix, i);
-    return st;
+        st = hm_bind_f32(b, &l->attn_norm, "%s.layers.%d.sa_norm.scale", prefix, i);
+    return st ? st : hm_bind_f32(b, &l->mlp_norm, "%s.layers.%d.mlp_norm.scale", prefix, i);
 }
 
-hm_status hm_llama_bind(hm_ctx *c, hm_llama *m, const hm_llama_config *config, hm_weights *w, const char *prefix, bool f32, hm_error *err)
+hm_status hm_llama_bind(const hm_binder *b, hm_llama *m, const hm_llama_config *config, const char *prefix)
 {
+    hm_ctx *c = b->c;
     int half = config->head_dim / 2;
-    int64_t D = config->dim;
     hm_status st = HM_OK;
     *m = (hm_llama){.config = *config};
-    m->layers = hm_calloc((size_t)config->layers, sizeof *m->layers, "layers", err);
-    float *theta = hm_calloc((size_t)half, sizeof *theta, "rotation table", err);
-    m->theta = hm_bind_alloc(c, (size_t)half * sizeof *theta, err);
+    m->layers = hm_calloc((size_t)config->layers, sizeof *m->layers, "layers", b->err);
+    float *theta = hm_calloc((size_t)half, sizeof *theta, "rotation table", b->err);
+    m->theta = hm_bind_alloc(c, (size_t)half * sizeof *theta, b->err);
     if (!m->layers || !theta || !m->theta) {
         free(theta);
         return HM_EABSENT;
@@ -71,8 +64,8 @@ hm_status hm_llama_bind(hm_ctx *c, hm_llama *m, const hm_llama_config *config, h
     c->counters = before;
     free(theta);
     for (int i = 0; i < config->layers && !st; i++)
-        st = bind_layer(c, &m->layers[i], config, w, prefix, i, f32, err);
-    return st ? st : hm_bind_f32(c, w, &m->norm, 1, &D, err, "%s.norm.scale", prefix);
+        st = bind_layer(b, &m->layers[i], prefix, i);
+    return st ? st : hm_bind_f32(b, &m->norm, "%s.norm.scale", prefix);
 }
 
 void hm_llama_release(hm_llama *m)

@@ -46,7 +46,7 @@ typedef struct hm_llama_pass {
 } hm_llama_pass;
 
 /* Weights `prefix`.layers.i.* as in heartmula.md section 2. theta follows from head_dim. */
-hm_status hm_llama_bind(hm_ctx *c, hm_llama *m, const hm_llama_config *config, hm_weights *w, const char *prefix, bool f32, hm_error *err);
+hm_status hm_llama_bind(const hm_binder *b, hm_llama *m, const hm_llama_config *config, const char *prefix);
 void hm_llama_release(hm_llama *m);
 /* Bytes of weights that one pass over all layers reads; and parameters in them. */
 uint64_t hm_llama_pass_bytes(const hm_llama *m);

@@ -109,7 +109,6 @@ struct hm_ops {
 
     /* Norms over rows of D. weight: [D] or NULL (all ones). */
     void (*rmsnorm)(const hm_ops *op, float *y, const float *x, const float *weight, int M, int D, float eps); /* x*rsqrt(mean x^2 + eps)*w; y may be x */
-    void (*add_rmsnorm)(const hm_ops *op, float *y, float *x, const float *delta, const float *weight, int M, int D, float eps); /* x += delta; y = norm(x) */
     void (*layernorm)(const hm_ops *op, float *y, const float *x, int M, int D, float eps); /* (x - mean)*rsqrt(biased var + eps) */
 
     /* Elementwise. Rows of batch row b use vectors at b*stride (stride 0: the same for all). rows: rows per batch row. */

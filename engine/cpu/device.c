@@ -48,13 +48,12 @@ hm_status hm_cpu_open(hm_device **out, int threads, hm_isa isa, hm_error *err)
     dev->isa = isa;
     dev->k = kernels_of(isa);
     dev->threads = hm_team_size(dev->team);
-    dev->work = block_alloc((size_t)dev->threads * HM_CPU_WORK_BYTES);
-    if (!dev->work) {
-        st = hm_fail(err, HM_EABSENT, "CPU device: no memory for the scratch of %d threads", dev->threads);
+    st = hm_arena_open(&dev->arena, (size_t)dev->threads * HM_CPU_WORK_BYTES, 1, err);
+    if (st) {
         hm_cpu_close(&dev);
         return st;
     }
-    memset(dev->work, 0, (size_t)dev->threads * HM_CPU_WORK_BYTES);
+    dev->work = hm_arena_take(&dev->arena, (size_t)dev->threads * HM_CPU_WORK_BYTES);
     *out = dev;
     return HM_OK;
 }
@@ -65,7 +64,7 @@ void hm_cpu_close(hm_device **dev)
     if (!d)
         return;
     hm_team_close(&d->team);
-    free(d->work);
+    hm_arena_close(&d->arena);
     free(d->scratch);
     free(d);
     *dev = NULL;

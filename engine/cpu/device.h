@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "engine/base/arena.h"
 #include "engine/cpu/cpu.h"
 
 #define HM_CPU_WORK_BYTES ((size_t)1 << 20) /* scratch of each thread: packed panels and tiles */
@@ -105,7 +106,8 @@ struct hm_device {
     hm_isa isa;
     const hm_cpu_kernels *k;
     int threads;
-    uint8_t *work; /* HM_CPU_WORK_BYTES per thread */
+    hm_arena arena;
+    uint8_t *work; /* HM_CPU_WORK_BYTES per thread, in the arena */
     void *scratch; /* grows at need: attention scores, sampling */
     size_t scratch_bytes;
 };

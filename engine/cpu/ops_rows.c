@@ -12,7 +12,7 @@ struct row_job {
     void (*run)(const row_job *j, size_t first, size_t last);
     const hm_cpu_kernels *k;
     size_t items, grain;
-    float *y, *x2;
+    float *y;
     const float *x, *u, *v, *w;
     const void *table;
     const int32_t *ids;
@@ -48,12 +48,7 @@ static void rmsnorm_rows(const row_job *j, size_t first, size_t last)
 {
     for (size_t m = first; m < last; m++) {
         size_t at = m * (size_t)j->D;
-        const float *x = j->x + at;
-        if (j->x2) {
-            j->k->add(j->x2 + at, j->u + at, (size_t)j->D);
-            x = j->x2 + at;
-        }
-        j->k->rmsnorm_row(j->y + at, x, j->w, j->D, j->eps);
+        j->k->rmsnorm_row(j->y + at, j->x + at, j->w, j->D, j->eps);
         if (j->v) {
             int64_t vector = (int64_t)(m / (size_t)j->rows) * j->stride;
             j->k->modulate_row(j->y + at, j->y + at, j->u + vector, j->v + vector, j->D);
@@ -73,15 +68,6 @@ static void cpu_rmsnorm(const hm_ops *op, float *y, const float *x, const float 
         return;
     count_norm(op, weight, D);
     run_rows(op, "rmsnorm", &j, (double)M * D);
-}
-
-static void cpu_add_rmsnorm(const hm_ops *op, float *y, float *x, const float *delta, const float *weight, int M, int D, float eps)
-{
-    row_job j = {.run = rmsnorm_rows, .items = (size_t)M, .y = y, .x = x, .x2 = x, .u = delta, .w = weight, .D = D, .eps = eps};
-    if (!hm_cpu_begin(op, "add_rmsnorm"))
-        return;
-    count_norm(op, weight, D);
-    run_rows(op, "add_rmsnorm", &j, 2.0 * M * D);
 }
 
 static void cpu_rmsnorm_modulate(const hm_ops *op, float *y, const float *x, const float *weight, const float *shift, const float *scale,
@@ -418,7 +404,6 @@ static void cpu_sample(const hm_ops *op, const hm_sample_args *a)
 void hm_cpu_fill_rows(hm_ops *ops)
 {
     ops->rmsnorm = cpu_rmsnorm;
-    ops->add_rmsnorm = cpu_add_rmsnorm;
     ops->layernorm = cpu_layernorm;
     ops->modulate = cpu_modulate;
     ops->gate_add = cpu_gate_add;

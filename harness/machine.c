@@ -98,8 +98,7 @@ int64_t hm_memory_available(void)
 static void read_cpu(hm_machine_record *m)
 {
     char text[256];
-    if (!find_value("/proc/cpuinfo", "model name", m->cpu_model, sizeof m->cpu_model))
-        snprintf(m->cpu_model, sizeof m->cpu_model, "unknown");
+    hm_cpu_name(m->cpu_model, sizeof m->cpu_model);
     m->cpus = hm_cpu_available();
     m->cpus_online = (int)sysconf(_SC_NPROCESSORS_ONLN);
     if (find_value("/proc/cpuinfo", "cpu cores", text, sizeof text) &&

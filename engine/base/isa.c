@@ -1,5 +1,6 @@
 #include "engine/base/isa.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char *const names[HM_ISA_COUNT] = {"scalar", "avx2", "avx512"};
@@ -16,6 +17,22 @@ hm_isa hm_isa_detect(void)
         return HM_ISA_AVX2;
 #endif
     return HM_ISA_SCALAR;
+}
+
+void hm_cpu_name(char *out, size_t size)
+{
+    char line[512];
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    snprintf(out, size, "unknown");
+    while (f && fgets(line, sizeof line, f)) {
+        const char *colon = strncmp(line, "model name", 10) ? NULL : strchr(line, ':');
+        if (colon) {
+            snprintf(out, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
 }
 
 const char *hm_isa_name(hm_isa isa)

@@ -2,6 +2,8 @@
 #ifndef HM_ENGINE_BASE_ISA_H
 #define HM_ENGINE_BASE_ISA_H
 
+#include <stddef.h>
+
 /* Ordered: a later one includes the earlier ones on the same architecture. */
 typedef enum hm_isa {
     HM_ISA_SCALAR, /* plain C */
@@ -12,6 +14,9 @@ typedef enum hm_isa {
 
 /* The best one this CPU and operating system can run. */
 hm_isa hm_isa_detect(void);
+
+/* What the machine calls its CPU ("AMD EPYC"), "unknown" when it does not say. */
+void hm_cpu_name(char *out, size_t size);
 
 /* "scalar", "avx2", "avx512"; and back (-1 when unknown). */
 const char *hm_isa_name(hm_isa isa);

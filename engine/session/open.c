@@ -43,7 +43,8 @@ static hm_status open_device(hm_engine *e, const hm_engine_options *o, hm_error 
     e->ctx.log = o->log;
     hm_cpu_ops_init(&e->ctx);
     e->facts.backend = "cpu";
-    e->facts.device = "host";
+    hm_cpu_name(e->device_name, sizeof e->device_name);
+    e->facts.device = e->device_name;
     e->facts.isa = hm_isa_name((hm_isa)isa);
     e->facts.threads = hm_team_size(hm_cpu_team(e->ctx.dev));
     return HM_OK;

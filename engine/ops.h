@@ -35,8 +35,14 @@ typedef struct hm_linear {
 /* What is done with a finished sum before it is stored. */
 typedef enum hm_act {
     HM_ACT_NONE,
-    HM_ACT_SILU, /* z / (1 + exp(-z)) */
-    HM_ACT_PRELU /* z >= 0 ? z : slope*z */
+    HM_ACT_SILU,    /* z / (1 + exp(-z)) */
+    HM_ACT_PRELU,   /* z >= 0 ? z : slope*z */
+    HM_ACT_GELU,    /* z/2 * (1 + erf(z / sqrt 2)) */
+    HM_ACT_RELU,    /* max(z, 0) */
+    HM_ACT_ELU,     /* z > 0 ? z : exp(z) - 1 */
+    HM_ACT_TANH,
+    HM_ACT_SIGMOID, /* 1 / (1 + exp(-z)) */
+    HM_ACT_SNAKE    /* z + b[o]*sin(a[o]*z)^2: linear_ex only */
 } hm_act;
 
 /* General form of a linear layer or row convolution:
@@ -52,8 +58,13 @@ typedef struct hm_linear_args {
     int64_t ldy, ldx, tap_stride; /* floats; 0 means contiguous: out, in, in */
     hm_act act;
     float slope;
+    const float *snake_a, *snake_b; /* [out], with HM_ACT_SNAKE */
     const float *residual; /* NULL: none; may equal y */
 } hm_linear_args;
+
+/* Attention sums over slots block by block: a caller that moves a window of slots keeps the bytes of its results when it moves them by
+ * a multiple of this many. */
+#define HM_ATTENTION_BLOCK 256
 
 /* Keys and values of one layer: element (b, h, slot, i) is at b*batch + h*head + slot*slot_stride + i. */
 typedef struct hm_kv_view {
@@ -70,6 +81,7 @@ typedef struct hm_attention_args {
     int slots;        /* slots attended over: 0 .. slots-1 */
     int pos;          /* position of the first query row; row s sits at pos + s */
     bool causal;      /* row s sees slots 0 .. pos+s only */
+    int window;       /* with causal: of those the last `window` only; 0: all */
     const float *mask; /* [S][slots], added to the scaled scores: 0 or -inf; NULL: none. With a mask, causal is false */
     float scale;      /* 1/sqrt(Dh) */
 } hm_attention_args;
@@ -78,6 +90,12 @@ typedef struct hm_sample_args {
     const float *logits; /* [V] */
     int V, topk;         /* topk >= V keeps all */
     float temperature;   /* > 0 */
+    float top_p;         /* 0 or 1: off */
+    bool greedy;         /* the greatest, lowest index on ties, after penalty and dead indices; nothing is drawn */
+    const uint32_t *seen; /* device: bit i%32 of word i/32 set: index i is penalised; NULL: none */
+    float penalty;       /* of seen ones: logit < 0 ? logit*penalty : logit/penalty */
+    int live;            /* indices live .. V-1 are dead, `spared` left out; 0: all live */
+    int spared, forbidden; /* spared: with live > 0; forbidden: one more dead index, or -1 */
     uint64_t seed;
     uint32_t frame, codebook; /* Philox counter of the draw */
     int32_t *token;      /* device: the index drawn */
@@ -109,7 +127,8 @@ struct hm_ops {
 
     /* Norms over rows of D. weight: [D] or NULL (all ones). */
     void (*rmsnorm)(const hm_ops *op, float *y, const float *x, const float *weight, int M, int D, float eps); /* x*rsqrt(mean x^2 + eps)*w; y may be x */
-    void (*layernorm)(const hm_ops *op, float *y, const float *x, int M, int D, float eps); /* (x - mean)*rsqrt(biased var + eps) */
+    /* (x - mean)*rsqrt(biased var + eps)*weight + bias; weight and bias [D], or both NULL */
+    void (*layernorm)(const hm_ops *op, float *y, const float *x, const float *weight, const float *bias, int M, int D, float eps);
 
     /* Elementwise. Rows of batch row b use vectors at b*stride (stride 0: the same for all). rows: rows per batch row. */
     void (*modulate)(const hm_ops *op, float *y, const float *x, const float *shift, const float *scale, int B, int rows, int D, int64_t stride); /* y = x*(1+scale)+shift; y may be x */
@@ -119,9 +138,9 @@ struct hm_ops {
     void (*add)(const hm_ops *op, float *y, const float *x, size_t n);                       /* y += x */
     void (*axpy)(const hm_ops *op, float *y, float a, const float *x, size_t n);             /* y = y + a*x (rounded product, then sum: no fused operation) */
     void (*scale)(const hm_ops *op, float *y, float a, size_t n);                            /* y *= a */
-    void (*silu)(const hm_ops *op, float *y, size_t n);                                      /* y = y/(1+exp(-y)) */
+    void (*activate)(const hm_ops *op, float *y, hm_act act, float slope, size_t n);         /* y = act(y), any but HM_ACT_SNAKE */
     void (*silu_mul)(const hm_ops *op, float *y, const float *gate, const float *up, size_t n); /* y = silu(gate)*up; y may be gate */
-    void (*prelu)(const hm_ops *op, float *y, float slope, size_t n);
+    void (*clamp)(const hm_ops *op, float *y, float low, float high, size_t n);
     void (*guide)(const hm_ops *op, float *y, const float *cond, const float *uncond, float scale, size_t n); /* y = u + (c-u)*scale; y may be cond */
     void (*round9)(const hm_ops *op, float *y, const float *x, size_t n);                    /* y = rint(9x)/9, half to even; y may be x */
     /* y[r][0..width) = x[r][0..width) for r < rows, with row strides in floats: columns in and out of wider rows */
@@ -129,16 +148,16 @@ struct hm_ops {
 
     /* Positions. Table of angles: cos, sin [count][half] for positions first.. : angle = (float)pos * theta[j] in float32. */
     void (*rope_table)(const hm_ops *op, float *cos, float *sin, const float *theta, int half, int first, int count);
-    /* Rotates interleaved pairs (2j, 2j+1) of every head of x [B*S][heads*Dh]; row s of each batch row uses table row s (tables
-     * point at the first position's row; row stride Dh/2). In place. */
-    void (*rope)(const hm_ops *op, float *x, const float *cos, const float *sin, int B, int S, int heads, int Dh);
+    /* Rotates pairs of every head of x [B*S][heads*Dh], interleaved (2j, 2j+1), or with `half` (j, j + Dh/2); row s of each batch row
+     * uses table row s (tables point at the first position's row; row stride Dh/2). In place. */
+    void (*rope)(const hm_ops *op, float *x, const float *cos, const float *sin, int B, int S, int heads, int Dh, bool half);
 
     /* Caches and attention. kv_put stores rows k, v [B*S][stored_from*Dh] at slots pos.. ; when kv->heads > stored_from every
      * row head is written kv->heads/stored_from times (expanded). */
     void (*kv_put)(const hm_ops *op, const hm_kv_view *kv, const float *k, const float *v, int B, int S, int stored_from, int Dh, int pos);
     void (*attention)(const hm_ops *op, const hm_attention_args *args);
-    /* mask[S][slots]: 0 where slot <= pos+s, -inf beyond. Counted as mask_bytes. */
-    void (*causal_mask)(const hm_ops *op, float *mask, int S, int slots, int pos);
+    /* mask[S][slots]: 0 where slot <= pos+s (and, with window > 0, slot > pos+s-window), else -inf. Counted as mask_bytes. */
+    void (*causal_mask)(const hm_ops *op, float *mask, int S, int slots, int pos, int window);
 
     /* Embeddings: table [rows][D] of type; ids on the device, each checked by the caller. */
     void (*gather)(const hm_ops *op, float *y, const void *table, hm_dtype type, int D, const int32_t *ids, int M);
@@ -160,8 +179,34 @@ struct hm_ops {
      * row), tap 1 = v[.][o][r] (this input row). */
     void (*fold_conv)(const hm_ops *op, float *dst, const void *v, hm_dtype type, const float *g, int d0, int d1, int taps, int stride);
 
-    /* One draw (heartmula.md section 5): threshold at the topk-th largest, softmax over survivors, exponential race. */
+    /* One draw (engine/sampling.h): penalty, dead indices, threshold at the topk-th largest, top_p, softmax over survivors, exponential
+     * race; or the greatest. */
     void (*sample)(const hm_ops *op, const hm_sample_args *args);
+    /* seen: sets the bit of *token. */
+    void (*mark_seen)(const hm_ops *op, uint32_t *seen, const int32_t *token);
+    /* y[id] = x[id] penalised, for the n ids of the list; ids may repeat; y and x differ and are equal before. */
+    void (*penalize_ids)(const hm_ops *op, float *y, const float *x, const int32_t *ids, int n, float penalty);
+
+    /* SnakeBeta. Factors of channel c: a = exp(alpha), b = 1/(exp(beta) + 1e-9), counted as table_values; y = x + b*sin(a*x)^2 over rows of
+     * C, y may be x. */
+    void (*snake_factors)(const hm_ops *op, float *a, float *b, const float *alpha, const float *beta, int C);
+    void (*snake)(const hm_ops *op, float *y, const float *x, const float *a, const float *b, int M, int C);
+    /* Depthwise convolution over rows of C: y[m][c] = bias[c] + sum over j < taps of w[c][j]*x[(m + j*step)*C + c]; w [C][taps]. */
+    void (*depthwise)(const hm_ops *op, float *y, const float *x, const float *w, const float *bias, int M, int C, int taps, int step);
+    /* y[m] = sum over g < G of tables[g][ids[m*G+g]], in order of g, one launch; tables: host array of device tables, all [..][D] of type */
+    void (*gather_tables)(const hm_ops *op, float *y, const void *const *tables, hm_dtype type, int D, const int32_t *ids, int M, int G);
+
+    /* What encoders of audio need. Rows are time, columns channels. */
+    /* y [left + M + right][C]: x with mirrored rows before and behind, the edge row itself not repeated; left, right < M */
+    void (*pad_reflect)(const hm_ops *op, float *y, const float *x, int M, int C, int left, int right);
+    /* mean[c] = sum_m w*x, std[c] = sqrt(max(sum_m w*(x-mean)^2, floor)), w = weights[m][c], or 1/M when NULL; std may be NULL */
+    void (*moments)(const hm_ops *op, float *mean, float *std, const float *x, const float *weights, int M, int C, float floor);
+    void (*softmax_columns)(const hm_ops *op, float *y, int M, int C);                                     /* over the rows of each column, in place */
+    void (*scale_columns)(const hm_ops *op, float *y, const float *x, const float *s, int M, int C);       /* y[m][c] = x[m][c]*s[c]; y may be x */
+    /* ids[m] = the row of table [V][D] nearest to x[m] (Euclid), the lowest on ties */
+    void (*nearest)(const hm_ops *op, int32_t *ids, const float *x, const float *table, int M, int V, int D);
+    /* y[v] = x[v] / max(usage[v], floor), rows of D: codebooks from their running sums. Counted as table_values. */
+    void (*divide_rows)(const hm_ops *op, float *y, const float *x, const float *usage, float floor, int V, int D);
 };
 
 /* The first failure so far. */

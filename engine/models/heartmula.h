@@ -5,13 +5,13 @@
 #include <jansson.h>
 
 #include "engine/checkpoint.h"
-#include "engine/models/llama.h"
+#include "engine/models/transformer.h"
 
 #define HM_MULA_MAX_CODEBOOKS 32
 
 typedef struct hm_mula_config {
     hm_lm_shape shape; /* what the table of tensors follows from */
-    hm_llama_config backbone, decoder;
+    hm_transformer_config backbone, decoder;
     int text_vocabulary; /* TV: rows of the text embedding */
     int code_vocabulary; /* V: rows per codebook, specials included */
     int codebooks;       /* K */
@@ -21,7 +21,7 @@ typedef struct hm_mula_config {
 
 typedef struct hm_mula {
     hm_mula_config config;
-    hm_llama backbone, decoder;
+    hm_transformer backbone, decoder;
     hm_linear projection, c0_head, muq;
     hm_linear audio_head[HM_MULA_MAX_CODEBOOKS]; /* K-1, stored [in][out] */
     const void *text_embeddings, *audio_embeddings, *unconditional; /* tables */
@@ -54,7 +54,7 @@ typedef struct hm_mula_song {
     hm_mula_request request;
     int rows, passes, pass_rows; /* batch rows in all (2 with guidance), passes, rows per pass */
     hm_kv_cache backbone_kv[2], decoder_kv[2];
-    hm_llama_scratch backbone_scratch, decoder_scratch;
+    hm_transformer_scratch backbone_scratch, decoder_scratch;
     void *memory;                /* device scratch */
     uint64_t scratch_bytes;
     float *h, *y, *last;         /* [rows*n][Db], [rows*n][Db], [rows][Db] */

@@ -3,9 +3,9 @@
 #include "engine/models/heartmula.h"
 #include "engine/shapes.h"
 
-static hm_llama_config stack(const hm_stack_shape *s)
+static hm_transformer_config stack(const hm_stack_shape *s)
 {
-    return (hm_llama_config){.layers = (int)s->layers, .heads = (int)s->heads, .kv_heads = (int)s->kv_heads, .dim = (int)s->width,
+    return (hm_transformer_config){.layers = (int)s->layers, .heads = (int)s->heads, .kv_heads = (int)s->kv_heads, .dim = (int)s->width,
                              .head_dim = (int)(s->width / s->heads), .ffn_dim = (int)s->hidden, .max_positions = (int)s->positions};
 }
 
@@ -93,9 +93,9 @@ hm_status hm_mula_bind(hm_ctx *c, hm_mula *m, const hm_mula_config *g, hm_weight
     *m = (hm_mula){.config = *g};
     hm_status st = hm_lm_table(&table, &g->shape, err);
     if (!st)
-        st = hm_llama_bind(&backbone, &m->backbone, &g->backbone, "backbone");
+        st = hm_transformer_bind(&backbone, &m->backbone, &g->backbone, "backbone");
     if (!st)
-        st = hm_llama_bind(&decoder, &m->decoder, &g->decoder, "decoder");
+        st = hm_transformer_bind(&decoder, &m->decoder, &g->decoder, "decoder");
     if (!st)
         st = bind_rest(&backbone, &decoder, m);
     hm_tensor_table_close(&table);
@@ -104,20 +104,20 @@ hm_status hm_mula_bind(hm_ctx *c, hm_mula *m, const hm_mula_config *g, hm_weight
 
 void hm_mula_release(hm_mula *m)
 {
-    hm_llama_release(&m->backbone);
-    hm_llama_release(&m->decoder);
+    hm_transformer_release(&m->backbone);
+    hm_transformer_release(&m->decoder);
 }
 
 uint64_t hm_mula_frame_bytes(const hm_mula *m)
 {
-    uint64_t bytes = hm_llama_pass_bytes(&m->backbone) + hm_linear_bytes(&m->c0_head);
+    uint64_t bytes = hm_transformer_pass_bytes(&m->backbone) + hm_linear_bytes(&m->c0_head);
     for (int i = 1; i < m->config.codebooks; i++)
-        bytes += hm_llama_pass_bytes(&m->decoder) + hm_linear_bytes(&m->projection) + hm_linear_bytes(&m->audio_head[i - 1]);
+        bytes += hm_transformer_pass_bytes(&m->decoder) + hm_linear_bytes(&m->projection) + hm_linear_bytes(&m->audio_head[i - 1]);
     return bytes;
 }
 
 /* Multiply-adds of one row through one layer: 2D^2 + 2D*KV*hd + 3DF. */
-static double layer_macs(const hm_llama_config *g)
+static double layer_macs(const hm_transformer_config *g)
 {
     double D = g->dim;
     return 2 * D * D + 2 * D * g->kv_heads * g->head_dim + 3 * D * g->ffn_dim;

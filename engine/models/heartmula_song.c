@@ -40,8 +40,8 @@ static void layout(const hm_ctx *c, hm_layout *l, hm_mula_song *s, const hm_mula
     s->codes = hm_take(l, F * K * sizeof(int32_t));
     s->stored = hm_take(l, F * K * sizeof(int32_t));
     s->flag = hm_take(l, sizeof(int32_t));
-    hm_llama_layout(c, l, &s->backbone_scratch, &g->backbone, pass_rows * r->n, pass_rows, r->n + r->max_frames);
-    hm_llama_layout(c, l, &s->decoder_scratch, &g->decoder, pass_rows * 2, pass_rows, g->codebooks + 1);
+    hm_transformer_layout(c, l, &s->backbone_scratch, &g->backbone, pass_rows * r->n, pass_rows, r->n + r->max_frames);
+    hm_transformer_layout(c, l, &s->decoder_scratch, &g->decoder, pass_rows * 2, pass_rows, g->codebooks + 1);
 }
 
 /* What host_buffers takes, and the codes and logits of the result. */
@@ -139,8 +139,8 @@ hm_status hm_mula_begin(hm_ctx *c, hm_mula_song *s, const hm_mula *m, const hm_m
     }
     layout(c, &(hm_layout){.base = s->memory}, s, g, r);
     upload_constants(c, s, g);
-    hm_llama_prepare(c, &m->backbone, &s->backbone_scratch);
-    hm_llama_prepare(c, &m->decoder, &s->decoder_scratch);
+    hm_transformer_prepare(c, &m->backbone, &s->backbone_scratch);
+    hm_transformer_prepare(c, &m->decoder, &s->decoder_scratch);
     return hm_ops_status(&c->ops);
 }
 

@@ -1,4 +1,4 @@
-#include "engine/models/llama.h"
+#include "engine/models/transformer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #define ROPE_LOW 1.0f
 #define ROPE_HIGH 4.0f
 
-void hm_llama_theta(float *theta, int head_dim)
+void hm_transformer_theta(float *theta, int head_dim)
 {
     for (int j = 0; j < head_dim / 2; j++) {
         float exponent = (float)(2 * j) / (float)head_dim;
@@ -28,7 +28,7 @@ void hm_llama_theta(float *theta, int head_dim)
     }
 }
 
-static hm_status bind_layer(const hm_binder *b, hm_llama_layer *l, const char *prefix, int i)
+static hm_status bind_layer(const hm_binder *b, hm_transformer_layer *l, const char *prefix, int i)
 {
     const struct {
         hm_linear *to;
@@ -45,12 +45,12 @@ static hm_status bind_layer(const hm_binder *b, hm_llama_layer *l, const char *p
     return st ? st : hm_bind_f32(b, &l->mlp_norm, "%s.layers.%d.mlp_norm.scale", prefix, i);
 }
 
-hm_status hm_llama_bind(const hm_binder *b, hm_llama *m, const hm_llama_config *config, const char *prefix)
+hm_status hm_transformer_bind(const hm_binder *b, hm_transformer *m, const hm_transformer_config *config, const char *prefix)
 {
     hm_ctx *c = b->c;
     int half = config->head_dim / 2;
     hm_status st = HM_OK;
-    *m = (hm_llama){.config = *config};
+    *m = (hm_transformer){.config = *config};
     m->layers = hm_calloc((size_t)config->layers, sizeof *m->layers, "layers", b->err);
     float *theta = hm_calloc((size_t)half, sizeof *theta, "rotation table", b->err);
     m->theta = hm_bind_alloc(c, (size_t)half * sizeof *theta, b->err);
@@ -58,7 +58,7 @@ hm_status hm_llama_bind(const hm_binder *b, hm_llama *m, const hm_llama_config *
         free(theta);
         return HM_EABSENT;
     }
-    hm_llama_theta(theta, config->head_dim);
+    hm_transformer_theta(theta, config->head_dim);
     hm_counters before = c->counters; /* loading is not a transfer of the song's */
     c->ops.upload(&c->ops, m->theta, theta, (size_t)half * sizeof *theta);
     c->counters = before;
@@ -68,15 +68,15 @@ hm_status hm_llama_bind(const hm_binder *b, hm_llama *m, const hm_llama_config *
     return st ? st : hm_bind_f32(b, &m->norm, "%s.norm.scale", prefix);
 }
 
-void hm_llama_release(hm_llama *m)
+void hm_transformer_release(hm_transformer *m)
 {
     free(m->layers);
-    *m = (hm_llama){0};
+    *m = (hm_transformer){0};
 }
 
-uint64_t hm_llama_pass_bytes(const hm_llama *m)
+uint64_t hm_transformer_pass_bytes(const hm_transformer *m)
 {
-    const hm_llama_layer *l = m->layers;
+    const hm_transformer_layer *l = m->layers;
     uint64_t one = hm_linear_bytes(&l->q) + hm_linear_bytes(&l->k) + hm_linear_bytes(&l->v) + hm_linear_bytes(&l->o) +
                    hm_linear_bytes(&l->gate) + hm_linear_bytes(&l->up) + hm_linear_bytes(&l->down) + 8u * (uint64_t)m->config.dim;
     return one * (uint64_t)m->config.layers;
@@ -84,12 +84,12 @@ uint64_t hm_llama_pass_bytes(const hm_llama *m)
 
 /* --- caches --- */
 
-static int stored_heads(const hm_ctx *c, const hm_llama_config *g)
+static int stored_heads(const hm_ctx *c, const hm_transformer_config *g)
 {
     return hm_t(c)->gqa == HM_GQA_DIRECT ? g->kv_heads : g->heads;
 }
 
-uint64_t hm_kv_bytes(const hm_ctx *c, const hm_llama_config *g, int batch, int slots)
+uint64_t hm_kv_bytes(const hm_ctx *c, const hm_transformer_config *g, int batch, int slots)
 {
     uint64_t one = (uint64_t)batch * (uint64_t)stored_heads(c, g) * (uint64_t)slots * (uint64_t)g->head_dim * sizeof(float);
     return 2 * one * (uint64_t)g->layers;
@@ -101,7 +101,7 @@ static hm_kv_view view_at(float *k, float *v, int heads, int slots, int head_dim
     return (hm_kv_view){.k = k, .v = v, .heads = heads, .batch = head * heads, .head = head, .slot = head_dim};
 }
 
-hm_status hm_kv_open(hm_ctx *c, hm_kv_cache *kv, const hm_llama_config *g, int batch, int slots, bool zero, hm_error *err)
+hm_status hm_kv_open(hm_ctx *c, hm_kv_cache *kv, const hm_transformer_config *g, int batch, int slots, bool zero, hm_error *err)
 {
     *kv = (hm_kv_cache){.layers = g->layers, .heads = stored_heads(c, g), .head_dim = g->head_dim, .batch = batch};
     kv->layer = hm_calloc((size_t)g->layers, sizeof *kv->layer, "caches", err);
@@ -173,7 +173,7 @@ static void kv_grow(hm_ctx *c, hm_kv_cache *kv, int layer, int S)
 
 /* --- forward --- */
 
-void hm_llama_layout(const hm_ctx *c, hm_layout *l, hm_llama_scratch *s, const hm_llama_config *g, int rows, int batch, int positions)
+void hm_transformer_layout(const hm_ctx *c, hm_layout *l, hm_transformer_scratch *s, const hm_transformer_config *g, int rows, int batch, int positions)
 {
     size_t R = (size_t)rows, D = (size_t)g->dim, Q = (size_t)g->heads * (size_t)g->head_dim, KV = (size_t)g->kv_heads * (size_t)g->head_dim;
     size_t half = (size_t)g->head_dim / 2;
@@ -195,7 +195,7 @@ void hm_llama_layout(const hm_ctx *c, hm_layout *l, hm_llama_scratch *s, const h
     s->mask = hm_t(c)->mask == HM_MASK_BUILT ? hm_take_f32(l, R * (size_t)slots) : NULL;
 }
 
-void hm_llama_prepare(hm_ctx *c, const hm_llama *m, hm_llama_scratch *s)
+void hm_transformer_prepare(hm_ctx *c, const hm_transformer *m, hm_transformer_scratch *s)
 {
     if (hm_t(c)->precompute == HM_PRECOMPUTE_ONCE)
         c->ops.rope_table(&c->ops, s->cos, s->sin, m->theta, m->config.head_dim / 2, 0, s->table_positions);
@@ -203,10 +203,10 @@ void hm_llama_prepare(hm_ctx *c, const hm_llama *m, hm_llama_scratch *s)
 
 /* What the attention of all layers of one forward shares. */
 struct step {
-    const hm_llama *m;
-    hm_llama_scratch *s;
+    const hm_transformer *m;
+    hm_transformer_scratch *s;
     hm_kv_cache *kv;
-    const hm_llama_pass *pass;
+    const hm_transformer_pass *pass;
     const float *cos, *sin; /* row of the first position */
     int B, S, pos;
 };
@@ -220,10 +220,10 @@ static void tap_layer(hm_ctx *c, const struct step *st, int layer, const char *w
     hm_tap(c, name, value, st->pass->batch_row, st->B, rows, st->m->config.dim, false);
 }
 
-static void qkv_forward(hm_ctx *c, const struct step *st, const hm_llama_layer *l, const float *n)
+static void qkv_forward(hm_ctx *c, const struct step *st, const hm_transformer_layer *l, const float *n)
 {
     const hm_ops *op = &c->ops;
-    hm_llama_scratch *s = st->s;
+    hm_transformer_scratch *s = st->s;
     int M = st->B * st->S;
     if (hm_t(c)->fuse == HM_FUSE_ALL) {
         op->linear_multi(op, 3, (float *const[]){s->q, s->k, s->v}, n, (const hm_linear *const[]){&l->q, &l->k, &l->v}, M);
@@ -237,7 +237,7 @@ static void qkv_forward(hm_ctx *c, const struct step *st, const hm_llama_layer *
 /* Step 5 for query rows q [B*rows] that end at the last position. */
 static void attention_forward(hm_ctx *c, const struct step *st, int layer, float *out, const float *q, int rows)
 {
-    const hm_llama_config *g = &st->m->config;
+    const hm_transformer_config *g = &st->m->config;
     bool built = hm_t(c)->mask == HM_MASK_BUILT, all = hm_t(c)->attn == HM_ATTN_ALL_SLOTS;
     int slots = all ? st->kv->capacity : st->pos + st->S, first = st->pos + st->S - rows;
     c->ops.attention(&c->ops, &(hm_attention_args){
@@ -257,10 +257,10 @@ static void attention_forward(hm_ctx *c, const struct step *st, int layer, float
 }
 
 /* Step 7: x += W2(silu(W1 n) * W3 n) with n = norm(x). */
-static void ffn_forward(hm_ctx *c, const struct step *st, const hm_llama_layer *l, float *x, int M)
+static void ffn_forward(hm_ctx *c, const struct step *st, const hm_transformer_layer *l, float *x, int M)
 {
     const hm_ops *op = &c->ops;
-    hm_llama_scratch *s = st->s;
+    hm_transformer_scratch *s = st->s;
     int D = st->m->config.dim, F = st->m->config.ffn_dim;
     op->rmsnorm(op, s->n, x, l->mlp_norm, M, D, EPS);
     if (hm_t(c)->fuse == HM_FUSE_ALL) {
@@ -276,7 +276,7 @@ static void ffn_forward(hm_ctx *c, const struct step *st, const hm_llama_layer *
 }
 
 /* Step 6: x += Wo a. */
-static void output_forward(hm_ctx *c, const struct step *st, const hm_llama_layer *l, int layer, float *x, const float *a, int rows)
+static void output_forward(hm_ctx *c, const struct step *st, const hm_transformer_layer *l, int layer, float *x, const float *a, int rows)
 {
     const hm_ops *op = &c->ops;
     int M = st->B * rows, D = st->m->config.dim;
@@ -295,9 +295,9 @@ static void output_forward(hm_ctx *c, const struct step *st, const hm_llama_laye
 static void layer_forward(hm_ctx *c, const struct step *st, int i, float *x, bool only_last)
 {
     const hm_ops *op = &c->ops;
-    const hm_llama_layer *l = &st->m->layers[i];
-    const hm_llama_config *g = &st->m->config;
-    hm_llama_scratch *s = st->s;
+    const hm_transformer_layer *l = &st->m->layers[i];
+    const hm_transformer_config *g = &st->m->config;
+    hm_transformer_scratch *s = st->s;
     int B = st->B, S = st->S, M = B * S, D = g->dim, Q = g->heads * g->head_dim;
 
     op->rmsnorm(op, s->n, x, l->attn_norm, M, D, EPS);                             /* 1  n = norm(x)            */
@@ -324,11 +324,11 @@ static void layer_forward(hm_ctx *c, const struct step *st, int i, float *x, boo
     tap_layer(c, st, i, "out", s->x_last, 1);
 }
 
-int hm_llama_forward(hm_ctx *c, const hm_llama *m, hm_llama_scratch *s, hm_kv_cache *kv, float *y, float *x, int B, int S,
-                     const hm_llama_pass *pass)
+int hm_transformer_forward(hm_ctx *c, const hm_transformer *m, hm_transformer_scratch *s, hm_kv_cache *kv, float *y, float *x, int B, int S,
+                     const hm_transformer_pass *pass)
 {
     const hm_ops *op = &c->ops;
-    const hm_llama_config *g = &m->config;
+    const hm_transformer_config *g = &m->config;
     int half = g->head_dim / 2, pos = kv->length, L = g->layers;
     bool once = hm_t(c)->precompute == HM_PRECOMPUTE_ONCE;
     bool only_last = hm_t(c)->rows == HM_ROWS_NEEDED && S > 1;

@@ -18,7 +18,9 @@ struct row_job {
     const int32_t *ids;
     const hm_kv_view *kv;
     hm_dtype type;
-    int D, n, rows, pos, heads, S;
+    hm_act act;
+    bool half;
+    int D, n, rows, pos, window, heads, S;
     int64_t stride, ldy, ldx;
     float a, eps;
 };
@@ -86,14 +88,16 @@ static void cpu_rmsnorm_modulate(const hm_ops *op, float *y, const float *x, con
 static void layernorm_rows(const row_job *j, size_t first, size_t last)
 {
     for (size_t m = first; m < last; m++)
-        j->k->layernorm_row(j->y + m * (size_t)j->D, j->x + m * (size_t)j->D, j->D, j->eps);
+        j->k->layernorm_row(j->y + m * (size_t)j->D, j->x + m * (size_t)j->D, j->w, j->v, j->D, j->eps);
 }
 
-static void cpu_layernorm(const hm_ops *op, float *y, const float *x, int M, int D, float eps)
+static void cpu_layernorm(const hm_ops *op, float *y, const float *x, const float *weight, const float *bias, int M, int D, float eps)
 {
-    row_job j = {.run = layernorm_rows, .items = (size_t)M, .y = y, .x = x, .D = D, .eps = eps};
-    if (hm_cpu_begin(op, "layernorm"))
-        run_rows(op, "layernorm", &j, (double)M * D);
+    row_job j = {.run = layernorm_rows, .items = (size_t)M, .y = y, .x = x, .v = bias, .w = weight, .D = D, .eps = eps};
+    if (!hm_cpu_begin(op, "layernorm"))
+        return;
+    count_norm(op, weight, 2 * D);
+    run_rows(op, "layernorm", &j, (double)M * D);
 }
 
 /* Elementwise over rows. */
@@ -146,19 +150,14 @@ static void scale_part(const row_job *j, size_t i, size_t last)
     j->k->scale(j->y + i, j->a, last - i);
 }
 
-static void silu_part(const row_job *j, size_t i, size_t last)
+static void activate_part(const row_job *j, size_t i, size_t last)
 {
-    j->k->silu(j->y + i, last - i);
+    j->k->activate(j->y + i, j->act, j->a, last - i);
 }
 
 static void silu_mul_part(const row_job *j, size_t i, size_t last)
 {
     j->k->silu_mul(j->y + i, j->x + i, j->u + i, last - i);
-}
-
-static void prelu_part(const row_job *j, size_t i, size_t last)
-{
-    j->k->prelu(j->y + i, j->a, last - i);
 }
 
 static void guide_part(const row_job *j, size_t i, size_t last)
@@ -192,11 +191,11 @@ static void cpu_scale(const hm_ops *op, float *y, float a, size_t n)
         run_rows(op, "scale", &j, (double)n);
 }
 
-static void cpu_silu(const hm_ops *op, float *y, size_t n)
+static void cpu_activate(const hm_ops *op, float *y, hm_act act, float slope, size_t n)
 {
-    row_job j = {.run = silu_part, .items = n, .grain = FLAT_GRAIN, .y = y};
-    if (hm_cpu_begin(op, "silu"))
-        run_rows(op, "silu", &j, 4.0 * (double)n);
+    row_job j = {.run = activate_part, .items = n, .grain = FLAT_GRAIN, .y = y, .act = act, .a = slope};
+    if (hm_cpu_begin(op, "activate"))
+        run_rows(op, "activate", &j, 4.0 * (double)n);
 }
 
 static void cpu_silu_mul(const hm_ops *op, float *y, const float *gate, const float *up, size_t n)
@@ -204,13 +203,6 @@ static void cpu_silu_mul(const hm_ops *op, float *y, const float *gate, const fl
     row_job j = {.run = silu_mul_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = gate, .u = up};
     if (hm_cpu_begin(op, "silu_mul"))
         run_rows(op, "silu_mul", &j, 4.0 * (double)n);
-}
-
-static void cpu_prelu(const hm_ops *op, float *y, float slope, size_t n)
-{
-    row_job j = {.run = prelu_part, .items = n, .grain = FLAT_GRAIN, .y = y, .a = slope};
-    if (hm_cpu_begin(op, "prelu"))
-        run_rows(op, "prelu", &j, (double)n);
 }
 
 static void cpu_guide(const hm_ops *op, float *y, const float *cond, const float *uncond, float scale, size_t n)
@@ -276,13 +268,15 @@ static void rope_rows(const row_job *j, size_t first, size_t last)
     size_t half = (size_t)j->D / 2;
     for (size_t m = first; m < last; m++) {
         size_t s = m % (size_t)j->S;
-        j->k->rope_row(j->y + m * (size_t)j->heads * (size_t)j->D, j->u + s * half, j->v + s * half, j->heads, j->D);
+        j->k->rope_row(j->y + m * (size_t)j->heads * (size_t)j->D, j->u + s * half, j->v + s * half, j->heads, j->D, j->half);
     }
 }
 
-static void cpu_rope(const hm_ops *op, float *x, const float *cos_table, const float *sin_table, int B, int S, int heads, int Dh)
+static void cpu_rope(const hm_ops *op, float *x, const float *cos_table, const float *sin_table, int B, int S, int heads, int Dh,
+                     bool half)
 {
     row_job j = {.run = rope_rows, .items = (size_t)B * (size_t)S, .y = x, .u = cos_table, .v = sin_table, .D = Dh, .S = S, .heads = heads};
+    j.half = half;
     if (hm_cpu_begin(op, "rope"))
         run_rows(op, "rope", &j, 2.0 * B * S * heads * Dh);
 }
@@ -314,14 +308,16 @@ static void cpu_kv_put(const hm_ops *op, const hm_kv_view *kv, const float *k, c
 
 static void mask_rows(const row_job *j, size_t first, size_t last)
 {
-    for (size_t s = first; s < last; s++)
+    for (size_t s = first; s < last; s++) {
+        int at = j->pos + (int)s;
         for (int i = 0; i < j->n; i++)
-            j->y[s * (size_t)j->n + (size_t)i] = i <= j->pos + (int)s ? 0.0f : -INFINITY;
+            j->y[s * (size_t)j->n + (size_t)i] = i <= at && (!j->window || i > at - j->window) ? 0.0f : -INFINITY;
+    }
 }
 
-static void cpu_causal_mask(const hm_ops *op, float *mask, int S, int slots, int pos)
+static void cpu_causal_mask(const hm_ops *op, float *mask, int S, int slots, int pos, int window)
 {
-    row_job j = {.run = mask_rows, .items = (size_t)S, .y = mask, .n = slots, .pos = pos};
+    row_job j = {.run = mask_rows, .items = (size_t)S, .y = mask, .n = slots, .pos = pos, .window = window};
     if (!hm_cpu_begin(op, "causal_mask"))
         return;
     op->count->mask_bytes += 4 * (uint64_t)S * (uint64_t)slots;
@@ -411,9 +407,8 @@ void hm_cpu_fill_rows(hm_ops *ops)
     ops->add = cpu_add;
     ops->axpy = cpu_axpy;
     ops->scale = cpu_scale;
-    ops->silu = cpu_silu;
+    ops->activate = cpu_activate;
     ops->silu_mul = cpu_silu_mul;
-    ops->prelu = cpu_prelu;
     ops->guide = cpu_guide;
     ops->round9 = cpu_round9;
     ops->copy_2d = cpu_copy_2d;

@@ -100,10 +100,10 @@ static void modulation(hm_ctx *c, const hm_dit_stack *k, hm_dit_scratch *s, int 
         op->upload(op, s->features + (size_t)b * 2 * FREQUENCIES, host, sizeof host);
     }
     op->linear(op, s->t, s->features, &k->time_1, rows);
-    op->silu(op, s->t, n);
+    op->activate(op, s->t, HM_ACT_SILU, 0.0f, n);
     op->linear(op, s->emb[i], s->t, &k->time_2, rows);
     op->copy(op, s->t, s->emb[i], n * sizeof(float));
-    op->silu(op, s->t, n);
+    op->activate(op, s->t, HM_ACT_SILU, 0.0f, n);
     op->linear(op, s->mod[i], s->t, &k->modulation, rows);
     c->counters.table_values += (uint64_t)rows * (uint64_t)(7 * k->dim + 2 * FREQUENCIES);
 }
@@ -196,8 +196,8 @@ static void attention_forward(hm_ctx *c, const struct call *k, const hm_dit_bloc
         op->linear(op, s->k, s->n, &b->k, M);
         op->linear(op, s->v, s->n, &b->v, M);
     }
-    op->rope(op, s->q, s->cos[k->i], s->sin[k->i], k->rows, k->frames, heads, Dh);
-    op->rope(op, s->k, s->cos[k->i], s->sin[k->i], k->rows, k->frames, heads, Dh);
+    op->rope(op, s->q, s->cos[k->i], s->sin[k->i], k->rows, k->frames, heads, Dh, false);
+    op->rope(op, s->k, s->cos[k->i], s->sin[k->i], k->rows, k->frames, heads, Dh, false);
     op->attention(op, &(hm_attention_args){
                           .out = s->a,
                           .q = s->q,
@@ -308,7 +308,7 @@ static void stack_forward(hm_ctx *c, const struct call *k, const float *t)
     for (int b = 0; b < k->stack->layers && !hm_ops_status(op); b++)
         block_forward(c, k, b);
     tap(c, k, k->i ? "stack2.out" : "stack1.out", s->s, (int)D);
-    op->layernorm(op, s->n, s->s, k->rows * k->frames, (int)D, EPS);
+    op->layernorm(op, s->n, s->s, NULL, NULL, k->rows * k->frames, (int)D, EPS);
     op->modulate(op, s->n, s->n, norm, norm + D, k->rows, k->frames, (int)D, stride);
 }
 

@@ -101,7 +101,7 @@ static void conv_forward(hm_ctx *c, const hm_conv *conv, float **history, int di
     if (fused)
         return;
     if (act == HM_ACT_PRELU)
-        op->prelu(op, z, slope, (size_t)rows * (size_t)w->out);
+        op->activate(op, z, HM_ACT_PRELU, slope, (size_t)rows * (size_t)w->out);
     if (residual)
         op->add(op, residual, z, (size_t)rows * (size_t)w->out);
 }

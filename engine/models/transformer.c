@@ -4,68 +4,57 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EPS 1e-5f
-#define ROPE_BASE 500000.0
-#define ROPE_SCALE 32.0f
-#define ROPE_OLD_CONTEXT 8192.0f /* a constant of the scaling, not the flavor's positions */
-#define ROPE_LOW 1.0f
-#define ROPE_HIGH 4.0f
-
-void hm_transformer_theta(float *theta, int head_dim)
+void hm_rope_theta(float *theta, int head_dim, double base)
 {
-    for (int j = 0; j < head_dim / 2; j++) {
-        float exponent = (float)(2 * j) / (float)head_dim;
-        float f = 1.0f / (float)pow(ROPE_BASE, (double)exponent);
-        float wavelength = (float)(2.0 * M_PI) / f;
-        if (wavelength < ROPE_OLD_CONTEXT / ROPE_HIGH)
-            theta[j] = f;
-        else if (wavelength > ROPE_OLD_CONTEXT / ROPE_LOW)
-            theta[j] = f / ROPE_SCALE;
-        else {
-            float s = (ROPE_OLD_CONTEXT / wavelength - ROPE_LOW) / (ROPE_HIGH - ROPE_LOW);
-            theta[j] = (1.0f - s) * f / ROPE_SCALE + s * f;
-        }
-    }
+    for (int j = 0; j < head_dim / 2; j++)
+        theta[j] = 1.0f / (float)pow(base, (double)((float)(2 * j) / (float)head_dim));
 }
 
-static hm_status bind_layer(const hm_binder *b, hm_transformer_layer *l, const char *prefix, int i)
+/* A vector under a name that the model may not have. */
+static hm_status bind_optional(const hm_binder *b, float **out, const char *prefix, int i, const char *name)
+{
+    *out = NULL;
+    return name ? hm_bind_f32(b, out, "%s.layers.%d.%s", prefix, i, name) : HM_OK;
+}
+
+static hm_status bind_layer(const hm_binder *b, hm_transformer_layer *l, const hm_transformer_names *n, const char *prefix, int i)
 {
     const struct {
         hm_linear *to;
         const char *name;
-    } linears[] = {
-        {&l->q, "attn.q_proj"}, {&l->k, "attn.k_proj"}, {&l->v, "attn.v_proj"}, {&l->o, "attn.output_proj"},
-        {&l->gate, "mlp.w1"},   {&l->down, "mlp.w2"},   {&l->up, "mlp.w3"},
-    };
+    } linears[] = {{&l->q, n->q}, {&l->k, n->k}, {&l->v, n->v}, {&l->o, n->o}, {&l->gate, n->gate}, {&l->up, n->up}, {&l->down, n->down}};
+    const struct {
+        float **to;
+        const char *name;
+    } vectors[] = {{&l->attn_norm, n->attn_norm},   {&l->mlp_norm, n->mlp_norm}, {&l->attn_norm_bias, n->attn_norm_bias},
+                   {&l->mlp_norm_bias, n->mlp_norm_bias}, {&l->q_norm, n->q_norm}, {&l->k_norm, n->k_norm},
+                   {&l->attn_scale, n->attn_scale}, {&l->mlp_scale, n->mlp_scale}};
     hm_status st = HM_OK;
     for (size_t j = 0; j < sizeof linears / sizeof *linears && !st; j++)
-        st = hm_bind_linear(b, linears[j].to, "%s.layers.%d.%s.weight", prefix, i, linears[j].name);
-    if (!st)
-        st = hm_bind_f32(b, &l->attn_norm, "%s.layers.%d.sa_norm.scale", prefix, i);
-    return st ? st : hm_bind_f32(b, &l->mlp_norm, "%s.layers.%d.mlp_norm.scale", prefix, i);
+        if (linears[j].name)
+            st = hm_bind_linear(b, linears[j].to, "%s.layers.%d.%s", prefix, i, linears[j].name);
+    for (size_t j = 0; j < sizeof vectors / sizeof *vectors && !st; j++)
+        st = bind_optional(b, vectors[j].to, prefix, i, vectors[j].name);
+    return st;
 }
 
-hm_status hm_transformer_bind(const hm_binder *b, hm_transformer *m, const hm_transformer_config *config, const char *prefix)
+hm_status hm_transformer_bind(const hm_binder *b, hm_transformer *m, const hm_transformer_config *config, const float *theta,
+                              const char *prefix)
 {
     hm_ctx *c = b->c;
-    int half = config->head_dim / 2;
+    size_t bytes = (size_t)config->head_dim / 2 * sizeof *theta;
     hm_status st = HM_OK;
     *m = (hm_transformer){.config = *config};
     m->layers = hm_calloc((size_t)config->layers, sizeof *m->layers, "layers", b->err);
-    float *theta = hm_calloc((size_t)half, sizeof *theta, "rotation table", b->err);
-    m->theta = hm_bind_alloc(c, (size_t)half * sizeof *theta, b->err);
-    if (!m->layers || !theta || !m->theta) {
-        free(theta);
+    m->theta = hm_bind_alloc(c, bytes, b->err);
+    if (!m->layers || !m->theta)
         return HM_EABSENT;
-    }
-    hm_transformer_theta(theta, config->head_dim);
     hm_counters before = c->counters; /* loading is not a transfer of the song's */
-    c->ops.upload(&c->ops, m->theta, theta, (size_t)half * sizeof *theta);
+    c->ops.upload(&c->ops, m->theta, theta, bytes);
     c->counters = before;
-    free(theta);
     for (int i = 0; i < config->layers && !st; i++)
-        st = bind_layer(b, &m->layers[i], prefix, i);
-    return st ? st : hm_bind_f32(b, &m->norm, "%s.norm.scale", prefix);
+        st = bind_layer(b, &m->layers[i], config->names, prefix, i);
+    return st || !config->names->norm ? st : hm_bind_f32(b, &m->norm, "%s.%s", prefix, config->names->norm);
 }
 
 void hm_transformer_release(hm_transformer *m)
@@ -78,7 +67,7 @@ uint64_t hm_transformer_pass_bytes(const hm_transformer *m)
 {
     const hm_transformer_layer *l = m->layers;
     uint64_t one = hm_linear_bytes(&l->q) + hm_linear_bytes(&l->k) + hm_linear_bytes(&l->v) + hm_linear_bytes(&l->o) +
-                   hm_linear_bytes(&l->gate) + hm_linear_bytes(&l->up) + hm_linear_bytes(&l->down) + 8u * (uint64_t)m->config.dim;
+                   (l->gate.w ? hm_linear_bytes(&l->gate) : 0) + hm_linear_bytes(&l->up) + hm_linear_bytes(&l->down) + 8u * (uint64_t)m->config.dim;
     return one * (uint64_t)m->config.layers;
 }
 
@@ -201,14 +190,13 @@ void hm_transformer_prepare(hm_ctx *c, const hm_transformer *m, hm_transformer_s
         c->ops.rope_table(&c->ops, s->cos, s->sin, m->theta, m->config.head_dim / 2, 0, s->table_positions);
 }
 
-/* What the attention of all layers of one forward shares. */
+/* What all layers of one forward share. */
 struct step {
     const hm_transformer *m;
     hm_transformer_scratch *s;
-    hm_kv_cache *kv;
+    hm_kv_cache *const *kv; /* [n] */
     const hm_transformer_pass *pass;
-    const float *cos, *sin; /* row of the first position */
-    int B, S, pos;
+    int n, B, S, rows; /* sequences, batch rows of each, positions; n*B*S */
 };
 
 static void tap_layer(hm_ctx *c, const struct step *st, int layer, const char *what, const float *value, int rows)
@@ -217,98 +205,172 @@ static void tap_layer(hm_ctx *c, const struct step *st, int layer, const char *w
     if (!hm_tapping(c) || !st->pass->tap)
         return;
     snprintf(name, sizeof name, "%s.layer%d.%s", st->pass->tap, layer, what);
-    hm_tap(c, name, value, st->pass->batch_row, st->B, rows, st->m->config.dim, false);
+    hm_tap(c, name, value, st->pass->batch_row, st->n * st->B, rows, st->m->config.dim, false);
+}
+
+/* y = W x (+ b), in the way the config asks for. */
+static void project(hm_ctx *c, const struct step *st, float *y, const float *x, const hm_linear *w, int M)
+{
+    if (st->m->config.cut_free)
+        c->ops.linear_ex(&c->ops, &(hm_linear_args){.y = y, .x = x, .w = w, .M = M});
+    else
+        c->ops.linear(&c->ops, y, x, w, M);
+}
+
+static void normalise(hm_ctx *c, const struct step *st, float *y, const float *x, const float *weight, const float *bias, int M)
+{
+    const hm_transformer_config *g = &st->m->config;
+    if (g->names->attn_norm_bias)
+        c->ops.layernorm(&c->ops, y, x, weight, bias, M, g->dim, g->eps);
+    else
+        c->ops.rmsnorm(&c->ops, y, x, weight, M, g->dim, g->eps);
 }
 
 static void qkv_forward(hm_ctx *c, const struct step *st, const hm_transformer_layer *l, const float *n)
 {
     const hm_ops *op = &c->ops;
+    const hm_transformer_config *g = &st->m->config;
     hm_transformer_scratch *s = st->s;
-    int M = st->B * st->S;
-    if (hm_t(c)->fuse == HM_FUSE_ALL) {
+    int M = st->rows;
+    if (hm_t(c)->fuse == HM_FUSE_ALL && !g->cut_free)
         op->linear_multi(op, 3, (float *const[]){s->q, s->k, s->v}, n, (const hm_linear *const[]){&l->q, &l->k, &l->v}, M);
-        return;
+    else {
+        project(c, st, s->q, n, &l->q, M);
+        project(c, st, s->k, n, &l->k, M);
+        project(c, st, s->v, n, &l->v, M);
     }
-    op->linear(op, s->q, n, &l->q, M);
-    op->linear(op, s->k, n, &l->k, M);
-    op->linear(op, s->v, n, &l->v, M);
+    if (l->q_norm)
+        op->rmsnorm(op, s->q, s->q, l->q_norm, M * g->heads, g->head_dim, g->eps);
+    if (l->k_norm)
+        op->rmsnorm(op, s->k, s->k, l->k_norm, M * g->kv_heads, g->head_dim, g->eps);
 }
 
-/* Step 5 for query rows q [B*rows] that end at the last position. */
+/* Row of the rotation tables that sequence i's first position has: all positions are there, or those of this call one after the other. */
+static size_t table_row(const hm_ctx *c, const struct step *st, int i)
+{
+    size_t half = (size_t)st->m->config.head_dim / 2;
+    return half * (hm_t(c)->precompute == HM_PRECOMPUTE_ONCE ? (size_t)st->kv[i]->length : (size_t)(i * st->S));
+}
+
+/* Slots that a row of sequence i attends over, and the mask of its rows, where masks are built. */
+static int mask_slots(const hm_ctx *c, const struct step *st, int i)
+{
+    return hm_t(c)->attn == HM_ATTN_ALL_SLOTS ? st->kv[i]->capacity : st->kv[i]->length + st->S;
+}
+
+/* Step 5 for query rows q [n*B*rows] that end at the last position of their sequence. */
 static void attention_forward(hm_ctx *c, const struct step *st, int layer, float *out, const float *q, int rows)
 {
     const hm_transformer_config *g = &st->m->config;
-    bool built = hm_t(c)->mask == HM_MASK_BUILT, all = hm_t(c)->attn == HM_ATTN_ALL_SLOTS;
-    int slots = all ? st->kv->capacity : st->pos + st->S, first = st->pos + st->S - rows;
-    c->ops.attention(&c->ops, &(hm_attention_args){
-                                  .out = out,
-                                  .q = q,
-                                  .kv = st->kv->layer[layer],
-                                  .B = st->B,
-                                  .S = rows,
-                                  .H = g->heads,
-                                  .Dh = g->head_dim,
-                                  .slots = slots,
-                                  .pos = first,
-                                  .causal = !built,
-                                  .mask = built ? st->s->mask + (size_t)(st->S - rows) * (size_t)slots : NULL,
-                                  .scale = 1.0f / sqrtf((float)g->head_dim),
-                              });
+    bool built = hm_t(c)->mask == HM_MASK_BUILT;
+    size_t Q = (size_t)g->heads * (size_t)g->head_dim;
+    const float *mask = st->s->mask;
+    for (int i = 0; i < st->n; i++) {
+        int slots = mask_slots(c, st, i);
+        size_t at = (size_t)i * (size_t)st->B * (size_t)rows * Q;
+        c->ops.attention(&c->ops, &(hm_attention_args){
+                                      .out = out + at,
+                                      .q = q + at,
+                                      .kv = st->kv[i]->layer[layer],
+                                      .B = st->B,
+                                      .S = rows,
+                                      .H = g->heads,
+                                      .Dh = g->head_dim,
+                                      .slots = slots,
+                                      .pos = st->kv[i]->length + st->S - rows,
+                                      .causal = !built,
+                                      .window = built ? 0 : g->window,
+                                      .mask = built ? mask + (size_t)(st->S - rows) * (size_t)slots : NULL,
+                                      .scale = 1.0f / sqrtf((float)g->head_dim),
+                                  });
+        if (built)
+            mask += (size_t)st->S * (size_t)slots;
+    }
 }
 
-/* Step 7: x += W2(silu(W1 n) * W3 n) with n = norm(x). */
+/* x += scale * (W y): what a sublayer adds. */
+static void add_projected(hm_ctx *c, const struct step *st, float *x, const float *y, const hm_linear *w, const float *scale, int M)
+{
+    const hm_ops *op = &c->ops;
+    int D = st->m->config.dim;
+    if (scale) {
+        project(c, st, st->s->t, y, w, M);
+        op->gate_add(op, x, st->s->t, scale, 1, M, D, 0);
+    } else if (hm_t(c)->fuse == HM_FUSE_NONE) {
+        project(c, st, st->s->t, y, w, M);
+        op->add(op, x, st->s->t, (size_t)M * (size_t)D);
+    } else if (st->m->config.cut_free)
+        op->linear_ex(op, &(hm_linear_args){.y = x, .x = y, .w = w, .M = M, .residual = x});
+    else
+        op->linear_add(op, x, y, w, M);
+}
+
+/* Step 7: x += W2(silu(W1 n) * W3 n) with n = norm(x), or W2(gelu(W3 n)). */
 static void ffn_forward(hm_ctx *c, const struct step *st, const hm_transformer_layer *l, float *x, int M)
 {
     const hm_ops *op = &c->ops;
+    const hm_transformer_config *g = &st->m->config;
     hm_transformer_scratch *s = st->s;
-    int D = st->m->config.dim, F = st->m->config.ffn_dim;
-    op->rmsnorm(op, s->n, x, l->mlp_norm, M, D, EPS);
-    if (hm_t(c)->fuse == HM_FUSE_ALL) {
+    size_t count = (size_t)M * (size_t)g->ffn_dim;
+    normalise(c, st, s->n, x, l->mlp_norm, l->mlp_norm_bias, M);
+    if (g->plain_mlp) {
+        project(c, st, s->gate, s->n, &l->up, M);
+        op->activate(op, s->gate, HM_ACT_GELU, 0, count);
+    } else if (hm_t(c)->fuse == HM_FUSE_ALL && !g->cut_free)
         op->linear_swiglu(op, s->gate, s->n, &l->gate, &l->up, M);
-        op->linear_add(op, x, s->gate, &l->down, M);
-        return;
+    else {
+        project(c, st, s->gate, s->n, &l->gate, M);
+        project(c, st, s->up, s->n, &l->up, M);
+        op->silu_mul(op, s->gate, s->gate, s->up, count);
     }
-    op->linear(op, s->gate, s->n, &l->gate, M);
-    op->linear(op, s->up, s->n, &l->up, M);
-    op->silu_mul(op, s->gate, s->gate, s->up, (size_t)M * (size_t)F);
-    op->linear(op, s->t, s->gate, &l->down, M);
-    op->add(op, x, s->t, (size_t)M * (size_t)D);
+    add_projected(c, st, x, s->gate, &l->down, l->mlp_scale, M);
 }
 
 /* Step 6: x += Wo a. */
 static void output_forward(hm_ctx *c, const struct step *st, const hm_transformer_layer *l, int layer, float *x, const float *a, int rows)
 {
-    const hm_ops *op = &c->ops;
-    int M = st->B * rows, D = st->m->config.dim;
-    bool fused = hm_t(c)->fuse == HM_FUSE_ALL;
-    if (!fused || hm_tapping(c)) {
-        op->linear(op, st->s->t, a, &l->o, M);
+    int M = st->n * st->B * rows;
+    if (hm_tapping(c) && st->pass->tap) {
+        project(c, st, st->s->t, a, &l->o, M);
         tap_layer(c, st, layer, "attn.out", st->s->t, rows);
     }
-    if (fused)
-        op->linear_add(op, x, a, &l->o, M);
-    else
-        op->add(op, x, st->s->t, (size_t)M * (size_t)D);
+    add_projected(c, st, x, a, &l->o, l->attn_scale, M);
 }
 
-/* One layer. x [B*S][D] in place; with only_last it ends in s->x_last [B][D] and earlier rows are not computed beyond K and V. */
+/* Steps 3 and 4: q and k rotated, k and v joined to the caches. */
+static void cache_forward(hm_ctx *c, const struct step *st, int layer)
+{
+    const hm_ops *op = &c->ops;
+    const hm_transformer_config *g = &st->m->config;
+    hm_transformer_scratch *s = st->s;
+    size_t Q = (size_t)g->heads * (size_t)g->head_dim, KV = (size_t)g->kv_heads * (size_t)g->head_dim;
+    int B = st->B, S = st->S;
+    for (int i = 0; i < st->n && !hm_ops_status(op); i++) {
+        hm_kv_cache *kv = st->kv[i];
+        size_t row = (size_t)i * (size_t)B * (size_t)S, table = table_row(c, st, i);
+        op->rope(op, s->q + row * Q, s->cos + table, s->sin + table, B, S, g->heads, g->head_dim, g->half_rope); /* 3 */
+        op->rope(op, s->k + row * KV, s->cos + table, s->sin + table, B, S, g->kv_heads, g->head_dim, g->half_rope);
+        if (hm_t(c)->kv == HM_KV_CONCAT)
+            kv_grow(c, kv, layer, S);
+        if (!hm_ops_status(op))
+            op->kv_put(op, &kv->layer[layer], s->k + row * KV, s->v + row * KV, B, S, g->kv_heads, g->head_dim, kv->length); /* 4 */
+    }
+}
+
+/* One layer. x [n*B*S][D] in place; with only_last it ends in s->x_last [n*B][D] and earlier rows are not computed beyond K and V. */
 static void layer_forward(hm_ctx *c, const struct step *st, int i, float *x, bool only_last)
 {
     const hm_ops *op = &c->ops;
     const hm_transformer_layer *l = &st->m->layers[i];
     const hm_transformer_config *g = &st->m->config;
     hm_transformer_scratch *s = st->s;
-    int B = st->B, S = st->S, M = B * S, D = g->dim, Q = g->heads * g->head_dim;
+    int R = st->n * st->B, S = st->S, M = st->rows, D = g->dim, Q = g->heads * g->head_dim;
 
-    op->rmsnorm(op, s->n, x, l->attn_norm, M, D, EPS);                             /* 1  n = norm(x)            */
+    normalise(c, st, s->n, x, l->attn_norm, l->attn_norm_bias, M);                 /* 1  n = norm(x)            */
     qkv_forward(c, st, l, s->n);                                                   /* 2  q, k, v = Wq n ...     */
-    op->rope(op, s->q, st->cos, st->sin, B, S, g->heads, g->head_dim);             /* 3  rotate q and k         */
-    op->rope(op, s->k, st->cos, st->sin, B, S, g->kv_heads, g->head_dim);
-    if (hm_t(c)->kv == HM_KV_CONCAT)
-        kv_grow(c, st->kv, i, S);
+    cache_forward(c, st, i);                                                       /* 3, 4                      */
     if (hm_ops_status(op))
         return;
-    op->kv_put(op, &st->kv->layer[i], s->k, s->v, B, S, g->kv_heads, g->head_dim, st->pos); /* 4  k, v join the cache */
     if (!only_last) {
         attention_forward(c, st, i, s->a, s->q, S);                                /* 5  a = softmax(q k) v     */
         output_forward(c, st, l, i, x, s->a, S);                                   /* 6  x += Wo a              */
@@ -316,34 +378,60 @@ static void layer_forward(hm_ctx *c, const struct step *st, int i, float *x, boo
         tap_layer(c, st, i, "out", x, S);
         return;
     }
-    op->copy_2d(op, s->x_last, D, x + (size_t)(S - 1) * (size_t)D, (int64_t)S * D, D, B);
-    op->copy_2d(op, s->q_last, Q, s->q + (size_t)(S - 1) * (size_t)Q, (int64_t)S * Q, Q, B);
+    op->copy_2d(op, s->x_last, D, x + (size_t)(S - 1) * (size_t)D, (int64_t)S * D, D, R);
+    op->copy_2d(op, s->q_last, Q, s->q + (size_t)(S - 1) * (size_t)Q, (int64_t)S * Q, Q, R);
     attention_forward(c, st, i, s->a, s->q_last, 1);
     output_forward(c, st, l, i, s->x_last, s->a, 1);
-    ffn_forward(c, st, l, s->x_last, B);
+    ffn_forward(c, st, l, s->x_last, R);
     tap_layer(c, st, i, "out", s->x_last, 1);
 }
 
-int hm_transformer_forward(hm_ctx *c, const hm_transformer *m, hm_transformer_scratch *s, hm_kv_cache *kv, float *y, float *x, int B, int S,
-                     const hm_transformer_pass *pass)
+/* What is made anew in every call: rotation of its positions, masks over its slots. */
+static void make_tables(hm_ctx *c, const struct step *st)
+{
+    const hm_ops *op = &c->ops;
+    hm_transformer_scratch *s = st->s;
+    float *mask = s->mask;
+    int half = st->m->config.head_dim / 2, S = st->S;
+    for (int i = 0; i < st->n; i++) {
+        int pos = st->kv[i]->length, slots = mask_slots(c, st, i);
+        if (hm_t(c)->precompute == HM_PRECOMPUTE_PER_CALL)
+            op->rope_table(op, s->cos + (size_t)(i * S * half), s->sin + (size_t)(i * S * half), st->m->theta, half, pos, S);
+        if (hm_t(c)->mask == HM_MASK_BUILT) {
+            op->causal_mask(op, mask, S, slots, pos, st->m->config.window);
+            mask += (size_t)S * (size_t)slots;
+        }
+    }
+}
+
+int hm_transformer_forward(hm_ctx *c, const hm_transformer *m, hm_transformer_scratch *s, hm_kv_cache *const *kv, int n, float *y, float *x,
+                           int B, int S, const hm_transformer_pass *pass)
 {
     const hm_ops *op = &c->ops;
     const hm_transformer_config *g = &m->config;
-    int half = g->head_dim / 2, pos = kv->length, L = g->layers;
-    bool once = hm_t(c)->precompute == HM_PRECOMPUTE_ONCE;
-    bool only_last = hm_t(c)->rows == HM_ROWS_NEEDED && S > 1;
-    size_t row = once ? (size_t)pos * (size_t)half : 0;
-    struct step st = {.m = m, .s = s, .kv = kv, .pass = pass, .cos = s->cos + row, .sin = s->sin + row, .B = B, .S = S, .pos = pos};
+    int L = g->layers, R = n * B, M = R * S;
+    bool only_last = hm_t(c)->rows == HM_ROWS_NEEDED && S > 1 && !pass->hidden && !g->cut_free;
+    struct step st = {.m = m, .s = s, .kv = kv, .pass = pass, .n = n, .B = B, .S = S, .rows = M};
+    size_t D = (size_t)g->dim;
 
     c->counters.forward_passes++;
-    if (!once)
-        op->rope_table(op, s->cos, s->sin, m->theta, half, pos, S);
-    if (hm_t(c)->mask == HM_MASK_BUILT)
-        op->causal_mask(op, s->mask, S, hm_t(c)->attn == HM_ATTN_ALL_SLOTS ? kv->capacity : pos + S, pos);
-    for (int i = 0; i < L && !hm_ops_status(op); i++)
+    make_tables(c, &st);
+    for (int i = 0; i < L && !hm_ops_status(op); i++) {
         layer_forward(c, &st, i, x, only_last && i == L - 1);
-    kv->length += S;
-    kv->capacity = kv->memory ? kv->capacity : kv->length;
-    op->rmsnorm(op, y, only_last ? s->x_last : x, m->norm, only_last ? B : B * S, g->dim, EPS); /* 8  y = norm(x) */
+        if (pass->hidden) {
+            op->copy(op, pass->hidden + (size_t)i * (size_t)M * D, x, (size_t)M * D * sizeof *x);
+            c->counters.reset_bytes += (uint64_t)M * D * sizeof *x;
+        }
+    }
+    for (int i = 0; i < n; i++) {
+        kv[i]->length += S;
+        kv[i]->capacity = kv[i]->memory ? kv[i]->capacity : kv[i]->length;
+    }
+    const float *end = only_last ? s->x_last : x;
+    int kept = only_last ? R : M;
+    if (m->norm)
+        normalise(c, &st, y, end, m->norm, NULL, kept); /* 8  y = norm(x) */
+    else
+        op->copy(op, y, end, (size_t)kept * D * sizeof *y);
     return only_last ? 1 : S;
 }

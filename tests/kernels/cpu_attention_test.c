@@ -138,7 +138,7 @@ static void a_causal_mask_gives_the_bytes_of_the_implicit_one(void **state)
             problem_open(&p, &shapes[i], 3.0f);
             size_t n_mask = (size_t)(p.s.S * p.s.slots);
             float *mask = guarded_alloc(n_mask);
-            r.op.causal_mask(&r.op, mask, p.s.S, p.s.slots, p.s.pos);
+            r.op.causal_mask(&r.op, mask, p.s.S, p.s.slots, p.s.pos, 0);
             for (int way = 0; way < 2; way++) {
                 r.op.attention = way ? hm_cpu_attention_flash : hm_cpu_attention_scores;
                 p.a.causal = true;

@@ -52,7 +52,7 @@ static void check_silu(rig *r)
         float *y = random_floats(n, n, 20.0f), *x = guarded_alloc(n), *up = random_floats(n, 2, 1.0f), *z = guarded_alloc(n);
         memcpy(y, points, sizeof points);
         memcpy(x, y, n * sizeof *x);
-        r->op.silu(&r->op, y, n);
+        r->op.activate(&r->op, y, HM_ACT_SILU, 0.0f, n);
         r->op.silu_mul(&r->op, z, x, up, n);
         for (size_t i = 0; i < n; i++) {
             double e = (double)x[i] / (1 + exp(-(double)x[i]));
@@ -84,7 +84,7 @@ static void check_norms(rig *r)
         for (size_t i = 0; i < n; i++)
             x[i] += 2.0f;
         r->op.rmsnorm(&r->op, y, x, c % 2 ? w : NULL, M, D, 1e-5f);
-        r->op.layernorm(&r->op, z, x, M, D, 1e-6f);
+        r->op.layernorm(&r->op, z, x, NULL, NULL, M, D, 1e-6f);
         for (int m = 0; m < M; m++) {
             const float *row = x + m * D;
             double square = 0, mean = 0, var = 0;
@@ -174,7 +174,7 @@ static void check_elementwise(rig *r)
             assert_true(z[i] == rintf(x[i] * 9.0f) / 9.0f);
         }
         op->copy(op, z, x, n * sizeof *z);
-        op->prelu(op, z, 0.1f, n);
+        op->activate(op, z, HM_ACT_PRELU, 0.1f, n);
         op->guide(op, x, x, u, 1.5f, n);
         assert_same_bytes(x, y, n);
         op->fill(op, y, -2.5f, n);
@@ -189,7 +189,7 @@ static void check_elementwise(rig *r)
     r->op.round9(&r->op, ties, ties, 6);
     for (int i = 0; i < 6; i++)
         assert_true(ties[i] * 9 == rintf(ties[i] * 9));
-    r->op.prelu(&r->op, signs, 0.5f, 4);
+    r->op.activate(&r->op, signs, HM_ACT_PRELU, 0.5f, 4);
     assert_true(signs[0] == -1.0f && signs[1] == 0 && signs[2] == 0 && signs[3] == 4.0f);
 }
 
@@ -208,7 +208,7 @@ static void check_rope(rig *r)
     r->op.rope_table(&r->op, cos_t, sin_t, theta, HALF, FIRST, S);
     assert_int_equal(r->count.table_values, 2 * S * HALF);
     memcpy(y, x, N * sizeof *x);
-    r->op.rope(&r->op, y, cos_t, sin_t, B, S, HEADS, DH);
+    r->op.rope(&r->op, y, cos_t, sin_t, B, S, HEADS, DH, false);
     for (int i = 0; i < N; i += 2) {
         int s = i / (HEADS * DH) % S, j = i % DH / 2;
         float angle = (float)(FIRST + s) * theta[j], c = cos_t[s * HALF + j], n = sin_t[s * HALF + j];

@@ -147,9 +147,10 @@ static void backbone_forward(hm_ctx *c, hm_mula_song *s, int S, int frame)
     hm_span_begin(c->probe, HM_SPAN_PART, "backbone", -1);
     for (int p = 0; p < s->passes; p++) {
         int row = p * B;
+        hm_kv_cache *kv = &s->backbone_kv[p];
         hm_transformer_pass pass = {.tap = frame ? NULL : "backbone", .batch_row = row};
         float *last = s->last + (size_t)row * (size_t)D, *logits = s->logits + (size_t)row * (size_t)V;
-        int kept = hm_transformer_forward(c, &m->backbone, &s->backbone_scratch, &s->backbone_kv[p], s->y,
+        int kept = hm_transformer_forward(c, &m->backbone, &s->backbone_scratch, &kv, 1, s->y,
                                     s->h + (size_t)row * (size_t)S * (size_t)D, B, S, &pass);
         op->copy_2d(op, last, D, s->y + (size_t)(kept - 1) * (size_t)D, (int64_t)kept * D, D, B);
         if (frame)
@@ -269,10 +270,11 @@ static void decoder_step(hm_ctx *c, hm_mula_song *s, int frame, int i)
     int Dd = m->config.decoder.dim, V = m->config.code_vocabulary, B = s->pass_rows;
     hm_span_begin(c->probe, HM_SPAN_PART, "decoder", i);
     for (int p = 0; p < s->passes; p++) {
+        hm_kv_cache *kv = &s->decoder_kv[p];
         int row = p * B, S = decoder_input(c, s, frame, i, row, B);
         float *logits = s->logits + (size_t)row * (size_t)V;
         tap(c, s->dec_x, row, B, S, Dd, "frame%d.proj.%d", frame, i);
-        int kept = hm_transformer_forward(c, &m->decoder, &s->decoder_scratch, &s->decoder_kv[p], s->dec_y, s->dec_x, B, S, &(hm_transformer_pass){0});
+        int kept = hm_transformer_forward(c, &m->decoder, &s->decoder_scratch, &kv, 1, s->dec_y, s->dec_x, B, S, &(hm_transformer_pass){0});
         tap(c, s->dec_y, row, B, kept, Dd, "frame%d.decoder.out.%d", frame, i);
         if (kept > 1) { /* heads on all rows, then the last one taken */
             op->linear(op, s->row_logits, s->dec_y, &m->audio_head[i - 1], B * kept);

@@ -32,6 +32,8 @@ typedef struct hm_mula {
 hm_status hm_mula_config_read(hm_mula_config *out, const json_t *config, const hm_gen_config *gen, const char *where, hm_error *err);
 hm_status hm_mula_bind(hm_ctx *c, hm_mula *m, const hm_mula_config *config, hm_weights *w, hm_error *err);
 void hm_mula_release(hm_mula *m);
+/* theta_j, j < half, of the scaled rotation (heartmula.md section 3), bit-equal to the original. Host memory. */
+void hm_mula_theta(float *theta, int head_dim);
 /* Weights that one frame must read at least, bytes; and floating-point operations of one frame at position pos (heartmula.md section 9). */
 uint64_t hm_mula_frame_bytes(const hm_mula *m);
 double hm_mula_frame_flops(const hm_mula_config *g, int rows, int pos);

@@ -1,11 +1,43 @@
 /* Configuration and weights of HeartMuLa (heartmula.md sections 1 and 2). */
-#include "engine/base/json.h"
 #include "engine/models/heartmula.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "engine/base/json.h"
 #include "engine/shapes.h"
+
+#define EPS 1e-5f
+#define ROPE_BASE 500000.0
+#define ROPE_SCALE 32.0f
+#define ROPE_OLD_CONTEXT 8192.0f /* a constant of the scaling, not the flavor's positions */
+#define ROPE_LOW 1.0f
+#define ROPE_HIGH 4.0f
+
+void hm_mula_theta(float *theta, int head_dim)
+{
+    hm_rope_theta(theta, head_dim, ROPE_BASE);
+    for (int j = 0; j < head_dim / 2; j++) {
+        float f = theta[j], wavelength = (float)(2.0 * M_PI) / f;
+        if (wavelength < ROPE_OLD_CONTEXT / ROPE_HIGH)
+            continue;
+        if (wavelength > ROPE_OLD_CONTEXT / ROPE_LOW)
+            theta[j] = f / ROPE_SCALE;
+        else {
+            float s = (ROPE_OLD_CONTEXT / wavelength - ROPE_LOW) / (ROPE_HIGH - ROPE_LOW);
+            theta[j] = (1.0f - s) * f / ROPE_SCALE + s * f;
+        }
+    }
+}
+
+static const hm_transformer_names names = {.q = "attn.q_proj.weight", .k = "attn.k_proj.weight", .v = "attn.v_proj.weight",
+                                           .o = "attn.output_proj.weight", .gate = "mlp.w1.weight", .down = "mlp.w2.weight",
+                                           .up = "mlp.w3.weight", .attn_norm = "sa_norm.scale", .mlp_norm = "mlp_norm.scale",
+                                           .norm = "norm.scale"};
 
 static hm_transformer_config stack(const hm_stack_shape *s)
 {
-    return (hm_transformer_config){.layers = (int)s->layers, .heads = (int)s->heads, .kv_heads = (int)s->kv_heads, .dim = (int)s->width,
+    return (hm_transformer_config){.eps = EPS, .names = &names, .layers = (int)s->layers, .heads = (int)s->heads, .kv_heads = (int)s->kv_heads, .dim = (int)s->width,
                              .head_dim = (int)(s->width / s->heads), .ffn_dim = (int)s->hidden, .max_positions = (int)s->positions};
 }
 
@@ -84,6 +116,17 @@ static hm_status bind_rest(const hm_binder *backbone, const hm_binder *decoder, 
     return st ? st : bind_audio_head(decoder, m);
 }
 
+static hm_status bind_stack(const hm_binder *b, hm_transformer *m, const hm_transformer_config *g, const char *prefix)
+{
+    float *theta = hm_calloc((size_t)g->head_dim / 2, sizeof *theta, "rotation table", b->err);
+    if (!theta)
+        return HM_EABSENT;
+    hm_mula_theta(theta, g->head_dim);
+    hm_status st = hm_transformer_bind(b, m, g, theta, prefix);
+    free(theta);
+    return st;
+}
+
 hm_status hm_mula_bind(hm_ctx *c, hm_mula *m, const hm_mula_config *g, hm_weights *w, hm_error *err)
 {
     hm_tensor_table table = {0};
@@ -93,9 +136,9 @@ hm_status hm_mula_bind(hm_ctx *c, hm_mula *m, const hm_mula_config *g, hm_weight
     *m = (hm_mula){.config = *g};
     hm_status st = hm_lm_table(&table, &g->shape, err);
     if (!st)
-        st = hm_transformer_bind(&backbone, &m->backbone, &g->backbone, "backbone");
+        st = bind_stack(&backbone, &m->backbone, &g->backbone, "backbone");
     if (!st)
-        st = hm_transformer_bind(&decoder, &m->decoder, &g->decoder, "decoder");
+        st = bind_stack(&decoder, &m->decoder, &g->decoder, "decoder");
     if (!st)
         st = bind_rest(&backbone, &decoder, m);
     hm_tensor_table_close(&table);

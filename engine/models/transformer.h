@@ -1,22 +1,40 @@
-/* A Llama-style decoder-only transformer: the backbone and the small decoder of HeartMuLa. Steps as numbered in heartmula.md section 3. */
+/* A decoder stack: backbone and decoder of HeartMuLa, talker and code predictor of Qwen3-TTS, and the transformers of its speech
+ * tokenizer. Steps as numbered in heartmula.md section 3; what differs between models is in the config. */
 #ifndef HM_ENGINE_MODELS_TRANSFORMER_H
 #define HM_ENGINE_MODELS_TRANSFORMER_H
 
 #include "engine/ctx.h"
 
+/* Tensor names after "PREFIX.layers.I.", and of the final norm after "PREFIX."; NULL where the model has none. */
+typedef struct hm_transformer_names {
+    const char *q, *k, *v, *o, *gate, *up, *down;
+    const char *attn_norm, *mlp_norm, *norm;
+    const char *attn_norm_bias, *mlp_norm_bias; /* LayerNorm instead of RMS when given */
+    const char *q_norm, *k_norm;                /* [Dh], over every head */
+    const char *attn_scale, *mlp_scale;         /* [D], on what a sublayer adds */
+} hm_transformer_names;
+
 typedef struct hm_transformer_config {
     int layers, heads, kv_heads, dim, head_dim, ffn_dim, max_positions;
+    float eps;
+    bool half_rope; /* pairs (j, j + Dh/2) instead of (2j, 2j+1) */
+    int window;     /* slots that a row sees, itself included; 0: all */
+    bool plain_mlp; /* down(gelu(up x)) instead of down(silu(gate x) * up x); names->gate NULL */
+    bool cut_free;  /* the bytes of a row do not depend on how many rows a call has: streaming decoders (linear_ex throughout) */
+    const hm_transformer_names *names;
 } hm_transformer_config;
 
 typedef struct hm_transformer_layer {
     hm_linear q, k, v, o, gate, up, down;
-    float *attn_norm, *mlp_norm; /* [D] */
+    float *attn_norm, *mlp_norm, *attn_norm_bias, *mlp_norm_bias; /* [D] */
+    float *q_norm, *k_norm;                                       /* [Dh], or NULL */
+    float *attn_scale, *mlp_scale;                                /* [D], or NULL */
 } hm_transformer_layer;
 
 typedef struct hm_transformer {
     hm_transformer_config config;
     hm_transformer_layer *layers;
-    float *norm;  /* [D] */
+    float *norm;  /* [D], or NULL: no final norm */
     float *theta; /* [Dh/2], device */
 } hm_transformer;
 
@@ -43,16 +61,18 @@ typedef struct hm_transformer_scratch {
 typedef struct hm_transformer_pass {
     const char *tap;
     int batch_row; /* of the first row, for taps */
+    float *hidden; /* keeps every layer's output of all rows, [layers][rows][D] (H/Q "no_hidden_keep"); NULL: not kept */
 } hm_transformer_pass;
 
-/* Weights `prefix`.layers.i.* as in heartmula.md section 2. theta follows from head_dim. */
-hm_status hm_transformer_bind(const hm_binder *b, hm_transformer *m, const hm_transformer_config *config, const char *prefix);
+/* Weights "`prefix`.layers.i.*" under config->names. theta [Dh/2] (host) is copied to the device. */
+hm_status hm_transformer_bind(const hm_binder *b, hm_transformer *m, const hm_transformer_config *config, const float *theta,
+                              const char *prefix);
 void hm_transformer_release(hm_transformer *m);
 /* Bytes of weights that one pass over all layers reads; and parameters in them. */
 uint64_t hm_transformer_pass_bytes(const hm_transformer *m);
 
-/* theta_j, j < half, of the scaled rotation (heartmula.md section 3), bit-equal to the original. Host memory. */
-void hm_transformer_theta(float *theta, int head_dim);
+/* theta_j = base^(-2j/head_dim), j < head_dim/2, in float32 as the originals compute it. Host memory. */
+void hm_rope_theta(float *theta, int head_dim, double base);
 
 /* prealloc: room for `slots` per head at once. concat: nothing yet. zero: slots are read before they are written. */
 hm_status hm_kv_open(hm_ctx *c, hm_kv_cache *kv, const hm_transformer_config *config, int batch, int slots, bool zero, hm_error *err);
@@ -66,10 +86,12 @@ void hm_transformer_layout(const hm_ctx *c, hm_layout *l, hm_transformer_scratch
 /* Fills the rotation tables for all positions when they are made once. */
 void hm_transformer_prepare(hm_ctx *c, const hm_transformer *m, hm_transformer_scratch *s);
 
-/* x [B*S][D] at positions kv->length .. : through all layers and the final norm into y, then kv->length += S.
- * y: [B*S][D], or [B][D] of each batch row's last position when only needed rows are computed (returns rows per batch row in y:
+/* Sequences of unlike lengths side by side: sequence i has B batch rows, its own cache kv[i], and sits at kv[i]->length. x [n*B*S][D],
+ * sequence by sequence, goes through all layers and the final norm into y, then every length grows by S. Linear layers run over all
+ * rows together, so a row's bytes are those of its sequence alone as long as n*B*S is at most what a product of few rows takes.
+ * y: [n*B*S][D], or [n*B][D] of each batch row's last position when only needed rows are computed (returns rows per batch row in y:
  * S or 1). x is overwritten. */
-int hm_transformer_forward(hm_ctx *c, const hm_transformer *m, hm_transformer_scratch *s, hm_kv_cache *kv, float *y, float *x, int B, int S,
-                     const hm_transformer_pass *pass);
+int hm_transformer_forward(hm_ctx *c, const hm_transformer *m, hm_transformer_scratch *s, hm_kv_cache *const *kv, int n, float *y, float *x,
+                           int B, int S, const hm_transformer_pass *pass);
 
 #endif

@@ -122,7 +122,7 @@ static hm_status check_rope(hm_engine *e, const hm_check *k, hm_error *err)
     if (!theta)
         return hm_fail(err, HM_EABSENT, "rope check: no memory");
     float *cos_at = theta + half, *sin_at = cos_at + room;
-    hm_transformer_theta(theta, k->head_dim);
+    hm_mula_theta(theta, k->head_dim);
     for (int i = 0; i < k->n; i++)
         c->ops.rope_table(&c->ops, cos_at + (size_t)i * (size_t)half, sin_at + (size_t)i * (size_t)half, theta, half, k->positions[i], 1);
     hm_tap(c, "theta", theta, 0, 1, 1, half, false);

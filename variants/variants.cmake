@@ -40,7 +40,7 @@ foreach(row IN LISTS rows)
   set(name ${CMAKE_MATCH_2})
   set(header ${PROJECT_BINARY_DIR}/generated/variants/${identifier}.h)
   set(text "${row}\n")
-  if(row MATCHES "HM_BEST")
+  if(row MATCHES "HM_(BEST|BASELINE|OPT[0-9])")
     set(text "#include \"variants/best.h\"\n${text}")
   endif()
   file(CONFIGURE OUTPUT ${header} CONTENT "${text}" @ONLY) # written only if different

@@ -15,6 +15,10 @@
     X(linear_rows, "rows put through linear layers")                                                                             \
     X(head_rows, "rows put through vocabulary heads")                                                                            \
     X(embedding_rows, "embedding rows gathered")                                                                                 \
+    X(history_ids, "past codes gathered for the repetition penalty")                                                            \
+    X(suppress_bytes, "bytes of masks of suppressed codes built")                                                                \
+    X(prompt_rows, "prompt rows put through the backbone or talker")                                                             \
+    X(text_rows, "rows put through the text projection")                                                                         \
     X(forward_passes, "transformer forward passes")                                                                              \
     X(sampling_elements, "vocabulary elements visited while sampling")                                                           \
     X(to_host_transfers, "copies from device to host")                                                                           \

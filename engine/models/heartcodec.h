@@ -135,7 +135,7 @@ typedef struct hm_wave_scratch {
 
 void hm_wave_layout(const hm_ctx *c, hm_layout *l, hm_wave_scratch *s, const hm_scalar_model *m, int frames);
 /* latents: Z columns at `latents` with row stride ld (device), `frames` rows -> wave [frames*rate] (device), of which only the first
- * `needed` samples are used by the caller (decode=chunked stops there). channel: index for taps. */
+ * `needed` samples are used by the caller (decode=stream stops there). channel: index for taps. */
 void hm_wave_decode(hm_ctx *c, const hm_scalar_model *m, hm_wave_scratch *s, const float *latents, int64_t ld, int frames, float *wave,
                     int64_t needed, int channel);
 

@@ -7,9 +7,15 @@
 
 #include "engine/sampling.h"
 
+/* Codes go from one frame to the next on the device; within a frame they do so as well when they leave it together. */
 static bool device_codes(const hm_ctx *c)
 {
     return hm_t(c)->token_forward == HM_TOKEN_DEVICE;
+}
+
+static bool device_codes_within(const hm_ctx *c)
+{
+    return device_codes(c) || hm_t(c)->codes == HM_CODES_FRAME;
 }
 
 static void tap(hm_ctx *c, const float *value, int row, int64_t d0, int64_t d1, int64_t d2, const char *format, int a, int b)
@@ -27,12 +33,12 @@ static void tap(hm_ctx *c, const float *value, int row, int64_t d0, int64_t d1, 
 /* --- embeddings --- */
 
 /* ids of `count` codes that went on in `frame`, from codebook `first`, as rows of the audio embeddings, into s->ids. */
-static void code_ids(hm_ctx *c, hm_mula_song *s, int frame, int first, int count)
+static void code_ids(hm_ctx *c, hm_mula_song *s, int frame, int first, int count, bool on_device)
 {
     const hm_ops *op = &c->ops;
     int K = s->m->config.codebooks, V = s->m->config.code_vocabulary;
     size_t at = (size_t)frame * (size_t)K + (size_t)first;
-    if (device_codes(c)) {
+    if (on_device) {
         op->ids_add(op, s->ids, (s->stored ? s->stored : s->codes) + at, s->offsets + first, count);
         return;
     }
@@ -119,7 +125,7 @@ static void embed_frame(hm_ctx *c, hm_mula_song *s, int frame)
     const hm_mula *m = s->m;
     int K = m->config.codebooks, D = m->config.backbone.dim;
     hm_span_begin(c->probe, HM_SPAN_PART, "embedding", -1);
-    code_ids(c, s, frame, 0, K);
+    code_ids(c, s, frame, 0, K, device_codes(c));
     if (hm_t(c)->rows == HM_ROWS_ALL) {
         s->host_ids[0] = m->config.empty_id;
         op->upload(op, s->ids + K, s->host_ids, sizeof(int32_t));
@@ -206,7 +212,7 @@ static void draw(hm_ctx *c, hm_mula_song *s, int frame, int k)
         op->sample(op, &(hm_sample_args){.logits = logits, .V = V, .topk = s->request.topk, .temperature = s->request.temperature,
                                          .seed = s->request.seed, .frame = (uint32_t)frame, .codebook = (uint32_t)k, .token = s->codes + at});
         fetch_code(c, s, at);
-        if (!device_codes(c)) {
+        if (!device_codes_within(c)) {
             s->host_fed[at] = s->request.stored ? s->request.stored[at] : s->host_codes[at];
             op->upload(op, s->ids, &s->host_fed[at], sizeof(int32_t));
             op->pick(op, s->picked + at, logits, s->ids);
@@ -241,7 +247,7 @@ static int decoder_input(hm_ctx *c, hm_mula_song *s, int frame, int i, int row, 
     const hm_mula *m = s->m;
     int Db = m->config.backbone.dim, Dd = m->config.decoder.dim, S = i == 1 ? 2 : 1;
     float *last = s->last + (size_t)row * (size_t)Db;
-    code_ids(c, s, frame, i - 1, 1);
+    code_ids(c, s, frame, i - 1, 1, device_codes_within(c));
     if (hm_t(c)->rows == HM_ROWS_ALL) { /* the same embedding for every row, each projected (H14) */
         op->gather(op, s->y, m->audio_embeddings, m->audio_type, Db, s->ids, 1);
         op->copy_2d(op, s->dec_in + (S - 1) * Db, (int64_t)S * Db, s->y, 0, Db, B);
@@ -301,6 +307,8 @@ static bool frame_ends(hm_ctx *c, hm_mula_song *s, int frame)
     }
     if (hm_t(c)->codes == HM_CODES_FRAME)
         op->download(op, &s->host_codes[at], s->codes + at, (size_t)K * sizeof(int32_t));
+    if (hm_t(c)->codes == HM_CODES_FRAME)
+        memcpy(s->host_fed + at, (s->request.stored ? s->request.stored : s->host_codes) + at, (size_t)K * sizeof *s->host_fed);
     for (int k = 0; k < K; k++)
         any |= s->host_codes[at + (size_t)k] >= eos;
     return frame && any;
@@ -319,7 +327,7 @@ void hm_mula_frame(hm_ctx *c, hm_mula_song *s, int frame, bool *ended)
         draw(c, s, frame, i);
     }
     if (hm_t(c)->rows == HM_ROWS_ALL) { /* the last code's embedding, never used (H16) */
-        code_ids(c, s, frame, K - 1, 1);
+        code_ids(c, s, frame, K - 1, 1, device_codes_within(c));
         c->ops.gather(&c->ops, s->y, s->m->audio_embeddings, s->m->audio_type, s->m->config.backbone.dim, s->ids, 1);
     }
     *ended = frame_ends(c, s, frame);

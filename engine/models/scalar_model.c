@@ -163,7 +163,7 @@ void hm_wave_decode(hm_ctx *c, const hm_scalar_model *m, hm_wave_scratch *s, con
     op->round9(op, first, first, (size_t)frames * (size_t)Z);                    /* 0 x = rint(9x)/9 */
     for (int at = 0; at < frames && !hm_ops_status(op); at += s->chunk_frames) {
         int n = frames - at < s->chunk_frames ? frames - at : s->chunk_frames;
-        if (hm_t(c)->decode == HM_DECODE_CHUNKED && (int64_t)at * m->rate >= needed)
+        if (hm_t(c)->decode != HM_DECODE_WHOLE && (int64_t)at * m->rate >= needed)
             break;
         chunk_forward(c, m, s, at, n, wave + (int64_t)at * m->rate, channel);
         c->counters.decoded_frames += (uint64_t)n;

@@ -73,7 +73,7 @@ static void single_toggles_meet_every_shape(void **state)
 {
     (void)state;
     static const char *const variants[] = {"custom:gqa=direct", "custom:rows=needed", "custom:cfg=batched", "custom:fuse=fused",
-                                           "custom:decode=chunked", "best:attn=scores"};
+                                           "custom:decode=stream", "best:attn=scores"};
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
         expect_run(run_command((char *const[]){(char *)HM_PROGRAM, "verify", SHAPES, "--variant", (char *)variants[i], NULL}, NULL, 300, 0),
                    0, "225 compared, 0 missed", "");

@@ -402,7 +402,7 @@ static const row table[] = {
     {"flow_steps", HM_STEPS_2, STEPS_CODEC, steps_2},
     {"flow_steps", HM_STEPS_1, STEPS_CODEC, steps_1},
     {"codec_len", HM_CODEC_NEEDED, SHORT_CODEC, codec_len},
-    {"decode", HM_DECODE_CHUNKED, CHUNKED_CODEC, decode},
+    {"decode", HM_DECODE_STREAM, CHUNKED_CODEC, decode},
     {"load", HM_WEIGHTS_MMAP, SONG, load},
     {"tail", HM_TAIL_LOST, LOSING_CODEC, tail},
 };

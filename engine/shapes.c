@@ -1,6 +1,7 @@
-#include "engine/shapes.h"
+#include "engine/shapes_impl.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "engine/base/json.h"
@@ -24,15 +25,8 @@ static const hm_stack_shape *flavor_shape(const char *name)
     return NULL;
 }
 
-/* One size of a config: key, where it goes, bounds. */
-typedef struct field {
-    const char *key;
-    size_t at;
-    int64_t min, max;
-} field;
-
-static hm_status read_fields(void *out, const json_t *config, const field *fields, size_t count, bool required, const char *where,
-                             hm_error *err)
+hm_status hm_shape_fields_read(void *out, const json_t *config, const hm_shape_field *fields, size_t count, bool required,
+                               const char *where, hm_error *err)
 {
     hm_status st = HM_OK;
     for (size_t i = 0; !st && i < count; i++)
@@ -41,7 +35,7 @@ static hm_status read_fields(void *out, const json_t *config, const field *field
     return st;
 }
 
-static json_t *write_fields(json_t *config, const void *shape, const field *fields, size_t count)
+json_t *hm_shape_fields_write(json_t *config, const void *shape, const hm_shape_field *fields, size_t count)
 {
     for (size_t i = 0; config && i < count; i++)
         if (json_object_set_new(config, fields[i].key, json_integer(*(const int64_t *)((const char *)shape + fields[i].at)))) {
@@ -51,15 +45,59 @@ static json_t *write_fields(json_t *config, const void *shape, const field *fiel
     return config;
 }
 
-#define COUNT(fields) (sizeof(fields) / sizeof *(fields))
+hm_status hm_shape_positive_read(double *out, const json_t *config, const char *key, const char *where, hm_error *err)
+{
+    hm_status st = hm_json_double(config, key, false, out, where, err);
+    if (!st && !(*out > 0 && isfinite(*out) && *out < 1e12))
+        st = hm_fail(err, HM_EFORMAT, "%s: \"%s\": expected a number above 0 and below 1e12, found %g", where, key, *out);
+    return st;
+}
 
-static const field stack_fields[] = {
+hm_status hm_shape_only_bool(const json_t *config, const char *key, bool value, const char *where, hm_error *err)
+{
+    bool found = value;
+    hm_status st = hm_json_bool(config, key, false, &found, where, err);
+    if (!st && found != value)
+        st = hm_fail(err, HM_EFORMAT, "%s: \"%s\": only %s is known here, found %s", where, key, value ? "true" : "false",
+                     found ? "true" : "false");
+    return st;
+}
+
+hm_status hm_shape_only_text(const json_t *config, const char *key, const char *value, const char *where, hm_error *err)
+{
+    const char *found = value;
+    hm_status st = hm_json_string(config, key, false, &found, where, err);
+    if (!st && strcmp(found, value))
+        st = hm_fail(err, HM_EFORMAT, "%s: \"%s\": only \"%s\" is known here, found \"%.64s\"", where, key, value, found);
+    return st;
+}
+
+hm_status hm_shape_only_int(const json_t *config, const char *key, int64_t value, const char *where, hm_error *err)
+{
+    int64_t found = value;
+    hm_status st = hm_json_int(config, key, INT32_MIN, INT32_MAX, false, &found, where, err);
+    if (!st && found != value)
+        st = hm_fail(err, HM_EFORMAT, "%s: \"%s\": only %" PRId64 " is known here, found %" PRId64, where, key, value, found);
+    return st;
+}
+
+hm_status hm_shape_heads_check(int64_t heads, int64_t kv_heads, int64_t head_dim, const char *where, hm_error *err)
+{
+    if (heads % kv_heads || head_dim % 2)
+        return hm_fail(err, HM_EFORMAT,
+                       "%s: %" PRId64 " heads of %" PRId64 ", %" PRId64
+                       " KV heads: expected an even head_dim and as many heads per KV head",
+                       where, heads, head_dim, kv_heads);
+    return HM_OK;
+}
+
+static const hm_shape_field stack_fields[] = {
     {"num_layers", offsetof(hm_stack_shape, layers), 1, 1000},          {"num_heads", offsetof(hm_stack_shape, heads), 1, 4096},
     {"num_kv_heads", offsetof(hm_stack_shape, kv_heads), 1, 4096},      {"embed_dim", offsetof(hm_stack_shape, width), 1, 1 << 20},
     {"intermediate_dim", offsetof(hm_stack_shape, hidden), 1, 1 << 20}, {"max_seq_len", offsetof(hm_stack_shape, positions), 1, 1 << 24},
 };
 
-static const field lm_fields[] = {
+static const hm_shape_field lm_fields[] = {
     {"text_vocab_size", offsetof(hm_lm_shape, text_vocab), 1, 1 << 24},
     {"audio_vocab_size", offsetof(hm_lm_shape, audio_vocab), 1, 1 << 24},
     {"audio_num_codebooks", offsetof(hm_lm_shape, codebooks), 2, 256},
@@ -72,7 +110,7 @@ static hm_status read_stack(hm_stack_shape *out, const json_t *config, const cha
     json_t *inline_sizes = NULL;
     hm_status st = hm_json_child(config, part, JSON_OBJECT, false, &inline_sizes, where, err);
     if (!st && inline_sizes)
-        st = read_fields(out, inline_sizes, stack_fields, COUNT(stack_fields), true, where, err);
+        st = hm_shape_fields_read(out, inline_sizes, stack_fields, HM_COUNT(stack_fields), true, where, err);
     if (!st && !inline_sizes)
         st = hm_json_string(config, flavor_key, false, &flavor, where, err);
     if (st)
@@ -97,7 +135,7 @@ static hm_status read_stack(hm_stack_shape *out, const json_t *config, const cha
 hm_status hm_lm_shape_read(hm_lm_shape *out, const json_t *config, const char *where, hm_error *err)
 {
     hm_lm_shape s = {.text_vocab = 128256, .audio_vocab = 8197, .codebooks = 8, .muq = 512, .head_gain = 4};
-    hm_status st = read_fields(&s, config, lm_fields, COUNT(lm_fields), false, where, err);
+    hm_status st = hm_shape_fields_read(&s, config, lm_fields, HM_COUNT(lm_fields), false, where, err);
     if (!st)
         st = read_stack(&s.backbone, config, "backbone", "backbone_flavor", "llama-3B", where, err);
     if (!st)
@@ -107,7 +145,7 @@ hm_status hm_lm_shape_read(hm_lm_shape *out, const json_t *config, const char *w
     return st;
 }
 
-static bool set_text(json_t *config, const char *key, const char *value)
+bool hm_shape_text_write(json_t *config, const char *key, const char *value)
 {
     return config && !json_object_set_new(config, key, json_string(value));
 }
@@ -115,23 +153,23 @@ static bool set_text(json_t *config, const char *key, const char *value)
 /* The flavor's name, or "custom" with the sizes beside it. */
 static bool set_stack(json_t *config, const char *part, const char *flavor_key, const char *flavor, const hm_stack_shape *shape)
 {
-    if (!set_text(config, flavor_key, flavor ? flavor : "custom"))
+    if (!hm_shape_text_write(config, flavor_key, flavor ? flavor : "custom"))
         return false;
-    return flavor || !json_object_set_new(config, part, write_fields(json_object(), shape, stack_fields, COUNT(stack_fields)));
+    return flavor || !json_object_set_new(config, part, hm_shape_fields_write(json_object(), shape, stack_fields, HM_COUNT(stack_fields)));
 }
 
 json_t *hm_lm_shape_config(const hm_lm_shape *shape)
 {
     json_t *config = json_object();
     bool ok = config && !json_object_set_new(config, "architectures", json_pack("[s]", "HeartMuLa")) &&
-              set_text(config, "model_type", "heartmula") && set_text(config, "dtype", "bfloat16") &&
+              hm_shape_text_write(config, "model_type", "heartmula") && hm_shape_text_write(config, "dtype", "bfloat16") &&
               set_stack(config, "backbone", "backbone_flavor", shape->backbone_flavor, &shape->backbone) &&
               set_stack(config, "decoder", "decoder_flavor", shape->decoder_flavor, &shape->decoder);
     if (!ok) {
         json_decref(config);
         return NULL;
     }
-    return write_fields(config, shape, lm_fields, COUNT(lm_fields));
+    return hm_shape_fields_write(config, shape, lm_fields, HM_COUNT(lm_fields));
 }
 
 #define CODEC(key, member, max)                                                                                                            \
@@ -139,7 +177,7 @@ json_t *hm_lm_shape_config(const hm_lm_shape *shape)
         key, offsetof(hm_codec_shape, member), 1, max                                                                                      \
     }
 
-static const field codec_fields[] = {
+static const hm_shape_field codec_fields[] = {
     CODEC("dim", dim, 1 << 16),
     CODEC("codebook_size", codebook_size, 1 << 24),
     CODEC("codebook_dim", codebook_dim, 1 << 16),
@@ -160,24 +198,29 @@ static const field codec_fields[] = {
     CODEC("res_kernel_size", res_kernel, 255),
 };
 
-/* An array of 1 to HM_CODEC_MAX_STAGES sizes; absent: `out` stays. */
-static hm_status read_list(int64_t *out, int64_t *count, const json_t *config, const char *key, const char *where, hm_error *err)
+hm_status hm_shape_list_read(int64_t *out, int64_t *count, size_t room, int64_t max, const json_t *config, const char *key,
+                             const char *where, hm_error *err)
 {
     json_t *list = NULL;
     hm_status st = hm_json_child(config, key, JSON_ARRAY, false, &list, where, err);
     if (st || !list)
         return st;
     size_t n = json_array_size(list);
-    if (n < 1 || n > HM_CODEC_MAX_STAGES)
-        return hm_fail(err, HM_EFORMAT, "%s: \"%s\": expected 1 to %d sizes, found %zu", where, key, HM_CODEC_MAX_STAGES, n);
+    if (n < 1 || n > room)
+        return hm_fail(err, HM_EFORMAT, "%s: \"%s\": expected 1 to %zu sizes, found %zu", where, key, room, n);
     for (size_t i = 0; i < n; i++) {
         const json_t *v = json_array_get(list, i);
         out[i] = json_is_integer(v) ? json_integer_value(v) : 0;
-        if (out[i] < 1 || out[i] > 1024)
-            return hm_fail(err, HM_EFORMAT, "%s: \"%s\": size %zu: expected an integer from 1 to 1024", where, key, i);
+        if (out[i] < 1 || out[i] > max)
+            return hm_fail(err, HM_EFORMAT, "%s: \"%s\": size %zu: expected an integer from 1 to %" PRId64, where, key, i, max);
     }
     *count = (int64_t)n;
     return HM_OK;
+}
+
+static hm_status read_list(int64_t *out, int64_t *count, const json_t *config, const char *key, const char *where, hm_error *err)
+{
+    return hm_shape_list_read(out, count, HM_CODEC_MAX_STAGES, 1024, config, key, where, err);
 }
 
 static hm_status read_lists(hm_codec_shape *s, const json_t *config, const char *where, hm_error *err)
@@ -262,7 +305,7 @@ hm_status hm_codec_shape_read(hm_codec_shape *out, const json_t *config, const c
         .up_kernel = {10, 8, 8, 8, 6},
         .audio_gain = 1,
     };
-    hm_status st = read_fields(&s, config, codec_fields, COUNT(codec_fields), false, where, err);
+    hm_status st = hm_shape_fields_read(&s, config, codec_fields, HM_COUNT(codec_fields), false, where, err);
     if (!st)
         st = read_lists(&s, config, where, err);
     if (!st)
@@ -272,7 +315,7 @@ hm_status hm_codec_shape_read(hm_codec_shape *out, const json_t *config, const c
     return st;
 }
 
-static bool set_list(json_t *config, const char *key, const int64_t *values, int64_t count)
+bool hm_shape_list_write(json_t *config, const char *key, const int64_t *values, int64_t count)
 {
     json_t *list = json_array();
     for (int64_t i = 0; list && i < count; i++)
@@ -285,17 +328,17 @@ json_t *hm_codec_shape_config(const hm_codec_shape *s)
 {
     json_t *config = json_object();
     bool ok = config && !json_object_set_new(config, "architectures", json_pack("[s]", "HeartCodec")) &&
-              set_text(config, "model_type", "heartcodec") && set_text(config, "torch_dtype", "float32") &&
-              set_text(config, "norm_type", "ada_norm_single") && !json_object_set_new(config, "causal", json_true()) &&
-              set_list(config, "downsample_factors", s->down, s->down_stages) &&
-              set_list(config, "downsample_kernel_sizes", s->down_kernel, s->down_stages) &&
-              set_list(config, "upsample_factors", s->up, s->up_stages) &&
-              set_list(config, "upsample_kernel_sizes", s->up_kernel, s->up_stages);
+              hm_shape_text_write(config, "model_type", "heartcodec") && hm_shape_text_write(config, "torch_dtype", "float32") &&
+              hm_shape_text_write(config, "norm_type", "ada_norm_single") && !json_object_set_new(config, "causal", json_true()) &&
+              hm_shape_list_write(config, "downsample_factors", s->down, s->down_stages) &&
+              hm_shape_list_write(config, "downsample_kernel_sizes", s->down_kernel, s->down_stages) &&
+              hm_shape_list_write(config, "upsample_factors", s->up, s->up_stages) &&
+              hm_shape_list_write(config, "upsample_kernel_sizes", s->up_kernel, s->up_stages);
     if (!ok) {
         json_decref(config);
         return NULL;
     }
-    return write_fields(config, s, codec_fields, COUNT(codec_fields));
+    return hm_shape_fields_write(config, s, codec_fields, HM_COUNT(codec_fields));
 }
 
 /* Keys that every config may carry, and that tell nothing about sizes. */
@@ -312,7 +355,7 @@ static const char *const codec_keys[] = {"norm_type",
                                          "downsample_factors",
                                          "downsample_kernel_sizes"};
 
-static bool among(const char *key, const char *const *keys, size_t count)
+bool hm_shape_keys_know(const char *key, const char *const *keys, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (!strcmp(key, keys[i]))
@@ -320,7 +363,7 @@ static bool among(const char *key, const char *const *keys, size_t count)
     return false;
 }
 
-static bool among_fields(const char *key, const field *fields, size_t count)
+bool hm_shape_fields_know(const char *key, const hm_shape_field *fields, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (!strcmp(key, fields[i].key))
@@ -330,12 +373,12 @@ static bool among_fields(const char *key, const field *fields, size_t count)
 
 bool hm_lm_shape_knows(const char *key)
 {
-    return among(key, common_keys, COUNT(common_keys)) || among(key, lm_keys, COUNT(lm_keys)) ||
-           among_fields(key, lm_fields, COUNT(lm_fields));
+    return hm_shape_keys_know(key, common_keys, HM_COUNT(common_keys)) || hm_shape_keys_know(key, lm_keys, HM_COUNT(lm_keys)) ||
+           hm_shape_fields_know(key, lm_fields, HM_COUNT(lm_fields));
 }
 
 bool hm_codec_shape_knows(const char *key)
 {
-    return among(key, common_keys, COUNT(common_keys)) || among(key, codec_keys, COUNT(codec_keys)) ||
-           among_fields(key, codec_fields, COUNT(codec_fields));
+    return hm_shape_keys_know(key, common_keys, HM_COUNT(common_keys)) || hm_shape_keys_know(key, codec_keys, HM_COUNT(codec_keys)) ||
+           hm_shape_fields_know(key, codec_fields, HM_COUNT(codec_fields));
 }

@@ -4,19 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "engine/shapes.h"
+#include "engine/shapes_impl.h"
 #include "engine/synth.h"
 
-/* A table in the making: the type of its tensors, what stands before every name, whether computations read them. */
-typedef struct builder {
-    hm_tensor_table table;
-    hm_dtype type;
-    const char *prefix;
-    bool unused, no_memory;
-    hm_tensor_row none; /* takes what is written after memory ran out */
-} builder;
-
-static hm_tensor_row *new_row(builder *b)
+static hm_tensor_row *new_row(hm_table_builder *b)
 {
     hm_tensor_table *t = &b->table;
     if (t->count == t->room && !b->no_memory) {
@@ -34,10 +25,7 @@ static hm_tensor_row *new_row(builder *b)
     return &t->rows[t->count++];
 }
 
-/* A tensor under prefix + formatted name, filled by the default rule; sizes of 0 end the shape. Returns its row for a rule of its own. */
-static hm_tensor_row *put(builder *b, int64_t d0, int64_t d1, int64_t d2, const char *format, ...) __attribute__((format(printf, 5, 6)));
-
-static hm_tensor_row *put(builder *b, int64_t d0, int64_t d1, int64_t d2, const char *format, ...)
+hm_tensor_row *hm_table_put(hm_table_builder *b, int64_t d0, int64_t d1, int64_t d2, const char *format, ...)
 {
     hm_tensor_row *r = new_row(b);
     va_list ap;
@@ -55,13 +43,13 @@ static hm_tensor_row *put(builder *b, int64_t d0, int64_t d1, int64_t d2, const 
     return r;
 }
 
-static void set_rule(hm_tensor_row *r, double offset, double scale)
+void hm_table_rule(hm_tensor_row *r, double offset, double scale)
 {
     r->offset = (float)offset;
     r->scale = (float)scale;
 }
 
-static hm_status finish(hm_tensor_table *out, builder *b, hm_error *err)
+hm_status hm_table_finish(hm_tensor_table *out, hm_table_builder *b, hm_error *err)
 {
     if (b->no_memory) {
         hm_tensor_table_close(&b->table);
@@ -85,41 +73,41 @@ uint64_t hm_tensor_row_bytes(const hm_tensor_row *row)
     return n;
 }
 
-static void put_stack(builder *b, const char *prefix, const hm_stack_shape *s)
+static void put_stack(hm_table_builder *b, const char *prefix, const hm_stack_shape *s)
 {
     int64_t kv = s->width / s->heads * s->kv_heads;
     b->prefix = prefix;
     for (int64_t i = 0; i < s->layers; i++) {
         int k = (int)i;
-        put(b, s->width, s->width, 0, "layers.%d.attn.q_proj.weight", k);
-        put(b, kv, s->width, 0, "layers.%d.attn.k_proj.weight", k);
-        put(b, kv, s->width, 0, "layers.%d.attn.v_proj.weight", k);
-        put(b, s->width, s->width, 0, "layers.%d.attn.output_proj.weight", k);
-        put(b, s->hidden, s->width, 0, "layers.%d.mlp.w1.weight", k);
-        put(b, s->width, s->hidden, 0, "layers.%d.mlp.w2.weight", k);
-        put(b, s->hidden, s->width, 0, "layers.%d.mlp.w3.weight", k);
-        put(b, s->width, 0, 0, "layers.%d.sa_norm.scale", k);
-        put(b, s->width, 0, 0, "layers.%d.mlp_norm.scale", k);
+        hm_table_put(b, s->width, s->width, 0, "layers.%d.attn.q_proj.weight", k);
+        hm_table_put(b, kv, s->width, 0, "layers.%d.attn.k_proj.weight", k);
+        hm_table_put(b, kv, s->width, 0, "layers.%d.attn.v_proj.weight", k);
+        hm_table_put(b, s->width, s->width, 0, "layers.%d.attn.output_proj.weight", k);
+        hm_table_put(b, s->hidden, s->width, 0, "layers.%d.mlp.w1.weight", k);
+        hm_table_put(b, s->width, s->hidden, 0, "layers.%d.mlp.w2.weight", k);
+        hm_table_put(b, s->hidden, s->width, 0, "layers.%d.mlp.w3.weight", k);
+        hm_table_put(b, s->width, 0, 0, "layers.%d.sa_norm.scale", k);
+        hm_table_put(b, s->width, 0, 0, "layers.%d.mlp_norm.scale", k);
     }
-    put(b, s->width, 0, 0, "norm.scale");
+    hm_table_put(b, s->width, 0, 0, "norm.scale");
     b->prefix = "";
 }
 
 hm_status hm_lm_table(hm_tensor_table *out, const hm_lm_shape *s, hm_error *err)
 {
-    builder b = {.type = HM_BF16, .prefix = ""};
+    hm_table_builder b = {.type = HM_BF16, .prefix = ""};
     int64_t D = s->backbone.width, Dd = s->decoder.width;
-    set_rule(put(&b, s->codebooks - 1, Dd, s->audio_vocab, "audio_head"), 0, s->head_gain * sqrt(3.0 / (double)Dd));
+    hm_table_rule(hm_table_put(&b, s->codebooks - 1, Dd, s->audio_vocab, "audio_head"), 0, s->head_gain * sqrt(3.0 / (double)Dd));
     put_stack(&b, "backbone.", &s->backbone);
     put_stack(&b, "decoder.", &s->decoder);
-    set_rule(put(&b, s->text_vocab, D, 0, "text_embeddings.weight"), 0, 1);
-    set_rule(put(&b, s->audio_vocab * s->codebooks, D, 0, "audio_embeddings.weight"), 0, 1);
-    set_rule(put(&b, 1, D, 0, "unconditional_text_embedding.weight"), 0, 1);
-    put(&b, Dd, D, 0, "projection.weight");
-    set_rule(put(&b, s->audio_vocab, D, 0, "codebook0_head.weight"), 0, s->head_gain * sqrt(3.0 / (double)D));
-    put(&b, D, s->muq, 0, "muq_linear.weight");
-    set_rule(put(&b, D, 0, 0, "muq_linear.bias"), 0, 0.5);
-    return finish(out, &b, err);
+    hm_table_rule(hm_table_put(&b, s->text_vocab, D, 0, "text_embeddings.weight"), 0, 1);
+    hm_table_rule(hm_table_put(&b, s->audio_vocab * s->codebooks, D, 0, "audio_embeddings.weight"), 0, 1);
+    hm_table_rule(hm_table_put(&b, 1, D, 0, "unconditional_text_embedding.weight"), 0, 1);
+    hm_table_put(&b, Dd, D, 0, "projection.weight");
+    hm_table_rule(hm_table_put(&b, s->audio_vocab, D, 0, "codebook0_head.weight"), 0, s->head_gain * sqrt(3.0 / (double)D));
+    hm_table_put(&b, D, s->muq, 0, "muq_linear.weight");
+    hm_table_rule(hm_table_put(&b, D, 0, 0, "muq_linear.bias"), 0, 0.5);
+    return hm_table_finish(out, &b, err);
 }
 
 int64_t hm_codec_hidden(int64_t width)
@@ -127,69 +115,69 @@ int64_t hm_codec_hidden(int64_t width)
     return (8 * width / 3 + 255) / 256 * 256;
 }
 
-static void put_quantiser(builder *b, const hm_codec_shape *s)
+static void put_quantiser(hm_table_builder *b, const hm_codec_shape *s)
 {
     if (s->dim != s->codebook_dim) {
-        put(b, s->codebook_dim, s->dim, 0, "vq_embed.project_in.weight")->unused = true;
-        put(b, s->codebook_dim, 0, 0, "vq_embed.project_in.bias")->unused = true;
-        put(b, s->dim, s->codebook_dim, 0, "vq_embed.project_out.weight");
-        put(b, s->dim, 0, 0, "vq_embed.project_out.bias");
+        hm_table_put(b, s->codebook_dim, s->dim, 0, "vq_embed.project_in.weight")->unused = true;
+        hm_table_put(b, s->codebook_dim, 0, 0, "vq_embed.project_in.bias")->unused = true;
+        hm_table_put(b, s->dim, s->codebook_dim, 0, "vq_embed.project_out.weight");
+        hm_table_put(b, s->dim, 0, 0, "vq_embed.project_out.bias");
     }
     for (int q = 0; q < (int)s->quantizers; q++) {
-        hm_tensor_row *initted = put(b, s->initted_rank ? 1 : 0, 0, 0, "vq_embed.layers.%d._codebook.initted", q);
+        hm_tensor_row *initted = hm_table_put(b, s->initted_rank ? 1 : 0, 0, 0, "vq_embed.layers.%d._codebook.initted", q);
         initted->type = HM_BOOL;
         initted->unused = true;
-        set_rule(initted, 0, 0);
-        put(b, 1, s->codebook_size, 0, "vq_embed.layers.%d._codebook.cluster_size", q)->unused = true;
-        put(b, 1, s->codebook_size, s->codebook_dim, "vq_embed.layers.%d._codebook.embed_avg", q)->unused = true;
-        set_rule(put(b, 1, s->codebook_size, s->codebook_dim, "vq_embed.layers.%d._codebook.embed", q), 0, 0.6);
+        hm_table_rule(initted, 0, 0);
+        hm_table_put(b, 1, s->codebook_size, 0, "vq_embed.layers.%d._codebook.cluster_size", q)->unused = true;
+        hm_table_put(b, 1, s->codebook_size, s->codebook_dim, "vq_embed.layers.%d._codebook.embed_avg", q)->unused = true;
+        hm_table_rule(hm_table_put(b, 1, s->codebook_size, s->codebook_dim, "vq_embed.layers.%d._codebook.embed", q), 0, 0.6);
     }
 }
 
-static void put_project(builder *b, const char *name, int64_t in, int64_t out)
+static void put_project(hm_table_builder *b, const char *name, int64_t in, int64_t out)
 {
-    put(b, out, in, 3, "estimator.%s.ffn_1.weight", name);
-    put(b, out, 0, 0, "estimator.%s.ffn_1.bias", name);
-    put(b, out, out, 0, "estimator.%s.ffn_2.weight", name);
-    put(b, out, 0, 0, "estimator.%s.ffn_2.bias", name);
+    hm_table_put(b, out, in, 3, "estimator.%s.ffn_1.weight", name);
+    hm_table_put(b, out, 0, 0, "estimator.%s.ffn_1.bias", name);
+    hm_table_put(b, out, out, 0, "estimator.%s.ffn_2.weight", name);
+    hm_table_put(b, out, 0, 0, "estimator.%s.ffn_2.bias", name);
 }
 
-static void put_blocks(builder *b, const char *stack, int64_t layers, int64_t D)
+static void put_blocks(hm_table_builder *b, const char *stack, int64_t layers, int64_t D)
 {
     static const char *const projections[] = {"q", "k", "v", "o"};
     int64_t F = hm_codec_hidden(D);
     for (int i = 0; i < (int)layers; i++) {
-        put(b, 6, D, 0, "estimator.%s.%d.scale_shift_table", stack, i);
-        put(b, D, 0, 0, "estimator.%s.%d.attn_norm.weight", stack, i);
+        hm_table_put(b, 6, D, 0, "estimator.%s.%d.scale_shift_table", stack, i);
+        hm_table_put(b, D, 0, 0, "estimator.%s.%d.attn_norm.weight", stack, i);
         for (int k = 0; k < 4; k++)
-            put(b, D, D, 0, "estimator.%s.%d.attn.%s_proj.weight", stack, i, projections[k]);
-        put(b, D, 0, 0, "estimator.%s.%d.mlp_norm.weight", stack, i);
-        put(b, F, D, 0, "estimator.%s.%d.mlp.gate.weight", stack, i);
-        put(b, F, D, 0, "estimator.%s.%d.mlp.up.weight", stack, i);
-        put(b, D, F, 0, "estimator.%s.%d.mlp.down.weight", stack, i);
+            hm_table_put(b, D, D, 0, "estimator.%s.%d.attn.%s_proj.weight", stack, i, projections[k]);
+        hm_table_put(b, D, 0, 0, "estimator.%s.%d.mlp_norm.weight", stack, i);
+        hm_table_put(b, F, D, 0, "estimator.%s.%d.mlp.gate.weight", stack, i);
+        hm_table_put(b, F, D, 0, "estimator.%s.%d.mlp.up.weight", stack, i);
+        hm_table_put(b, D, F, 0, "estimator.%s.%d.mlp.down.weight", stack, i);
     }
 }
 
-static void put_adaln(builder *b, const char *name, int64_t D)
+static void put_adaln(hm_table_builder *b, const char *name, int64_t D)
 {
-    put(b, D, 512, 0, "estimator.%s.emb.timestep_embedder.linear_1.weight", name);
-    put(b, D, 0, 0, "estimator.%s.emb.timestep_embedder.linear_1.bias", name);
-    put(b, D, D, 0, "estimator.%s.emb.timestep_embedder.linear_2.weight", name);
-    put(b, D, 0, 0, "estimator.%s.emb.timestep_embedder.linear_2.bias", name);
-    put(b, 6 * D, D, 0, "estimator.%s.linear.weight", name);
-    put(b, 6 * D, 0, 0, "estimator.%s.linear.bias", name);
+    hm_table_put(b, D, 512, 0, "estimator.%s.emb.timestep_embedder.linear_1.weight", name);
+    hm_table_put(b, D, 0, 0, "estimator.%s.emb.timestep_embedder.linear_1.bias", name);
+    hm_table_put(b, D, D, 0, "estimator.%s.emb.timestep_embedder.linear_2.weight", name);
+    hm_table_put(b, D, 0, 0, "estimator.%s.emb.timestep_embedder.linear_2.bias", name);
+    hm_table_put(b, 6 * D, D, 0, "estimator.%s.linear.weight", name);
+    hm_table_put(b, 6 * D, 0, 0, "estimator.%s.linear.bias", name);
 }
 
-static void put_flow(builder *b, const hm_codec_shape *s)
+static void put_flow(hm_table_builder *b, const hm_codec_shape *s)
 {
     int64_t D1 = s->heads * s->head_dim, D2 = 2 * D1;
     b->prefix = "flow_matching.";
-    put(b, s->dim, 0, 0, "zero_cond_embedding1")->unused = true;
+    hm_table_put(b, s->dim, 0, 0, "zero_cond_embedding1")->unused = true;
     put_quantiser(b, s);
-    put(b, s->dim, s->dim, 0, "cond_feature_emb.weight");
-    put(b, s->dim, 0, 0, "cond_feature_emb.bias");
-    put(b, 2, D1, 0, "estimator.scale_shift_table");
-    put(b, 2, D2, 0, "estimator.scale_shift_table_2");
+    hm_table_put(b, s->dim, s->dim, 0, "cond_feature_emb.weight");
+    hm_table_put(b, s->dim, 0, 0, "cond_feature_emb.bias");
+    hm_table_put(b, 2, D1, 0, "estimator.scale_shift_table");
+    hm_table_put(b, 2, D2, 0, "estimator.scale_shift_table_2");
     put_project(b, "proj_in", s->in, D1);
     put_blocks(b, "transformer_blocks", s->layers, D1);
     put_blocks(b, "transformer_blocks_2", s->layers_2, D2);
@@ -200,21 +188,21 @@ static void put_flow(builder *b, const hm_codec_shape *s)
 }
 
 /* A weight-normed convolution: bias, gain per first dimension, direction. Returns the gain's row. */
-static hm_tensor_row *put_normed(builder *b, const char *name, int64_t first, int64_t second, int64_t kernel, int64_t bias)
+static hm_tensor_row *put_normed(hm_table_builder *b, const char *name, int64_t first, int64_t second, int64_t kernel, int64_t bias)
 {
-    put(b, bias, 0, 0, "%s.bias", name);
+    hm_table_put(b, bias, 0, 0, "%s.bias", name);
     int gain = b->table.count;
-    put(b, first, 1, 1, "%s.parametrizations.weight.original0", name);
-    put(b, first, second, kernel, "%s.parametrizations.weight.original1", name);
+    hm_table_put(b, first, 1, 1, "%s.parametrizations.weight.original0", name);
+    hm_table_put(b, first, second, kernel, "%s.parametrizations.weight.original1", name);
     return b->no_memory ? &b->none : &b->table.rows[gain];
 }
 
-static void put_slope(builder *b, const char *name)
+static void put_slope(hm_table_builder *b, const char *name)
 {
-    set_rule(put(b, 1, 0, 0, "%s.weight", name), 0.25, 0.1);
+    hm_table_rule(hm_table_put(b, 1, 0, 0, "%s.weight", name), 0.25, 0.1);
 }
 
-static void put_residual(builder *b, int stage, int64_t channels, int64_t kernel)
+static void put_residual(hm_table_builder *b, int stage, int64_t channels, int64_t kernel)
 {
     char name[64];
     for (int j = 0; j < 5; j++) {
@@ -230,19 +218,19 @@ static void put_residual(builder *b, int stage, int64_t channels, int64_t kernel
 }
 
 /* The processor at the full rate: a plain convolution, there only when samples are repeated. Returns the next module's number. */
-static int put_processor(builder *b, const hm_codec_shape *s, int module)
+static int put_processor(hm_table_builder *b, const hm_codec_shape *s, int module)
 {
     char name[64];
     if (s->num_samples == 1)
         return module;
-    put(b, s->init_channel, s->init_channel, s->kernel, "%d.conv.weight", module);
-    put(b, s->init_channel, 0, 0, "%d.conv.bias", module);
+    hm_table_put(b, s->init_channel, s->init_channel, s->kernel, "%d.conv.weight", module);
+    hm_table_put(b, s->init_channel, 0, 0, "%d.conv.bias", module);
     snprintf(name, sizeof name, "%d.activation", module);
     put_slope(b, name);
     return module + 1;
 }
 
-static void put_encoder(builder *b, const hm_codec_shape *s)
+static void put_encoder(hm_table_builder *b, const hm_codec_shape *s)
 {
     char name[64];
     int64_t channels = s->init_channel;
@@ -262,7 +250,7 @@ static void put_encoder(builder *b, const hm_codec_shape *s)
     b->unused = false;
 }
 
-static void put_decoder(builder *b, const hm_codec_shape *s)
+static void put_decoder(hm_table_builder *b, const hm_codec_shape *s)
 {
     char name[64];
     int64_t channels = s->init_channel << s->up_stages;
@@ -276,14 +264,14 @@ static void put_decoder(builder *b, const hm_codec_shape *s)
     }
     module = put_processor(b, s, module);
     snprintf(name, sizeof name, "%d", module);
-    set_rule(put_normed(b, name, s->num_bands, s->init_channel, s->kernel, s->num_bands), s->audio_gain, 0.1 * s->audio_gain);
+    hm_table_rule(put_normed(b, name, s->num_bands, s->init_channel, s->kernel, s->num_bands), s->audio_gain, 0.1 * s->audio_gain);
 }
 
 hm_status hm_codec_table(hm_tensor_table *out, const hm_codec_shape *s, hm_error *err)
 {
-    builder b = {.type = HM_F32, .prefix = ""};
+    hm_table_builder b = {.type = HM_F32, .prefix = ""};
     put_flow(&b, s);
     put_encoder(&b, s);
     put_decoder(&b, s);
-    return finish(out, &b, err);
+    return hm_table_finish(out, &b, err);
 }

@@ -24,7 +24,7 @@ typedef struct hm_tts_stack {
     double eps, rope_theta;
 } hm_tts_stack;
 
-/* ECAPA-TDNN of a Base model (spec: blocks 0 .. n-2, then mfa as the last entry of the lists). */
+/* ECAPA-TDNN of a Base model. The lists have `blocks` entries: blocks 0 .. blocks-2, then mfa. */
 typedef struct hm_speaker_encoder_shape {
     int64_t mel, width, sample_rate; /* mel_dim, enc_dim, sample_rate */
     int64_t blocks, channels[HM_TTS_ENCODER_BLOCKS], kernels[HM_TTS_ENCODER_BLOCKS], dilations[HM_TTS_ENCODER_BLOCKS];
@@ -34,7 +34,7 @@ typedef struct hm_speaker_encoder_shape {
 /* config.json of the model folder. */
 typedef struct hm_talker_shape {
     hm_tts_kind kind;
-    char size[16];                        /* tts_model_size: "0b6", "1b7" */
+    char size[16]; /* tts_model_size: "0b6", "1b7" */
     hm_tts_stack talker, predictor;
     int64_t text_width, text_vocab;       /* Ht, rows of the text embedding */
     int64_t code_vocab, groups, codebook; /* V, G, Vc */
@@ -47,7 +47,7 @@ typedef struct hm_talker_shape {
 
 /* speech_tokenizer/config.json: decoder_config and encoder_config. */
 typedef struct hm_speech_codec_shape {
-    int64_t sample_rate, groups;   /* output_sample_rate; encoder_valid_num_quantizers */
+    int64_t sample_rate, groups;      /* output_sample_rate; encoder_valid_num_quantizers */
     int64_t decode_rate, encode_rate; /* samples per frame: decode_upsample_rate, encode_downsample_rate */
     struct {
         int64_t codebook, codebook_dim, latent, width, hidden, layers, heads, kv_heads, head_dim, window, channels, groups;
@@ -67,6 +67,10 @@ typedef struct hm_speech_codec_shape {
 hm_status hm_talker_shape_read(hm_talker_shape *out, const json_t *config, const char *where, hm_error *err);
 hm_status hm_speech_codec_shape_read(hm_speech_codec_shape *out, const json_t *config, const char *where, hm_error *err);
 
+/* Whether a top-level key of the config means something here, or is known to mean nothing for running the model. */
+bool hm_talker_shape_knows(const char *key);
+bool hm_speech_codec_shape_knows(const char *key);
+
 /* All tensors, in the files' order: the talker in BF16 with the speaker encoder of a Base model, the speech tokenizer in F32 with both
  * halves; filled by the rules of docs/models.md. Free with hm_tensor_table_close. */
 hm_status hm_talker_table(hm_tensor_table *out, const hm_talker_shape *shape, hm_error *err);
@@ -79,7 +83,8 @@ json_t *hm_speech_codec_shape_config(const hm_speech_codec_shape *shape);
 /* How a model draws when the caller does not say: generation_config.json, else the built-in values. */
 typedef struct hm_tts_generation {
     bool greedy, sub_greedy; /* do_sample, subtalker_dosample false */
-    int64_t topk, sub_topk, max_frames;
+    int64_t topk, sub_topk;  /* 0: all */
+    int64_t max_frames;      /* max_new_tokens - 1: the last token is drawn and never used */
     double temperature, top_p, repetition_penalty, sub_temperature, sub_top_p;
 } hm_tts_generation;
 

@@ -1,8 +1,12 @@
 /* One draw from logits: softmax over the topk greatest, then the exponential race argmax p_j / q_j. Two ways with the same
  * arithmetic, hence the same token: the textbook's separate passes over the vocabulary, and a fused one that looks at survivors.
  *
- *   z_j = logits_j / temperature; t = the topk-th greatest z; survivors have z_j >= t (ties with t all stay)
+ *   l_j = logits_j, of seen indices logits_j*penalty when negative, else logits_j/penalty; -inf of dead indices
+ *   greedy: token = lowest j with the greatest l_j; nothing else counts
+ *   z_j = l_j / temperature; t = the topk-th greatest z; survivors have z_j >= t (ties with t all stay)
  *   e_j = exp(z_j - max z), sum = float32 of the double sum of survivors' e_j in ascending j; p_j = e_j / sum
+ *   top_p: survivors in ascending order of z, of equal ones the lower index first, are dropped while the sum (double) of p so far,
+ *   their own included, is <= 1 - top_p; the last always stays. p_j is then formed anew over those that are left
  *   q_j ~ Exp(1) of (seed, frame, codebook, j); token = lowest j with the greatest p_j / q_j */
 #ifndef HM_ENGINE_SAMPLING_H
 #define HM_ENGINE_SAMPLING_H
@@ -18,8 +22,15 @@
 
 typedef struct hm_sample_input {
     const float *logits; /* [V] */
-    int V, topk;         /* topk is clamped to 1 .. V */
-    float temperature;   /* > 0 */
+    int V, topk;         /* topk < 1 or >= V keeps all */
+    float temperature;   /* > 0, unless greedy */
+    float top_p;         /* off unless above 0 and below 1 */
+    bool greedy;
+    const uint32_t *seen; /* bit i%32 of word i/32: index i is penalised; NULL: none */
+    float penalty;        /* > 0, with seen */
+    int live;             /* indices live .. V-1 are dead; 0: all live, and the two below do not count */
+    int spared;           /* not dead for being >= live */
+    int forbidden;        /* one more dead index, the spared one too; -1: none */
     const float *q;      /* [V] draws given, or NULL: drawn by hm_draw_exp4 */
     uint64_t seed;
     uint32_t frame, codebook;
@@ -62,30 +73,124 @@ static inline int hm_sample_descending(const void *a, const void *b)
 
 static inline int hm_sample_clamp(int topk, int V)
 {
-    return topk < 1 ? 1 : topk > V ? V : topk;
+    return topk < 1 || topk > V ? V : topk;
 }
 
-/* The textbook: every step is a pass over all V. probs [V] or NULL receives p (0 where masked); scratch of
- * hm_sample_scratch_floats(V). elements, if not NULL, grows by the elements visited. */
+static inline float hm_sample_penalized(float logit, float penalty)
+{
+    return logit < 0 ? logit * penalty : logit / penalty;
+}
+
+static inline bool hm_sample_dead(const hm_sample_input *in, int j)
+{
+    return in->live > 0 && ((j >= in->live && j != in->spared) || j == in->forbidden);
+}
+
+/* The top_p rule over n survivors: drops z below the cut, and of those equal to it the first `ties` in ascending index. */
+typedef struct hm_sample_cut {
+    float least;
+    int ties;
+} hm_sample_cut;
+
+/* descending: the survivors' z. */
+static inline hm_sample_cut hm_sample_nucleus(const float *descending, int n, float top, float sum, float top_p)
+{
+    double so_far = 0;
+    hm_sample_cut cut = {0, 0};
+    int last = n - 1; /* the least that stays */
+    for (; last > 0; last--) {
+        so_far += (double)(hm_exp_portable(descending[last] - top) / sum);
+        if (!(so_far <= 1.0 - (double)top_p))
+            break;
+    }
+    cut.least = descending[last];
+    for (int i = last + 1; i < n && descending[i] == cut.least; i++)
+        cut.ties++;
+    return cut;
+}
+
+static inline bool hm_sample_cut_drops(hm_sample_cut *cut, float z)
+{
+    return z < cut->least || (z == cut->least && cut->ties-- > 0);
+}
+
+static inline bool hm_sample_has_nucleus(const hm_sample_input *in)
+{
+    return in->top_p > 0 && in->top_p < 1;
+}
+
+/* The greatest, the lowest index on ties; 0 when there is none above -inf. */
+static inline int32_t hm_sample_greatest(const float *z, int V)
+{
+    float best = -INFINITY;
+    int32_t token = 0;
+    for (int j = 0; j < V; j++)
+        if (z[j] > best) {
+            best = z[j];
+            token = j;
+        }
+    return token;
+}
+
+/* Exponentials of z and their sum, as two of the textbook's passes. */
+static inline float hm_sample_softmax(float *p, const float *z, int V)
+{
+    float top = -INFINITY;
+    double sum = 0;
+    for (int j = 0; j < V; j++)
+        top = z[j] > top ? z[j] : top;
+    for (int j = 0; j < V; j++)
+        sum += p[j] = hm_exp_portable(z[j] - top);
+    return (float)sum;
+}
+
+/* The textbook's top_p: softmax, copy, sort, cut, mask. Two more arrays of V are the caller's. */
+static inline void hm_sample_mask_nucleus(float *z, float *p, float *sorted, int V, float top_p)
+{
+    float sum = hm_sample_softmax(p, z, V);
+    memcpy(sorted, z, (size_t)V * sizeof *z);
+    qsort(sorted, (size_t)V, sizeof *sorted, hm_sample_descending);
+    hm_sample_cut cut = hm_sample_nucleus(sorted, V, sorted[0], sum, top_p);
+    for (int j = 0; j < V; j++)
+        z[j] = hm_sample_cut_drops(&cut, z[j]) ? -INFINITY : z[j];
+}
+
+/* The textbook: every step is a pass over all V. probs [V] or NULL receives p (0 where masked; 1 at the token when greedy); scratch
+ * of hm_sample_scratch_floats(V). elements, if not NULL, grows by the elements visited. */
 static inline int32_t hm_sample_reference(const hm_sample_input *in, float *probs, float *scratch, uint64_t *elements)
 {
     const int V = in->V, room = V + 4;
-    float *z = scratch, *sorted = z + room, *p = sorted + room, *q = p + room, best = 0, top = -INFINITY;
-    double sum = 0;
+    float *z = scratch, *sorted = z + room, *p = sorted + room, *q = p + room, best = 0;
     int32_t token = 0;
+    int passes = 0;
+    memcpy(z, in->logits, (size_t)V * sizeof *z);
+    for (int j = 0; in->seen && j < V; j++) /* penalty */
+        z[j] = in->seen[j / 32] >> j % 32 & 1 ? hm_sample_penalized(z[j], in->penalty) : z[j];
+    for (int j = 0; in->live > 0 && j < V; j++) /* dead indices */
+        z[j] = hm_sample_dead(in, j) ? -INFINITY : z[j];
+    passes += (in->seen != NULL) + (in->live > 0);
+    if (in->greedy) {
+        token = hm_sample_greatest(z, V);
+        for (int j = 0; probs && j < V; j++)
+            probs[j] = j == token;
+        if (elements)
+            *elements += (uint64_t)(passes + 1) * (uint64_t)V;
+        return token;
+    }
     for (int j = 0; j < V; j++) /* 1 temperature */
-        z[j] = in->logits[j] / in->temperature;
+        z[j] = z[j] / in->temperature;
     memcpy(sorted, z, (size_t)V * sizeof *z); /* 2 copy, 3 sort */
     qsort(sorted, (size_t)V, sizeof *sorted, hm_sample_descending);
     float threshold = sorted[hm_sample_clamp(in->topk, V) - 1];
     for (int j = 0; j < V; j++) /* 4 mask */
         z[j] = z[j] < threshold ? -INFINITY : z[j];
-    for (int j = 0; j < V; j++) /* 5 greatest */
-        top = z[j] > top ? z[j] : top;
-    for (int j = 0; j < V; j++) /* 6 exponentials and their sum */
-        sum += p[j] = hm_exp_portable(z[j] - top);
-    for (int j = 0; j < V; j++) /* 7 probabilities */
-        p[j] = p[j] / (float)sum;
+    if (hm_sample_has_nucleus(in)) {
+        hm_sample_mask_nucleus(z, p, sorted, V, in->top_p);
+        passes += 5;
+    }
+    float sum = hm_sample_softmax(p, z, V); /* 5 greatest, 6 exponentials and their sum */
+    for (int j = 0; j < V; j++)             /* 7 probabilities */
+        p[j] = p[j] / sum;
     if (probs)
         memcpy(probs, p, (size_t)V * sizeof *p);
     if (in->q)
@@ -101,7 +206,7 @@ static inline int32_t hm_sample_reference(const hm_sample_input *in, float *prob
             token = j;
         }
     if (elements)
-        *elements += 10 * (uint64_t)V;
+        *elements += (uint64_t)(10 + passes) * (uint64_t)V;
     return token;
 }
 
@@ -123,8 +228,60 @@ static inline void hm_sample_sift(float *heap, int k, float value)
     heap[i] = value;
 }
 
-/* The same draw: one pass finds the threshold, one the survivors, and only they are weighed and raced. Blocks of logits below
- * the threshold so far are passed over whole. */
+/* z = l / temperature (l itself when greedy). What is seen or dead is little: it is put right after one plain pass. */
+static inline void hm_sample_prepare(const hm_sample_input *in, float *z)
+{
+    const int V = in->V;
+    const float divisor = in->greedy ? 1.0f : in->temperature;
+    for (int j = 0; j < V; j++)
+        z[j] = in->logits[j] / divisor;
+    for (int word = 0; in->seen && word < (V + 31) / 32; word++)
+        for (uint32_t bits = in->seen[word]; bits; bits &= bits - 1) {
+            int j = word * 32 + __builtin_ctz(bits);
+            if (j < V)
+                z[j] = hm_sample_penalized(in->logits[j], in->penalty) / divisor;
+        }
+    if (in->live <= 0)
+        return;
+    for (int j = in->live; j < V; j++)
+        z[j] = j == in->spared ? z[j] : -INFINITY;
+    if (in->forbidden >= 0 && in->forbidden < V)
+        z[in->forbidden] = -INFINITY;
+}
+
+/* The k-th greatest of z, k < V. Blocks below the threshold so far are passed over whole. */
+static inline float hm_sample_threshold(const float *z, int V, int k, float *heap)
+{
+    for (int j = 0; j < k; j++)
+        heap[j] = -INFINITY;
+    for (int j0 = 0; j0 < V; j0 += 16) {
+        int j1 = j0 + 16 < V ? j0 + 16 : V, above = 0;
+        for (int j = j0; j < j1; j++)
+            above |= z[j] > heap[0];
+        for (int j = j0; above && j < j1; j++)
+            if (z[j] > heap[0])
+                hm_sample_sift(heap, k, z[j]);
+    }
+    return heap[0];
+}
+
+/* top_p over the `kept` survivors of `index`; returns how many are left, with their e moved along. */
+static inline int hm_sample_keep_nucleus(const float *z, int32_t *index, float *e, int kept, float *sorted, float top, float sum, float top_p)
+{
+    int left = 0;
+    for (int i = 0; i < kept; i++)
+        sorted[i] = z[index[i]];
+    qsort(sorted, (size_t)kept, sizeof *sorted, hm_sample_descending);
+    hm_sample_cut cut = hm_sample_nucleus(sorted, kept, top, sum, top_p);
+    for (int i = 0; i < kept; i++)
+        if (!hm_sample_cut_drops(&cut, z[index[i]])) {
+            e[left] = e[i];
+            index[left++] = index[i];
+        }
+    return left;
+}
+
+/* The same draw: one pass finds the threshold, one the survivors, and only they are weighed and raced. */
 static inline int32_t hm_sample_fused(const hm_sample_input *in, float *scratch, uint64_t *elements)
 {
     const int V = in->V, k = hm_sample_clamp(in->topk, V);
@@ -133,28 +290,29 @@ static inline int32_t hm_sample_fused(const hm_sample_input *in, float *scratch,
     float top = -INFINITY, threshold = -INFINITY, best = 0, q[4] = {0};
     int kept = 0, group = -1;
     double sum = 0;
-    for (int j = 0; j < V; j++)
-        z[j] = in->logits[j] / in->temperature;
-    if (k < V) {
-        for (int j = 0; j < k; j++)
-            heap[j] = -INFINITY;
-        for (int j0 = 0; j0 < V; j0 += 16) {
-            int j1 = j0 + 16 < V ? j0 + 16 : V, above = 0;
-            for (int j = j0; j < j1; j++)
-                above |= z[j] > heap[0];
-            for (int j = j0; above && j < j1; j++)
-                if (z[j] > heap[0])
-                    hm_sample_sift(heap, k, z[j]);
-        }
-        threshold = heap[0];
+    hm_sample_prepare(in, z);
+    if (in->greedy) {
+        if (elements)
+            *elements += (uint64_t)V;
+        return hm_sample_greatest(z, V);
     }
+    if (k < V)
+        threshold = hm_sample_threshold(z, V, k, heap);
     for (int j = 0; j < V; j++)
-        if (z[j] >= threshold) {
+        if (z[j] >= threshold && z[j] > -INFINITY) {
             index[kept++] = j;
             top = z[j] > top ? z[j] : top;
         }
+    if (elements)
+        *elements += (uint64_t)V + (uint64_t)kept;
     for (int i = 0; i < kept; i++)
         sum += e[i] = hm_exp_portable(z[index[i]] - top);
+    if (kept && hm_sample_has_nucleus(in)) {
+        kept = hm_sample_keep_nucleus(z, index, e, kept, heap, top, (float)sum, in->top_p);
+        sum = 0;
+        for (int i = 0; i < kept; i++)
+            sum += e[i];
+    }
     for (int i = 0; i < kept; i++) {
         int j = index[i];
         if (!in->q && j / 4 != group) {
@@ -167,8 +325,6 @@ static inline int32_t hm_sample_fused(const hm_sample_input *in, float *scratch,
             token = j;
         }
     }
-    if (elements)
-        *elements += (uint64_t)V + (uint64_t)kept;
     return token;
 }
 

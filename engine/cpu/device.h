@@ -19,6 +19,8 @@
 #define HM_CPU_NARROW 8                     /* a row convolution of so few inputs and outputs is done by vectors of rows ... */
 #define HM_CPU_NARROW_REACH 1024            /* ... when its taps lie whole rows apart, together at most so many */
 #define HM_CPU_NARROW_ROWS 1024             /* rows of its tiles: multiple of two vectors */
+#define HM_CPU_COLUMNS 64                   /* columns that operations over columns take at a time */
+#define HM_CPU_DEPTHWISE_TAPS 256           /* most taps of a depthwise convolution */
 #define HM_CPU_ATTN_ROWS 48                 /* query rows of an attention task */
 #define HM_CPU_ATTN_SLOTS 256               /* slots per block */
 #define HM_CPU_ATTN_MAX_HEAD 1024           /* largest head */
@@ -28,6 +30,7 @@ typedef struct hm_cpu_finish {
     const float *bias;
     hm_act act;
     float slope;
+    const float *snake_a, *snake_b; /* [out], with HM_ACT_SNAKE */
     bool residual; /* y = act(z) + r */
     bool multiply; /* y = act(z) * y */
 } hm_cpu_finish;
@@ -83,11 +86,20 @@ typedef struct hm_cpu_kernels {
     void (*scale)(float *y, float a, size_t n);
     void (*activate)(float *y, hm_act act, float slope, size_t n);
     void (*silu_mul)(float *y, const float *gate, const float *up, size_t n);
+    void (*clamp)(float *y, float low, float high, size_t n);
     void (*guide)(float *y, const float *cond, const float *uncond, float scale, size_t n);
     void (*round9)(float *y, const float *x, size_t n);
     void (*rope_row)(float *x, const float *cos, const float *sin, int heads, int Dh, bool half);
     void (*gather_row)(float *y, const void *row, hm_dtype type, int D, bool add);
     void (*exp)(float *y, const float *x, size_t n);
+    void (*multiply_row)(float *y, const float *x, const float *s, int D);
+    void (*divide_row)(float *y, const float *x, float divisor, int D);
+    void (*snake_row)(float *y, const float *x, const float *a, const float *b, int C);
+    /* What reads columns takes up to HM_CPU_COLUMNS of them, pointers at the first; rows are C floats apart. */
+    void (*depthwise)(float *y, const float *x, const float *w, const float *bias, int columns, int M, int64_t C, int taps, int step);
+    void (*moments)(float *mean, float *std, const float *x, const float *weights, int columns, int M, int64_t C, float floor);
+    void (*softmax_columns)(float *y, int columns, int M, int64_t C);
+    void (*nearest)(int32_t *ids, const float *x, const float *table, int M, int V, int D);
 } hm_cpu_kernels;
 
 extern const hm_cpu_kernels hm_cpu_kernels_scalar, hm_cpu_kernels_avx2, hm_cpu_kernels_avx512;
@@ -130,5 +142,7 @@ void hm_cpu_end(const hm_ops *op, const char *name);
 /* Entries of the table by family; each file fills in its own. */
 void hm_cpu_fill_linear(hm_ops *ops);
 void hm_cpu_fill_rows(hm_ops *ops);
+void hm_cpu_fill_audio(hm_ops *ops);
+void hm_cpu_fill_sample(hm_ops *ops);
 
 #endif

@@ -137,6 +137,8 @@ static void cpu_linear_ex(const hm_ops *op, const hm_linear_args *a)
                      .ldx = a->ldx,
                      .tap_stride = a->tap_stride,
                      .finish = {.act = a->act, .slope = a->slope, .residual = a->residual != NULL}};
+    g.finish.snake_a = a->snake_a;
+    g.finish.snake_b = a->snake_b;
     run_gemm(op, &g);
     hm_cpu_end(op, "linear_ex");
 }

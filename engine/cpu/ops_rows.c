@@ -1,42 +1,19 @@
-/* Norms, elementwise operations, positions, caches, embeddings and sampling: rows or elements shared out over the threads. */
-#include "engine/cpu/device.h"
+/* Norms, elementwise operations, positions, caches, embeddings: rows or elements shared out over the threads. */
+#include "engine/cpu/rows.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "engine/sampling.h"
-
-/* One job serves all operations of this file: `run` does items [first, last) of it. */
-typedef struct row_job row_job;
-struct row_job {
-    void (*run)(const row_job *j, size_t first, size_t last);
-    const hm_cpu_kernels *k;
-    size_t items, grain;
-    float *y;
-    const float *x, *u, *v, *w;
-    const void *table;
-    const int32_t *ids;
-    const hm_kv_view *kv;
-    hm_dtype type;
-    hm_act act;
-    bool half;
-    int D, n, rows, pos, window, heads, S;
-    int64_t stride, ldy, ldx;
-    float a, eps;
-};
-
-
 static void run_part(void *arg, int index, int count)
 {
-    const row_job *j = arg;
+    const hm_cpu_rows *j = arg;
     size_t first, last;
     hm_team_range(j->items, j->grain, index, count, &first, &last);
     if (first < last)
         j->run(j, first, last);
 }
 
-/* work: elements touched, about. */
-static void run_rows(const hm_ops *op, const char *name, row_job *j, double work)
+void hm_cpu_run_rows(const hm_ops *op, const char *name, hm_cpu_rows *j, double work)
 {
     j->k = op->dev->k;
     j->grain = j->grain ? j->grain : 1;
@@ -46,7 +23,7 @@ static void run_rows(const hm_ops *op, const char *name, row_job *j, double work
 
 /* Norms. */
 
-static void rmsnorm_rows(const row_job *j, size_t first, size_t last)
+static void rmsnorm_rows(const hm_cpu_rows *j, size_t first, size_t last)
 {
     for (size_t m = first; m < last; m++) {
         size_t at = m * (size_t)j->D;
@@ -65,27 +42,27 @@ static void count_norm(const hm_ops *op, const float *weight, int D)
 
 static void cpu_rmsnorm(const hm_ops *op, float *y, const float *x, const float *weight, int M, int D, float eps)
 {
-    row_job j = {.run = rmsnorm_rows, .items = (size_t)M, .y = y, .x = x, .w = weight, .D = D, .eps = eps};
+    hm_cpu_rows j = {.run = rmsnorm_rows, .items = (size_t)M, .y = y, .x = x, .w = weight, .D = D, .eps = eps};
     if (!hm_cpu_begin(op, "rmsnorm"))
         return;
     count_norm(op, weight, D);
-    run_rows(op, "rmsnorm", &j, (double)M * D);
+    hm_cpu_run_rows(op, "rmsnorm", &j, (double)M * D);
 }
 
 static void cpu_rmsnorm_modulate(const hm_ops *op, float *y, const float *x, const float *weight, const float *shift, const float *scale,
                                  int B, int rows, int D, int64_t stride, float eps)
 {
-    row_job j = {.run = rmsnorm_rows, .items = (size_t)B * (size_t)rows, .y = y, .x = x, .u = shift, .v = scale, .w = weight, .D = D};
+    hm_cpu_rows j = {.run = rmsnorm_rows, .items = (size_t)B * (size_t)rows, .y = y, .x = x, .u = shift, .v = scale, .w = weight, .D = D};
     j.rows = rows;
     j.stride = stride;
     j.eps = eps;
     if (!hm_cpu_begin(op, "rmsnorm_modulate"))
         return;
     count_norm(op, weight, D);
-    run_rows(op, "rmsnorm_modulate", &j, 2.0 * B * rows * D);
+    hm_cpu_run_rows(op, "rmsnorm_modulate", &j, 2.0 * B * rows * D);
 }
 
-static void layernorm_rows(const row_job *j, size_t first, size_t last)
+static void layernorm_rows(const hm_cpu_rows *j, size_t first, size_t last)
 {
     for (size_t m = first; m < last; m++)
         j->k->layernorm_row(j->y + m * (size_t)j->D, j->x + m * (size_t)j->D, j->w, j->v, j->D, j->eps);
@@ -93,16 +70,16 @@ static void layernorm_rows(const row_job *j, size_t first, size_t last)
 
 static void cpu_layernorm(const hm_ops *op, float *y, const float *x, const float *weight, const float *bias, int M, int D, float eps)
 {
-    row_job j = {.run = layernorm_rows, .items = (size_t)M, .y = y, .x = x, .v = bias, .w = weight, .D = D, .eps = eps};
+    hm_cpu_rows j = {.run = layernorm_rows, .items = (size_t)M, .y = y, .x = x, .v = bias, .w = weight, .D = D, .eps = eps};
     if (!hm_cpu_begin(op, "layernorm"))
         return;
     count_norm(op, weight, 2 * D);
-    run_rows(op, "layernorm", &j, (double)M * D);
+    hm_cpu_run_rows(op, "layernorm", &j, (double)M * D);
 }
 
 /* Elementwise over rows. */
 
-static void modulate_rows(const row_job *j, size_t first, size_t last)
+static void modulate_rows(const hm_cpu_rows *j, size_t first, size_t last)
 {
     for (size_t m = first; m < last; m++) {
         int64_t vector = (int64_t)(m / (size_t)j->rows) * j->stride;
@@ -112,13 +89,13 @@ static void modulate_rows(const row_job *j, size_t first, size_t last)
 
 static void cpu_modulate(const hm_ops *op, float *y, const float *x, const float *shift, const float *scale, int B, int rows, int D, int64_t stride)
 {
-    row_job j = {.run = modulate_rows, .items = (size_t)B * (size_t)rows, .y = y, .x = x, .u = shift, .v = scale, .D = D, .rows = rows};
+    hm_cpu_rows j = {.run = modulate_rows, .items = (size_t)B * (size_t)rows, .y = y, .x = x, .u = shift, .v = scale, .D = D, .rows = rows};
     j.stride = stride;
     if (hm_cpu_begin(op, "modulate"))
-        run_rows(op, "modulate", &j, (double)B * rows * D);
+        hm_cpu_run_rows(op, "modulate", &j, (double)B * rows * D);
 }
 
-static void gate_add_rows(const row_job *j, size_t first, size_t last)
+static void gate_add_rows(const hm_cpu_rows *j, size_t first, size_t last)
 {
     for (size_t m = first; m < last; m++)
         j->k->gate_add_row(j->y + m * (size_t)j->D, j->x + m * (size_t)j->D, j->u + (int64_t)(m / (size_t)j->rows) * j->stride, j->D);
@@ -126,100 +103,112 @@ static void gate_add_rows(const row_job *j, size_t first, size_t last)
 
 static void cpu_gate_add(const hm_ops *op, float *x, const float *delta, const float *gate, int B, int rows, int D, int64_t stride)
 {
-    row_job j = {.run = gate_add_rows, .items = (size_t)B * (size_t)rows, .y = x, .x = delta, .u = gate, .D = D, .rows = rows};
+    hm_cpu_rows j = {.run = gate_add_rows, .items = (size_t)B * (size_t)rows, .y = x, .x = delta, .u = gate, .D = D, .rows = rows};
     j.stride = stride;
     if (hm_cpu_begin(op, "gate_add"))
-        run_rows(op, "gate_add", &j, (double)B * rows * D);
+        hm_cpu_run_rows(op, "gate_add", &j, (double)B * rows * D);
 }
 
 /* Elementwise over flat arrays; grain keeps threads on their own cache lines. */
 #define FLAT_GRAIN 1024
 
-static void add_part(const row_job *j, size_t i, size_t last)
+static void add_part(const hm_cpu_rows *j, size_t i, size_t last)
 {
     j->k->add(j->y + i, j->x + i, last - i);
 }
 
-static void axpy_part(const row_job *j, size_t i, size_t last)
+static void axpy_part(const hm_cpu_rows *j, size_t i, size_t last)
 {
     j->k->axpy(j->y + i, j->a, j->x + i, last - i);
 }
 
-static void scale_part(const row_job *j, size_t i, size_t last)
+static void scale_part(const hm_cpu_rows *j, size_t i, size_t last)
 {
     j->k->scale(j->y + i, j->a, last - i);
 }
 
-static void activate_part(const row_job *j, size_t i, size_t last)
+static void activate_part(const hm_cpu_rows *j, size_t i, size_t last)
 {
     j->k->activate(j->y + i, j->act, j->a, last - i);
 }
 
-static void silu_mul_part(const row_job *j, size_t i, size_t last)
+static void silu_mul_part(const hm_cpu_rows *j, size_t i, size_t last)
 {
     j->k->silu_mul(j->y + i, j->x + i, j->u + i, last - i);
 }
 
-static void guide_part(const row_job *j, size_t i, size_t last)
+static void clamp_part(const hm_cpu_rows *j, size_t i, size_t last)
+{
+    j->k->clamp(j->y + i, j->a, j->eps, last - i);
+}
+
+static void guide_part(const hm_cpu_rows *j, size_t i, size_t last)
 {
     j->k->guide(j->y + i, j->x + i, j->u + i, j->a, last - i);
 }
 
-static void round9_part(const row_job *j, size_t i, size_t last)
+static void round9_part(const hm_cpu_rows *j, size_t i, size_t last)
 {
     j->k->round9(j->y + i, j->x + i, last - i);
 }
 
 static void cpu_add(const hm_ops *op, float *y, const float *x, size_t n)
 {
-    row_job j = {.run = add_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = x};
+    hm_cpu_rows j = {.run = add_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = x};
     if (hm_cpu_begin(op, "add"))
-        run_rows(op, "add", &j, (double)n);
+        hm_cpu_run_rows(op, "add", &j, (double)n);
 }
 
 static void cpu_axpy(const hm_ops *op, float *y, float a, const float *x, size_t n)
 {
-    row_job j = {.run = axpy_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = x, .a = a};
+    hm_cpu_rows j = {.run = axpy_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = x, .a = a};
     if (hm_cpu_begin(op, "axpy"))
-        run_rows(op, "axpy", &j, (double)n);
+        hm_cpu_run_rows(op, "axpy", &j, (double)n);
 }
 
 static void cpu_scale(const hm_ops *op, float *y, float a, size_t n)
 {
-    row_job j = {.run = scale_part, .items = n, .grain = FLAT_GRAIN, .y = y, .a = a};
+    hm_cpu_rows j = {.run = scale_part, .items = n, .grain = FLAT_GRAIN, .y = y, .a = a};
     if (hm_cpu_begin(op, "scale"))
-        run_rows(op, "scale", &j, (double)n);
+        hm_cpu_run_rows(op, "scale", &j, (double)n);
 }
 
 static void cpu_activate(const hm_ops *op, float *y, hm_act act, float slope, size_t n)
 {
-    row_job j = {.run = activate_part, .items = n, .grain = FLAT_GRAIN, .y = y, .act = act, .a = slope};
+    hm_cpu_rows j = {.run = activate_part, .items = n, .grain = FLAT_GRAIN, .y = y, .act = act, .a = slope};
     if (hm_cpu_begin(op, "activate"))
-        run_rows(op, "activate", &j, 4.0 * (double)n);
+        hm_cpu_run_rows(op, "activate", &j, 4.0 * (double)n);
 }
 
 static void cpu_silu_mul(const hm_ops *op, float *y, const float *gate, const float *up, size_t n)
 {
-    row_job j = {.run = silu_mul_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = gate, .u = up};
+    hm_cpu_rows j = {.run = silu_mul_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = gate, .u = up};
     if (hm_cpu_begin(op, "silu_mul"))
-        run_rows(op, "silu_mul", &j, 4.0 * (double)n);
+        hm_cpu_run_rows(op, "silu_mul", &j, 4.0 * (double)n);
+}
+
+static void cpu_clamp(const hm_ops *op, float *y, float low, float high, size_t n)
+{
+    hm_cpu_rows j = {.run = clamp_part, .items = n, .grain = FLAT_GRAIN, .y = y, .a = low, .eps = high};
+    if (hm_cpu_begin(op, "clamp"))
+        hm_cpu_run_rows(op, "clamp", &j, (double)n);
 }
 
 static void cpu_guide(const hm_ops *op, float *y, const float *cond, const float *uncond, float scale, size_t n)
 {
-    row_job j = {.run = guide_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = cond, .u = uncond, .a = scale};
+    hm_cpu_rows j = {.run = guide_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = cond, .u = uncond, .a = scale};
     if (hm_cpu_begin(op, "guide"))
-        run_rows(op, "guide", &j, (double)n);
+        hm_cpu_run_rows(op, "guide", &j, (double)n);
 }
 
 static void cpu_round9(const hm_ops *op, float *y, const float *x, size_t n)
 {
-    row_job j = {.run = round9_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = x};
+    hm_cpu_rows j = {.run = round9_part, .items = n, .grain = FLAT_GRAIN, .y = y, .x = x};
     if (hm_cpu_begin(op, "round9"))
-        run_rows(op, "round9", &j, 2.0 * (double)n);
+        hm_cpu_run_rows(op, "round9", &j, 2.0 * (double)n);
 }
 
-static void copy_2d_rows(const row_job *j, size_t first, size_t last)
+static void copy_2d_rows(const hm_cpu_rows *j, size_t first, size_t last)
 {
     for (size_t r = first; r < last; r++)
         memcpy(j->y + (int64_t)r * j->ldy, j->x + (int64_t)r * j->ldx, (size_t)j->n * sizeof(float));
@@ -227,9 +216,9 @@ static void copy_2d_rows(const row_job *j, size_t first, size_t last)
 
 static void cpu_copy_2d(const hm_ops *op, float *y, int64_t ldy, const float *x, int64_t ldx, int width, int rows)
 {
-    row_job j = {.run = copy_2d_rows, .items = (size_t)rows, .y = y, .x = x, .n = width, .ldy = ldy, .ldx = ldx};
+    hm_cpu_rows j = {.run = copy_2d_rows, .items = (size_t)rows, .y = y, .x = x, .n = width, .ldy = ldy, .ldx = ldx};
     if (hm_cpu_begin(op, "copy_2d"))
-        run_rows(op, "copy_2d", &j, (double)rows * width);
+        hm_cpu_run_rows(op, "copy_2d", &j, (double)rows * width);
 }
 
 /* Positions. The angle is rounded to float32 as the reference does; its cosine and sine are then right to the last bit or so. */
@@ -263,7 +252,7 @@ static void cpu_rope_table(const hm_ops *op, float *cos_out, float *sin_out, con
     hm_cpu_end(op, "rope_table");
 }
 
-static void rope_rows(const row_job *j, size_t first, size_t last)
+static void rope_rows(const hm_cpu_rows *j, size_t first, size_t last)
 {
     size_t half = (size_t)j->D / 2;
     for (size_t m = first; m < last; m++) {
@@ -275,15 +264,15 @@ static void rope_rows(const row_job *j, size_t first, size_t last)
 static void cpu_rope(const hm_ops *op, float *x, const float *cos_table, const float *sin_table, int B, int S, int heads, int Dh,
                      bool half)
 {
-    row_job j = {.run = rope_rows, .items = (size_t)B * (size_t)S, .y = x, .u = cos_table, .v = sin_table, .D = Dh, .S = S, .heads = heads};
+    hm_cpu_rows j = {.run = rope_rows, .items = (size_t)B * (size_t)S, .y = x, .u = cos_table, .v = sin_table, .D = Dh, .S = S, .heads = heads};
     j.half = half;
     if (hm_cpu_begin(op, "rope"))
-        run_rows(op, "rope", &j, 2.0 * B * S * heads * Dh);
+        hm_cpu_run_rows(op, "rope", &j, 2.0 * B * S * heads * Dh);
 }
 
 /* Caches. */
 
-static void kv_rows(const row_job *j, size_t first, size_t last)
+static void kv_rows(const hm_cpu_rows *j, size_t first, size_t last)
 {
     const hm_kv_view *kv = j->kv;
     int repeat = kv->heads / j->heads;
@@ -299,14 +288,14 @@ static void kv_rows(const row_job *j, size_t first, size_t last)
 
 static void cpu_kv_put(const hm_ops *op, const hm_kv_view *kv, const float *k, const float *v, int B, int S, int stored_from, int Dh, int pos)
 {
-    row_job j = {.run = kv_rows, .items = (size_t)B * (size_t)S, .u = k, .v = v, .kv = kv, .D = Dh, .S = S, .heads = stored_from, .pos = pos};
+    hm_cpu_rows j = {.run = kv_rows, .items = (size_t)B * (size_t)S, .u = k, .v = v, .kv = kv, .D = Dh, .S = S, .heads = stored_from, .pos = pos};
     if (!hm_cpu_begin(op, "kv_put"))
         return;
     op->count->kv_written_bytes += 8 * (uint64_t)B * (uint64_t)S * (uint64_t)kv->heads * (uint64_t)Dh;
-    run_rows(op, "kv_put", &j, 2.0 * B * S * kv->heads * Dh);
+    hm_cpu_run_rows(op, "kv_put", &j, 2.0 * B * S * kv->heads * Dh);
 }
 
-static void mask_rows(const row_job *j, size_t first, size_t last)
+static void mask_rows(const hm_cpu_rows *j, size_t first, size_t last)
 {
     for (size_t s = first; s < last; s++) {
         int at = j->pos + (int)s;
@@ -317,46 +306,54 @@ static void mask_rows(const row_job *j, size_t first, size_t last)
 
 static void cpu_causal_mask(const hm_ops *op, float *mask, int S, int slots, int pos, int window)
 {
-    row_job j = {.run = mask_rows, .items = (size_t)S, .y = mask, .n = slots, .pos = pos, .window = window};
+    hm_cpu_rows j = {.run = mask_rows, .items = (size_t)S, .y = mask, .n = slots, .pos = pos, .window = window};
     if (!hm_cpu_begin(op, "causal_mask"))
         return;
     op->count->mask_bytes += 4 * (uint64_t)S * (uint64_t)slots;
-    run_rows(op, "causal_mask", &j, (double)S * slots);
+    hm_cpu_run_rows(op, "causal_mask", &j, (double)S * slots);
 }
 
 /* Embeddings: y[m] = sum of n rows of the table. */
 
-static void gather_rows(const row_job *j, size_t first, size_t last)
+static void gather_rows(const hm_cpu_rows *j, size_t first, size_t last)
 {
     size_t row_bytes = (size_t)j->D * hm_dtype_bytes(j->type);
     for (size_t m = first; m < last; m++)
         for (int i = 0; i < j->n; i++) {
             size_t id = (size_t)j->ids[m * (size_t)j->n + (size_t)i];
-            j->k->gather_row(j->y + m * (size_t)j->D, (const char *)j->table + id * row_bytes, j->type, j->D, i > 0);
+            const char *table = j->tables ? j->tables[i] : j->table;
+            j->k->gather_row(j->y + m * (size_t)j->D, table + id * row_bytes, j->type, j->D, i > 0);
         }
 }
 
-static void gather(const hm_ops *op, const char *name, float *y, const void *table, hm_dtype type, int D, const int32_t *ids, int M, int K)
+/* One table, or one for each of the K rows. */
+static void gather(const hm_ops *op, const char *name, float *y, const void *table, const void *const *tables, hm_dtype type, int D,
+                   const int32_t *ids, int M, int K)
 {
-    row_job j = {.run = gather_rows, .items = (size_t)M, .y = y, .table = table, .type = type, .D = D, .ids = ids, .n = K};
+    hm_cpu_rows j = {.run = gather_rows, .items = (size_t)M, .y = y, .table = table, .tables = tables, .type = type, .D = D, .ids = ids, .n = K};
     if (!hm_cpu_begin(op, name))
         return;
     op->count->embedding_rows += (uint64_t)M * (uint64_t)K;
     op->count->weight_bytes += (uint64_t)M * (uint64_t)K * (uint64_t)D * hm_dtype_bytes(type);
-    run_rows(op, name, &j, (double)M * K * D);
+    hm_cpu_run_rows(op, name, &j, (double)M * K * D);
 }
 
 static void cpu_gather(const hm_ops *op, float *y, const void *table, hm_dtype type, int D, const int32_t *ids, int M)
 {
-    gather(op, "gather", y, table, type, D, ids, M, 1);
+    gather(op, "gather", y, table, NULL, type, D, ids, M, 1);
 }
 
 static void cpu_gather_sum(const hm_ops *op, float *y, const void *table, hm_dtype type, int D, const int32_t *ids, int M, int K)
 {
-    gather(op, "gather_sum", y, table, type, D, ids, M, K);
+    gather(op, "gather_sum", y, table, NULL, type, D, ids, M, K);
 }
 
-static void masked_sum_rows(const row_job *j, size_t first, size_t last)
+static void cpu_gather_tables(const hm_ops *op, float *y, const void *const *tables, hm_dtype type, int D, const int32_t *ids, int M, int G)
+{
+    gather(op, "gather_tables", y, NULL, tables, type, D, ids, M, G);
+}
+
+static void masked_sum_rows(const hm_cpu_rows *j, size_t first, size_t last)
 {
     for (size_t m = first; m < last; m++) {
         float *y = j->y + m * (size_t)j->D;
@@ -370,9 +367,9 @@ static void masked_sum_rows(const row_job *j, size_t first, size_t last)
 
 static void cpu_masked_sum(const hm_ops *op, float *y, const float *x, const float *mask, int M, int C, int D)
 {
-    row_job j = {.run = masked_sum_rows, .items = (size_t)M, .y = y, .x = x, .u = mask, .D = D, .n = C};
+    hm_cpu_rows j = {.run = masked_sum_rows, .items = (size_t)M, .y = y, .x = x, .u = mask, .D = D, .n = C};
     if (hm_cpu_begin(op, "masked_sum"))
-        run_rows(op, "masked_sum", &j, (double)M * C * D);
+        hm_cpu_run_rows(op, "masked_sum", &j, (double)M * C * D);
 }
 
 static void cpu_ids_add(const hm_ops *op, int32_t *ids, const int32_t *tokens, const int32_t *offsets, int n)
@@ -382,19 +379,6 @@ static void cpu_ids_add(const hm_ops *op, int32_t *ids, const int32_t *tokens, c
     for (int i = 0; i < n; i++)
         ids[i] = tokens[i] + offsets[i];
     hm_cpu_end(op, "ids_add");
-}
-
-static void cpu_sample(const hm_ops *op, const hm_sample_args *a)
-{
-    if (!hm_cpu_begin(op, "sample"))
-        return;
-    float *scratch = hm_cpu_scratch(op, hm_sample_scratch_floats(a->V) * sizeof(float), "sampling scratch");
-    hm_sample_input in = {.logits = a->logits, .V = a->V, .topk = a->topk, .temperature = a->temperature, .seed = a->seed};
-    in.frame = a->frame;
-    in.codebook = a->codebook;
-    if (scratch)
-        *a->token = hm_sample_fused(&in, scratch, &op->count->sampling_elements);
-    hm_cpu_end(op, "sample");
 }
 
 void hm_cpu_fill_rows(hm_ops *ops)
@@ -409,6 +393,7 @@ void hm_cpu_fill_rows(hm_ops *ops)
     ops->scale = cpu_scale;
     ops->activate = cpu_activate;
     ops->silu_mul = cpu_silu_mul;
+    ops->clamp = cpu_clamp;
     ops->guide = cpu_guide;
     ops->round9 = cpu_round9;
     ops->copy_2d = cpu_copy_2d;
@@ -418,7 +403,7 @@ void hm_cpu_fill_rows(hm_ops *ops)
     ops->causal_mask = cpu_causal_mask;
     ops->gather = cpu_gather;
     ops->gather_sum = cpu_gather_sum;
+    ops->gather_tables = cpu_gather_tables;
     ops->masked_sum = cpu_masked_sum;
     ops->ids_add = cpu_ids_add;
-    ops->sample = cpu_sample;
 }

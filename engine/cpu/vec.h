@@ -243,4 +243,83 @@ HM_INLINE vf vsilu(vf z)
     return z / (1.0f + vexp(-z));
 }
 
+HM_INLINE vf vsigmoid(vf z)
+{
+    return 1.0f / (1.0f + vexp(-z));
+}
+
+HM_INLINE vf vabs(vf z)
+{
+    return (vf)((vi)z & 0x7FFFFFFF);
+}
+
+/* z > 0 ? z : exp(z) - 1, relative error below 3e-7. Near 0 the series of exp without its 1; further down the difference loses
+ * nothing. */
+HM_INLINE vf velu(vf z)
+{
+    vf p = vsplat(1.9875691500e-4f);
+    p = p * z + 1.3981999507e-3f;
+    p = p * z + 8.3334519073e-3f;
+    p = p * z + 4.1665795894e-2f;
+    p = p * z + 1.6666665459e-1f;
+    p = p * z + 5.0000001201e-1f;
+    vf near = p * (z * z) + z, far = vexp(z) - 1.0f;
+    return vselect(z > 0.0f, z, vselect(z > -0.35f, near, far));
+}
+
+/* Relative error below 3e-7: an odd polynomial near 0, 1 - 2/(exp(2|z|) + 1) beyond. */
+HM_INLINE vf vtanh(vf z)
+{
+    vf x = vabs(z), u = z * z, p = vsplat(-6.096714166e-3f);
+    p = p * u + 2.0997179e-2f;
+    p = p * u + -5.385090958e-2f;
+    p = p * u + 1.333276974e-1f;
+    p = p * u + -3.333332894e-1f;
+    vf far = 1.0f - 2.0f / (vexp(x + x) + 1.0f);
+    far = (vf)((vi)far | ((vi)z & (vi)vsplat(-0.0f)));
+    return vselect(x < 0.625f, p * u * z + z, far);
+}
+
+/* z Phi(z) = z/2 (1 + erf(z / sqrt 2)), relative error below 1e-6, far less where the result matters. With x = |z| / sqrt 2:
+ * erfc x = exp(-x^2) t P(t), t = 1/(1 + 0.4 x); what rounding takes from x^2 is put back, as it would grow by the exponential. */
+HM_INLINE vf vgelu(vf z)
+{
+    vf x = vabs(z) * 0.707106781f, most = vsplat(11.0f);
+    x = vselect(x > most, most, x);
+    vf t = 1.0f / (1.0f + x * 0.4f), p = vsplat(-3.270635391e-2f);
+    p = p * t + 2.143132256e-1f;
+    p = p * t + -5.355897606e-1f;
+    p = p * t + 5.942184901e-1f;
+    p = p * t + -3.212249809e-1f;
+    p = p * t + 2.906588867e-1f;
+    p = p * t + 1.236935078e-1f;
+    p = p * t + 2.161018698e-1f;
+    p = p * t + 2.248221836e-1f;
+    p = p * t + 2.257129335e-1f;
+    vf square = x * x, high = (vf)((vi)x & ~0xFFF), low = x - high; /* 12 bits and the rest: products are exact */
+    vf lost = ((high * high - square) + (high + high) * low) + low * low;
+    vf tail = vexp(-square) * (1.0f - lost) * (p * t * 0.5f);
+    return vselect(z > 0.0f, z - z * tail, z * tail);
+}
+
+/* sin(t)^2, the sine within 2e-7 for |t| up to 10000: t less the nearest multiple of pi (a sum of three parts, of which the products
+ * with the first two are exact), then an odd polynomial. The sign of the sine does not matter. Beyond, anything in 0 .. 1. */
+HM_INLINE vf vsin_squared(vf t)
+{
+    vf magic = vsplat(12582912.0f), n = (t * 0.318309886f + magic) - magic;
+    vf r = t - n * 3.140625f - n * 9.67502593994140625e-4f - n * 1.50995798e-7f, most = vsplat(1.57079633f);
+    r = vselect(r > most, most, vselect(r < -most, -most, r));
+    vf u = r * r, p = vsplat(2.634756392e-6f);
+    p = p * u + -1.982273949e-4f;
+    p = p * u + 8.333242135e-3f;
+    p = p * u + -1.666666596e-1f;
+    vf s = p * u * r + r;
+    return s * s;
+}
+
+HM_INLINE vf vsnake(vf z, vf a, vf b)
+{
+    return z + b * vsin_squared(z * a);
+}
+
 #endif

@@ -9,8 +9,13 @@
 #include "engine/base/map.h"
 #include "engine/text/internal.h"
 
-#define QWEN2_PATTERN                                                                                                                      \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+/* By hm_qwen2_split. */
+static const char *const patterns[] = {
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|"
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|"
+    "\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+};
 
 /* The files of one folder; a path is for messages too. */
 typedef struct folder {
@@ -144,7 +149,7 @@ static hm_status add_merges(hm_tokenizer *t, const folder *f, hm_error *err)
     return st;
 }
 
-static hm_status load(hm_tokenizer *t, const folder *f, const char *dir, hm_error *err)
+static hm_status load(hm_tokenizer *t, const folder *f, const char *pattern, const char *dir, hm_error *err)
 {
     json_t *tokens = NULL;
     hm_status st = check_config(f, err);
@@ -163,12 +168,12 @@ static hm_status load(hm_tokenizer *t, const folder *f, const char *dir, hm_erro
     if ((st = hm_vocab_open(&t->vocab, json_object_size(f->vocab) + added, f->vocab_path, err)) ||
         (st = hm_tokenizer_add_vocab(t, f->vocab, f->vocab_path, err)) ||
         (st = tokens ? add_decoder_tokens(t, tokens, f->config_path, err) : add_listed_tokens(t, f, err)) || (st = add_merges(t, f, err)) ||
-        (st = hm_split_open(&t->split, QWEN2_PATTERN, dir, err)))
+        (st = hm_split_open(&t->split, pattern, dir, err)))
         return st;
     return hm_tokenizer_finish(t, f->vocab_path, err);
 }
 
-hm_status hm_tokenizer_open_qwen2(hm_tokenizer **out, const char *dir, hm_error *err)
+hm_status hm_tokenizer_open_qwen2(hm_tokenizer **out, const char *dir, hm_qwen2_split split, hm_error *err)
 {
     folder f = {0};
     hm_tokenizer *t = hm_calloc(1, sizeof *t, dir, err);
@@ -176,7 +181,7 @@ hm_status hm_tokenizer_open_qwen2(hm_tokenizer **out, const char *dir, hm_error 
         return HM_EABSENT;
     hm_status st = folder_open(&f, dir, err);
     if (!st)
-        st = load(t, &f, dir, err);
+        st = load(t, &f, patterns[split], dir, err);
     folder_close(&f);
     if (st)
         hm_tokenizer_close(&t);

@@ -13,8 +13,14 @@ typedef struct hm_tokenizer hm_tokenizer;
 /* tokenizer.json, from a file or from bytes (`where` names the source). Types not supported are HM_EFORMAT that names them. */
 hm_status hm_tokenizer_open(hm_tokenizer **out, const char *path, hm_error *err);
 hm_status hm_tokenizer_parse(hm_tokenizer **out, const void *data, size_t size, const char *where, hm_error *err);
+
+/* How a Qwen2 tokenizer cuts text before merging. PLAIN is what the models were trained with. COMPAT is what the original puts in its
+ * place for a model in a local folder: words end where lower case turns into upper case, contractions are no pieces of their own, and
+ * slashes join the line breaks after punctuation. */
+typedef enum hm_qwen2_split { HM_QWEN2_SPLIT_PLAIN, HM_QWEN2_SPLIT_COMPAT } hm_qwen2_split;
+
 /* Qwen2: folder with vocab.json + merges.txt, and added tokens from tokenizer_config.json (added_tokens_decoder) or added_tokens.json. */
-hm_status hm_tokenizer_open_qwen2(hm_tokenizer **out, const char *folder, hm_error *err);
+hm_status hm_tokenizer_open_qwen2(hm_tokenizer **out, const char *folder, hm_qwen2_split split, hm_error *err);
 /* Nothing changes in an open tokenizer: threads may share it. */
 void hm_tokenizer_close(hm_tokenizer **tokenizer);
 

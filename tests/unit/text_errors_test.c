@@ -148,7 +148,7 @@ static void a_missing_file_is_named(void **state)
     hm_tokenizer *t = NULL;
     assert_int_equal(hm_tokenizer_open(&t, "/nonexistent/tokenizer.json", &err), HM_EMISSING);
     assert_non_null(strstr(err.text, "/nonexistent/tokenizer.json"));
-    assert_int_equal(hm_tokenizer_open_qwen2(&t, "/nonexistent", &err), HM_EMISSING);
+    assert_int_equal(hm_tokenizer_open_qwen2(&t, "/nonexistent", HM_QWEN2_SPLIT_PLAIN, &err), HM_EMISSING);
     assert_non_null(strstr(err.text, "/nonexistent/vocab.json"));
     assert_null(t);
 }

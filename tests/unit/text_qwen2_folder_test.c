@@ -85,7 +85,7 @@ static void assert_opens_like_the_goldens(void)
     hm_tokenizer *t = NULL;
     json_t *cases = NULL, *one;
     size_t i, k, count;
-    if (hm_tokenizer_open_qwen2(&t, folder, &err))
+    if (hm_tokenizer_open_qwen2(&t, folder, HM_QWEN2_SPLIT_PLAIN, &err))
         fail_msg("%s", err.text);
     assert_int_equal(hm_json_load(&cases, HEART "tokenizer_cases.json", &err), HM_OK);
     assert_int_equal(json_array_size(cases), 200);
@@ -131,7 +131,7 @@ static void added_tokens_json_takes_what_is_special_from_the_configuration(void 
     put_all();
     put(CONFIG, config, strlen(config));
     put(ADDED, added_text, strlen(added_text));
-    assert_int_equal(hm_tokenizer_open_qwen2(&t, folder, &err), HM_OK);
+    assert_int_equal(hm_tokenizer_open_qwen2(&t, folder, HM_QWEN2_SPLIT_PLAIN, &err), HM_OK);
     assert_int_equal(hm_tokenizer_decode(t, (const int32_t[]){960, 961, 962}, 3, true, &text, &err), HM_OK);
     assert_string_equal(text, "<|im_end|>");
     free(text);
@@ -202,7 +202,7 @@ static void errors_name_file_and_place(void **state)
             put(rows[i].file, rows[i].text, strlen(rows[i].text));
         else
             drop(rows[i].file);
-        hm_status st = hm_tokenizer_open_qwen2(&t, folder, &err);
+        hm_status st = hm_tokenizer_open_qwen2(&t, folder, HM_QWEN2_SPLIT_PLAIN, &err);
         if (st != rows[i].status || !strstr(err.text, rows[i].sentence) || !hm_mutate_sentence_ok(st, &err) || t)
             fail_msg("row %zu: %s: \"%s\", expected \"%s\"", i, hm_status_name(st), err.text, rows[i].sentence);
     }
@@ -229,7 +229,7 @@ static void mutated_files_load_or_fail_with_a_sentence(void **state)
             const uint8_t *data = hm_mutate(&m, &size);
             put(file, (const char *)data, size);
             err = (hm_error){0};
-            hm_status st = hm_tokenizer_open_qwen2(&t, folder, &err);
+            hm_status st = hm_tokenizer_open_qwen2(&t, folder, HM_QWEN2_SPLIT_PLAIN, &err);
             if (st && (t || !hm_mutate_sentence_ok(st, &err)))
                 fail_msg("%s: %s: %d \"%s\"", names[file], m.last, (int)st, err.text);
             loaded += !st;

@@ -84,10 +84,21 @@ static void qwen3_tts_folder_ids_equal_the_goldens(void **state)
     (void)state;
     hm_error err = {0};
     hm_tokenizer *t = NULL;
-    assert_int_equal(hm_tokenizer_open_qwen2(&t, QWEN3 "tokenizer", &err), HM_OK);
+    assert_int_equal(hm_tokenizer_open_qwen2(&t, QWEN3 "tokenizer", HM_QWEN2_SPLIT_PLAIN, &err), HM_OK);
     assert_cases(t, QWEN3 "tokenizer_cases.json", "ids", true, 200);
     assert_cases(t, QWEN3 "tokenizer_cases2.json", "ids", true, 40);
     assert_int_equal(hm_tokenizer_id(t, "<|im_start|>"), 471);
+    hm_tokenizer_close(&t);
+}
+
+static void qwen3_tts_folder_ids_under_the_other_split_equal_the_goldens(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_tokenizer *t = NULL;
+    assert_int_equal(hm_tokenizer_open_qwen2(&t, QWEN3 "tokenizer", HM_QWEN2_SPLIT_COMPAT, &err), HM_OK);
+    assert_cases(t, QWEN3 "tokenizer_cases.json", "ids_compat", true, 200);
+    assert_cases(t, QWEN3 "tokenizer_cases2.json", "ids_compat", true, 40);
     hm_tokenizer_close(&t);
 }
 
@@ -280,6 +291,7 @@ int main(void)
         cmocka_unit_test(merges_as_pairs_equal_the_goldens),
         cmocka_unit_test(qwen2_ids_equal_the_goldens),
         cmocka_unit_test(qwen3_tts_folder_ids_equal_the_goldens),
+        cmocka_unit_test(qwen3_tts_folder_ids_under_the_other_split_equal_the_goldens),
         cmocka_unit_test(another_pattern_equals_its_goldens),
         cmocka_unit_test(added_tokens_are_cut_out_longest_first),
         cmocka_unit_test(decoding_gives_the_text_back),

@@ -49,7 +49,8 @@ typedef enum hm_act {
  *   z[m] = bias + sum over tap j, input i of W[.][j][i] * x[m*ldx + j*tap_stride + i]
  *   y[m*ldy + o] = act(z[m][o]) + residual[m*ldy + o]
  * A causal convolution of kernel k and dilation d over rows of C channels has x pointing (k-1)*d rows before row 0, ldx = C,
- * tap_stride = d*C. A transposed one of stride u and kernel 2u has taps = 2, out = u*co, tap_stride = C (see heartcodec.md). */
+ * tap_stride = d*C; one of stride t and no dilation has ldx = t*C, tap_stride = C. A transposed one of stride u and kernel n*u has
+ * taps = n, out = u*co, tap_stride = C, weights from fold_conv (see heartcodec.md). */
 typedef struct hm_linear_args {
     float *y;
     const float *x;
@@ -81,21 +82,22 @@ typedef struct hm_attention_args {
     int slots;        /* slots attended over: 0 .. slots-1 */
     int pos;          /* position of the first query row; row s sits at pos + s */
     bool causal;      /* row s sees slots 0 .. pos+s only */
-    int window;       /* with causal: of those the last `window` only; 0: all */
+    int window;       /* with causal: of those the last `window` only; 0: all. Slots that no row sees are not read, but for up to
+                       * 31 before the first one, which need only be finite */
     const float *mask; /* [S][slots], added to the scaled scores: 0 or -inf; NULL: none. With a mask, causal is false */
     float scale;      /* 1/sqrt(Dh) */
 } hm_attention_args;
 
 typedef struct hm_sample_args {
     const float *logits; /* [V] */
-    int V, topk;         /* topk >= V keeps all */
-    float temperature;   /* > 0 */
+    int V, topk;         /* topk < 1 or >= V keeps all */
+    float temperature;   /* > 0, unless greedy */
     float top_p;         /* 0 or 1: off */
     bool greedy;         /* the greatest, lowest index on ties, after penalty and dead indices; nothing is drawn */
     const uint32_t *seen; /* device: bit i%32 of word i/32 set: index i is penalised; NULL: none */
     float penalty;       /* of seen ones: logit < 0 ? logit*penalty : logit/penalty */
     int live;            /* indices live .. V-1 are dead, `spared` left out; 0: all live */
-    int spared, forbidden; /* spared: with live > 0; forbidden: one more dead index, or -1 */
+    int spared, forbidden; /* both with live > 0 only; forbidden: one more dead index, the spared one too, or -1 */
     uint64_t seed;
     uint32_t frame, codebook; /* Philox counter of the draw */
     int32_t *token;      /* device: the index drawn */
@@ -175,8 +177,8 @@ struct hm_ops {
     /* Convolution weights v [d0][d1][taps] of type, g [d0] or NULL, into the layout of hm_linear; weight norm folded:
      * W = v*(g/||v||), norm over all but the first dimension. Counted as table_values.
      * stride 0: plain, out = d0, in = d1:             dst[out][taps][in]
-     * stride u: transposed, in = d0, out = d1, taps = 2u: dst[u*out][2][in], row r*out+o: tap 0 = v[.][o][r+u] (previous input
-     * row), tap 1 = v[.][o][r] (this input row). */
+     * stride u: transposed, in = d0, out = d1, kernel `taps` = n*u: dst[u*out][n][in], row r*out+o: tap j = v[.][o][r + (n-1-j)*u],
+     * the part of the input row n-1-j back. So for n = 2 tap 0 meets the previous row and tap 1 this one; for n = 1 nothing overlaps. */
     void (*fold_conv)(const hm_ops *op, float *dst, const void *v, hm_dtype type, const float *g, int d0, int d1, int taps, int stride);
 
     /* One draw (engine/sampling.h): penalty, dead indices, threshold at the topk-th largest, top_p, softmax over survivors, exponential

@@ -6,7 +6,7 @@ static uint64_t rows_seen(const hm_attention_args *a)
 {
     uint64_t n = 0;
     for (int s = 0; s < a->S; s++)
-        n += (uint64_t)(a->causal && a->pos + s + 1 < a->slots ? a->pos + s + 1 : a->slots);
+        n += (uint64_t)(hm_cpu_slots_end(a, s) - hm_cpu_slots_begin(a, s));
     return n;
 }
 
@@ -43,7 +43,7 @@ void hm_cpu_attention_run(const hm_ops *op, hm_cpu_attention *job, void (*kernel
 {
     const hm_attention_args *a = job->a;
     attention_run r = {job, op->dev, kernel};
-    hm_cpu_run(op->dev, run_part, &r, 2.0 * a->B * a->H * a->S * a->slots * a->Dh);
+    hm_cpu_run(op->dev, run_part, &r, 2.0 * a->B * a->H * (double)rows_seen(a) * a->Dh);
 }
 
 void hm_cpu_attention_scores(const hm_ops *op, const hm_attention_args *args)

@@ -22,7 +22,7 @@
 #define HM_CPU_COLUMNS 64                   /* columns that operations over columns take at a time */
 #define HM_CPU_DEPTHWISE_TAPS 256           /* most taps of a depthwise convolution */
 #define HM_CPU_ATTN_ROWS 48                 /* query rows of an attention task */
-#define HM_CPU_ATTN_SLOTS 256               /* slots per block */
+#define HM_CPU_ATTN_SLOTS HM_ATTENTION_BLOCK /* slots per block */
 #define HM_CPU_ATTN_MAX_HEAD 1024           /* largest head */
 
 /* What happens to finished sums z[0..n) on their way to y. */
@@ -63,6 +63,18 @@ typedef struct hm_cpu_gemm {
     int tile_rows, tile_cols, tiles_m, tiles;
     atomic_int next; /* tile to take */
 } hm_cpu_gemm;
+
+/* Row s sees slots begin .. end-1. */
+static inline int hm_cpu_slots_end(const hm_attention_args *a, int s)
+{
+    return a->causal && a->pos + s + 1 < a->slots ? a->pos + s + 1 : a->slots;
+}
+
+static inline int hm_cpu_slots_begin(const hm_attention_args *a, int s)
+{
+    int begin = a->causal && a->window > 0 ? a->pos + s + 1 - a->window : 0, end = hm_cpu_slots_end(a, s);
+    return begin < 0 ? 0 : begin < end ? begin : end;
+}
 
 typedef struct hm_cpu_attention {
     const hm_attention_args *a;

@@ -67,8 +67,9 @@ static void fold_part(void *arg, int index, int count)
                 if (!f->stride)
                     at = (a * (size_t)f->taps + (size_t)t) * (size_t)f->d1 + (size_t)b;
                 else {
-                    size_t row = (size_t)(t % f->stride) * (size_t)f->d1 + (size_t)b, tap = t < f->stride;
-                    at = (row * 2 + tap) * (size_t)f->d0 + a;
+                    int inputs = f->taps / f->stride, tap = inputs - 1 - t / f->stride;
+                    size_t row = (size_t)(t % f->stride) * (size_t)f->d1 + (size_t)b;
+                    at = (row * (size_t)inputs + (size_t)tap) * (size_t)f->d0 + a;
                 }
                 f->dst[at] = w;
             }
@@ -80,6 +81,11 @@ void hm_cpu_fold_conv(const hm_ops *op, float *dst, const void *v, hm_dtype type
     struct fold f = {dst, v, type, g, d0, d1, taps, stride};
     if (!hm_cpu_begin(op, "fold_conv"))
         return;
+    if (stride < 0 || (stride > 0 && taps % stride)) {
+        hm_fail(op->error, HM_EBUG, "fold_conv: kernel %d at stride %d; expected a multiple of the stride", taps, stride);
+        hm_cpu_end(op, "fold_conv");
+        return;
+    }
     hm_team_run(hm_cpu_team(op->dev), fold_part, &f);
     op->count->table_values += (uint64_t)d0 * (uint64_t)d1 * (uint64_t)taps;
     hm_cpu_end(op, "fold_conv");

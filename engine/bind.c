@@ -129,6 +129,17 @@ hm_status hm_bind_f32(const hm_binder *b, float **out, const char *format, ...)
     return st ? st : convert(b->c, t, out, b->err);
 }
 
+hm_status hm_bind_biased(const hm_binder *b, hm_linear *out, const char *prefix)
+{
+    float *bias;
+    hm_status st = hm_bind_linear(b, out, "%s.weight", prefix);
+    if (!st)
+        st = hm_bind_f32(b, &bias, "%s.bias", prefix);
+    if (!st)
+        out->bias = bias;
+    return st;
+}
+
 void hm_tap(hm_ctx *c, const char *name, const float *value, int batch_row, int64_t d0, int64_t d1, int64_t d2, bool channels_last)
 {
     size_t n = (size_t)(d0 * d1 * d2);

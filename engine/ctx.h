@@ -68,6 +68,8 @@ typedef struct hm_binder {
 
 /* A matrix [out][in]. Names are formatted like printf. */
 hm_status hm_bind_linear(const hm_binder *b, hm_linear *out, const char *name, ...) __attribute__((format(printf, 3, 4)));
+/* prefix.weight with prefix.bias. */
+hm_status hm_bind_biased(const hm_binder *b, hm_linear *out, const char *prefix);
 /* A tensor of any floating type as float32 in device memory. */
 hm_status hm_bind_f32(const hm_binder *b, float **out, const char *name, ...) __attribute__((format(printf, 3, 4)));
 /* The tensor where it lies; *type is what it holds afterwards, *row (may be NULL) its row. */

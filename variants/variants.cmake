@@ -2,7 +2,7 @@
 # Only the sources listed here see toggles; everything else is linked from the archives, unreachable sections dropped.
 set(HM_TOGGLE_SOURCES
   engine/session/module.c engine/session/open.c engine/session/prompt.c engine/session/music.c engine/session/check.c engine/cpu/cpu_ops_init.c
-  engine/models/transformer.c engine/models/heartmula_config.c engine/models/heartmula_song.c engine/models/heartmula.c
+  engine/models/transformer.c engine/models/conv.c engine/models/heartmula_config.c engine/models/heartmula_song.c engine/models/heartmula.c
   engine/models/heartcodec_config.c engine/models/dit.c engine/models/scalar_model.c engine/models/heartcodec.c)
 list(TRANSFORM HM_TOGGLE_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)
 

@@ -3,20 +3,11 @@
 #ifndef HM_ENGINE_MODELS_HEARTCODEC_H
 #define HM_ENGINE_MODELS_HEARTCODEC_H
 
-#include "engine/ctx.h"
+#include "engine/models/conv.h"
 #include "engine/shapes.h"
 
 #define HM_CODEC_MAX_STEPS 100
 #define HM_CODEC_UNITS 5 /* residual units per stage */
-
-/* A convolution of the file; folded into the layout of hm_linear at load (precompute=once) or at each use. */
-typedef struct hm_conv {
-    const void *v; /* [d0][d1][taps], as stored */
-    float *g;      /* [d0]: weight norm; NULL: none */
-    hm_dtype type;
-    int d0, d1, taps, stride; /* stride > 0: transposed */
-    hm_linear linear; /* w is where the folded weights are, or go */
-} hm_conv;
 
 typedef struct hm_dit_block {
     hm_linear q, k, v, o, gate, up, down;
@@ -79,8 +70,6 @@ void hm_codec_release(hm_codec *m);
 hm_status hm_codec_describe(hm_codec *m, const hm_codec_shape *shape, hm_error *err);
 /* Bytes of folded convolution weights that binding allocates. */
 uint64_t hm_codec_folded_bytes(const hm_codec *m);
-/* The folded weights of a convolution, folding them now when that is not done once. */
-const hm_linear *hm_conv_weights(hm_ctx *c, const hm_conv *conv);
 /* Bytes of weights that are read by one estimator call, and by one pass of the waveform decoder. */
 uint64_t hm_dit_bytes(const hm_dit *m);
 

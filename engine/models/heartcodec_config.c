@@ -9,99 +9,6 @@
 #define EST "flow_matching.estimator."
 #define DEC "scalar_model.decoder."
 
-/* prefix.bias as float32. */
-static hm_status bind_bias(const hm_binder *b, hm_linear *to, const char *prefix)
-{
-    float *bias;
-    hm_status st = hm_bind_f32(b, &bias, "%s.bias", prefix);
-    if (!st)
-        to->bias = bias;
-    return st;
-}
-
-static hm_status bind_biased(const hm_binder *b, hm_linear *to, const char *prefix)
-{
-    hm_status st = hm_bind_linear(b, to, "%s.weight", prefix);
-    return st ? st : bind_bias(b, to, prefix);
-}
-
-/* The layout that folding gives (see fold_conv in ops.h). */
-static hm_conv conv_shape(const hm_conv *conv)
-{
-    hm_conv c = *conv;
-    c.linear = (hm_linear){.type = HM_F32, .out = c.d0, .in = c.d1, .taps = c.taps};
-    if (c.stride)
-        c.linear = (hm_linear){.type = HM_F32, .out = c.d1 * c.stride, .in = c.d0, .taps = 2};
-    return c;
-}
-
-/* Room for the folded weights, and the folding itself when it is done once. */
-static hm_status finish_conv(hm_ctx *c, hm_conv *conv, hm_error *err)
-{
-    size_t n = (size_t)conv->d0 * (size_t)conv->d1 * (size_t)conv->taps;
-    float *folded = hm_bind_alloc(c, n * sizeof *folded, err);
-    if (!folded)
-        return HM_EABSENT;
-    const float *bias = conv->linear.bias;
-    *conv = conv_shape(conv);
-    conv->linear.bias = bias;
-    conv->linear.w = folded;
-    if (hm_t(c)->precompute == HM_PRECOMPUTE_ONCE)
-        c->ops.fold_conv(&c->ops, folded, conv->v, conv->type, conv->g, conv->d0, conv->d1, conv->taps, conv->stride);
-    return HM_OK;
-}
-
-const hm_linear *hm_conv_weights(hm_ctx *c, const hm_conv *conv)
-{
-    if (hm_t(c)->precompute != HM_PRECOMPUTE_ONCE)
-        c->ops.fold_conv(&c->ops, (float *)conv->linear.w, conv->v, conv->type, conv->g, conv->d0, conv->d1, conv->taps, conv->stride);
-    return &conv->linear;
-}
-
-static void take_sizes(hm_conv *conv, const hm_tensor_row *v)
-{
-    conv->d0 = (int)v->shape[0];
-    conv->d1 = (int)v->shape[1];
-    conv->taps = (int)v->shape[2];
-}
-
-/* A plain convolution prefix.weight [d0][d1][taps], prefix.bias. */
-static hm_status bind_conv(const hm_binder *b, hm_conv *conv, const char *prefix)
-{
-    const hm_tensor_row *row;
-    *conv = (hm_conv){0};
-    hm_status st = hm_bind_tensor(b, &conv->v, &conv->type, &row, "%s.weight", prefix);
-    if (!st)
-        st = bind_bias(b, &conv->linear, prefix);
-    if (st)
-        return st;
-    take_sizes(conv, row);
-    return finish_conv(b->c, conv, b->err);
-}
-
-/* A weight-normed one; stride > 0: transposed. */
-static hm_status bind_normed(const hm_binder *b, hm_conv *conv, int stride, const char *prefix)
-{
-    const hm_tensor_row *row;
-    *conv = (hm_conv){.stride = stride};
-    hm_status st = hm_bind_tensor(b, &conv->v, &conv->type, &row, "%s.parametrizations.weight.original1", prefix);
-    if (!st)
-        st = hm_bind_f32(b, &conv->g, "%s.parametrizations.weight.original0", prefix);
-    if (!st)
-        st = bind_bias(b, &conv->linear, prefix);
-    if (st)
-        return st;
-    take_sizes(conv, row);
-    if (stride) { /* the bias of every one of the stride output phases */
-        float *phases = hm_bind_alloc(b->c, (size_t)stride * (size_t)conv->d1 * sizeof *phases, b->err);
-        if (!phases)
-            return HM_EABSENT;
-        b->c->ops.copy_2d(&b->c->ops, phases, conv->d1, conv->linear.bias, 0, conv->d1, stride);
-        conv->linear.bias = phases;
-    }
-    return finish_conv(b->c, conv, b->err);
-}
-
 /* PReLU slope [1]. */
 static hm_status bind_slope(const hm_binder *b, float *slope, const char *prefix)
 {
@@ -116,9 +23,9 @@ static hm_status bind_project(const hm_binder *b, hm_project *p, const char *nam
 {
     char prefix[128];
     snprintf(prefix, sizeof prefix, EST "%s.ffn_1", name);
-    hm_status st = bind_conv(b, &p->conv, prefix);
+    hm_status st = hm_conv_bind(b, &p->conv, 0, true, prefix);
     snprintf(prefix, sizeof prefix, EST "%s.ffn_2", name);
-    return st ? st : bind_biased(b, &p->linear, prefix);
+    return st ? st : hm_bind_biased(b, &p->linear, prefix);
 }
 
 static hm_status bind_block(const hm_binder *b, hm_dit_block *to, const char *stack, int i)
@@ -171,13 +78,13 @@ static hm_status bind_stack(const hm_binder *b, hm_dit_stack *s, int second, int
         st = hm_bind_f32(b, &s->scale_shift, EST "scale_shift_table%s", suffix);
     snprintf(name, sizeof name, EST "adaln_single%s.emb.timestep_embedder.linear_1", suffix);
     if (!st)
-        st = bind_biased(b, &s->time_1, name);
+        st = hm_bind_biased(b, &s->time_1, name);
     snprintf(name, sizeof name, EST "adaln_single%s.emb.timestep_embedder.linear_2", suffix);
     if (!st)
-        st = bind_biased(b, &s->time_2, name);
+        st = hm_bind_biased(b, &s->time_2, name);
     snprintf(name, sizeof name, EST "adaln_single%s.linear", suffix);
     if (!st)
-        st = bind_biased(b, &s->modulation, name);
+        st = hm_bind_biased(b, &s->modulation, name);
     return st ? st : bind_theta(b->c, s, b->err);
 }
 
@@ -200,10 +107,10 @@ static hm_status bind_unit(const hm_binder *b, hm_residual_unit *u, int s, int j
     char name[128];
     u->dilation = 2 * j + 1;
     snprintf(name, sizeof name, DEC "%d.convs.%d.conv1", s, j);
-    hm_status st = bind_normed(b, &u->conv1, 0, name);
+    hm_status st = hm_conv_bind_normed(b, &u->conv1, 0, name);
     snprintf(name, sizeof name, DEC "%d.convs.%d.conv2", s, j);
     if (!st)
-        st = bind_normed(b, &u->conv2, 0, name);
+        st = hm_conv_bind_normed(b, &u->conv2, 0, name);
     snprintf(name, sizeof name, DEC "%d.convs.%d.activation1", s, j);
     if (!st)
         st = bind_slope(b, &u->slope1, name);
@@ -215,7 +122,7 @@ static hm_status bind_stage(const hm_binder *b, hm_decoder_stage *stage, int s, 
 {
     char name[128];
     snprintf(name, sizeof name, DEC "%d.up_conv.layer", s);
-    hm_status st = bind_normed(b, &stage->up, stride, name);
+    hm_status st = hm_conv_bind_normed(b, &stage->up, stride, name);
     for (int j = 0; j < HM_CODEC_UNITS && !st; j++)
         st = bind_unit(b, &stage->unit[j], s, j);
     return st;
@@ -227,20 +134,20 @@ static hm_status bind_decoder(const hm_binder *b, hm_scalar_model *m, const hm_c
     int n = (int)g->up_stages, last = n + 1;
     *m = (hm_scalar_model){.stages = n, .latent = (int)g->latent, .repeat = (int)g->num_samples, .rate = (int)g->num_samples};
     m->stage = hm_calloc((size_t)n, sizeof *m->stage, "decoder stages", b->err);
-    hm_status st = m->stage ? bind_normed(b, &m->input, 0, DEC "0") : HM_EABSENT;
+    hm_status st = m->stage ? hm_conv_bind_normed(b, &m->input, 0, DEC "0") : HM_EABSENT;
     for (int s = 0; s < n && !st; s++) {
         m->rate *= (int)g->up[s];
         st = bind_stage(b, &m->stage[s], s + 1, (int)g->up[s]);
     }
     if (m->repeat > 1 && !st) {
         snprintf(name, sizeof name, DEC "%d.conv", last);
-        st = bind_conv(b, &m->post, name);
+        st = hm_conv_bind(b, &m->post, 0, true, name);
         snprintf(name, sizeof name, DEC "%d.activation", last++);
         if (!st)
             st = bind_slope(b, &m->post_slope, name);
     }
     snprintf(name, sizeof name, DEC "%d", last);
-    return st ? st : bind_normed(b, &m->output, 0, name);
+    return st ? st : hm_conv_bind_normed(b, &m->output, 0, name);
 }
 
 static hm_status bind_quantizers(const hm_binder *b, hm_codec *m)
@@ -252,8 +159,8 @@ static hm_status bind_quantizers(const hm_binder *b, hm_codec *m)
     for (int q = 0; q < g->quantizers && !st; q++)
         st = hm_bind_tensor(&tables, &m->embed[q], &m->embed_type, NULL, FM "vq_embed.layers.%d._codebook.embed", q);
     if (!st && g->codebook_dim != g->dim)
-        st = bind_biased(b, &m->project_out, FM "vq_embed.project_out");
-    return st ? st : bind_biased(b, &m->cond, FM "cond_feature_emb");
+        st = hm_bind_biased(b, &m->project_out, FM "vq_embed.project_out");
+    return st ? st : hm_bind_biased(b, &m->cond, FM "cond_feature_emb");
 }
 
 hm_status hm_codec_bind(hm_ctx *c, hm_codec *m, const hm_codec_shape *shape, hm_weights *w, hm_error *err)
@@ -287,11 +194,6 @@ void hm_codec_release(hm_codec *m)
 
 /* --- sizes alone --- */
 
-static hm_conv described(int d0, int d1, int taps, int stride)
-{
-    return conv_shape(&(hm_conv){.d0 = d0, .d1 = d1, .taps = taps, .stride = stride});
-}
-
 hm_status hm_codec_describe(hm_codec *m, const hm_codec_shape *g, hm_error *err)
 {
     int heads = (int)g->heads, n = (int)g->up_stages, c0 = (int)g->init_channel, D1 = heads * (int)g->head_dim, D2 = 2 * D1;
@@ -303,40 +205,36 @@ hm_status hm_codec_describe(hm_codec *m, const hm_codec_shape *g, hm_error *err)
                                          .dim = D1 << i, .ffn_dim = (int)hm_codec_hidden(D1 << i)};
     m->dit.in = (int)g->in;
     m->dit.out = (int)g->out;
-    m->dit.proj_in.conv = described(D1, (int)g->in, 3, 0);
-    m->dit.connection.conv = described(D2, (int)g->in + D1, 3, 0);
-    m->dit.proj_out.conv = described((int)g->out, D2, 3, 0);
-    d->input = described(c0 << n, d->latent, (int)g->delay_kernel, 0);
+    m->dit.proj_in.conv = hm_conv_describe(D1, (int)g->in, 3, 0);
+    m->dit.connection.conv = hm_conv_describe(D2, (int)g->in + D1, 3, 0);
+    m->dit.proj_out.conv = hm_conv_describe((int)g->out, D2, 3, 0);
+    d->input = hm_conv_describe(c0 << n, d->latent, (int)g->delay_kernel, 0);
     d->stage = hm_calloc((size_t)n, sizeof *d->stage, "decoder stages", err);
     if (!d->stage)
         return HM_EABSENT;
     for (int s = 0; s < n; s++) {
         int in = c0 << (n - s), u = (int)g->up[s];
         d->rate *= u;
-        d->stage[s].up = described(in, in / 2, 2 * u, u);
+        d->stage[s].up = hm_conv_describe(in, in / 2, 2 * u, u);
         for (int j = 0; j < HM_CODEC_UNITS; j++)
-            d->stage[s].unit[j] = (hm_residual_unit){.conv1 = described(in / 2, in / 2, (int)g->res_kernel, 0),
-                                                     .conv2 = described(in / 2, in / 2, 1, 0), .dilation = 2 * j + 1};
+            d->stage[s].unit[j] = (hm_residual_unit){.conv1 = hm_conv_describe(in / 2, in / 2, (int)g->res_kernel, 0),
+                                                     .conv2 = hm_conv_describe(in / 2, in / 2, 1, 0), .dilation = 2 * j + 1};
     }
-    d->post = described(c0, c0, (int)g->kernel, 0);
-    d->output = described((int)g->num_bands, c0, (int)g->kernel, 0);
+    d->post = hm_conv_describe(c0, c0, (int)g->kernel, 0);
+    d->output = hm_conv_describe((int)g->num_bands, c0, (int)g->kernel, 0);
     return HM_OK;
-}
-
-static uint64_t folded(const hm_conv *c)
-{
-    return (uint64_t)c->d0 * (uint64_t)c->d1 * (uint64_t)c->taps * sizeof(float);
 }
 
 uint64_t hm_codec_folded_bytes(const hm_codec *m)
 {
     const hm_scalar_model *d = &m->decoder;
-    uint64_t n = folded(&m->dit.proj_in.conv) + folded(&m->dit.connection.conv) + folded(&m->dit.proj_out.conv) + folded(&d->input) +
-                 folded(&d->output) + (d->repeat > 1 ? folded(&d->post) : 0);
+    uint64_t n = hm_conv_folded_bytes(&m->dit.proj_in.conv) + hm_conv_folded_bytes(&m->dit.connection.conv) +
+                 hm_conv_folded_bytes(&m->dit.proj_out.conv) + hm_conv_folded_bytes(&d->input) + hm_conv_folded_bytes(&d->output) +
+                 (d->repeat > 1 ? hm_conv_folded_bytes(&d->post) : 0);
     for (int s = 0; s < d->stages; s++) {
-        n += folded(&d->stage[s].up);
+        n += hm_conv_folded_bytes(&d->stage[s].up);
         for (int j = 0; j < HM_CODEC_UNITS; j++)
-            n += folded(&d->stage[s].unit[j].conv1) + folded(&d->stage[s].unit[j].conv2);
+            n += hm_conv_folded_bytes(&d->stage[s].unit[j].conv1) + hm_conv_folded_bytes(&d->stage[s].unit[j].conv2);
     }
     return n;
 }

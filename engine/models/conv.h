@@ -1,0 +1,28 @@
+/* Convolutions of a model's file, in the layout of hm_linear: rows are time steps, channels last, so that a convolution is a linear layer
+ * over a few rows. */
+#ifndef HM_ENGINE_MODELS_CONV_H
+#define HM_ENGINE_MODELS_CONV_H
+
+#include "engine/ctx.h"
+
+/* Folded into the layout of hm_linear (fold_conv in engine/ops.h) at load (precompute=once) or at each use. */
+typedef struct hm_conv {
+    const void *v; /* [d0][d1][taps], as stored */
+    float *g;      /* [d0]: weight norm; NULL: none */
+    hm_dtype type;
+    int d0, d1, taps, stride; /* stride > 0: transposed */
+    hm_linear linear; /* w is where the folded weights are, or go */
+} hm_conv;
+
+/* A convolution prefix.weight [d0][d1][taps], with prefix.bias when biased. stride > 0: transposed, of kernel 2*stride. */
+hm_status hm_conv_bind(const hm_binder *b, hm_conv *conv, int stride, bool biased, const char *prefix);
+/* A weight-normed one with a bias: prefix.parametrizations.weight.original0 and 1. */
+hm_status hm_conv_bind_normed(const hm_binder *b, hm_conv *conv, int stride, const char *prefix);
+/* Sizes alone, without weights. */
+hm_conv hm_conv_describe(int d0, int d1, int taps, int stride);
+/* Bytes of folded weights that binding allocates. */
+uint64_t hm_conv_folded_bytes(const hm_conv *conv);
+/* The folded weights, folding them now when that is not done once. */
+const hm_linear *hm_conv_weights(hm_ctx *c, const hm_conv *conv);
+
+#endif

@@ -14,7 +14,7 @@
 #include "engine/base/probe.h"
 #include "variants/toggles.h"
 
-#define HM_ENGINE_ABI 1
+#define HM_ENGINE_ABI 2
 
 typedef struct hm_engine hm_engine;
 
@@ -34,43 +34,91 @@ typedef struct hm_engine_options {
     const char *isa;            /* "scalar", "avx2", "avx512", or NULL: the best here */
     const hm_toggles *toggles;  /* runtime build: required; fixed build: NULL, or equal to its own (else HM_EUSAGE) */
     bool need_lm, need_codec;   /* parts that must be there; other parts are not loaded */
+    bool need_encoders;         /* what cloning a voice from audio takes, of a model that can */
     const hm_probe *probe;      /* must outlive the engine; may be NULL */
     const hm_log *log;
 } hm_engine_options;
 
+/* What a model makes. */
+typedef enum hm_task { HM_TASK_MUSIC, HM_TASK_SPEECH } hm_task;
+
 /* A song. Text is UTF-8; NULL styles are not given. */
-typedef struct hm_music_request {
+typedef struct hm_music_input {
     const char *tags, *lyrics;
     const char *intro_style, *verse_style, *chorus_style; /* per section, see docs/models.md "Section styles" */
-    int max_frames;             /* >= 1; 80 ms each */
-    bool force_length;          /* exactly max_frames: the end-of-song rule is not applied */
     double cfg_scale;           /* > 1: guidance on */
-    int topk;                   /* >= 1 */
-    double temperature;         /* > 0 */
-    uint64_t seed;
     int flow_steps;             /* 1..100; 0: as the variant says */
     double flow_guidance;       /* 1.25 in the original; <= 1: off */
+} hm_music_input;
+
+/* An utterance. Text is UTF-8. What the model's kind has no use for is HM_EUSAGE, not ignored. */
+typedef struct hm_speech_input {
+    const char *text;
+    const char *speaker;        /* CustomVoice: a name of its table */
+    const char *language;       /* a name of its table; NULL or "auto": none */
+    const char *instruct;       /* how to speak (CustomVoice), or the voice itself (VoiceDesign); NULL: none */
+    const float *reference;     /* Base: mono samples at the model's rate of the voice to clone */
+    int64_t reference_samples;
+    const char *reference_text; /* what is said in them: in-context cloning; NULL: by the x-vector alone */
+    int streaming_text;         /* 1: one token a step, 0: all of it in the prompt, -1: as the model's kind does by default */
+    double top_p, repetition_penalty, sub_temperature, sub_top_p; /* negative: the model's own */
+    int sub_topk;               /* 0: all, negative: the model's own */
+} hm_speech_input;
+
+/* Where audio goes while it is being made, in order. */
+typedef struct hm_audio_sink {
+    void *self;
+    /* pcm [channels][samples], ready at at_ns of CLOCK_MONOTONIC. Non-zero asks the engine to stop (HM_EINTERRUPTED). Called from one
+     * thread at a time, which need not be generate's. */
+    int (*write)(void *self, const float *pcm, int channels, int64_t samples, int64_t at_ns);
+    int first_frames, next_frames; /* speech: of the first piece and of those after it; 0: the engine's choice */
+} hm_audio_sink;
+
+typedef struct hm_request {
+    hm_task task;
+    hm_music_input music;       /* of HM_TASK_MUSIC */
+    hm_speech_input speech;     /* of HM_TASK_SPEECH */
+    int max_frames;             /* >= 1; 80 ms each */
+    bool force_length;          /* exactly max_frames: the model's own end is not applied */
+    int topk;                   /* >= 1; 1: always the likeliest. Speech: 0: all, negative: the model's own */
+    double temperature;         /* > 0. Speech: negative: the model's own */
+    uint64_t seed;
     const int32_t *stored_codes; /* [frames][codebooks] fed back in place of the drawn ones, or NULL; frames = max_frames */
     bool skip_codec;            /* codes only */
-} hm_music_request;
+    const hm_audio_sink *sink;  /* NULL: all audio at the end. Takes a variant with decode=stream or overlap */
+} hm_request;
 
 /* Everything is malloc'ed by the engine and freed by result_free, which leaves zeros. Times in ns of CLOCK_MONOTONIC. */
-typedef struct hm_music_result {
+typedef struct hm_result {
     int frames, codebooks;
     int32_t *codes;             /* [frames][codebooks] as drawn */
     float *logits;              /* [frames][codebooks] guided logit of the code that went on (stored or drawn) */
-    bool ended;                 /* by the end-of-song rule, not by the cap */
+    bool ended;                 /* by the model's own rule, not by the cap */
     int prompt_tokens;
     float *audio;               /* [channels][samples], raw; NULL with skip_codec */
     int channels, sample_rate_hz;
     int64_t samples;            /* per channel */
     int64_t non_finite;         /* samples that are NaN or infinite */
-    int64_t prefill_ns, generate_ns, decode_ns, wall_ns; /* wall = the whole call; other = wall - the three */
+    int64_t prefill_ns, generate_ns, decode_ns, wall_ns; /* wall = the whole call; other = wall - the three; decode: after generate */
+    int64_t overlapped_ns;      /* decoding done before the last frame was made */
+    int64_t reference_ns;       /* of prefill: encoding the voice to clone */
     hm_counters counters;       /* of this call */
     uint64_t weight_bytes, kv_bytes, scratch_bytes; /* held: weights in use, caches at their largest, scratch at its largest */
     uint64_t frame_weight_bytes; /* weights that one frame of generate has to read */
     double frame_flops;
-} hm_music_result;
+    double codec_frame_flops;   /* of decoding one frame; 0: not known */
+    uint64_t codec_bytes;       /* weights that one call of the decoder reads */
+} hm_result;
+
+/* Several requests in one process: at most `batch` at a time, the next joins when one ends. results [count], each as generate gives it
+ * (its phases: prefill its own, generate from its first frame to its last); codes are those it gets alone. */
+typedef struct hm_many {
+    const hm_request *requests;
+    int count, batch;
+    hm_result *results;
+    int64_t wall_ns;            /* out: all of it */
+    int64_t steps, step_rows;   /* out: frames computed together, and utterances in them summed up */
+} hm_many;
 
 /* What a model would need, from shapes alone. */
 typedef struct hm_memory_estimate {
@@ -81,7 +129,10 @@ typedef struct hm_memory_estimate {
 } hm_memory_estimate;
 
 typedef struct hm_engine_facts {
-    const char *model;          /* "heartmula" */
+    hm_task task;
+    const char *model;          /* "heartmula", "qwen3-tts" */
+    const char *kind;           /* of a model that comes in kinds: "custom_voice", "voice_design", "base"; "" */
+    const char *size;           /* "0b6" ...; "" */
     const char *backend, *isa, *device; /* "cpu", "avx2", the CPU's name */
     int threads;
     int codebooks, code_vocabulary, sample_rate_hz, channels;
@@ -93,6 +144,12 @@ typedef struct hm_engine_facts {
     hm_counters load_counters;
 } hm_engine_facts;
 
+/* "music", "speech", as suite files and the database have it. */
+static inline const char *hm_task_name(hm_task task)
+{
+    return task == HM_TASK_SPEECH ? "speech" : "music";
+}
+
 /* One golden computation (verification): inputs by field, outputs through probe->tap under the names of the golden files. */
 typedef enum hm_check_kind {
     HM_CHECK_LM,      /* prompt ids or text, cfg_scale, frames greedy; taps backbone.in ... tokens, margins, tags_ids, lyrics_ids */
@@ -101,8 +158,48 @@ typedef enum hm_check_kind {
     HM_CHECK_DECODE,  /* latents: decoder.i.out, wave */
     HM_CHECK_DETOK,   /* codes, noise_salt, duration: latents, wave */
     HM_CHECK_ROPE,    /* positions: theta, cos, sin of the scaled rotation of `head_dim` */
-    HM_CHECK_SAMPLE   /* logits, q, topk, temperature: probs, token */
+    HM_CHECK_SAMPLE,  /* logits, q, topk, temperature: probs, token */
+    /* Qwen3-TTS, inputs in `speech` */
+    HM_CHECK_TALK,          /* greedy, or along fed codes: prompt_embeds ... codes, sequence_group0, talker_logits, cp_logits, input_ids */
+    HM_CHECK_SPEECH_DECODE, /* codes: quantized ... waveform; in chunks when chunk > 0 */
+    HM_CHECK_SPEAKER,       /* audio: mel, block0, block1, mfa, asp, embedding; or mel: all but mel */
+    HM_CHECK_SPEECH_ENCODE, /* audio: seanet, transformer, downsample, codes */
+    HM_CHECK_SPEECH_SAMPLE, /* logits, draw: probs */
+    HM_CHECK_SPEECH_CUT     /* reference_frames, total_frames, samples: cut (int32) */
 } hm_check_kind;
+
+typedef struct hm_speech_check {
+    /* TALK: ids of whole templates, or text through the source's tokenizer where ids are NULL */
+    const int32_t *text_ids, *instruct_ids, *reference_ids;
+    int text_count, instruct_count, reference_count;
+    const char *text, *instruct, *reference_text;
+    const char *speaker, *language;       /* NULL: none, auto */
+    const int32_t *reference_codes;       /* [reference_frames][groups] */
+    int reference_frames;
+    const float *speaker_embedding;       /* [width], or NULL */
+    bool streaming_text;
+    int frames;
+    double repetition_penalty;
+    const int32_t *fed;                   /* [frames][groups], or NULL */
+    /* SPEECH_DECODE */
+    const int32_t *codes;                 /* [frames][groups] */
+    int chunk, context;                   /* 0: one pass */
+    /* SPEAKER, SPEECH_ENCODE */
+    const float *audio;                   /* mono at the model's rate */
+    int64_t samples;
+    const float *mel;                     /* [mel_frames][mel] */
+    int mel_frames;
+    /* SPEECH_SAMPLE: one row; history as the penalty sees it */
+    const float *logits;
+    int vocabulary;
+    const int32_t *history;
+    int history_count;
+    bool greedy, suppress;                /* suppress: the talker's dead codes */
+    int topk, forbidden;                  /* forbidden: -1: none */
+    double temperature, top_p;
+    /* SPEECH_CUT */
+    int total_frames;
+} hm_speech_check;
 
 typedef struct hm_check {
     hm_check_kind kind;
@@ -125,6 +222,7 @@ typedef struct hm_check {
     const float *logits, *q;            /* [batch][n] */
     int topk;
     double temperature;
+    const hm_speech_check *speech;
 } hm_check;
 
 typedef struct hm_engine_api {
@@ -138,14 +236,16 @@ typedef struct hm_engine_api {
     const hm_engine_facts *(*facts)(const hm_engine *engine);
 
     /* Validates, draws frames, decodes. HM_EUSAGE: bad request; HM_EINTERRUPTED: probe->progress asked; HM_EINVALID: not finite. */
-    hm_status (*generate)(hm_engine *engine, const hm_music_request *request, hm_music_result *result, hm_error *err);
-    /* Codes [frames][codebooks] to audio; uses seed, flow_steps, flow_guidance of the request. */
-    hm_status (*decode)(hm_engine *engine, const int32_t *codes, int frames, const hm_music_request *request, hm_music_result *result,
+    hm_status (*generate)(hm_engine *engine, const hm_request *request, hm_result *result, hm_error *err);
+    /* As hm_many says; results are written on success only. */
+    hm_status (*generate_many)(hm_engine *engine, hm_many *many, hm_error *err);
+    /* Codes [frames][codebooks] to audio; uses seed and music.flow_* of the request. */
+    hm_status (*decode)(hm_engine *engine, const int32_t *codes, int frames, const hm_request *request, hm_result *result,
                         hm_error *err);
-    void (*result_free)(hm_music_result *result);
+    void (*result_free)(hm_result *result);
 
     /* Memory from config.json and tensor shapes only: nothing is loaded. */
-    hm_status (*estimate)(const hm_engine_options *options, const hm_music_request *request, hm_memory_estimate *out, hm_error *err);
+    hm_status (*estimate)(const hm_engine_options *options, const hm_request *request, hm_memory_estimate *out, hm_error *err);
 
     hm_status (*check)(hm_engine *engine, const hm_check *check, hm_error *err);
 } hm_engine_api;

@@ -39,7 +39,7 @@ static hm_status check_codes(const hm_codes *codes, const char *path, const hm_e
     return HM_OK;
 }
 
-static hm_status deliver(const decode_args *a, const hm_engine_opened *o, const hm_music_request *request, const hm_music_result *r,
+static hm_status deliver(const decode_args *a, const hm_engine_opened *o, const hm_request *request, const hm_result *r,
                          hm_error *err)
 {
     hm_audio_facts facts;
@@ -60,12 +60,12 @@ static hm_status deliver(const decode_args *a, const hm_engine_opened *o, const 
 
 static hm_status decode(decode_args *a, const char *path, const hm_codes *codes, hm_error *err)
 {
-    hm_music_request request = {.max_frames = codes->frames, .force_length = true, .seed = a->seed < 0 ? codes->seed : (uint64_t)a->seed,
-                                .flow_steps = (int)a->steps, .flow_guidance = a->guidance, .cfg_scale = 1, .topk = 1, .temperature = 1};
+    hm_request request = {.max_frames = codes->frames, .force_length = true, .seed = a->seed < 0 ? codes->seed : (uint64_t)a->seed,
+                                .music.flow_steps = (int)a->steps, .music.flow_guidance = a->guidance, .music.cfg_scale = 1, .topk = 1, .temperature = 1};
     hm_progress progress;
     hm_probe probe = {.self = &progress, .progress = hm_progress_probe};
     hm_engine_opened opened = {0};
-    hm_music_result result = {0};
+    hm_result result = {0};
     a->engine.probe = &probe;
     a->engine.log = hm_log_stderr(false);
     hm_progress_start(&progress, "", a->quiet);

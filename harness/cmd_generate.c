@@ -68,7 +68,7 @@ static bool is_blank(const char *text)
     return !text[strspn(text, " \t\n")];
 }
 
-static hm_status read_texts(const generate_args *a, hm_music_request *request, char **tags, char **lyrics, hm_error *err)
+static hm_status read_texts(const generate_args *a, hm_request *request, char **tags, char **lyrics, hm_error *err)
 {
     const char *const styles[] = {a->intro, a->verse, a->chorus};
     hm_status st = hm_text_or_file(tags, a->tags, "tags", err);
@@ -81,12 +81,12 @@ static hm_status read_texts(const generate_args *a, hm_music_request *request, c
         return st;
     if (is_blank(*lyrics))
         hm_log_write(hm_log_stderr(false), HM_LOG_WARNING, "the lyrics are empty: the song follows its tags alone");
-    request->tags = *tags;
-    request->lyrics = *lyrics;
+    request->music.tags = *tags;
+    request->music.lyrics = *lyrics;
     return HM_OK;
 }
 
-static hm_status write_codes(const generate_args *a, const hm_engine_opened *o, const hm_music_result *r, hm_error *err)
+static hm_status write_codes(const generate_args *a, const hm_engine_opened *o, const hm_result *r, hm_error *err)
 {
     hm_codes codes = {.frames = r->frames, .codebooks = r->codebooks, .codes = r->codes, .seed = (uint64_t)a->seed};
     snprintf(codes.fingerprint, sizeof codes.fingerprint, "%s", o->facts->fingerprint);
@@ -95,7 +95,7 @@ static hm_status write_codes(const generate_args *a, const hm_engine_opened *o, 
 }
 
 /* Files and summary of a song that is there. */
-static hm_status deliver(const generate_args *a, const hm_engine_opened *o, const hm_music_request *request, const hm_music_result *r,
+static hm_status deliver(const generate_args *a, const hm_engine_opened *o, const hm_request *request, const hm_result *r,
                          hm_error *err)
 {
     hm_audio_facts facts;
@@ -118,12 +118,12 @@ static hm_status deliver(const generate_args *a, const hm_engine_opened *o, cons
     return a->json ? hm_json_print(hm_music_report_json(&report), err) : HM_OK;
 }
 
-static hm_status make_song(generate_args *a, hm_music_request *request, hm_error *err)
+static hm_status make_song(generate_args *a, hm_request *request, hm_error *err)
 {
     hm_progress progress;
     hm_probe probe = {.self = &progress, .progress = hm_progress_probe};
     hm_engine_opened opened = {0};
-    hm_music_result result = {0};
+    hm_result result = {0};
     a->engine.probe = &probe;
     a->engine.log = hm_log_stderr(false);
     hm_progress_start(&progress, "", a->quiet);
@@ -152,18 +152,18 @@ hm_status hm_cmd_generate(const hm_command *self, int argc, char **argv, hm_erro
     if (st)
         return st;
     a.engine.need_codec = a.output != NULL;
-    hm_music_request request = {.intro_style = a.intro,
-                                .verse_style = a.verse,
-                                .chorus_style = a.chorus,
+    hm_request request = {.music.intro_style = a.intro,
+                                .music.verse_style = a.verse,
+                                .music.chorus_style = a.chorus,
                                 /* the first frame comes with the prompt and is not counted, as in the original */
                                 .max_frames = (int)((int64_t)(a.seconds * 1000 + 0.5) / FRAME_MS) + 1,
                                 .force_length = a.force_length,
-                                .cfg_scale = a.cfg,
+                                .music.cfg_scale = a.cfg,
                                 .topk = (int)a.topk,
                                 .temperature = a.temperature,
                                 .seed = (uint64_t)a.seed,
-                                .flow_steps = (int)a.steps,
-                                .flow_guidance = a.guidance,
+                                .music.flow_steps = (int)a.steps,
+                                .music.flow_guidance = a.guidance,
                                 .skip_codec = !a.output};
     st = read_texts(&a, &request, &tags, &lyrics, err);
     if (!st)

@@ -22,7 +22,7 @@ static void estimate(fit *f, const char *path, int frames)
 {
     hm_module *module = NULL;
     hm_engine_choice choice = {.variant = f->variant, .backend = "cpu", .need_lm = true, .need_codec = true};
-    hm_music_request request = {.tags = "", .lyrics = "", .max_frames = frames, .cfg_scale = 1.5, .topk = 50, .temperature = 1, .flow_guidance = 1.25};
+    hm_request request = {.music.tags = "", .music.lyrics = "", .max_frames = frames, .music.cfg_scale = 1.5, .topk = 50, .temperature = 1, .music.flow_guidance = 1.25};
     f->status = hm_module_open(&module, f->variant, &f->err);
     if (!f->status) {
         hm_engine_options options = hm_engine_options_of(&choice, module, path);

@@ -43,7 +43,7 @@ typedef struct profile {
     const profile_args *args;
     hm_suite *suite;
     const hm_suite_case *song;
-    hm_music_request request;
+    hm_request request;
     hm_engine_opened opened;
     hm_recorder *recorder;
     hm_memory_sampler *sampler;
@@ -144,19 +144,19 @@ static void make_request(profile *p)
 {
     const hm_suite_case *c = p->song;
     int frames = p->args->seconds > 0 ? (int)(p->args->seconds * HM_SUITE_FRAMES_PER_SECOND + 0.5) : c->frames;
-    p->request = (hm_music_request){.tags = c->tags,
-                                    .lyrics = c->lyrics,
-                                    .intro_style = c->intro_style,
-                                    .verse_style = c->verse_style,
-                                    .chorus_style = c->chorus_style,
+    p->request = (hm_request){.music.tags = c->tags,
+                                    .music.lyrics = c->lyrics,
+                                    .music.intro_style = c->intro_style,
+                                    .music.verse_style = c->verse_style,
+                                    .music.chorus_style = c->chorus_style,
                                     .max_frames = frames > 0 ? frames : 1,
                                     .force_length = true,
-                                    .cfg_scale = c->cfg_scale,
+                                    .music.cfg_scale = c->cfg_scale,
                                     .topk = c->topk,
                                     .temperature = c->temperature,
                                     .seed = c->seed,
-                                    .flow_steps = c->flow_steps,
-                                    .flow_guidance = c->flow_guidance};
+                                    .music.flow_steps = c->flow_steps,
+                                    .music.flow_guidance = c->flow_guidance};
 }
 
 static hm_status open_all(profile *p, const hm_probe *progress, hm_error *err)
@@ -184,7 +184,7 @@ static hm_status open_all(profile *p, const hm_probe *progress, hm_error *err)
 
 static hm_status run_once(profile *p, bool traced, timed_run *run, hm_error *err)
 {
-    hm_music_result result = {0};
+    hm_result result = {0};
     struct timespec now;
     hm_recorder_clear(p->recorder);
     hm_recorder_pause(p->recorder, !traced);
@@ -212,7 +212,7 @@ static hm_status run_once(profile *p, bool traced, timed_run *run, hm_error *err
 static hm_status run_all(profile *p, hm_error *err)
 {
     timed_run ignored;
-    hm_music_request whole = p->request;
+    hm_request whole = p->request;
     p->request.max_frames = whole.max_frames < 4 ? whole.max_frames : 4;
     hm_status st = run_once(p, false, &ignored, err);
     p->request = whole;

@@ -38,7 +38,7 @@ static void note(hm_health *h, hm_verdict verdict, const char *format, ...)
         h->verdict = verdict;
 }
 
-static int longest_run(const hm_music_result *r)
+static int longest_run(const hm_result *r)
 {
     int longest = r->frames > 0, run = 1;
     size_t bytes = (size_t)r->codebooks * sizeof *r->codes;
@@ -50,7 +50,7 @@ static int longest_run(const hm_music_result *r)
     return longest;
 }
 
-static void judge_length(hm_health *h, const hm_music_result *r, const hm_audio_facts *f, const hm_music_request *q)
+static void judge_length(hm_health *h, const hm_result *r, const hm_audio_facts *f, const hm_request *q)
 {
     if (q->force_length && r->frames != q->max_frames)
         note(h, HM_HEALTH_BAD, "%d frames where exactly %d were asked for", r->frames, q->max_frames);
@@ -83,7 +83,7 @@ static void judge_sound(hm_health *h, const hm_audio_facts *f)
         note(h, HM_HEALTH_SUSPECT, "one frame %d times in a row", h->identical_frames);
 }
 
-void hm_health_judge(hm_health *out, const hm_music_result *result, const hm_audio_facts *facts, const hm_music_request *request,
+void hm_health_judge(hm_health *out, const hm_result *result, const hm_audio_facts *facts, const hm_request *request,
                      double frame_seconds, bool synthetic)
 {
     memset(out, 0, sizeof *out);

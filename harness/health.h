@@ -27,7 +27,7 @@ typedef struct hm_health {
 /* From the result (codes, frames, ended, counters), the audio's facts before conversion (NULL: there is no audio) and the request.
  * frame_seconds: of one frame. synthetic: made weights: what is about the sound itself (silence, loudness, clipping, repetition) is
  * then left out of the verdict and sound_judged says so; what is about correct computing is judged on any weights. */
-void hm_health_judge(hm_health *out, const hm_music_result *result, const hm_audio_facts *facts, const hm_music_request *request,
+void hm_health_judge(hm_health *out, const hm_result *result, const hm_audio_facts *facts, const hm_request *request,
                      double frame_seconds, bool synthetic);
 
 /* "ok", "suspect", "bad". */

@@ -14,7 +14,7 @@ static double ratio(double a, double b)
     return b > 0 ? a / b : 0;
 }
 
-static int64_t other_ns(const hm_music_result *r)
+static int64_t other_ns(const hm_result *r)
 {
     return r->wall_ns - r->prefill_ns - r->generate_ns - r->decode_ns;
 }
@@ -37,7 +37,7 @@ static const char *how_it_ended(const hm_music_report *p)
 
 static void print_times(const hm_music_report *p, FILE *f)
 {
-    const hm_music_result *r = p->result;
+    const hm_result *r = p->result;
     double phases = seconds(r->prefill_ns + r->generate_ns + r->decode_ns), song = song_seconds(p), wall = seconds(r->wall_ns);
     fprintf(f, "  time      %.2f s:", wall);
     if (r->prefill_ns || r->generate_ns)
@@ -54,7 +54,7 @@ static void print_times(const hm_music_report *p, FILE *f)
 
 void hm_music_report_print(const hm_music_report *p, FILE *f)
 {
-    const hm_music_result *r = p->result;
+    const hm_result *r = p->result;
     char reasons[1024];
     if (p->path)
         fprintf(f, "%s: %.2f s, %d Hz, %d channels, %s, %.0f kbit/s\n", p->path, p->audio->duration_s, p->audio->rate_hz, p->audio->channels,
@@ -108,7 +108,7 @@ static json_t *health_json(const hm_health *h)
 
 static json_t *times_json(const hm_music_report *p)
 {
-    const hm_music_result *r = p->result;
+    const hm_result *r = p->result;
     double song = song_seconds(p), wall = seconds(r->wall_ns);
     json_t *object = json_object();
     json_object_set_new(object, "wall_s", json_real(wall));
@@ -125,7 +125,7 @@ static json_t *times_json(const hm_music_report *p)
 
 json_t *hm_music_report_json(const hm_music_report *p)
 {
-    const hm_music_result *r = p->result;
+    const hm_result *r = p->result;
     json_t *o = json_object();
     json_object_set_new(o, "audio_path", p->path ? json_string(p->path) : json_null());
     json_object_set_new(o, "codes_path", p->codes_path ? json_string(p->codes_path) : json_null());

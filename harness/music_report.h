@@ -14,8 +14,8 @@ typedef struct hm_music_report {
     const char *codes_path;  /* NULL: none */
     const char *variant, *model;
     const hm_engine_facts *engine;
-    const hm_music_request *request;
-    const hm_music_result *result;
+    const hm_request *request;
+    const hm_result *result;
     const hm_audio_facts *audio; /* NULL without audio */
     const hm_health *health;
     bool synthetic;

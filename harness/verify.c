@@ -448,8 +448,8 @@ static hm_status run_manifest(hm_verify *v, const char *file, json_t *manifest, 
         st = v->api->check(engine, &(hm_check){.kind = HM_CHECK_LM, .tags_ids = ids, .tags_count = 4, .lyrics_ids = ids, .lyrics_count = 4,
                                                .cfg_scale = 1.5, .frames = 2}, err);
     if (!st && !lm) {
-        hm_music_result result;
-        st = v->api->decode(engine, codes, 2, &(hm_music_request){.flow_steps = 1, .flow_guidance = 1.25, .max_frames = 2, .seed = 1}, &result, err);
+        hm_result result;
+        st = v->api->decode(engine, codes, 2, &(hm_request){.music.flow_steps = 1, .music.flow_guidance = 1.25, .max_frames = 2, .seed = 1}, &result, err);
         if (!st)
             v->api->result_free(&result);
     }

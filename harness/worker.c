@@ -121,22 +121,22 @@ static hm_status on_open(worker *w, const json_t *message, hm_error *err)
     return HM_OK;
 }
 
-static hm_music_request request_of(const hm_run_order *order)
+static hm_request request_of(const hm_run_order *order)
 {
     const hm_case_record *c = &order->c;
-    return (hm_music_request){.tags = c->tags,
-                              .lyrics = c->lyrics,
-                              .intro_style = c->intro_style,
-                              .verse_style = c->verse_style,
-                              .chorus_style = c->chorus_style,
+    return (hm_request){.music.tags = c->tags,
+                              .music.lyrics = c->lyrics,
+                              .music.intro_style = c->intro_style,
+                              .music.verse_style = c->verse_style,
+                              .music.chorus_style = c->chorus_style,
                               .max_frames = c->frames,
                               .force_length = true,
-                              .cfg_scale = c->cfg_scale,
+                              .music.cfg_scale = c->cfg_scale,
                               .topk = c->topk,
                               .temperature = c->temperature,
                               .seed = c->seed,
-                              .flow_steps = c->flow_steps,
-                              .flow_guidance = c->flow_guidance,
+                              .music.flow_steps = c->flow_steps,
+                              .music.flow_guidance = c->flow_guidance,
                               .stored_codes = order->codes ? order->codes->codes : NULL,
                               .skip_codec = order->skip_codec};
 }
@@ -158,7 +158,7 @@ static hm_status on_estimate(worker *w, const json_t *message, hm_error *err)
     hm_engine_choice choice = choice_of(w, &order);
     hm_engine_options options = hm_engine_options_of(&choice, module, order.model);
     run.skip_codec = order.skip_codec;
-    hm_music_request request = request_of(&run);
+    hm_request request = request_of(&run);
     st = hm_module_api(module)->estimate(&options, &request, &e, err);
     hm_module_close(&module);
     if (!st)
@@ -199,7 +199,7 @@ static void fill_audio(hm_sample *s, const hm_audio_facts *a)
     s->constant = a->constant;
 }
 
-static void fill_sample(worker *w, const hm_music_request *request, const hm_music_result *r, const hm_audio_facts *audio)
+static void fill_sample(worker *w, const hm_request *request, const hm_result *r, const hm_audio_facts *audio)
 {
     hm_sample *s = &w->sample;
     hm_health health;
@@ -242,9 +242,9 @@ static void fill_sample(worker *w, const hm_music_request *request, const hm_mus
 }
 
 /* One generation and its answer. audio: file to write, or NULL. */
-static hm_status run_once(worker *w, const hm_music_request *request, bool warmup, const hm_run_order *order, hm_error *err)
+static hm_status run_once(worker *w, const hm_request *request, bool warmup, const hm_run_order *order, hm_error *err)
 {
-    hm_music_result r = {0};
+    hm_result r = {0};
     hm_audio_facts facts, *audio = NULL;
     hm_recorder_clear(w->recorder);
     hm_status st = w->opened.api->generate(w->opened.engine, request, &r, err);
@@ -294,15 +294,15 @@ static hm_status on_run(worker *w, const json_t *message, hm_error *err)
     if (!st)
         st = check_order(w, &order, err);
     if (!st && strcmp(order.warmup, "none")) {
-        hm_music_request warm = request_of(&order);
+        hm_request warm = request_of(&order);
         if (!strcmp(order.warmup, "first")) { /* every part once, at its real size but for the length */
             warm.max_frames = warm.max_frames < WARMUP_FRAMES ? warm.max_frames : WARMUP_FRAMES;
-            warm.flow_steps = 1;
+            warm.music.flow_steps = 1;
         }
         st = run_once(w, &warm, true, &order, err);
     }
     if (!st) {
-        hm_music_request request = request_of(&order);
+        hm_request request = request_of(&order);
         st = run_once(w, &request, false, &order, err);
     }
     hm_stored_codes_free(&codes);

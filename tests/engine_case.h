@@ -126,19 +126,19 @@ static inline hm_engine *case_open(const hm_engine_api *api, const hm_engine_opt
     return engine;
 }
 
-static inline hm_music_result case_generate(const hm_engine_api *api, hm_engine *engine, const hm_music_request *request)
+static inline hm_result case_generate(const hm_engine_api *api, hm_engine *engine, const hm_request *request)
 {
-    hm_music_result result = {0};
+    hm_result result = {0};
     hm_error err = {0};
     if (api->generate(engine, request, &result, &err))
         fail_msg("generate: %s", err.text);
     return result;
 }
 
-static inline hm_music_result case_decode(const hm_engine_api *api, hm_engine *engine, const int32_t *codes, int frames,
-                                          const hm_music_request *request)
+static inline hm_result case_decode(const hm_engine_api *api, hm_engine *engine, const int32_t *codes, int frames,
+                                          const hm_request *request)
 {
-    hm_music_result result = {0};
+    hm_result result = {0};
     hm_error err = {0};
     if (api->decode(engine, codes, frames, request, &result, &err))
         fail_msg("decode: %s", err.text);

@@ -27,6 +27,7 @@ __attribute__((visibility("default"))) const hm_engine_api hm_engine_module = {
     .close = hm_session_close,
     .facts = facts,
     .generate = hm_session_generate,
+    .generate_many = hm_session_generate_many,
     .decode = hm_session_decode,
     .result_free = hm_session_result_free,
     .estimate = hm_session_estimate,

@@ -1,4 +1,5 @@
 /* Opening an engine: device, op table, weights, tokenizer; and what a model would need, from shapes alone. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,7 +51,7 @@ static hm_status open_device(hm_engine *e, const hm_engine_options *o, hm_error 
     return HM_OK;
 }
 
-static hm_status open_weights(hm_engine *e, const hm_engine_options *o, hm_weights **out, const char *path, json_t *manifest, const char *what,
+hm_status hm_session_weights(hm_engine *e, const hm_engine_options *o, hm_weights **out, const char *path, json_t *manifest, const char *what,
                               hm_error *err)
 {
     hm_load load = hm_t(&e->ctx)->load == HM_WEIGHTS_MMAP ? HM_LOAD_MAP : HM_LOAD_READ;
@@ -59,63 +60,23 @@ static hm_status open_weights(hm_engine *e, const hm_engine_options *o, hm_weigh
     return hm_weights_open(out, path, load, err);
 }
 
-static hm_status config_of(const hm_weights *w, const json_t **config, hm_error *err)
+hm_status hm_session_config(const hm_weights *w, const json_t **config, hm_error *err)
 {
     *config = hm_weights_config(w);
     return *config ? HM_OK
                    : hm_fail(err, HM_EMISSING, "%s: no config.json beside the weights and none in their metadata", hm_weights_path(w));
 }
 
-static hm_status open_tokenizer(hm_engine *e, hm_error *err)
+/* Whose parts these are. */
+static hm_status choose_family(hm_engine *e, const hm_engine_options *o, hm_error *err)
 {
-    char *text;
-    size_t size;
-    const char *where;
-    hm_error ignored = {0};
-    hm_status st = hm_checkpoint_tokenizer(&text, &size, &where, &e->checkpoint, e->lm_weights, &ignored);
-    if (st == HM_EMISSING)
-        return HM_OK; /* an error only when text is to be encoded */
-    if (st)
-        return hm_fail(err, st, "%s", ignored.text);
-    st = hm_tokenizer_parse(&e->tokenizer, text, size, where, err);
-    free(text);
-    return st;
-}
-
-static hm_status open_lm(hm_engine *e, const hm_engine_options *o, hm_error *err)
-{
-    const json_t *config;
-    hm_mula_config g;
-    hm_gen_config gen;
-    hm_status st = open_weights(e, o, &e->lm_weights, e->checkpoint.lm, o->source.lm_manifest, "language model manifest", err);
-    if (!st)
-        st = config_of(e->lm_weights, &config, err);
-    if (!st && !o->source.lm_manifest)
-        st = hm_checkpoint_gen_config(&gen, &e->checkpoint, e->lm_weights, err);
-    if (!st)
-        st = hm_mula_config_read(&g, config, o->source.lm_manifest ? NULL : &gen, hm_weights_path(e->lm_weights), err);
-    if (!st)
-        st = hm_mula_bind(&e->ctx, &e->mula, &g, e->lm_weights, err);
-    if (!st && !o->source.lm_manifest)
-        st = open_tokenizer(e, err);
-    if (!st && o->source.tokenizer)
-        st = hm_tokenizer_open(&e->tokenizer, o->source.tokenizer, err);
-    e->has_lm = !st;
-    return st;
-}
-
-static hm_status open_codec(hm_engine *e, const hm_engine_options *o, hm_error *err)
-{
-    const json_t *config;
-    hm_codec_shape shape;
-    hm_status st = open_weights(e, o, &e->codec_weights, e->checkpoint.codec, o->source.codec_manifest, "codec manifest", err);
-    if (!st)
-        st = config_of(e->codec_weights, &config, err);
-    if (!st)
-        st = hm_codec_shape_read(&shape, config, hm_weights_path(e->codec_weights), err);
-    if (!st)
-        st = hm_codec_bind(&e->ctx, &e->codec, &shape, e->codec_weights, err);
-    e->has_codec = !st;
+    hm_status st = HM_OK;
+    if (o->source.dir) {
+        st = hm_checkpoint_find(&e->checkpoint, o->source.dir, err);
+        if (!st)
+            st = hm_checkpoint_need(&e->checkpoint, o->need_lm, o->need_codec, err);
+    }
+    e->family = &hm_heart_family;
     return st;
 }
 
@@ -123,22 +84,16 @@ static void fill_facts(hm_engine *e)
 {
     char parts[2][33] = {"", ""}, joined[67];
     hm_engine_facts *f = &e->facts;
-    f->model = "heartmula";
-    f->frame_seconds = 0.08;
-    f->channels = 2;
-    if (e->has_lm) {
-        f->codebooks = e->mula.config.codebooks;
-        f->code_vocabulary = e->mula.config.code_vocabulary;
-        f->max_positions = e->mula.config.backbone.max_positions;
-        hm_weights_fingerprint(e->lm_weights, parts[0]);
-        f->synthetic = hm_weights_metadata(e->lm_weights, HM_PRESET_METADATA) != NULL;
-    }
-    if (e->has_codec) {
-        f->codebooks = (int)e->codec.shape.quantizers;
-        f->sample_rate_hz = (int)e->codec.shape.sample_rate;
-        hm_weights_fingerprint(e->codec_weights, parts[1]);
-        f->synthetic = f->synthetic || hm_weights_metadata(e->codec_weights, HM_PRESET_METADATA) != NULL;
-    }
+    const hm_weights *const sets[] = {e->lm_weights, e->codec_weights};
+    f->model = e->family->model;
+    f->task = e->family->task;
+    f->kind = f->size = "";
+    e->family->facts(e, f);
+    for (int i = 0; i < 2; i++)
+        if (sets[i]) {
+            hm_weights_fingerprint(sets[i], parts[i]);
+            f->synthetic = f->synthetic || hm_weights_metadata(sets[i], HM_PRESET_METADATA) != NULL;
+        }
     memcpy(joined, parts[0], 33);
     memcpy(joined + strlen(joined), parts[1], 33);
     hm_hash_text(f->fingerprint, joined, strlen(joined));
@@ -157,21 +112,13 @@ hm_status hm_session_open(hm_engine **out, const hm_engine_options *o, hm_error 
     if (!st)
         st = open_device(e, o, err);
     hm_span_begin(o->probe, HM_SPAN_PHASE, "load", -1);
-    if (!st && o->source.dir) {
-        st = hm_checkpoint_find(&e->checkpoint, o->source.dir, err);
-        if (!st)
-            st = hm_checkpoint_need(&e->checkpoint, o->need_lm, o->need_codec, err);
-    }
-    if (!st && o->need_lm)
-        st = open_lm(e, o, err);
-    if (!st && o->need_codec)
-        st = open_codec(e, o, err);
+    if (!st)
+        st = choose_family(e, o, err);
+    if (!st)
+        st = e->family->open(e, o, err);
     if (!st)
         st = hm_session_status(&e->ctx, err);
     hm_span_end(o->probe, HM_SPAN_PHASE, "load");
-    if (!st && e->has_lm && e->has_codec && e->mula.config.codebooks != (int)e->codec.shape.quantizers)
-        st = hm_fail(err, HM_EFORMAT, "%s: the language model has %d codebooks, the codec %lld", e->checkpoint.path, e->mula.config.codebooks,
-                     (long long)e->codec.shape.quantizers);
     if (st) {
         hm_session_close(&e);
         return st;
@@ -187,8 +134,8 @@ void hm_session_close(hm_engine **engine)
     hm_engine *e = *engine;
     if (!e)
         return;
-    hm_mula_release(&e->mula);
-    hm_codec_release(&e->codec);
+    if (e->family)
+        e->family->release(e);
     hm_bind_release(&e->ctx);
     hm_tokenizer_close(&e->tokenizer);
     hm_weights_close(&e->lm_weights);
@@ -200,34 +147,12 @@ void hm_session_close(hm_engine **engine)
     *engine = NULL;
 }
 
-/* --- estimate --- */
-
-static bool begins(const char *name, const char *start)
-{
-    return !strncmp(name, start, strlen(start));
-}
-
-/* Whether binding makes a float32 copy of a tensor: of vectors always, of the rest as the toggles say. */
-static bool is_converted(const hm_ctx *c, const hm_tensor *t)
-{
-    bool computed = t->type == HM_F32 || t->type == HM_BF16 || t->type == HM_F16;
-    if (t->rank == 1 || !computed)
-        return computed;
-    if (t->type == HM_F32 || begins(t->name, "text_embeddings."))
-        return false;
-    if (begins(t->name, "flow_matching.") || begins(t->name, "scalar_model."))
-        return hm_t(c)->precision_codec == HM_CODEC_F32;
-    if (begins(t->name, "decoder.") || begins(t->name, "projection.") || begins(t->name, "audio_head"))
-        return hm_t(c)->precision_decoder == HM_DECODER_F32;
-    return hm_t(c)->precision_backbone == HM_BACKBONE_F32;
-}
-
-/* The tensors but those that begin with `skip`: as stored, and what is converted besides. */
-static void add_weights(const hm_ctx *c, const hm_weights *w, const char *skip, hm_memory_estimate *out)
+void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *skip, bool (*is_converted)(const hm_ctx *c, const hm_tensor *t),
+                            hm_memory_estimate *out)
 {
     for (int i = 0; i < hm_weights_count(w); i++) {
         const hm_tensor *t = hm_weights_at(w, i);
-        if (skip && begins(t->name, skip))
+        if (skip && !strncmp(t->name, skip, strlen(skip)))
             continue;
         if (hm_t(c)->load == HM_WEIGHTS_MMAP)
             out->mapped_bytes += t->bytes;
@@ -238,73 +163,114 @@ static void add_weights(const hm_ctx *c, const hm_weights *w, const char *skip, 
     }
 }
 
-static hm_status estimate_lm(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_music_request *r, hm_memory_estimate *out, hm_error *err)
+hm_status hm_session_estimate(const hm_engine_options *o, const hm_request *r, hm_memory_estimate *out, hm_error *err)
 {
-    hm_weights *w = NULL;
-    const json_t *config;
-    hm_mula_config g;
-    hm_gen_config gen;
-    hm_status st = hm_weights_open(&w, checkpoint->lm, HM_LOAD_MAP, err);
-    if (!st)
-        st = config_of(w, &config, err);
-    if (!st)
-        st = hm_checkpoint_gen_config(&gen, checkpoint, w, err);
-    if (!st)
-        st = hm_mula_config_read(&g, config, &gen, checkpoint->lm, err);
-    if (!st) {
-        int prompt = (int)((r->tags ? strlen(r->tags) : 0) + (r->lyrics ? strlen(r->lyrics) : 0)) / 2 + 16; /* about two bytes a token */
-        add_weights(c, w, NULL, out);
-        hm_mula_estimate(c, &g, &(hm_mula_request){.n = prompt, .max_frames = r->max_frames, .cfg_scale = r->cfg_scale}, &out->kv_bytes,
-                         &out->scratch_bytes);
-    }
-    hm_weights_close(&w);
-    return st;
-}
-
-static hm_status estimate_codec(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_music_request *r, hm_memory_estimate *out, hm_error *err)
-{
-    hm_weights *w = NULL;
-    const json_t *config;
-    hm_codec_shape shape;
-    hm_codec codec;
-    hm_status st = hm_weights_open(&w, checkpoint->codec, HM_LOAD_MAP, err);
-    if (!st)
-        st = config_of(w, &config, err);
-    if (!st)
-        st = hm_codec_shape_read(&shape, config, checkpoint->codec, err);
-    if (!st)
-        st = hm_codec_describe(&codec, &shape, err);
-    if (!st) {
-        add_weights(c, w, "scalar_model.encoder.", out);
-        out->weights_bytes += hm_codec_folded_bytes(&codec);
-        out->codec_bytes = hm_detok_estimate(c, &codec,
-                                             &(hm_detok_request){.frames = r->max_frames, .duration_s = HM_SEGMENT_SECONDS,
-                                                                 .steps = r->flow_steps ? r->flow_steps : hm_session_flow_steps(c),
-                                                                 .guidance = (float)r->flow_guidance, .tiled = hm_t(c)->codec_len == HM_CODEC_TILED,
-                                                                 .lose_tail = hm_t(c)->tail == HM_TAIL_LOST});
-        hm_codec_release(&codec);
-    }
-    hm_weights_close(&w);
-    return st;
-}
-
-hm_status hm_session_estimate(const hm_engine_options *o, const hm_music_request *r, hm_memory_estimate *out, hm_error *err)
-{
-    hm_ctx *c = hm_calloc(1, sizeof *c, "estimate", err);
-    hm_checkpoint checkpoint = {0};
-    hm_status st = c ? take_toggles(c, o, err) : HM_EABSENT;
+    hm_engine *e = hm_calloc(1, sizeof *e, "estimate", err);
+    hm_status st = e ? take_toggles(&e->ctx, o, err) : HM_EABSENT;
     *out = (hm_memory_estimate){0};
     if (!st)
-        st = hm_checkpoint_find(&checkpoint, o->source.dir, err);
+        st = choose_family(e, o, err);
     if (!st)
-        st = hm_checkpoint_need(&checkpoint, o->need_lm, o->need_codec, err);
-    if (!st && o->need_lm)
-        st = estimate_lm(c, &checkpoint, r, out, err);
-    if (!st && o->need_codec)
-        st = estimate_codec(c, &checkpoint, r, out, err);
-    uint64_t song = out->kv_bytes + out->scratch_bytes; /* freed before the codec runs */
-    out->total_bytes = out->weights_bytes + (song > out->codec_bytes ? song : out->codec_bytes);
-    hm_checkpoint_close(&checkpoint);
-    free(c);
+        st = e->family->estimate(&e->ctx, &e->checkpoint, o, r, out, err);
+    if (e)
+        hm_checkpoint_close(&e->checkpoint);
+    free(e);
     return st;
+}
+
+/* --- calls that families answer --- */
+
+static hm_status wrong_task(const hm_engine *e, hm_task asked, hm_error *err)
+{
+    return hm_fail(err, HM_EUSAGE, "%s: %s makes %s, %s was asked for", e->checkpoint.path ? e->checkpoint.path : "model", e->family->model,
+                   hm_task_name(e->family->task), hm_task_name(asked));
+}
+
+hm_status hm_session_generate(hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
+{
+    *out = (hm_result){0};
+    if (r->task != e->family->task)
+        return wrong_task(e, r->task, err);
+    if (r->sink && hm_t(&e->ctx)->decode == HM_DECODE_WHOLE)
+        return hm_fail(err, HM_EUSAGE, "streaming: the variant decodes whole, at the end; take one with decode=stream or decode=overlap");
+    return e->family->generate(e, r, out, err);
+}
+
+hm_status hm_session_generate_many(hm_engine *e, hm_many *many, hm_error *err)
+{
+    for (int i = 0; i < many->count; i++)
+        if (many->requests[i].task != e->family->task)
+            return wrong_task(e, many->requests[i].task, err);
+    if (many->count < 1 || many->batch < 1)
+        return hm_fail(err, HM_EUSAGE, "batch: expected at least one request and one at a time, found %d and %d", many->count, many->batch);
+    return e->family->generate_many(e, many, err);
+}
+
+hm_status hm_session_decode(hm_engine *e, const int32_t *codes, int frames, const hm_request *r, hm_result *out, hm_error *err)
+{
+    return e->family->decode(e, codes, frames, r, out, err);
+}
+
+hm_status hm_session_check(hm_engine *e, const hm_check *k, hm_error *err)
+{
+    e->ctx.error = (hm_error){0};
+    return e->family->check(e, k, err);
+}
+
+/* --- what every call does --- */
+
+void hm_session_result_free(hm_result *r)
+{
+    free(r->codes);
+    free(r->logits);
+    free(r->audio);
+    *r = (hm_result){0};
+}
+
+static uint64_t held_weights(const hm_engine *e)
+{
+    uint64_t bytes = 0;
+    const hm_weights *const sets[] = {e->lm_weights, e->codec_weights};
+    for (int s = 0; s < 2; s++)
+        for (int i = 0; sets[s] && i < hm_weights_count(sets[s]); i++)
+            bytes += hm_weights_at(sets[s], i)->data ? hm_weights_at(sets[s], i)->bytes : 0;
+    return bytes;
+}
+
+void hm_session_begin_call(hm_engine *e, hm_result *out)
+{
+    *out = (hm_result){.codebooks = e->facts.codebooks, .weight_bytes = held_weights(e)};
+    e->ctx.counters = (hm_counters){0};
+    e->ctx.error = (hm_error){0};
+}
+
+hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm_status st)
+{
+    out->counters = e->ctx.counters;
+    out->wall_ns = hm_now_ns() - start_ns;
+    if (st)
+        hm_session_result_free(out);
+    return st;
+}
+
+hm_status hm_session_check_stored(const hm_engine *e, const hm_request *r, int vocabulary, hm_error *err)
+{
+    size_t K = (size_t)e->facts.codebooks, n = (size_t)r->max_frames * K;
+    for (size_t i = 0; r->stored_codes && i < n; i++)
+        if (r->stored_codes[i] < 0 || r->stored_codes[i] >= vocabulary)
+            return hm_fail(err, HM_EFORMAT, "stored codes: frame %zu codebook %zu: expected 0 to %d, found %d", i / K, i % K, vocabulary - 1,
+                           r->stored_codes[i]);
+    return HM_OK;
+}
+
+hm_status hm_session_check_result(const hm_result *r, hm_error *err)
+{
+    for (int i = 0; r->logits && i < r->frames * r->codebooks; i++)
+        if (!isfinite(r->logits[i]))
+            return hm_fail(err, HM_EINVALID, "logits of frame %d, codebook %d are not finite; the weights or a kernel are broken",
+                           i / r->codebooks, i % r->codebooks);
+    if (r->non_finite)
+        return hm_fail(err, HM_EINVALID, "audio: %lld of %lld samples are not finite; the weights or a kernel are broken",
+                       (long long)r->non_finite, (long long)(r->samples * r->channels));
+    return HM_OK;
 }

@@ -10,12 +10,30 @@
 
 #define HM_SEGMENT_SECONDS 29.76 /* the original's codec segment */
 
+/* A family of models behind the engine's interface. */
+typedef struct hm_family {
+    const char *model;
+    hm_task task;
+    hm_status (*open)(hm_engine *e, const hm_engine_options *options, hm_error *err); /* the parts that are needed */
+    void (*release)(hm_engine *e);
+    void (*facts)(const hm_engine *e, hm_engine_facts *facts);
+    hm_status (*estimate)(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_engine_options *options, const hm_request *request,
+                          hm_memory_estimate *out, hm_error *err);
+    hm_status (*generate)(hm_engine *e, const hm_request *request, hm_result *result, hm_error *err);
+    hm_status (*generate_many)(hm_engine *e, hm_many *many, hm_error *err);
+    hm_status (*decode)(hm_engine *e, const int32_t *codes, int frames, const hm_request *request, hm_result *result, hm_error *err);
+    hm_status (*check)(hm_engine *e, const hm_check *check, hm_error *err);
+} hm_family;
+
+extern const hm_family hm_heart_family;
+
 struct hm_engine {
     hm_ctx ctx;
+    const hm_family *family;
     hm_engine_facts facts;
     hm_checkpoint checkpoint;
     hm_weights *lm_weights, *codec_weights;
-    hm_mula mula;
+    hm_mula mula;         /* HeartMuLa */
     hm_codec codec;
     bool has_lm, has_codec;
     hm_tokenizer *tokenizer; /* NULL with synthesised manifests */
@@ -23,26 +41,44 @@ struct hm_engine {
     char device_name[64];
 };
 
-/* open.c */
+/* open.c: what does not depend on the family. */
 hm_status hm_session_open(hm_engine **out, const hm_engine_options *options, hm_error *err);
 void hm_session_close(hm_engine **engine);
-hm_status hm_session_estimate(const hm_engine_options *options, const hm_music_request *request, hm_memory_estimate *out, hm_error *err);
-
-/* prompt.c: tags, lyrics and styles to ids (heartmula.md section 6). *ids malloc'ed: tags, one free slot at *slot, lyrics. */
-hm_status hm_session_prompt(const hm_engine *e, const hm_music_request *request, int32_t **ids, int *count, int *slot, hm_error *err);
-
-/* music.c */
-hm_status hm_session_generate(hm_engine *e, const hm_music_request *request, hm_music_result *result, hm_error *err);
-hm_status hm_session_decode(hm_engine *e, const int32_t *codes, int frames, const hm_music_request *request, hm_music_result *result,
-                            hm_error *err);
-void hm_session_result_free(hm_music_result *result);
-/* Steps that the variant's toggle stands for. */
-int hm_session_flow_steps(const hm_ctx *c);
-
-/* check.c */
+hm_status hm_session_estimate(const hm_engine_options *options, const hm_request *request, hm_memory_estimate *out, hm_error *err);
+hm_status hm_session_generate(hm_engine *e, const hm_request *request, hm_result *result, hm_error *err);
+hm_status hm_session_generate_many(hm_engine *e, hm_many *many, hm_error *err);
+hm_status hm_session_decode(hm_engine *e, const int32_t *codes, int frames, const hm_request *request, hm_result *result, hm_error *err);
 hm_status hm_session_check(hm_engine *e, const hm_check *check, hm_error *err);
+void hm_session_result_free(hm_result *result);
 
+/* A part's weights, from its path or its manifest; its config. */
+hm_status hm_session_weights(hm_engine *e, const hm_engine_options *o, hm_weights **out, const char *path, json_t *manifest, const char *what,
+                             hm_error *err);
+hm_status hm_session_config(const hm_weights *w, const json_t **config, hm_error *err);
+/* Estimates: the tensors but those that begin with `skip` (may be NULL), as stored, and what is converted besides. */
+void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *skip, bool (*is_converted)(const hm_ctx *c, const hm_tensor *t),
+                            hm_memory_estimate *out);
+
+/* A call's result begins empty and ends with counters and wall time; a failed one is freed. */
+void hm_session_begin_call(hm_engine *e, hm_result *out);
+hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm_status st);
+/* HM_EFORMAT: a stored code outside 0 .. vocabulary-1. */
+hm_status hm_session_check_stored(const hm_engine *e, const hm_request *r, int vocabulary, hm_error *err);
+/* HM_EINVALID: a logit or sample that is not finite makes every later number meaningless. */
+hm_status hm_session_check_result(const hm_result *r, hm_error *err);
 /* The first failure of an operation, if any, as the caller's error. */
 hm_status hm_session_status(const hm_ctx *c, hm_error *err);
+
+/* heart_prompt.c: tags, lyrics and styles to ids (heartmula.md section 6). *ids malloc'ed: tags, one free slot at *slot, lyrics. */
+hm_status hm_heart_prompt(const hm_engine *e, const hm_request *request, int32_t **ids, int *count, int *slot, hm_error *err);
+
+/* heart_music.c */
+hm_status hm_heart_generate(hm_engine *e, const hm_request *request, hm_result *result, hm_error *err);
+hm_status hm_heart_decode(hm_engine *e, const int32_t *codes, int frames, const hm_request *request, hm_result *result, hm_error *err);
+/* Steps that the variant's toggle stands for. */
+int hm_heart_flow_steps(const hm_ctx *c);
+
+/* heart_check.c */
+hm_status hm_heart_check(hm_engine *e, const hm_check *check, hm_error *err);
 
 #endif

@@ -16,8 +16,8 @@
 /* A song with nothing wrong: 8 s, ended by itself. */
 typedef struct song {
     int32_t codes[FRAMES * CODEBOOKS];
-    hm_music_result result;
-    hm_music_request request;
+    hm_result result;
+    hm_request request;
     hm_audio_facts facts;
     hm_health health;
     char text[2048];
@@ -28,8 +28,8 @@ static void make(song *s)
     memset(s, 0, sizeof *s);
     for (int i = 0; i < FRAMES * CODEBOOKS; i++)
         s->codes[i] = i;
-    s->result = (hm_music_result){.frames = FRAMES, .codebooks = CODEBOOKS, .codes = s->codes, .ended = true};
-    s->request = (hm_music_request){.max_frames = 126};
+    s->result = (hm_result){.frames = FRAMES, .codebooks = CODEBOOKS, .codes = s->codes, .ended = true};
+    s->request = (hm_request){.max_frames = 126};
     s->facts = (hm_audio_facts){.duration_s = FRAMES * FRAME_S, .peak = 0.9, .rms = 0.1, .channels = 2, .rate_hz = 48000};
 }
 

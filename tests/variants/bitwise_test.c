@@ -9,23 +9,23 @@
 
 static char folder[] = "/tmp/hmbench-bitwise-XXXXXX";
 /* Forced length: the codes are compared to the end. */
-static const hm_music_request song = {.tags = "pop,Piano",
-                                      .lyrics = "[Verse]\nla la\n[Chorus]\nhey",
+static const hm_request song = {.music.tags = "pop,Piano",
+                                      .music.lyrics = "[Verse]\nla la\n[Chorus]\nhey",
                                       .max_frames = FRAMES,
                                       .force_length = true,
-                                      .cfg_scale = 1.5,
+                                      .music.cfg_scale = 1.5,
                                       .topk = 50,
                                       .temperature = 1,
                                       .seed = 7,
-                                      .flow_steps = 1,
-                                      .flow_guidance = 1.25};
+                                      .music.flow_steps = 1,
+                                      .music.flow_guidance = 1.25};
 
 typedef struct setting {
     int threads;
     const char *isa;
 } setting;
 
-static hm_music_result run_on(const hm_toggles *toggles, const hm_music_request *request, setting on)
+static hm_result run_on(const hm_toggles *toggles, const hm_request *request, setting on)
 {
     const hm_engine_api *api = case_runtime();
     hm_engine *e = case_open(api, &(hm_engine_options){.source.dir = folder,
@@ -34,18 +34,18 @@ static hm_music_result run_on(const hm_toggles *toggles, const hm_music_request 
                                                        .toggles = toggles,
                                                        .need_lm = true,
                                                        .need_codec = !request->skip_codec});
-    hm_music_result r = case_generate(api, e, request);
+    hm_result r = case_generate(api, e, request);
     assert_int_equal(r.frames, request->max_frames);
     api->close(&e);
     return r;
 }
 
-static hm_music_result run(const hm_toggles *toggles, const hm_music_request *request)
+static hm_result run(const hm_toggles *toggles, const hm_request *request)
 {
     return run_on(toggles, request, (setting){.threads = 1});
 }
 
-static void drop(hm_music_result *result)
+static void drop(hm_result *result)
 {
     case_runtime()->result_free(result);
 }
@@ -60,7 +60,7 @@ static int64_t first_difference(const void *a, const void *b, int64_t n)
     return -1;
 }
 
-static void expect_same(const hm_music_result *a, const hm_music_result *b, const char *what)
+static void expect_same(const hm_result *a, const hm_result *b, const char *what)
 {
     int64_t codes = first_difference(a->codes, b->codes, a->frames * a->codebooks);
     int64_t logits = first_difference(a->logits, b->logits, a->frames * a->codebooks);
@@ -71,7 +71,7 @@ static void expect_same(const hm_music_result *a, const hm_music_result *b, cons
                  (long long)samples);
 }
 
-static void expect_codes_and_close_logits(const hm_music_result *a, const hm_music_result *b, const char *what)
+static void expect_codes_and_close_logits(const hm_result *a, const hm_result *b, const char *what)
 {
     int64_t codes = first_difference(a->codes, b->codes, a->frames * a->codebooks);
     float most = 0;
@@ -100,15 +100,15 @@ static void every_bitwise_toggle_alone_gives_the_bytes_of_naive(void **state)
 {
     int count, checked = 0;
     const hm_toggle_info *list = hm_toggle_list(&count);
-    hm_music_result naive = run(&case_naive, &song);
+    hm_result naive = run(&case_naive, &song);
     (void)state;
     for (int i = 0; i < count; i++)
-        for (int value = 1; list[i].kind == HM_KIND_BITWISE && value < hm_toggle_values(&list[i]); value++, checked++) {
+        for (int value = 1; list[i].kind == HM_KIND_BITWISE && list[i].models & HM_MODEL_HEARTMULA && value < hm_toggle_values(&list[i]); value++, checked++) {
             hm_toggles with = case_naive;
             *case_toggle(&with, list[i].offset) = (uint8_t)value;
             case_satisfy(&with);
             assert_int_equal(hm_toggles_distance(&case_naive, &with), HM_KIND_BITWISE);
-            hm_music_result r = run(&with, &song);
+            hm_result r = run(&with, &song);
             expect_same(&naive, &r, value_text(&list[i], value));
             drop(&r);
         }
@@ -124,7 +124,7 @@ static void best_without_any_bitwise_toggle_gives_the_same_bytes(void **state)
     (void)state;
     for (int i = 0; i < count; i++) {
         hm_toggles without = case_best, with = case_best;
-        if (list[i].kind != HM_KIND_BITWISE || !hm_toggle_get(&case_best, &list[i]))
+        if (list[i].kind != HM_KIND_BITWISE || !(list[i].models & HM_MODEL_HEARTMULA) || !hm_toggle_get(&case_best, &list[i]))
             continue;
         *case_toggle(&without, list[i].offset) = 0;
         case_withdraw(&without);
@@ -132,7 +132,7 @@ static void best_without_any_bitwise_toggle_gives_the_same_bytes(void **state)
             if (list[k].kind != HM_KIND_BITWISE)
                 *case_toggle(&with, list[k].offset) = *case_toggle(&without, list[k].offset);
         assert_int_equal(hm_toggles_distance(&with, &without), HM_KIND_BITWISE);
-        hm_music_result a = run(&with, &song), b = run(&without, &song);
+        hm_result a = run(&with, &song), b = run(&without, &song);
         expect_same(&a, &b, list[i].name);
         drop(&a);
         drop(&b);
@@ -141,18 +141,18 @@ static void best_without_any_bitwise_toggle_gives_the_same_bytes(void **state)
     assert_true(checked >= 10);
 }
 
-static void check_rounding(const hm_music_request *request)
+static void check_rounding(const hm_request *request)
 {
     int count, checked = 0;
     const hm_toggle_info *list = hm_toggle_list(&count);
-    hm_music_result naive = run(&case_naive, request), best = run(&case_best, request);
+    hm_result naive = run(&case_naive, request), best = run(&case_best, request);
     expect_codes_and_close_logits(&naive, &best, "best");
     for (int i = 0; i < count; i++)
-        for (int value = 1; list[i].kind == HM_KIND_ROUNDING && value < hm_toggle_values(&list[i]); value++, checked++) {
+        for (int value = 1; list[i].kind == HM_KIND_ROUNDING && list[i].models & HM_MODEL_HEARTMULA && value < hm_toggle_values(&list[i]); value++, checked++) {
             hm_toggles with = case_naive;
             *case_toggle(&with, list[i].offset) = (uint8_t)value;
             case_satisfy(&with);
-            hm_music_result r = run(&with, request);
+            hm_result r = run(&with, request);
             expect_codes_and_close_logits(&naive, &r, value_text(&list[i], value));
             drop(&r);
         }
@@ -163,7 +163,7 @@ static void check_rounding(const hm_music_request *request)
 
 static void rounding_toggles_keep_greedy_codes_and_move_logits_little(void **state)
 {
-    hm_music_request request = song;
+    hm_request request = song;
     (void)state;
     request.topk = 1;
     request.skip_codec = true;
@@ -172,7 +172,7 @@ static void rounding_toggles_keep_greedy_codes_and_move_logits_little(void **sta
 
 static void rounding_toggles_keep_drawn_codes_and_move_logits_little(void **state)
 {
-    hm_music_request request = song;
+    hm_request request = song;
     (void)state;
     request.skip_codec = true;
     check_rounding(&request);
@@ -184,13 +184,13 @@ static void a_waveform_in_chunks_has_the_bytes_of_one_in_one_piece(void **state)
     const hm_engine_api *api = case_runtime();
     json_t *manifest = case_manifest("heartmula-mini", HM_PRESET_CODEC);
     int32_t *codes = case_codes(100, 1024);
-    hm_music_result r[2];
+    hm_result r[2];
     (void)state;
     for (int i = 0; i < 2; i++) {
         hm_toggles toggles = {.decode = (uint8_t)i, .precompute = HM_PRECOMPUTE_ONCE};
         hm_engine *e = case_open(
             api, &(hm_engine_options){.source = {.codec_manifest = manifest, .seed = 1}, .toggles = &toggles, .need_codec = true});
-        r[i] = case_decode(api, e, codes, 100, &(hm_music_request){.flow_steps = 1, .flow_guidance = 1});
+        r[i] = case_decode(api, e, codes, 100, &(hm_request){.music.flow_steps = 1, .music.flow_guidance = 1});
         api->close(&e);
     }
     assert_true(r[1].counters.decode_chunks > r[0].counters.decode_chunks);
@@ -206,8 +206,8 @@ static void a_waveform_in_chunks_has_the_bytes_of_one_in_one_piece(void **state)
 
 static void check_stored(hm_toggles toggles)
 {
-    hm_music_request request = song, other = song;
-    hm_music_result own = run(&toggles, &request), fed;
+    hm_request request = song, other = song;
+    hm_result own = run(&toggles, &request), fed;
     request.stored_codes = own.codes;
     fed = run(&toggles, &request);
     expect_same(&own, &fed, "its own codes fed back");
@@ -215,7 +215,7 @@ static void check_stored(hm_toggles toggles)
 
     other.seed = 8;
     other.skip_codec = true;
-    hm_music_result free_run = run(&toggles, &other);
+    hm_result free_run = run(&toggles, &other);
     other.stored_codes = own.codes;
     fed = run(&toggles, &other);
     assert_int_equal(first_difference(fed.logits, own.logits, FRAMES * CASE_CODEBOOKS), -1); /* the same history: the stored one */
@@ -243,9 +243,9 @@ static void one_two_and_three_threads_give_the_same_bytes(void **state)
     static const hm_toggles *const sets[] = {&case_naive, &case_best};
     (void)state;
     for (int s = 0; s < 2; s++) {
-        hm_music_result one = run(sets[s], &song);
+        hm_result one = run(sets[s], &song);
         for (int threads = 2; threads <= 3; threads++) {
-            hm_music_result r = run_on(sets[s], &song, (setting){.threads = threads});
+            hm_result r = run_on(sets[s], &song, (setting){.threads = threads});
             expect_same(&one, &r, s ? "best on threads" : "naive on threads");
             drop(&r);
         }
@@ -259,12 +259,12 @@ static void a_second_song_of_an_engine_has_the_bytes_of_the_first(void **state)
     const hm_engine_api *api = case_runtime();
     (void)state;
     for (int s = 0; s < 2; s++) {
-        hm_music_request longer = song;
+        hm_request longer = song;
         hm_engine *e = case_open(api, &(hm_engine_options){.source.dir = folder, .toggles = sets[s], .need_lm = true, .need_codec = true});
-        hm_music_result first = case_generate(api, e, &song);
+        hm_result first = case_generate(api, e, &song);
         longer.max_frames = FRAMES + 3;
         longer.seed = 99;
-        hm_music_result between = case_generate(api, e, &longer), second = case_generate(api, e, &song);
+        hm_result between = case_generate(api, e, &longer), second = case_generate(api, e, &song);
         expect_same(&first, &second, "second song");
         assert_memory_equal(&first.counters, &second.counters, sizeof first.counters);
         assert_true(first_difference(first.codes, between.codes, FRAMES * CASE_CODEBOOKS) >= 0); /* a seed is a seed */
@@ -278,13 +278,13 @@ static void a_second_song_of_an_engine_has_the_bytes_of_the_first(void **state)
 static void every_instruction_set_of_the_machine_draws_the_same_codes(void **state)
 {
     static const hm_toggles *const sets[] = {&case_naive, &case_best};
-    hm_music_request request = song;
+    hm_request request = song;
     (void)state;
     request.topk = 1;
     for (int s = 0; s < 2; s++) {
-        hm_music_result scalar = run_on(sets[s], &request, (setting){1, "scalar"});
+        hm_result scalar = run_on(sets[s], &request, (setting){1, "scalar"});
         for (int isa = HM_ISA_SCALAR + 1; isa <= (int)hm_isa_detect(); isa++) {
-            hm_music_result r = run_on(sets[s], &request, (setting){1, hm_isa_name((hm_isa)isa)});
+            hm_result r = run_on(sets[s], &request, (setting){1, hm_isa_name((hm_isa)isa)});
             expect_codes_and_close_logits(&scalar, &r, hm_isa_name((hm_isa)isa));
             drop(&r);
         }

@@ -6,15 +6,15 @@
 #define FRAMES 6
 
 static char folder[] = "/tmp/hmbench-fixed-XXXXXX";
-static const hm_music_request song = {.tags = "pop",
-                                      .lyrics = "[Verse]\nla la",
+static const hm_request song = {.music.tags = "pop",
+                                      .music.lyrics = "[Verse]\nla la",
                                       .max_frames = FRAMES,
                                       .force_length = true,
-                                      .cfg_scale = 1.5,
+                                      .music.cfg_scale = 1.5,
                                       .topk = 50,
                                       .temperature = 1,
                                       .seed = 7,
-                                      .flow_guidance = 1};
+                                      .music.flow_guidance = 1};
 
 static hm_module *open_module(const char *variant)
 {
@@ -26,19 +26,19 @@ static hm_module *open_module(const char *variant)
 }
 
 /* toggles NULL: a fixed build's own. steps 0: as the variant says. */
-static hm_music_result run(const hm_engine_api *api, const hm_toggles *toggles, int steps, hm_counters *load)
+static hm_result run(const hm_engine_api *api, const hm_toggles *toggles, int steps, hm_counters *load)
 {
     hm_engine_options options = {.source.dir = folder, .threads = 1, .toggles = toggles, .need_lm = true, .need_codec = true};
-    hm_music_request request = song;
+    hm_request request = song;
     hm_engine *e = case_open(api, &options);
-    request.flow_steps = steps;
-    hm_music_result r = case_generate(api, e, &request);
+    request.music.flow_steps = steps;
+    hm_result r = case_generate(api, e, &request);
     *load = api->facts(e)->load_counters;
     api->close(&e);
     return r;
 }
 
-static void expect_same(const char *name, const hm_music_result *a, const hm_music_result *b)
+static void expect_same(const char *name, const hm_result *a, const hm_result *b)
 {
     size_t n = FRAMES * CASE_CODEBOOKS * sizeof(int32_t);
     if (a->samples != b->samples || a->channels != b->channels || memcmp(a->codes, b->codes, n) || memcmp(a->logits, b->logits, n) ||
@@ -63,8 +63,8 @@ static void every_fixed_build_gives_the_bytes_of_the_runtime_build(void **state)
         assert_memory_equal(&api->toggles, &list[i].toggles, sizeof api->toggles);
         assert_null(hm_module_option(module));
         int steps = list[i].toggles.flow_steps || !strcmp(list[i].name, "best") ? 0 : 1;
-        hm_music_result fixed = run(api, hm_module_option(module), steps, &fixed_load);
-        hm_music_result same = run(runtime, &list[i].toggles, steps, &runtime_load);
+        hm_result fixed = run(api, hm_module_option(module), steps, &fixed_load);
+        hm_result same = run(runtime, &list[i].toggles, steps, &runtime_load);
         expect_same(list[i].name, &fixed, &same);
         assert_memory_equal(&fixed_load, &runtime_load, sizeof fixed_load);
         api->result_free(&fixed);

@@ -18,15 +18,15 @@ static char folder[] = "/tmp/hmbench-session-XXXXXX", broken[] = "/tmp/hmbench-b
 static const hm_toggles *const sets[] = {&case_naive, &case_best};
 enum { SETS = 2 };
 
-static const hm_music_request codes_only = {.tags = "pop",
-                                            .lyrics = "la la",
+static const hm_request codes_only = {.music.tags = "pop",
+                                            .music.lyrics = "la la",
                                             .max_frames = 4,
                                             .force_length = true,
-                                            .cfg_scale = 1.5,
+                                            .music.cfg_scale = 1.5,
                                             .topk = 50,
                                             .temperature = 1,
                                             .seed = 7,
-                                            .flow_guidance = 1,
+                                            .music.flow_guidance = 1,
                                             .skip_codec = true};
 
 static hm_engine *open_parts(const hm_toggles *toggles, bool lm, bool codec, const hm_probe *probe)
@@ -36,7 +36,7 @@ static hm_engine *open_parts(const hm_toggles *toggles, bool lm, bool codec, con
     return case_open(case_runtime(), &options);
 }
 
-static void drop(hm_music_result *result)
+static void drop(hm_result *result)
 {
     case_runtime()->result_free(result);
 }
@@ -47,9 +47,9 @@ static void close_engine(hm_engine *e)
 }
 
 /* The request is refused, and the result holds nothing. */
-static void expect_refused(hm_engine *e, const hm_music_request *request, hm_status status, const char *text)
+static void expect_refused(hm_engine *e, const hm_request *request, hm_status status, const char *text)
 {
-    hm_music_result r = {0}, nothing = {0};
+    hm_result r = {0}, nothing = {0};
     hm_error err = {0};
     case_expect_error(case_runtime()->generate(e, request, &r, &err), &err, status, text);
     assert_memory_equal(&r, &nothing, sizeof r);
@@ -62,7 +62,7 @@ static void requests_out_of_range_are_refused_in_one_sentence(void **state)
     static const double temperatures[] = {0, -1, NAN, INFINITY};
     static const int counts[] = {0, -1, INT32_MIN}, steps[] = {-1, 101, INT32_MAX};
     hm_engine *e = open_parts(&case_best, true, true, NULL);
-    hm_music_request bad;
+    hm_request bad;
     (void)state;
     for (size_t i = 0; i < 4; i++) {
         bad = codes_only;
@@ -78,20 +78,20 @@ static void requests_out_of_range_are_refused_in_one_sentence(void **state)
         expect_refused(e, &bad, HM_EUSAGE, "frame");
         bad = codes_only;
         bad.skip_codec = false;
-        bad.flow_steps = steps[i];
+        bad.music.flow_steps = steps[i];
         expect_refused(e, &bad, HM_EUSAGE, "solver steps");
     }
     bad = codes_only;
-    bad.cfg_scale = NAN;
+    bad.music.cfg_scale = NAN;
     expect_refused(e, &bad, HM_EUSAGE, "guidance");
     bad = codes_only;
-    bad.flow_guidance = INFINITY;
+    bad.music.flow_guidance = INFINITY;
     expect_refused(e, &bad, HM_EUSAGE, "guidance");
     bad = codes_only;
-    bad.lyrics = NULL;
+    bad.music.lyrics = NULL;
     expect_refused(e, &bad, HM_EUSAGE, "lyrics");
     bad = codes_only;
-    bad.tags = NULL;
+    bad.music.tags = NULL;
     expect_refused(e, &bad, HM_EUSAGE, "tags");
     close_engine(e);
 }
@@ -101,11 +101,11 @@ static void topk_beyond_the_vocabulary_keeps_all_of_it(void **state)
     (void)state;
     for (int s = 0; s < SETS; s++) {
         hm_engine *e = open_parts(sets[s], true, false, NULL);
-        hm_music_request request = codes_only;
+        hm_request request = codes_only;
         request.topk = 69;
-        hm_music_result all = case_generate(case_runtime(), e, &request);
+        hm_result all = case_generate(case_runtime(), e, &request);
         request.topk = INT32_MAX;
-        hm_music_result more = case_generate(case_runtime(), e, &request);
+        hm_result more = case_generate(case_runtime(), e, &request);
         assert_memory_equal(all.codes, more.codes, 4 * CASE_CODEBOOKS * sizeof(int32_t));
         drop(&all);
         drop(&more);
@@ -116,9 +116,9 @@ static void topk_beyond_the_vocabulary_keeps_all_of_it(void **state)
 static void a_prompt_and_frames_that_exceed_the_positions_are_refused(void **state)
 {
     hm_engine *e = open_parts(&case_best, true, false, NULL);
-    hm_music_request request = codes_only;
+    hm_request request = codes_only;
     (void)state;
-    hm_music_result r = case_generate(case_runtime(), e, &request);
+    hm_result r = case_generate(case_runtime(), e, &request);
     int most = 256 - r.prompt_tokens;
     drop(&r);
     request.max_frames = most + 1;
@@ -136,7 +136,7 @@ static void stored_codes_outside_the_vocabulary_are_refused(void **state)
 {
     hm_engine *e = open_parts(&case_best, true, false, NULL);
     int32_t *codes = case_codes(4, 69);
-    hm_music_request request = codes_only;
+    hm_request request = codes_only;
     (void)state;
     request.stored_codes = codes;
     codes[8 + 3] = 69;
@@ -152,18 +152,18 @@ static void stored_codes_outside_the_vocabulary_are_refused(void **state)
 static void texts_that_are_not_utf_8_are_refused_by_name(void **state)
 {
     hm_engine *e = open_parts(&case_best, true, false, NULL);
-    hm_music_request bad = codes_only;
+    hm_request bad = codes_only;
     (void)state;
-    bad.lyrics = "caf\xE9";
+    bad.music.lyrics = "caf\xE9";
     expect_refused(e, &bad, HM_EFORMAT, "lyrics");
-    bad.lyrics = "\xED\xA0\x80"; /* half a surrogate pair */
+    bad.music.lyrics = "\xED\xA0\x80"; /* half a surrogate pair */
     expect_refused(e, &bad, HM_EFORMAT, "lyrics");
     bad = codes_only;
-    bad.tags = "\xC0\x80";
+    bad.music.tags = "\xC0\x80";
     expect_refused(e, &bad, HM_EFORMAT, "tags");
     bad = codes_only;
-    bad.lyrics = "[Verse]\nla";
-    bad.verse_style = "\xFF";
+    bad.music.lyrics = "[Verse]\nla";
+    bad.music.verse_style = "\xFF";
     expect_refused(e, &bad, HM_EFORMAT, "lyrics");
     close_engine(e);
 }
@@ -173,9 +173,9 @@ static void empty_texts_make_a_song(void **state)
     (void)state;
     for (int s = 0; s < SETS; s++) {
         hm_engine *e = open_parts(sets[s], true, false, NULL);
-        hm_music_request request = codes_only;
-        request.lyrics = request.tags = "";
-        hm_music_result r = case_generate(case_runtime(), e, &request);
+        hm_request request = codes_only;
+        request.music.lyrics = request.music.tags = "";
+        hm_result r = case_generate(case_runtime(), e, &request);
         assert_int_equal(r.frames, 4);
         assert_true(r.prompt_tokens >= 5); /* begin and end of both, and the slot */
         drop(&r);
@@ -191,14 +191,14 @@ typedef struct styles {
 static void expect_styled(const char *lyrics, styles s, const char *written)
 {
     hm_engine *e = open_parts(&case_best, true, false, NULL);
-    hm_music_request request = codes_only;
-    request.lyrics = written;
-    hm_music_result plain = case_generate(case_runtime(), e, &request);
-    request.lyrics = lyrics;
-    request.intro_style = s.intro;
-    request.verse_style = s.verse;
-    request.chorus_style = s.chorus;
-    hm_music_result styled = case_generate(case_runtime(), e, &request);
+    hm_request request = codes_only;
+    request.music.lyrics = written;
+    hm_result plain = case_generate(case_runtime(), e, &request);
+    request.music.lyrics = lyrics;
+    request.music.intro_style = s.intro;
+    request.music.verse_style = s.verse;
+    request.music.chorus_style = s.chorus;
+    hm_result styled = case_generate(case_runtime(), e, &request);
     size_t n = 4 * CASE_CODEBOOKS;
     if (plain.prompt_tokens != styled.prompt_tokens || memcmp(plain.logits, styled.logits, n * sizeof(float)))
         fail_msg("\"%s\": expected the prompt of \"%s\"", lyrics, written);
@@ -234,12 +234,12 @@ static void styles_leave_all_other_lines_alone(void **state)
 static void a_style_with_a_line_break_is_refused(void **state)
 {
     hm_engine *e = open_parts(&case_best, true, false, NULL);
-    hm_music_request bad = codes_only;
+    hm_request bad = codes_only;
     (void)state;
-    bad.verse_style = "soft\n[Chorus]";
+    bad.music.verse_style = "soft\n[Chorus]";
     expect_refused(e, &bad, HM_EUSAGE, "verse style");
-    bad.verse_style = NULL;
-    bad.chorus_style = "loud\r";
+    bad.music.verse_style = NULL;
+    bad.music.chorus_style = "loud\r";
     expect_refused(e, &bad, HM_EUSAGE, "chorus style");
     close_engine(e);
 }
@@ -286,8 +286,8 @@ static void missing_parts_are_named(void **state)
 static void what_the_engine_was_not_opened_for_is_refused(void **state)
 {
     int32_t *codes = case_codes(4, 64);
-    hm_music_request whole = codes_only;
-    hm_music_result r = {0};
+    hm_request whole = codes_only;
+    hm_result r = {0};
     hm_error err = {0};
     (void)state;
     whole.skip_codec = false;
@@ -305,7 +305,7 @@ static void what_the_engine_was_not_opened_for_is_refused(void **state)
 
 #define EOS 65 /* of heartmula-tiny: codes 65 to 68 end a song */
 
-static bool frame_ends(const hm_music_result *r, int frame)
+static bool frame_ends(const hm_result *r, int frame)
 {
     bool any = false;
     for (int k = 0; k < CASE_CODEBOOKS; k++)
@@ -316,13 +316,13 @@ static bool frame_ends(const hm_music_result *r, int frame)
 /* One seed: the song ends before the first frame that has an end code, but for frame 0. Returns what happened as bits. */
 static int check_end(hm_engine *e, uint64_t seed, int cap)
 {
-    hm_music_request request = codes_only;
+    hm_request request = codes_only;
     int end = 1;
     request.seed = seed;
     request.max_frames = cap;
-    hm_music_result forced = case_generate(case_runtime(), e, &request);
+    hm_result forced = case_generate(case_runtime(), e, &request);
     request.force_length = false;
-    hm_music_result song = case_generate(case_runtime(), e, &request);
+    hm_result song = case_generate(case_runtime(), e, &request);
     while (end < cap && !frame_ends(&forced, end))
         end++;
     assert_int_equal(forced.frames, cap);
@@ -356,7 +356,7 @@ static void an_end_code_ends_the_song_before_its_frame_but_not_in_frame_0(void *
 static void codes_outside_the_codec_are_clamped_and_counted(void **state)
 {
     int32_t *codes = case_codes(5, 64), *inside = case_codes(5, 64);
-    hm_music_request request = {.flow_steps = 1, .flow_guidance = 1};
+    hm_request request = {.music.flow_steps = 1, .music.flow_guidance = 1};
     (void)state;
     codes[0] = 64;
     codes[17] = 68;
@@ -364,7 +364,7 @@ static void codes_outside_the_codec_are_clamped_and_counted(void **state)
     inside[0] = inside[17] = inside[39] = 63;
     for (int s = 0; s < SETS; s++) {
         hm_engine *e = open_parts(sets[s], false, true, NULL);
-        hm_music_result r = case_decode(case_runtime(), e, codes, 5, &request), same = case_decode(case_runtime(), e, inside, 5, &request);
+        hm_result r = case_decode(case_runtime(), e, codes, 5, &request), same = case_decode(case_runtime(), e, inside, 5, &request);
         assert_int_equal(r.counters.tokens_out_of_range, 3);
         assert_int_equal(same.counters.tokens_out_of_range, 0);
         assert_int_equal(r.samples, 5 * 24); /* 80 ms at 300 Hz */
@@ -380,18 +380,18 @@ static void codes_outside_the_codec_are_clamped_and_counted(void **state)
 static void only_songs_104_over_a_multiple_of_320_lose_their_tail(void **state)
 {
     static const int frames[] = {423, 424, 425};
-    hm_music_request request = {.flow_steps = 1, .flow_guidance = 1};
+    hm_request request = {.music.flow_steps = 1, .music.flow_guidance = 1};
     const hm_toggles lost = {.tail = HM_TAIL_LOST, .precompute = HM_PRECOMPUTE_ONCE}, kept = {.precompute = HM_PRECOMPUTE_ONCE};
     int32_t *codes = case_codes(425, 64);
     hm_engine *loses = open_parts(&lost, false, true, NULL), *keeps = open_parts(&kept, false, true, NULL);
     (void)state;
     for (size_t i = 0; i < 3; i++) {
         int gone = frames[i] == 424 ? 52 : 0;
-        hm_music_result a = case_decode(case_runtime(), loses, codes, frames[i], &request);
+        hm_result a = case_decode(case_runtime(), loses, codes, frames[i], &request);
         assert_int_equal(a.counters.lost_codes, gone);
         assert_true(llabs(a.samples - (frames[i] - gone) * 24) <= 1); /* float64 frames to samples, rounded down */
         if (gone) {
-            hm_music_result b = case_decode(case_runtime(), keeps, codes, frames[i], &request);
+            hm_result b = case_decode(case_runtime(), keeps, codes, frames[i], &request);
             int64_t apart = 320 * 24; /* crossfaded from there on */
             assert_int_equal(b.counters.lost_codes, 0);
             assert_true(llabs(b.samples - 424 * 24) <= 1);
@@ -449,13 +449,13 @@ static void check_estimate(const char *name, const hm_toggles *toggles)
 {
     struct watch watch = {0};
     hm_probe probe = {.self = &watch, .wanted = HM_SPAN_OP | HM_SPAN_PHASE, .begin = look, .end = look_after};
-    hm_music_request request = codes_only;
+    hm_request request = codes_only;
     hm_memory_estimate estimate, lm_only;
     hm_error err = {0};
     hm_engine_options options = {
         .source.dir = folder, .threads = 1, .toggles = toggles, .need_lm = true, .need_codec = true, .probe = &probe};
-    request.tags = "pop,piano,happy";
-    request.lyrics = "[Verse]\nThe sun creeps in across the floor\nI hear the traffic outside the door\n";
+    request.music.tags = "pop,piano,happy";
+    request.music.lyrics = "[Verse]\nThe sun creeps in across the floor\nI hear the traffic outside the door\n";
     request.max_frames = 100;
     assert_int_equal(case_runtime()->estimate(&options, &request, &estimate, &err), HM_OK);
     options.need_codec = false;
@@ -477,11 +477,11 @@ static void check_estimate(const char *name, const hm_toggles *toggles)
         fail_msg("%s: weights: expected %llu bytes and names, sizes, tokenizer; found %zu", name,
                  (unsigned long long)estimate.weights_bytes, held);
     watch.most = 0;
-    hm_music_result song = case_generate(case_runtime(), e, &request);
+    hm_result song = case_generate(case_runtime(), e, &request);
     expect_estimate(name, "caches", estimate.kv_bytes, song.kv_bytes);
     expect_estimate(name, "caches and scratch", estimate.kv_bytes + estimate.scratch_bytes, watch.most - opened);
     watch.most = opened = allocated(); /* with that song still held */
-    hm_music_result audio = case_decode(case_runtime(), e, song.codes, song.frames, &request);
+    hm_result audio = case_decode(case_runtime(), e, song.codes, song.frames, &request);
     expect_estimate(name, "codec", estimate.codec_bytes, watch.most - opened);
     assert_true(estimate.total_bytes >= estimate.weights_bytes + estimate.codec_bytes);
     drop(&song);
@@ -524,11 +524,11 @@ static void an_interrupted_song_leaves_nothing_and_the_engine_usable(void **stat
     for (int s = 0; s < SETS; s++) {
         struct stopper stopper = {0};
         hm_probe probe = {.self = &stopper, .progress = stop};
-        hm_music_request request = codes_only;
+        hm_request request = codes_only;
         request.skip_codec = false;
-        request.flow_steps = 3;
+        request.music.flow_steps = 3;
         hm_engine *e = open_parts(sets[s], true, true, &probe);
-        hm_music_result whole = case_generate(case_runtime(), e, &request);
+        hm_result whole = case_generate(case_runtime(), e, &request);
         for (int64_t at = 0; at < 3; at++)
             for (int phase = 0; phase < 2; phase++) {
                 stopper = (struct stopper){phase ? "decode" : "generate", at, false};
@@ -536,7 +536,7 @@ static void an_interrupted_song_leaves_nothing_and_the_engine_usable(void **stat
                 assert_true(stopper.asked);
             }
         stopper.phase = NULL;
-        hm_music_result again = case_generate(case_runtime(), e, &request);
+        hm_result again = case_generate(case_runtime(), e, &request);
         assert_memory_equal(whole.codes, again.codes, 4 * CASE_CODEBOOKS * sizeof(int32_t));
         assert_memory_equal(whole.audio, again.audio, (size_t)whole.samples * 2 * sizeof(float));
         drop(&whole);

@@ -7,7 +7,7 @@
 #include "engine/base/time.h"
 #include "engine/session/session.h"
 
-int hm_session_flow_steps(const hm_ctx *c)
+int hm_heart_flow_steps(const hm_ctx *c)
 {
     switch (hm_t(c)->flow_steps) {
     case HM_STEPS_50:
@@ -25,21 +25,13 @@ int hm_session_flow_steps(const hm_ctx *c)
     }
 }
 
-void hm_session_result_free(hm_music_result *r)
-{
-    free(r->codes);
-    free(r->logits);
-    free(r->audio);
-    *r = (hm_music_result){0};
-}
-
-static hm_status validate(const hm_engine *e, const hm_music_request *r, hm_error *err)
+static hm_status validate(const hm_engine *e, const hm_request *r, hm_error *err)
 {
     if (!e->has_lm)
         return hm_fail(err, HM_EBUG, "generate: the engine was opened without a language model");
     if (!r->skip_codec && !e->has_codec)
         return hm_fail(err, HM_EBUG, "generate: audio asked for, but the engine was opened without a codec");
-    if (!r->tags || !r->lyrics)
+    if (!r->music.tags || !r->music.lyrics)
         return hm_fail(err, HM_EUSAGE, "song: tags and lyrics are needed (they may be empty)");
     if (r->max_frames < 1)
         return hm_fail(err, HM_EUSAGE, "song: expected at least 1 frame (80 ms), found %d", r->max_frames);
@@ -47,23 +39,18 @@ static hm_status validate(const hm_engine *e, const hm_music_request *r, hm_erro
         return hm_fail(err, HM_EUSAGE, "temperature: expected above 0, found %g; for greedy choice use topk 1", r->temperature);
     if (r->topk < 1)
         return hm_fail(err, HM_EUSAGE, "topk: expected at least 1, found %d", r->topk);
-    if (r->flow_steps < 0 || r->flow_steps > HM_CODEC_MAX_STEPS)
+    if (r->music.flow_steps < 0 || r->music.flow_steps > HM_CODEC_MAX_STEPS)
         return hm_fail(err, HM_EUSAGE, "solver steps: expected 1 to %d, or 0 for the variant's, found %d", HM_CODEC_MAX_STEPS,
-                       r->flow_steps);
-    if (!isfinite(r->cfg_scale) || !isfinite(r->flow_guidance))
+                       r->music.flow_steps);
+    if (!isfinite(r->music.cfg_scale) || !isfinite(r->music.flow_guidance))
         return hm_fail(err, HM_EUSAGE, "guidance scales: expected finite numbers");
-    size_t n = (size_t)r->max_frames * (size_t)e->mula.config.codebooks;
-    for (size_t i = 0; r->stored_codes && i < n; i++)
-        if (r->stored_codes[i] < 0 || r->stored_codes[i] >= e->mula.config.code_vocabulary)
-            return hm_fail(err, HM_EFORMAT, "stored codes: frame %zu codebook %zu: expected 0 to %d, found %d", i / (size_t)e->mula.config.codebooks,
-                           i % (size_t)e->mula.config.codebooks, e->mula.config.code_vocabulary - 1, r->stored_codes[i]);
-    return HM_OK;
+    return hm_session_check_stored(e, r, e->mula.config.code_vocabulary, err);
 }
 
 /* --- language model --- */
 
 /* Frames until the end-of-song rule or the cap. */
-static int draw_frames(hm_engine *e, hm_mula_song *song, const hm_music_request *r, bool *ended)
+static int draw_frames(hm_engine *e, hm_mula_song *song, const hm_request *r, bool *ended)
 {
     hm_ctx *c = &e->ctx;
     int frames = 0;
@@ -89,7 +76,7 @@ static int draw_frames(hm_engine *e, hm_mula_song *song, const hm_music_request 
     return frames;
 }
 
-static hm_status run_lm(hm_engine *e, const hm_mula_request *request, const hm_music_request *r, hm_music_result *out, hm_error *err)
+static hm_status run_lm(hm_engine *e, const hm_mula_request *request, const hm_request *r, hm_result *out, hm_error *err)
 {
     hm_ctx *c = &e->ctx;
     hm_mula_song song;
@@ -125,16 +112,6 @@ static hm_status run_lm(hm_engine *e, const hm_mula_request *request, const hm_m
     return hm_session_status(c, err);
 }
 
-/* A logit that is not finite makes every later number meaningless. */
-static hm_status check_logits(const hm_music_result *r, hm_error *err)
-{
-    for (int i = 0; i < r->frames * r->codebooks; i++)
-        if (!isfinite(r->logits[i]))
-            return hm_fail(err, HM_EINVALID, "logits of frame %d, codebook %d are not finite; the weights or a kernel are broken",
-                           i / r->codebooks, i % r->codebooks);
-    return HM_OK;
-}
-
 /* --- codec --- */
 
 struct noise {
@@ -151,7 +128,7 @@ static void philox_noise(void *self, int segment, float *z, int64_t count)
     }
 }
 
-static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const hm_music_request *r, hm_music_result *out, hm_error *err)
+static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const hm_request *r, hm_result *out, hm_error *err)
 {
     hm_ctx *c = &e->ctx;
     hm_detok d;
@@ -159,8 +136,8 @@ static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const
     hm_detok_request request = {.codes = codes,
                                 .frames = frames,
                                 .duration_s = HM_SEGMENT_SECONDS,
-                                .steps = r->flow_steps ? r->flow_steps : hm_session_flow_steps(c),
-                                .guidance = (float)r->flow_guidance,
+                                .steps = r->music.flow_steps ? r->music.flow_steps : hm_heart_flow_steps(c),
+                                .guidance = (float)r->music.flow_guidance,
                                 .tiled = hm_t(c)->codec_len == HM_CODEC_TILED,
                                 .lose_tail = hm_t(c)->tail == HM_TAIL_LOST,
                                 .noise = {&noise, philox_noise}};
@@ -185,69 +162,42 @@ static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const
     out->decode_ns = hm_now_ns() - start;
     for (int64_t i = 0; !st && i < out->samples * out->channels; i++)
         out->non_finite += !isfinite(out->audio[i]);
-    if (!st && out->non_finite)
-        st = hm_fail(err, HM_EINVALID, "audio: %lld of %lld samples are not finite; the weights or a kernel are broken", (long long)out->non_finite,
-                     (long long)(out->samples * out->channels));
+    if (!st)
+        st = hm_session_check_result(out, err);
     return st;
 }
 
 /* --- whole calls --- */
 
-static uint64_t held_weights(const hm_engine *e)
-{
-    uint64_t bytes = 0;
-    const hm_weights *const sets[] = {e->lm_weights, e->codec_weights};
-    for (int s = 0; s < 2; s++)
-        for (int i = 0; sets[s] && i < hm_weights_count(sets[s]); i++)
-            bytes += hm_weights_at(sets[s], i)->data ? hm_weights_at(sets[s], i)->bytes : 0;
-    return bytes;
-}
-
-static void begin_call(hm_engine *e, hm_music_result *out)
-{
-    *out = (hm_music_result){.codebooks = e->facts.codebooks, .weight_bytes = held_weights(e)};
-    e->ctx.counters = (hm_counters){0};
-    e->ctx.error = (hm_error){0};
-}
-
-static hm_status end_call(hm_engine *e, int64_t start, hm_music_result *out, hm_status st)
-{
-    out->counters = e->ctx.counters;
-    out->wall_ns = hm_now_ns() - start;
-    if (st)
-        hm_session_result_free(out);
-    return st;
-}
-
-hm_status hm_session_generate(hm_engine *e, const hm_music_request *r, hm_music_result *out, hm_error *err)
+hm_status hm_heart_generate(hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
 {
     int64_t start = hm_now_ns();
     int32_t *ids = NULL;
-    hm_mula_request request = {.max_frames = r->max_frames, .cfg_scale = r->cfg_scale, .topk = r->topk, .temperature = (float)r->temperature,
+    hm_mula_request request = {.max_frames = r->max_frames, .cfg_scale = r->music.cfg_scale, .topk = r->topk, .temperature = (float)r->temperature,
                                .seed = r->seed, .stored = r->stored_codes};
-    begin_call(e, out);
+    hm_session_begin_call(e, out);
     hm_status st = validate(e, r, err);
     if (!st)
-        st = hm_session_prompt(e, r, &ids, &request.n, &request.slot, err);
+        st = hm_heart_prompt(e, r, &ids, &request.n, &request.slot, err);
     request.text_ids = ids;
     out->prompt_tokens = request.n;
     if (!st)
         st = run_lm(e, &request, r, out, err);
     free(ids);
     if (!st)
-        st = check_logits(out, err);
+        st = hm_session_check_result(out, err);
     if (!st && !r->skip_codec && out->frames) /* what goes on to the codec: the stored codes, where there are some */
         st = run_codec(e, r->stored_codes ? r->stored_codes : out->codes, out->frames, r, out, err);
-    return end_call(e, start, out, st);
+    return hm_session_end_call(e, start, out, st);
 }
 
-hm_status hm_session_decode(hm_engine *e, const int32_t *codes, int frames, const hm_music_request *r, hm_music_result *out, hm_error *err)
+hm_status hm_heart_decode(hm_engine *e, const int32_t *codes, int frames, const hm_request *r, hm_result *out, hm_error *err)
 {
     int64_t start = hm_now_ns();
-    begin_call(e, out);
+    hm_session_begin_call(e, out);
     hm_status st = e->has_codec ? HM_OK : hm_fail(err, HM_EBUG, "decode: the engine was opened without a codec");
     out->frames = frames;
     if (!st)
         st = run_codec(e, codes, frames, r, out, err);
-    return end_call(e, start, out, st);
+    return hm_session_end_call(e, start, out, st);
 }

@@ -38,11 +38,11 @@ static bool is_blank(char c)
 
 /* The style of a section line such as "[Verse 2]" or "[Chorus: loud]", NULL when the line is none or has no style. Its name is what
  * stands before the first digit, colon or closing bracket. */
-static const char *section_style(const hm_music_request *r, const char *line, size_t size)
+static const char *section_style(const hm_request *r, const char *line, size_t size)
 {
     const struct {
         const char *name, *style;
-    } sections[] = {{"intro", r->intro_style}, {"verse", r->verse_style}, {"chorus", r->chorus_style}, {"hook", r->chorus_style}};
+    } sections[] = {{"intro", r->music.intro_style}, {"verse", r->music.verse_style}, {"chorus", r->music.chorus_style}, {"hook", r->music.chorus_style}};
     const char *end = line + size;
     while (line < end && is_blank(*line))
         line++;
@@ -63,11 +63,11 @@ static const char *section_style(const hm_music_request *r, const char *line, si
     return NULL;
 }
 
-static hm_status check_styles(const hm_music_request *r, hm_error *err)
+static hm_status check_styles(const hm_request *r, hm_error *err)
 {
     const struct {
         const char *section, *style;
-    } styles[] = {{"intro", r->intro_style}, {"verse", r->verse_style}, {"chorus", r->chorus_style}};
+    } styles[] = {{"intro", r->music.intro_style}, {"verse", r->music.verse_style}, {"chorus", r->music.chorus_style}};
     for (size_t i = 0; i < sizeof styles / sizeof *styles; i++)
         if (styles[i].style && strpbrk(styles[i].style, "\r\n"))
             return hm_fail(err, HM_EUSAGE, "%s style: expected one line, found a line break", styles[i].section);
@@ -75,11 +75,11 @@ static hm_status check_styles(const hm_music_request *r, hm_error *err)
 }
 
 /* Every section line with a style is followed by a line "(style)". malloc'ed. */
-static char *styled_lyrics(const hm_music_request *r, hm_error *err)
+static char *styled_lyrics(const hm_request *r, hm_error *err)
 {
     struct text out = {0};
     append(&out, "", 0);
-    for (const char *p = r->lyrics; *p;) {
+    for (const char *p = r->music.lyrics; *p;) {
         size_t line = strcspn(p, "\n"), whole = line + (p[line] == '\n');
         const char *style = section_style(r, p, line);
         append(&out, p, line);
@@ -168,7 +168,7 @@ static hm_status encode_tags(const hm_engine *e, const char *tags, int32_t **ids
     return st;
 }
 
-static hm_status encode_lyrics(const hm_engine *e, const hm_music_request *r, int32_t **ids, size_t *count, hm_error *err)
+static hm_status encode_lyrics(const hm_engine *e, const hm_request *r, int32_t **ids, size_t *count, hm_error *err)
 {
     char *styled = styled_lyrics(r, err), *lower = NULL;
     if (!styled)
@@ -181,7 +181,7 @@ static hm_status encode_lyrics(const hm_engine *e, const hm_music_request *r, in
     return st;
 }
 
-hm_status hm_session_prompt(const hm_engine *e, const hm_music_request *r, int32_t **ids, int *count, int *slot, hm_error *err)
+hm_status hm_heart_prompt(const hm_engine *e, const hm_request *r, int32_t **ids, int *count, int *slot, hm_error *err)
 {
     int32_t *tags = NULL, *lyrics = NULL, *all = NULL;
     size_t tags_count = 0, lyrics_count = 0;
@@ -190,7 +190,7 @@ hm_status hm_session_prompt(const hm_engine *e, const hm_music_request *r, int32
         return hm_fail(err, HM_EMISSING, "%s: no tokenizer.json beside the model and none in its metadata", e->checkpoint.path);
     hm_status st = check_styles(r, err);
     if (!st)
-        st = encode_tags(e, r->tags, &tags, &tags_count, err);
+        st = encode_tags(e, r->music.tags, &tags, &tags_count, err);
     if (!st)
         st = encode_lyrics(e, r, &lyrics, &lyrics_count, err);
     if (!st && tags_count + 1 + lyrics_count + (size_t)r->max_frames > (size_t)most)

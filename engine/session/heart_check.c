@@ -46,8 +46,8 @@ static void watch_tap(void *self, const hm_tap_value *v)
 static hm_status check_prompt(hm_engine *e, const hm_check *k, int32_t **ids, hm_mula_request *request, hm_error *err)
 {
     if (k->tags) {
-        hm_music_request text = {.tags = k->tags, .lyrics = k->lyrics, .max_frames = k->frames};
-        return hm_session_prompt(e, &text, ids, &request->n, &request->slot, err);
+        hm_request text = {.music.tags = k->tags, .music.lyrics = k->lyrics, .max_frames = k->frames};
+        return hm_heart_prompt(e, &text, ids, &request->n, &request->slot, err);
     }
     request->slot = k->tags_count;
     request->n = k->tags_count + 1 + k->lyrics_count;
@@ -303,10 +303,9 @@ static hm_status check_detok(hm_engine *e, const hm_check *k, hm_error *err)
     return st;
 }
 
-hm_status hm_session_check(hm_engine *e, const hm_check *k, hm_error *err)
+hm_status hm_heart_check(hm_engine *e, const hm_check *k, hm_error *err)
 {
     bool codec = k->kind == HM_CHECK_EST || k->kind == HM_CHECK_SOLVE || k->kind == HM_CHECK_DECODE || k->kind == HM_CHECK_DETOK;
-    e->ctx.error = (hm_error){0};
     if ((codec && !e->has_codec) || (k->kind == HM_CHECK_LM && !e->has_lm))
         return hm_fail(err, HM_EBUG, "check: the engine was opened without the part it needs");
     switch (k->kind) {
@@ -324,6 +323,8 @@ hm_status hm_session_check(hm_engine *e, const hm_check *k, hm_error *err)
         return check_rope(e, k, err);
     case HM_CHECK_SAMPLE:
         return check_sample(e, k, err);
+    default:
+        break;
     }
-    return hm_fail(err, HM_EBUG, "check: unknown kind %d", (int)k->kind);
+    return hm_fail(err, HM_EUSAGE, "check: kind %d is none of a music model's", (int)k->kind);
 }

@@ -1,0 +1,189 @@
+/* HeartMuLa and HeartCodec behind the engine's interface: their parts, their facts, and what they would need. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/session/session.h"
+
+static hm_status open_tokenizer(hm_engine *e, hm_error *err)
+{
+    char *text;
+    size_t size;
+    const char *where;
+    hm_error ignored = {0};
+    hm_status st = hm_checkpoint_tokenizer(&text, &size, &where, &e->checkpoint, e->lm_weights, &ignored);
+    if (st == HM_EMISSING)
+        return HM_OK; /* an error only when text is to be encoded */
+    if (st)
+        return hm_fail(err, st, "%s", ignored.text);
+    st = hm_tokenizer_parse(&e->tokenizer, text, size, where, err);
+    free(text);
+    return st;
+}
+
+static hm_status open_lm(hm_engine *e, const hm_engine_options *o, hm_error *err)
+{
+    const json_t *config;
+    hm_mula_config g;
+    hm_gen_config gen;
+    hm_status st = hm_session_weights(e, o, &e->lm_weights, e->checkpoint.lm, o->source.lm_manifest, "language model manifest", err);
+    if (!st)
+        st = hm_session_config(e->lm_weights, &config, err);
+    if (!st && !o->source.lm_manifest)
+        st = hm_checkpoint_gen_config(&gen, &e->checkpoint, e->lm_weights, err);
+    if (!st)
+        st = hm_mula_config_read(&g, config, o->source.lm_manifest ? NULL : &gen, hm_weights_path(e->lm_weights), err);
+    if (!st)
+        st = hm_mula_bind(&e->ctx, &e->mula, &g, e->lm_weights, err);
+    if (!st && !o->source.lm_manifest)
+        st = open_tokenizer(e, err);
+    if (!st && o->source.tokenizer)
+        st = hm_tokenizer_open(&e->tokenizer, o->source.tokenizer, err);
+    e->has_lm = !st;
+    return st;
+}
+
+static hm_status open_codec(hm_engine *e, const hm_engine_options *o, hm_error *err)
+{
+    const json_t *config;
+    hm_codec_shape shape;
+    hm_status st = hm_session_weights(e, o, &e->codec_weights, e->checkpoint.codec, o->source.codec_manifest, "codec manifest", err);
+    if (!st)
+        st = hm_session_config(e->codec_weights, &config, err);
+    if (!st)
+        st = hm_codec_shape_read(&shape, config, hm_weights_path(e->codec_weights), err);
+    if (!st)
+        st = hm_codec_bind(&e->ctx, &e->codec, &shape, e->codec_weights, err);
+    e->has_codec = !st;
+    return st;
+}
+
+static hm_status heart_open(hm_engine *e, const hm_engine_options *o, hm_error *err)
+{
+    hm_status st = o->need_encoders ? hm_fail(err, HM_EUSAGE, "%s: a music model has no voice to clone", e->checkpoint.path) : HM_OK;
+    if (!st && o->need_lm)
+        st = open_lm(e, o, err);
+    if (!st && o->need_codec)
+        st = open_codec(e, o, err);
+    if (!st && e->has_lm && e->has_codec && e->mula.config.codebooks != (int)e->codec.shape.quantizers)
+        st = hm_fail(err, HM_EFORMAT, "%s: the language model has %d codebooks, the codec %lld", e->checkpoint.path, e->mula.config.codebooks,
+                     (long long)e->codec.shape.quantizers);
+    return st;
+}
+
+static void heart_release(hm_engine *e)
+{
+    hm_mula_release(&e->mula);
+    hm_codec_release(&e->codec);
+}
+
+static void heart_facts(const hm_engine *e, hm_engine_facts *f)
+{
+    f->frame_seconds = 0.08;
+    f->channels = 2;
+    if (e->has_lm) {
+        f->codebooks = e->mula.config.codebooks;
+        f->code_vocabulary = e->mula.config.code_vocabulary;
+        f->max_positions = e->mula.config.backbone.max_positions;
+    }
+    if (e->has_codec) {
+        f->codebooks = (int)e->codec.shape.quantizers;
+        f->sample_rate_hz = (int)e->codec.shape.sample_rate;
+    }
+}
+
+/* --- estimate --- */
+
+static bool begins(const char *name, const char *start)
+{
+    return !strncmp(name, start, strlen(start));
+}
+
+/* Whether binding makes a float32 copy of a tensor: of vectors always, of the rest as the toggles say. */
+static bool is_converted(const hm_ctx *c, const hm_tensor *t)
+{
+    bool computed = t->type == HM_F32 || t->type == HM_BF16 || t->type == HM_F16;
+    if (t->rank == 1 || !computed)
+        return computed;
+    if (t->type == HM_F32 || begins(t->name, "text_embeddings."))
+        return false;
+    if (begins(t->name, "flow_matching.") || begins(t->name, "scalar_model."))
+        return hm_t(c)->precision_codec == HM_CODEC_F32;
+    if (begins(t->name, "decoder.") || begins(t->name, "projection.") || begins(t->name, "audio_head"))
+        return hm_t(c)->precision_decoder == HM_DECODER_F32;
+    return hm_t(c)->precision_backbone == HM_BACKBONE_F32;
+}
+
+static hm_status estimate_lm(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_request *r, hm_memory_estimate *out, hm_error *err)
+{
+    hm_weights *w = NULL;
+    const json_t *config;
+    hm_mula_config g;
+    hm_gen_config gen;
+    hm_status st = hm_weights_open(&w, checkpoint->lm, HM_LOAD_MAP, err);
+    if (!st)
+        st = hm_session_config(w, &config, err);
+    if (!st)
+        st = hm_checkpoint_gen_config(&gen, checkpoint, w, err);
+    if (!st)
+        st = hm_mula_config_read(&g, config, &gen, checkpoint->lm, err);
+    if (!st) {
+        int prompt = (int)((r->music.tags ? strlen(r->music.tags) : 0) + (r->music.lyrics ? strlen(r->music.lyrics) : 0)) / 2 + 16; /* about two bytes a token */
+        hm_session_add_weights(c, w, NULL, is_converted, out);
+        hm_mula_estimate(c, &g, &(hm_mula_request){.n = prompt, .max_frames = r->max_frames, .cfg_scale = r->music.cfg_scale}, &out->kv_bytes,
+                         &out->scratch_bytes);
+    }
+    hm_weights_close(&w);
+    return st;
+}
+
+static hm_status estimate_codec(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_request *r, hm_memory_estimate *out, hm_error *err)
+{
+    hm_weights *w = NULL;
+    const json_t *config;
+    hm_codec_shape shape;
+    hm_codec codec;
+    hm_status st = hm_weights_open(&w, checkpoint->codec, HM_LOAD_MAP, err);
+    if (!st)
+        st = hm_session_config(w, &config, err);
+    if (!st)
+        st = hm_codec_shape_read(&shape, config, checkpoint->codec, err);
+    if (!st)
+        st = hm_codec_describe(&codec, &shape, err);
+    if (!st) {
+        hm_session_add_weights(c, w, "scalar_model.encoder.", is_converted, out);
+        out->weights_bytes += hm_codec_folded_bytes(&codec);
+        out->codec_bytes = hm_detok_estimate(c, &codec,
+                                             &(hm_detok_request){.frames = r->max_frames, .duration_s = HM_SEGMENT_SECONDS,
+                                                                 .steps = r->music.flow_steps ? r->music.flow_steps : hm_heart_flow_steps(c),
+                                                                 .guidance = (float)r->music.flow_guidance, .tiled = hm_t(c)->codec_len == HM_CODEC_TILED,
+                                                                 .lose_tail = hm_t(c)->tail == HM_TAIL_LOST});
+        hm_codec_release(&codec);
+    }
+    hm_weights_close(&w);
+    return st;
+}
+
+static hm_status heart_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_engine_options *o, const hm_request *r,
+                                hm_memory_estimate *out, hm_error *err)
+{
+    hm_status st = HM_OK;
+    if (o->need_lm)
+        st = estimate_lm(c, checkpoint, r, out, err);
+    if (!st && o->need_codec)
+        st = estimate_codec(c, checkpoint, r, out, err);
+    uint64_t song = out->kv_bytes + out->scratch_bytes; /* freed before the codec runs */
+    out->total_bytes = out->weights_bytes + (song > out->codec_bytes ? song : out->codec_bytes);
+    return st;
+}
+
+const hm_family hm_heart_family = {
+    .model = "heartmula",
+    .task = HM_TASK_MUSIC,
+    .open = heart_open,
+    .release = heart_release,
+    .facts = heart_facts,
+    .estimate = heart_estimate,
+    .generate = hm_heart_generate,
+    .decode = hm_heart_decode,
+    .check = hm_heart_check,
+};

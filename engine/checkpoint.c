@@ -17,7 +17,32 @@
 
 const char *hm_part_kind_text(hm_part_kind kind)
 {
-    return kind == HM_PART_LM ? "language model" : kind == HM_PART_CODEC ? "codec" : "nothing known";
+    static const char *const texts[] = {"nothing known", "language model", "codec", "talker", "speech tokenizer"};
+    return texts[kind];
+}
+
+const char *hm_model_kind_name(hm_model_kind model)
+{
+    static const char *const names[] = {"nothing known", "heartmula", "qwen3-tts"};
+    return names[model];
+}
+
+hm_model_kind hm_model_of_part(hm_part_kind kind)
+{
+    if (kind == HM_PART_NONE)
+        return HM_MODEL_NONE;
+    return kind == HM_PART_LM || kind == HM_PART_CODEC ? HM_MODEL_HEARTMULA : HM_MODEL_QWEN3_TTS;
+}
+
+static bool is_language_model(hm_part_kind kind)
+{
+    return kind == HM_PART_LM || kind == HM_PART_TALKER;
+}
+
+/* The codec that goes with a language model. */
+static hm_part_kind codec_of(hm_part_kind lm)
+{
+    return lm == HM_PART_TALKER ? HM_PART_SPEECH_CODEC : HM_PART_CODEC;
 }
 
 static bool has_fields(const json_t *config, const char *a, const char *b)
@@ -33,6 +58,10 @@ hm_part_kind hm_part_of_config(const json_t *config)
         return HM_PART_LM;
     if ((type && !strcasecmp(type, "heartcodec")) || (class && !strcasecmp(class, "HeartCodec")))
         return HM_PART_CODEC;
+    if ((type && !strcasecmp(type, "qwen3_tts")) || has_fields(config, "talker_config", "tts_model_type"))
+        return HM_PART_TALKER;
+    if ((type && !strncasecmp(type, "qwen3_tts_tokenizer", 19)) || has_fields(config, "decoder_config", "encoder_valid_num_quantizers"))
+        return HM_PART_SPEECH_CODEC; /* those of other frame rates too: reading their config refuses them by name */
     if (has_fields(config, "audio_num_codebooks", "audio_vocab_size") && has_fields(config, "muq_dim", "text_vocab_size"))
         return HM_PART_LM;
     if (has_fields(config, "codebook_size", "codebook_dim") && has_fields(config, "latent_hidden_dim", "upsample_factors"))
@@ -47,6 +76,10 @@ hm_part_kind hm_part_of_weights(const hm_weights *weights)
         return kind;
     if (hm_weights_peek(weights, "audio_head") && hm_weights_peek(weights, "codebook0_head.weight"))
         return HM_PART_LM;
+    if (hm_weights_peek(weights, "talker.codec_head.weight"))
+        return HM_PART_TALKER;
+    if (hm_weights_peek(weights, "decoder.quantizer.rvq_first.output_proj.weight"))
+        return HM_PART_SPEECH_CODEC;
     return hm_weights_peek(weights, "flow_matching.cond_feature_emb.weight") ? HM_PART_CODEC : HM_PART_NONE;
 }
 
@@ -118,15 +151,35 @@ static hm_status keep(char **slot, char **second, const char *path, hm_error *er
     return *to ? HM_OK : hm_fail(err, HM_EABSENT, "%s: no memory", path);
 }
 
+static void drop(char **path)
+{
+    free(*path);
+    *path = NULL;
+}
+
+/* A language model says which family this is: codecs of another are forgotten. False for a codec of another family. */
+static bool join_family(hm_checkpoint *c, hm_part_kind kind)
+{
+    hm_model_kind model = hm_model_of_part(kind);
+    if (c->model != model && is_language_model(kind) && !c->lm) {
+        drop(&c->codec);
+        drop(&c->codec_too);
+        c->model = model;
+    }
+    if (!c->model)
+        c->model = model;
+    return c->model == model || is_language_model(kind);
+}
+
 /* Looks at one folder or file; keeps it when it is a part that `wanted` names (HM_PART_NONE: either). */
 static hm_status consider(hm_checkpoint *c, const char *path, hm_part_kind wanted, hm_part_kind *found, hm_error *err)
 {
     hm_part_kind kind = kind_of(c, path);
     if (found)
         *found = kind;
-    if (kind == HM_PART_NONE || (wanted && kind != wanted))
+    if (kind == HM_PART_NONE || (wanted && kind != wanted) || !join_family(c, kind))
         return HM_OK;
-    return kind == HM_PART_LM ? keep(&c->lm, &c->lm_too, path, err) : keep(&c->codec, &c->codec_too, path, err);
+    return is_language_model(kind) ? keep(&c->lm, &c->lm_too, path, err) : keep(&c->codec, &c->codec_too, path, err);
 }
 
 /* A file that may be a part by itself: weights that are not a shard. */
@@ -202,10 +255,42 @@ static hm_status find_text(char **slot, const char *folder, const char *name, hm
     return *slot ? HM_OK : hm_fail(err, HM_EABSENT, "%s: no memory", path);
 }
 
+/* The folder itself, when it holds what a Qwen2 tokenizer is read from. */
+static hm_status find_vocabulary(hm_checkpoint *c, const char *folder, hm_error *err)
+{
+    char path[PATH_MAX];
+    if (c->tokenizer || !join(path, folder, "vocab.json") || !is_kind(path, S_IFREG))
+        return HM_OK;
+    c->tokenizer = strdup(folder);
+    return c->tokenizer ? HM_OK : hm_fail(err, HM_EABSENT, "%s: no memory", path);
+}
+
 static hm_status find_texts(hm_checkpoint *c, const char *folder, hm_error *err)
 {
+    if (c->model == HM_MODEL_QWEN3_TTS) {
+        hm_status found = find_vocabulary(c, folder, err);
+        return found ? found : find_text(&c->gen_config, folder, "generation_config.json", err);
+    }
     hm_status st = find_text(&c->tokenizer, folder, "tokenizer.json", err);
     return st ? st : find_text(&c->gen_config, folder, "gen_config.json", err);
+}
+
+/* Of a talker found below path: the speech tokenizer inside its folder, else the one beside it. */
+static hm_status find_inner_codec(hm_checkpoint *c, const char *path, hm_error *err)
+{
+    char *beside = c->codec, *beside_too = c->codec_too;
+    if (c->model != HM_MODEL_QWEN3_TTS || !c->lm || !is_kind(c->lm, S_IFDIR))
+        return HM_OK;
+    c->codec = c->codec_too = NULL;
+    hm_status st = scan(c, c->lm, HM_PART_SPEECH_CODEC, false, err);
+    if (!c->codec) {
+        c->codec = beside;
+        c->codec_too = beside_too;
+        return st || c->codec ? st : scan(c, path, HM_PART_SPEECH_CODEC, true, err);
+    }
+    free(beside);
+    free(beside_too);
+    return st;
 }
 
 static hm_status find_parts(hm_checkpoint *c, const char *path, hm_error *err)
@@ -214,14 +299,19 @@ static hm_status find_parts(hm_checkpoint *c, const char *path, hm_error *err)
     hm_part_kind own = HM_PART_NONE;
     bool is_folder = is_kind(path, S_IFDIR);
     hm_status st = consider(c, path, HM_PART_NONE, &own, err);
-    if (!st && is_folder && own != HM_PART_CODEC)
-        st = scan(c, path, own == HM_PART_LM ? HM_PART_CODEC : HM_PART_NONE, own == HM_PART_NONE, err);
+    if (!st && is_folder && is_language_model(own))
+        st = scan(c, path, codec_of(own), false, err);
+    if (!st && is_folder && own == HM_PART_NONE) {
+        st = scan(c, path, HM_PART_NONE, true, err);
+        if (!st)
+            st = find_inner_codec(c, path, err);
+    }
     if (!st && is_folder)
         st = find_texts(c, path, err);
-    if (st || own != HM_PART_LM || !parent_of(around, path))
+    if (st || !is_language_model(own) || !parent_of(around, path))
         return st;
     if (!c->codec)
-        st = scan(c, around, HM_PART_CODEC, !is_folder, err); /* the codec beside it */
+        st = scan(c, around, codec_of(own), !is_folder, err); /* the codec beside it */
     return st ? st : find_texts(c, around, err);
 }
 
@@ -271,12 +361,38 @@ static hm_status need_part(const hm_checkpoint *c, const char *what, const char 
 
 hm_status hm_checkpoint_need(const hm_checkpoint *checkpoint, bool lm, bool codec, hm_error *err)
 {
+    static const struct {
+        const char *lm, *lm_type, *codec, *codec_type;
+    } words[] = {
+        [HM_MODEL_NONE] = {"language model", "heartmula or qwen3_tts", "codec", "heartcodec or qwen3_tts_tokenizer_12hz"},
+        [HM_MODEL_HEARTMULA] = {"language model", "heartmula", "codec", "heartcodec"},
+        [HM_MODEL_QWEN3_TTS] = {"talker", "qwen3_tts", "speech tokenizer", "qwen3_tts_tokenizer_12hz"},
+    };
+    hm_model_kind m = checkpoint->model;
     hm_status st = HM_OK;
     if (lm)
-        st = need_part(checkpoint, "language model", "heartmula", checkpoint->lm, checkpoint->lm_too, err);
+        st = need_part(checkpoint, words[m].lm, words[m].lm_type, checkpoint->lm, checkpoint->lm_too, err);
     if (!st && codec)
-        st = need_part(checkpoint, "codec", "heartcodec", checkpoint->codec, checkpoint->codec_too, err);
+        st = need_part(checkpoint, words[m].codec, words[m].codec_type, checkpoint->codec, checkpoint->codec_too, err);
     return st;
+}
+
+hm_status hm_checkpoint_generation(hm_tts_generation *out, const hm_checkpoint *checkpoint, hm_error *err)
+{
+    json_t *config = NULL;
+    hm_status st = checkpoint->gen_config ? hm_json_load(&config, checkpoint->gen_config, err) : HM_OK;
+    if (!st)
+        st = hm_tts_generation_read(out, config, checkpoint->gen_config ? checkpoint->gen_config : checkpoint->path, err);
+    json_decref(config);
+    return st;
+}
+
+hm_status hm_checkpoint_qwen2_tokenizer(hm_tokenizer **out, const hm_checkpoint *checkpoint, hm_qwen2_split split, hm_error *err)
+{
+    if (!checkpoint->tokenizer)
+        return hm_fail(err, HM_EMISSING, "%s: no tokenizer: looked for vocab.json and merges.txt there%s%s", checkpoint->path,
+                       checkpoint->lm ? " and in " : "", checkpoint->lm ? checkpoint->lm : "");
+    return hm_tokenizer_open_qwen2(out, checkpoint->tokenizer, split, err);
 }
 
 /* Metadata of lm under name or name.json; NULL without. */

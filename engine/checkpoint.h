@@ -7,12 +7,19 @@
 #include <stdint.h>
 
 #include "engine/base/error.h"
+#include "engine/shapes_tts.h"
+#include "engine/text/tokenizer.h"
 #include "engine/weights.h"
 
-typedef enum hm_part_kind { HM_PART_NONE, HM_PART_LM, HM_PART_CODEC } hm_part_kind;
+/* LM and CODEC are HeartMuLa's; TALKER (with its code predictor and speaker encoder) and SPEECH_CODEC are Qwen3-TTS's. */
+typedef enum hm_part_kind { HM_PART_NONE, HM_PART_LM, HM_PART_CODEC, HM_PART_TALKER, HM_PART_SPEECH_CODEC } hm_part_kind;
+typedef enum hm_model_kind { HM_MODEL_NONE, HM_MODEL_HEARTMULA, HM_MODEL_QWEN3_TTS } hm_model_kind;
 
-/* "nothing known", "language model", "codec". */
+/* "nothing known", "language model", "codec", "talker", "speech tokenizer". */
 const char *hm_part_kind_text(hm_part_kind kind);
+/* "nothing known", "heartmula", "qwen3-tts". */
+const char *hm_model_kind_name(hm_model_kind model);
+hm_model_kind hm_model_of_part(hm_part_kind kind);
 
 /* By model_type, architectures, or the fields that only it has. */
 hm_part_kind hm_part_of_config(const json_t *config);
@@ -21,16 +28,19 @@ hm_part_kind hm_part_of_weights(const hm_weights *weights);
 
 /* What was found; absent parts are NULL. Paths are what hm_weights_open and hm_tokenizer_open take. Owned by the struct. */
 typedef struct hm_checkpoint {
+    hm_model_kind model;      /* of lm, or of codec alone */
     char *path;               /* as given */
-    char *lm, *codec;         /* folder, or a merged file */
-    char *tokenizer;          /* tokenizer.json; NULL when there is none, or when it is in the metadata of lm */
-    char *gen_config;         /* gen_config.json, likewise */
+    char *lm, *codec;         /* folder, or a merged file; Qwen3-TTS: talker, and its speech_tokenizer folder */
+    char *tokenizer;          /* tokenizer.json; NULL when there is none, or when it is in the metadata of lm; Qwen3-TTS: the folder that
+                                 holds vocab.json */
+    char *gen_config;         /* gen_config.json, likewise; Qwen3-TTS: generation_config.json, NULL: the built-in settings */
     char *lm_too, *codec_too; /* a second one: which is meant must be said */
     char seen[256];           /* other things found there, for messages */
 } hm_checkpoint;
 
 /* path: a folder that holds the parts in subfolders; the folder of one part (the others are then looked for inside and beside it);
- * or a file. Every part is optional here. HM_EMISSING only when path itself is not there. */
+ * or a file. A codec counts when it is of the language model's family; one inside the language model's folder goes before others. Every
+ * part is optional here. HM_EMISSING only when path itself is not there. */
 hm_status hm_checkpoint_find(hm_checkpoint *out, const char *path, hm_error *err);
 void hm_checkpoint_close(hm_checkpoint *checkpoint);
 
@@ -49,5 +59,9 @@ hm_status hm_checkpoint_gen_config(hm_gen_config *out, const hm_checkpoint *chec
  * as long as checkpoint and lm. HM_EMISSING when there is none. */
 hm_status hm_checkpoint_tokenizer(char **text, size_t *size, const char **where, const hm_checkpoint *checkpoint, const hm_weights *lm,
                                   hm_error *err);
+
+/* Of Qwen3-TTS: generation_config.json or the built-in settings; the tokenizer of vocab.json and merges.txt (HM_EMISSING says what). */
+hm_status hm_checkpoint_generation(hm_tts_generation *out, const hm_checkpoint *checkpoint, hm_error *err);
+hm_status hm_checkpoint_qwen2_tokenizer(hm_tokenizer **out, const hm_checkpoint *checkpoint, hm_qwen2_split split, hm_error *err);
 
 #endif

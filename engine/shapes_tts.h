@@ -67,6 +67,9 @@ typedef struct hm_speech_codec_shape {
 hm_status hm_talker_shape_read(hm_talker_shape *out, const json_t *config, const char *where, hm_error *err);
 hm_status hm_speech_codec_shape_read(hm_speech_codec_shape *out, const json_t *config, const char *where, hm_error *err);
 
+/* HM_EFORMAT when talker and speech tokenizer do not belong together: as many groups, codes within the codebooks. */
+hm_status hm_tts_shapes_check(const hm_talker_shape *talker, const hm_speech_codec_shape *codec, const char *where, hm_error *err);
+
 /* Whether a top-level key of the config means something here, or is known to mean nothing for running the model. */
 bool hm_talker_shape_knows(const char *key);
 bool hm_speech_codec_shape_knows(const char *key);

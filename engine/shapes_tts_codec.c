@@ -233,6 +233,16 @@ hm_status hm_speech_codec_shape_read(hm_speech_codec_shape *out, const json_t *c
     return st;
 }
 
+hm_status hm_tts_shapes_check(const hm_talker_shape *talker, const hm_speech_codec_shape *codec, const char *where, hm_error *err)
+{
+    if (talker->groups != codec->groups || talker->codebook != codec->decoder.codebook)
+        return hm_fail(err, HM_EFORMAT,
+                       "%s: the talker has %" PRId64 " code groups of %" PRId64 " entries, its speech tokenizer %" PRId64 " of %" PRId64
+                       ": expected the same; take both from one folder",
+                       where, talker->groups, talker->codebook, codec->groups, codec->decoder.codebook);
+    return HM_OK;
+}
+
 static const char *const codec_keys[] = {"architectures",  "model_type",     "transformers_version",
                                          "dtype",          "torch_dtype",    "_name_or_path",
                                          "decoder_config", "encoder_config", "input_sample_rate"};

@@ -10,6 +10,8 @@
 #include "engine/checkpoint.h"
 
 #define LM_CONFIG "{\"model_type\":\"heartmula\"}"
+#define TALKER_CONFIG "{\"model_type\":\"qwen3_tts\"}"
+#define SPEECH_CONFIG "{\"model_type\":\"qwen3_tts_tokenizer_12hz\"}"
 #define CODEC_CONFIG "{\"architectures\":[\"HeartCodec\"]}"
 
 static const make_tensor some[] = {{"x", "F32", "[1]", 4, NULL}, {NULL, NULL, NULL, 0, NULL}};
@@ -174,6 +176,103 @@ static void a_folder_with_foreign_files_names_them(void **state)
     assert_int_equal(hm_checkpoint_find(&c, in_folder("absent"), &err), HM_EMISSING);
 }
 
+/* folder/NAME with a talker, its speech tokenizer inside unless left out, and the texts beside it. */
+static void make_speech_model(const char *name, bool with_codec)
+{
+    char inside[PATH_MAX];
+    make_part(name, TALKER_CONFIG);
+    make_text(in_folder(name), "vocab.json", "{}");
+    make_text(in_folder(name), "generation_config.json", "{\"top_k\":7}");
+    if (snprintf(inside, sizeof inside, "%s/speech_tokenizer", name) < PATH_MAX && with_codec)
+        make_part(inside, SPEECH_CONFIG);
+}
+
+static void a_speech_model_is_found_from_its_folder_its_files_and_the_one_above(void **state)
+{
+    static const char *const paths[] = {"speech", "", "speech/model.safetensors"};
+    hm_tts_generation g;
+    (void)state;
+    make_speech_model("speech", true);
+    for (int i = 0; i < 3; i++) {
+        find(in_folder(paths[i]));
+        assert_int_equal(c.model, HM_MODEL_QWEN3_TTS);
+        ends(c.lm, i == 2 ? "/model.safetensors" : "speech");
+        ends(c.codec, "speech/speech_tokenizer");
+        ends(c.tokenizer, "speech");
+        assert_int_equal(hm_checkpoint_need(&c, true, true, &err), HM_OK);
+        assert_int_equal(hm_checkpoint_generation(&g, &c, &err), HM_OK);
+        assert_int_equal(g.topk, 7);
+    }
+    find(in_folder("speech/speech_tokenizer"));
+    assert_int_equal(c.model, HM_MODEL_QWEN3_TTS);
+    ends(c.codec, "/speech_tokenizer");
+    assert_int_equal(hm_checkpoint_need(&c, false, true, &err), HM_OK);
+    assert_int_equal(hm_checkpoint_need(&c, true, true, &err), HM_EMISSING);
+    assert_non_null(strstr(err.text, "no talker: looked there"));
+}
+
+static void a_speech_model_without_a_part_says_which(void **state)
+{
+    hm_tokenizer *t = NULL;
+    hm_tts_generation g;
+    (void)state;
+    make_speech_model("speech", false);
+    find(in_folder("speech"));
+    assert_int_equal(hm_checkpoint_need(&c, true, false, &err), HM_OK);
+    assert_int_equal(hm_checkpoint_need(&c, true, true, &err), HM_EMISSING);
+    assert_non_null(
+        strstr(err.text, "no speech tokenizer: looked there and in its subfolders for a config.json with model_type qwen3_tts_tok"));
+    unlink(in_folder("speech/vocab.json"));
+    unlink(in_folder("speech/generation_config.json"));
+    find(in_folder("speech"));
+    assert_int_equal(hm_checkpoint_qwen2_tokenizer(&t, &c, HM_QWEN2_SPLIT_PLAIN, &err), HM_EMISSING);
+    assert_non_null(strstr(err.text, "looked for vocab.json and merges.txt"));
+    assert_int_equal(hm_checkpoint_generation(&g, &c, &err), HM_OK);
+    assert_int_equal(g.topk, 50);
+    make_text(in_folder("speech"), "generation_config.json", "[1]");
+    find(in_folder("speech"));
+    assert_int_equal(hm_checkpoint_generation(&g, &c, &err), HM_EFORMAT);
+    make_part("tokenizer", SPEECH_CONFIG); /* beside it, as it is published by itself */
+    find(in_folder("speech"));
+    ends(c.codec, "/tokenizer");
+    find(folder);
+    ends(c.codec, "/tokenizer");
+}
+
+static void codecs_of_another_family_and_those_beside_the_inner_one_are_left_alone(void **state)
+{
+    (void)state;
+    make_part("a-codec", CODEC_CONFIG);
+    make_part("b-speech-codec", SPEECH_CONFIG);
+    make_speech_model("speech", true);
+    find(folder);
+    assert_int_equal(c.model, HM_MODEL_QWEN3_TTS);
+    ends(c.codec, "speech/speech_tokenizer");
+    assert_int_equal(hm_checkpoint_need(&c, true, true, &err), HM_OK);
+    make_part("heart", LM_CONFIG);
+    find(in_folder("heart"));
+    assert_int_equal(c.model, HM_MODEL_HEARTMULA);
+    ends(c.codec, "/a-codec");
+    find(folder);
+    assert_int_equal(hm_checkpoint_need(&c, true, true, &err), HM_EUSAGE);
+    find(in_folder("a-codec"));
+    assert_int_equal(c.model, HM_MODEL_HEARTMULA);
+}
+
+static void speech_parts_are_told_by_their_tensors_too(void **state)
+{
+    const make_tensor talker[] = {{"talker.codec_head.weight", "BF16", "[1, 1]", 2, NULL}, {NULL, NULL, NULL, 0, NULL}};
+    const make_tensor codec[] = {{"decoder.quantizer.rvq_first.output_proj.weight", "F32", "[1, 1, 1]", 4, NULL},
+                                 {NULL, NULL, NULL, 0, NULL}};
+    (void)state;
+    make_tensors(folder, "a.safetensors", talker, NULL);
+    make_tensors(folder, "b.safetensors", codec, NULL);
+    find(folder);
+    assert_int_equal(c.model, HM_MODEL_QWEN3_TTS);
+    ends(c.lm, "/a.safetensors");
+    ends(c.codec, "/b.safetensors");
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, open_folder, close_folder)
 
 int main(void)
@@ -185,6 +284,10 @@ int main(void)
         CASE(merged_files_are_told_apart_by_metadata_and_tensors),
         CASE(two_language_models_must_be_told_apart),
         CASE(a_folder_with_foreign_files_names_them),
+        CASE(a_speech_model_is_found_from_its_folder_its_files_and_the_one_above),
+        CASE(a_speech_model_without_a_part_says_which),
+        CASE(codecs_of_another_family_and_those_beside_the_inner_one_are_left_alone),
+        CASE(speech_parts_are_told_by_their_tensors_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

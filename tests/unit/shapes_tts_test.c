@@ -145,6 +145,20 @@ static void a_written_config_reads_back(void **state)
     }
 }
 
+static void talker_and_speech_tokenizer_must_belong_together(void **state)
+{
+    static hm_talker_shape a, b;
+    hm_speech_codec_shape c, d;
+    (void)state;
+    read_shapes(&a, &c, "tiny_a", "base.config");
+    read_shapes(&b, &d, "tiny_b", "base.config");
+    assert_int_equal(hm_tts_shapes_check(&a, &c, "here", &err), HM_OK);
+    assert_int_equal(hm_tts_shapes_check(&a, &d, "here", &err), HM_EFORMAT);
+    assert_non_null(strstr(err.text, "here: the talker has 16 code groups of 128 entries, its speech tokenizer 8 of 64"));
+    d.groups = 16;
+    assert_int_equal(hm_tts_shapes_check(&a, &d, "here", &err), HM_EFORMAT);
+}
+
 static void a_base_model_without_speaker_config_has_the_default_one(void **state)
 {
     static hm_talker_shape s;
@@ -365,6 +379,7 @@ int main(void)
         cmocka_unit_test(only_a_base_model_has_a_speaker_encoder),
         cmocka_unit_test(the_golden_configs_say_what_they_hold),
         cmocka_unit_test(a_written_config_reads_back),
+        cmocka_unit_test(talker_and_speech_tokenizer_must_belong_together),
         cmocka_unit_test(a_base_model_without_speaker_config_has_the_default_one),
         cmocka_unit_test(wrong_talker_configs_are_refused_by_name),
         cmocka_unit_test(wrong_speaker_encoders_are_refused_by_name),

@@ -280,13 +280,13 @@ HM_INLINE vf vtanh(vf z)
     return vselect(x < 0.625f, p * u * z + z, far);
 }
 
-/* z Phi(z) = z/2 (1 + erf(z / sqrt 2)), relative error below 1e-6, far less where the result matters. With x = |z| / sqrt 2:
- * erfc x = exp(-x^2) t P(t), t = 1/(1 + 0.4 x); what rounding takes from x^2 is put back, as it would grow by the exponential. */
+/* z Phi(z) = z/2 (1 + erf(z / sqrt 2)), relative error below 6e-7. With x = |z| / sqrt 2: erfc x = exp(-x^2) t P(t), t = 1/(1 + 0.4 x);
+ * what rounding takes from z^2 is put back, as it would grow by the exponential. */
 HM_INLINE vf vgelu(vf z)
 {
-    vf x = vabs(z) * 0.707106781f, most = vsplat(11.0f);
+    vf x = vabs(z), most = vsplat(16.0f);
     x = vselect(x > most, most, x);
-    vf t = 1.0f / (1.0f + x * 0.4f), p = vsplat(-3.270635391e-2f);
+    vf t = 1.0f / (1.0f + x * 0.282842712f), p = vsplat(-3.270635391e-2f);
     p = p * t + 2.143132256e-1f;
     p = p * t + -5.355897606e-1f;
     p = p * t + 5.942184901e-1f;
@@ -298,7 +298,7 @@ HM_INLINE vf vgelu(vf z)
     p = p * t + 2.257129335e-1f;
     vf square = x * x, high = (vf)((vi)x & ~0xFFF), low = x - high; /* 12 bits and the rest: products are exact */
     vf lost = ((high * high - square) + (high + high) * low) + low * low;
-    vf tail = vexp(-square) * (1.0f - lost) * (p * t * 0.5f);
+    vf tail = vexp(square * -0.5f) * (1.0f - lost * 0.5f) * (p * t * 0.5f);
     return vselect(z > 0.0f, z - z * tail, z * tail);
 }
 

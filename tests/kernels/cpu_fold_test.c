@@ -36,12 +36,12 @@ static double folded(const float *v, const float *g, int d1, int taps, int a, in
 /* The layouts of ops.h, read from the destination's side. */
 static void check_layout(const float *dst, const float *v, const float *g, int d0, int d1, int taps, int stride)
 {
-    int rows = stride ? stride * d1 : d0, places = stride ? 2 : taps, in = stride ? d0 : d1;
+    int rows = stride ? stride * d1 : d0, places = stride ? taps / stride : taps, in = stride ? d0 : d1;
     for (int row = 0; row < rows; row++)
         for (int place = 0; place < places; place++)
             for (int i = 0; i < in; i++) {
                 int a = stride ? i : row, b = stride ? row % d1 : i;
-                int t = !stride ? place : place == 0 ? row / d1 + stride : row / d1;
+                int t = !stride ? place : row / d1 + (places - 1 - place) * stride;
                 double expected = folded(v, g, d1, taps, a, b, t);
                 size_t at = ((size_t)row * (size_t)places + (size_t)place) * (size_t)in + (size_t)i;
                 if (!g)
@@ -66,6 +66,7 @@ static void check_fold(rig *r, hm_dtype type, int with_norm, int d0, int d1, int
     guarded_free(g, (size_t)d0);
 }
 
+/* transposed: 0, or the kernel in strides. */
 static void check_shapes(int transposed, const int shapes[][3], size_t count)
 {
     static const hm_dtype types[] = {HM_F32, HM_BF16, HM_F16};
@@ -75,7 +76,7 @@ static void check_shapes(int transposed, const int shapes[][3], size_t count)
         for (size_t s = 0; s < count; s++)
             for (int type = 0; type < 3; type++)
                 for (int norm = 0; norm < 2; norm++) {
-                    int stride = transposed ? shapes[s][2] : 0, taps = transposed ? 2 * shapes[s][2] : shapes[s][2];
+                    int stride = transposed ? shapes[s][2] : 0, taps = transposed ? transposed * shapes[s][2] : shapes[s][2];
                     check_fold(&r, types[type], norm, shapes[s][0], shapes[s][1], taps, stride);
                 }
         rig_close(&r);
@@ -89,11 +90,68 @@ static void plain_convolutions_fold_by_output_tap_and_input(void **state)
     check_shapes(0, shapes, sizeof shapes / sizeof *shapes);
 }
 
-static void transposed_convolutions_fold_by_phase_and_previous_input(void **state)
+static void transposed_convolutions_fold_by_phase_and_earlier_inputs(void **state)
 {
     (void)state;
     static const int shapes[][3] = {{1, 1, 1}, {3, 2, 1}, {4, 3, 2}, {7, 5, 3}, {16, 9, 4}, {2, 1, 5}}; /* last: stride */
-    check_shapes(1, shapes, sizeof shapes / sizeof *shapes);
+    for (int inputs = 1; inputs <= 3; inputs++)
+        check_shapes(inputs, shapes, sizeof shapes / sizeof *shapes);
+}
+
+/* y[m*u + r] = sum over inputs of x[m - back] v[.][o][r + back*u], against the folded weights as a row convolution. */
+static void check_transposed(rig *r, int in, int out, int u, int inputs)
+{
+    enum { M = 37 };
+    int taps = inputs * u, before = inputs - 1, wide = u * out;
+    size_t n_v = (size_t)in * (size_t)out * (size_t)taps, n_x = (size_t)(M + before) * (size_t)in, n_y = M * (size_t)wide;
+    float *v = random_floats(n_v, 1, 1.0f), *x = random_floats(n_x, 2, 1.0f), *w = guarded_alloc(n_v), *y = guarded_alloc(n_y);
+    hm_cpu_fold_conv(&r->op, w, v, HM_F32, NULL, in, out, taps, u);
+    hm_linear linear = {.w = w, .type = HM_F32, .out = wide, .in = in, .taps = inputs};
+    r->op.linear_ex(&r->op, &(hm_linear_args){.y = y, .x = x, .w = &linear, .M = M});
+    for (int t = 0; t < M * u; t++)
+        for (int o = 0; o < out; o++) {
+            double z = 0, size = 0;
+            for (int k = t % u; k < taps; k += u)
+                for (int i = 0; i < in; i++) {
+                    double term = (double)x[(t / u - k / u + before) * in + i] * (double)v[(i * out + o) * taps + k];
+                    z += term;
+                    size += fabs(term);
+                }
+            assert_near(y[t * out + o], z, 2e-6 * size + 1e-37, "transposed convolution", (size_t)(t * out + o));
+        }
+    guarded_free(v, n_v);
+    guarded_free(x, n_x);
+    guarded_free(w, n_v);
+    guarded_free(y, n_y);
+}
+
+static void folded_weights_convolve_with_and_without_overlap(void **state)
+{
+    (void)state;
+    for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++) {
+        rig r;
+        rig_open(&r, 2, isa);
+        for (int inputs = 1; inputs <= 3; inputs++)
+            for (int u = 1; u <= 8; u += u < 3 ? 1 : 5)
+                for (int in = 1; in <= 40; in = in * 3 + 2) {
+                    check_transposed(&r, in, 1, u, inputs);
+                    check_transposed(&r, in, 13, u, inputs);
+                }
+        rig_close(&r);
+    }
+}
+
+static void a_kernel_between_two_strides_is_refused(void **state)
+{
+    (void)state;
+    rig r;
+    rig_open(&r, 1, HM_ISA_SCALAR);
+    float v[7] = {0}, w[7] = {0};
+    hm_cpu_fold_conv(&r.op, w, v, HM_F32, NULL, 1, 1, 7, 2);
+    assert_int_equal(r.error.status, HM_EBUG);
+    assert_non_null(strstr(r.error.text, "kernel 7 at stride 2"));
+    r.error = (hm_error){0};
+    rig_close(&r);
 }
 
 static void the_flag_rises_when_any_token_reaches_the_limit(void **state)
@@ -152,7 +210,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_convolutions_fold_by_output_tap_and_input),
-        cmocka_unit_test(transposed_convolutions_fold_by_phase_and_previous_input),
+        cmocka_unit_test(transposed_convolutions_fold_by_phase_and_earlier_inputs),
+        cmocka_unit_test(folded_weights_convolve_with_and_without_overlap),
+        cmocka_unit_test(a_kernel_between_two_strides_is_refused),
         cmocka_unit_test(the_flag_rises_when_any_token_reaches_the_limit),
         cmocka_unit_test(pick_takes_the_value_at_the_index),
         cmocka_unit_test(nothing_is_folded_after_a_failure),

@@ -5,17 +5,6 @@
 #include "engine/cpu/device.h"
 #include "engine/sampling.h"
 
-static void for_each_isa(void (*check)(rig *r))
-{
-    for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++)
-        for (int threads = 1; threads <= 3; threads++) {
-            rig r;
-            rig_open(&r, threads, isa);
-            check(&r);
-            rig_close(&r);
-        }
-}
-
 static void check_exp(rig *r)
 {
     static const float points[] = {0.0f, -0.0f, 1.0f, 88.72283f, 88.7229f, 1e30f, INFINITY, -87.4f, -103.9f, -104.1f, -1e30f, -INFINITY};
@@ -74,6 +63,43 @@ static void silu_is_right_and_finite_at_extremes(void **state)
     for_each_isa(check_silu);
 }
 
+/* Relative to the result: 6e-7 for gelu, which has most roundings, 4e-7 elsewhere. */
+static void check_activations(rig *r)
+{
+    static const float points[] = {0.0f,   -0.0f, 1e30f, -1e30f, 88.8f, -88.8f, -104.0f, 1e-40f, -1e-30f,  0.35f,
+                                   -0.35f, 0.625f, -0.625f, 0.62499f, -0.3499f, 5.0f, -5.0f, 11.0f, -13.0f, -14.5f};
+    static const float ranges[] = {0.1f, 1.0f, 6.0f, 30.0f};
+    enum { N = 20011, POINTS = sizeof points / sizeof *points };
+    float *x = guarded_alloc(N), *y = guarded_alloc(N);
+    for (hm_act act = HM_ACT_NONE; act < HM_ACT_SNAKE; act++)
+        for (int range = 0; range < 4; range++) {
+            uint64_t seed = (uint64_t)range;
+            for (int i = 0; i < N; i++)
+                x[i] = next_float(&seed) * ranges[range];
+            memcpy(x, points, sizeof points);
+            memcpy(x + N - POINTS, points, sizeof points); /* in whole vectors and in parts */
+            memcpy(y, x, N * sizeof *y);
+            r->op.activate(&r->op, y, act, 0.1f, N);
+            for (size_t i = 0; i < N; i++) {
+                double e = activated_in_double(act, (double)x[i], (double)0.1f, 0, 0);
+                assert_near(y[i], e, (act == HM_ACT_GELU ? 6e-7 : 4e-7) * fabs(e) + 1e-36, "activation", i);
+            }
+        }
+    for (hm_act act = HM_ACT_NONE; act < HM_ACT_SNAKE; act++) {
+        x[0] = NAN;
+        r->op.activate(&r->op, x, act, 0.1f, 1);
+        assert_true(isnan(x[0]));
+    }
+    guarded_free(x, N);
+    guarded_free(y, N);
+}
+
+static void activations_are_right_near_zero_and_far_out(void **state)
+{
+    (void)state;
+    for_each_isa(check_activations);
+}
+
 static void check_norms(rig *r)
 {
     static const int sizes[][2] = {{1, 1}, {3, 7}, {5, 64}, {2, 257}, {300, 131}, {1, 3072}};
@@ -85,6 +111,16 @@ static void check_norms(rig *r)
             x[i] += 2.0f;
         r->op.rmsnorm(&r->op, y, x, c % 2 ? w : NULL, M, D, 1e-5f);
         r->op.layernorm(&r->op, z, x, NULL, NULL, M, D, 1e-6f);
+        uint64_t read = r->count.weight_bytes;
+        float *affine = guarded_alloc(n), *bias = random_floats(d, 9, 1.0f);
+        r->op.layernorm(&r->op, affine, x, w, bias, M, D, 1e-6f);
+        assert_int_equal(r->count.weight_bytes - read, 8 * d);
+        for (size_t i = 0; i < n; i++) {
+            float product = z[i] * w[i % d];
+            assert_true(affine[i] == product + bias[i % d]);
+        }
+        guarded_free(affine, n);
+        guarded_free(bias, d);
         for (int m = 0; m < M; m++) {
             const float *row = x + m * D;
             double square = 0, mean = 0, var = 0;
@@ -177,6 +213,10 @@ static void check_elementwise(rig *r)
         op->activate(op, z, HM_ACT_PRELU, 0.1f, n);
         op->guide(op, x, x, u, 1.5f, n);
         assert_same_bytes(x, y, n);
+        op->copy(op, z, u, n * sizeof *z);
+        op->clamp(op, z, -0.5f, 0.25f, n);
+        for (size_t i = 0; i < n; i++)
+            assert_true(z[i] == (u[i] < -0.5f ? -0.5f : u[i] > 0.25f ? 0.25f : u[i]));
         op->fill(op, y, -2.5f, n);
         for (size_t i = 0; i < n; i++)
             assert_true(y[i] == -2.5f);
@@ -217,13 +257,21 @@ static void check_rope(rig *r)
         float a = x[i] * c, b = x[i + 1] * n, d = x[i + 1] * c, e = x[i] * n;
         assert_true(y[i] == a - b && y[i + 1] == d + e);
     }
+    memcpy(y, x, N * sizeof *x);
+    r->op.rope(&r->op, y, cos_t, sin_t, B, S, HEADS, DH, true);
+    for (int i = 0; i < N; i++) {
+        int s = i / (HEADS * DH) % S, j = i % HALF;
+        bool first = i % DH < HALF;
+        float a = x[i] * cos_t[s * HALF + j], b = (first ? x[i + HALF] : x[i - HALF]) * sin_t[s * HALF + j];
+        assert_true(y[i] == (first ? a - b : a + b));
+    }
     guarded_free(cos_t, S * HALF);
     guarded_free(sin_t, S * HALF);
     guarded_free(x, N);
     guarded_free(y, N);
 }
 
-static void rope_rotates_interleaved_pairs_at_far_positions(void **state)
+static void rope_rotates_pairs_and_halves_at_far_positions(void **state)
 {
     (void)state;
     for_each_isa(check_rope);
@@ -254,6 +302,14 @@ static void check_gather(rig *r)
         hm_to_f32(table, stored, types[t], ROWS * D);
         r->op.gather(&r->op, z, stored, types[t], D, shifted, M * K);
         r->op.gather_sum(&r->op, y, stored, types[t], D, shifted, M, K);
+        const void *const tables[K] = {stored, (char *)stored + D * size, (char *)stored + 5 * D * size};
+        float *apart = guarded_alloc(M * D);
+        r->op.gather_tables(&r->op, apart, tables, types[t], D, ids, M, K);
+        for (int i = 0; i < M * D; i++) {
+            const int32_t *id = ids + i / D * K;
+            assert_true(apart[i] == table[id[0] * D + i % D] + table[(id[1] + 1) * D + i % D] + table[(id[2] + 5) * D + i % D]);
+        }
+        guarded_free(apart, M * D);
         for (int i = 0; i < M * D; i++) {
             const float *row = z + i / D * K * D + i % D;
             for (int k = 0; k < K; k++)
@@ -270,7 +326,7 @@ static void check_gather(rig *r)
             sum += mask[i / D * K + k] * x[(i / D * K + k) * D + i % D];
         assert_true(y[i] == sum);
     }
-    assert_int_equal(r->count.embedding_rows, 3 * 2 * M * K);
+    assert_int_equal(r->count.embedding_rows, 3 * 3 * M * K);
     guarded_free(x, M * K * D);
     guarded_free(mask, M * K);
     guarded_free(y, M * D);
@@ -349,10 +405,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exp_is_within_two_ulp_and_one_for_all),
         cmocka_unit_test(silu_is_right_and_finite_at_extremes),
+        cmocka_unit_test(activations_are_right_near_zero_and_far_out),
         cmocka_unit_test(norms_match_double_and_fuse_without_a_change),
         cmocka_unit_test(modulation_uses_the_vectors_of_its_batch_row),
         cmocka_unit_test(elementwise_operations_round_as_written),
-        cmocka_unit_test(rope_rotates_interleaved_pairs_at_far_positions),
+        cmocka_unit_test(rope_rotates_pairs_and_halves_at_far_positions),
         cmocka_unit_test(embeddings_are_gathered_and_summed_in_order),
         cmocka_unit_test(a_failed_allocation_stops_later_operations),
         cmocka_unit_test(an_absent_instruction_set_is_refused),

@@ -40,6 +40,18 @@ static inline void rig_close(rig *r)
     assert_null(r->dev);
 }
 
+/* On every instruction set, with one to three threads. */
+static inline void for_each_isa(void (*check)(rig *r))
+{
+    for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++)
+        for (int threads = 1; threads <= 3; threads++) {
+            rig r;
+            rig_open(&r, threads, isa);
+            check(&r);
+            rig_close(&r);
+        }
+}
+
 static inline uint32_t next_random(uint64_t *state)
 {
     *state = *state * 6364136223846793005ull + 1442695040888963407ull;
@@ -96,6 +108,32 @@ static inline void assert_same_bytes(const float *a, const float *b, size_t n)
     for (size_t i = 0; i < n; i++)
         if (memcmp(a + i, b + i, sizeof *a))
             fail_msg("element %zu of %zu: %.9g and %.9g are not the same bytes", i, n, (double)a[i], (double)b[i]);
+}
+
+/* act(z) in double, with the slope of the case and, for snake, factors a and b. */
+static inline double activated_in_double(hm_act act, double z, double slope, double a, double b)
+{
+    switch (act) {
+    case HM_ACT_NONE:
+        break;
+    case HM_ACT_SILU:
+        return z / (1 + exp(-z));
+    case HM_ACT_PRELU:
+        return z >= 0 ? z : z * slope;
+    case HM_ACT_GELU:
+        return z / 2 * erfc(-z * sqrt(0.5));
+    case HM_ACT_RELU:
+        return z > 0 ? z : 0;
+    case HM_ACT_ELU:
+        return z > 0 ? z : expm1(z);
+    case HM_ACT_TANH:
+        return tanh(z);
+    case HM_ACT_SIGMOID:
+        return 1 / (1 + exp(-z));
+    case HM_ACT_SNAKE:
+        return z + b * sin(a * z) * sin(a * z);
+    }
+    return z;
 }
 
 static inline void assert_near(float found, double expected, double bound, const char *what, size_t at)

@@ -32,6 +32,10 @@ typedef struct hm_linear {
     bool in_out;
 } hm_linear;
 
+/* The sums of a linear layer of up to this many rows are the same however many rows there are: what several requests do side by side
+ * has the bytes that each has alone. */
+#define HM_FEW_ROWS 16
+
 /* What is done with a finished sum before it is stored. */
 typedef enum hm_act {
     HM_ACT_NONE,

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void hm_rope_theta(float *theta, int head_dim, double base)
 {
@@ -116,7 +117,7 @@ hm_status hm_kv_open(hm_ctx *c, hm_kv_cache *kv, const hm_transformer_config *g,
 
 void hm_kv_reset(hm_ctx *c, hm_kv_cache *kv)
 {
-    kv->length = 0;
+    kv->length = kv->base = 0;
     if (kv->memory)
         return;
     for (int i = 0; i < kv->layers; i++)
@@ -135,6 +136,22 @@ void hm_kv_close(hm_ctx *c, hm_kv_cache *kv)
         c->ops.free(&c->ops, kv->memory);
     free(kv->layer);
     *kv = (hm_kv_cache){0};
+}
+
+void hm_kv_drop(hm_ctx *c, hm_kv_cache *kv, int slots)
+{
+    const hm_ops *op = &c->ops;
+    int rows = kv->batch * kv->heads, kept = kv->length - slots;
+    for (int i = 0; i < kv->layers && !hm_ops_status(op); i++) {
+        hm_kv_view v = kv->layer[i];
+        for (int at = 0; at < kept; at += slots) { /* pieces that do not overlap */
+            int n = kept - at < slots ? kept - at : slots;
+            op->copy_2d(op, v.k + at * v.slot, v.head, v.k + (at + slots) * v.slot, v.head, n * kv->head_dim, rows);
+            op->copy_2d(op, v.v + at * v.slot, v.head, v.v + (at + slots) * v.slot, v.head, n * kv->head_dim, rows);
+        }
+    }
+    kv->length = kept;
+    kv->base += slots;
 }
 
 /* One layer's cache concatenated with S empty slots: new memory, old slots copied. */
@@ -158,6 +175,23 @@ static void kv_grow(hm_ctx *c, hm_kv_cache *kv, int layer, int S)
     kv->layer[layer] = grown;
     uint64_t bytes = 2 * one * sizeof *p * (uint64_t)kv->layers;
     kv->peak_bytes = bytes > kv->peak_bytes ? bytes : kv->peak_bytes;
+}
+
+void hm_kv_take(hm_ctx *c, hm_kv_cache *kv, const hm_kv_cache *from, int slots)
+{
+    const hm_ops *op = &c->ops;
+    int rows = kv->batch * kv->heads, width = slots * kv->head_dim;
+    for (int i = 0; i < kv->layers && slots; i++) {
+        if (!kv->memory)
+            kv_grow(c, kv, i, slots);
+        if (hm_ops_status(op))
+            return;
+        op->copy_2d(op, kv->layer[i].k, kv->layer[i].head, from->layer[i].k, from->layer[i].head, width, rows);
+        op->copy_2d(op, kv->layer[i].v, kv->layer[i].head, from->layer[i].v, from->layer[i].head, width, rows);
+        c->counters.kv_copied_bytes += 2 * (uint64_t)rows * (uint64_t)width * sizeof(float);
+    }
+    kv->length = slots;
+    kv->capacity = kv->memory ? kv->capacity : slots;
 }
 
 /* --- forward --- */
@@ -202,7 +236,11 @@ struct step {
 static void tap_layer(hm_ctx *c, const struct step *st, int layer, const char *what, const float *value, int rows)
 {
     char name[96];
-    if (!hm_tapping(c) || !st->pass->tap)
+    if (!hm_tapping(c))
+        return;
+    if (st->pass->first_out && !layer && !strcmp(what, "out"))
+        hm_tap(c, st->pass->first_out, value, st->pass->batch_row, st->n * st->B * rows, 1, st->m->config.dim, false);
+    if (!st->pass->tap)
         return;
     snprintf(name, sizeof name, "%s.layer%d.%s", st->pass->tap, layer, what);
     hm_tap(c, name, value, st->pass->batch_row, st->n * st->B, rows, st->m->config.dim, false);
@@ -394,9 +432,10 @@ static void make_tables(hm_ctx *c, const struct step *st)
     float *mask = s->mask;
     int half = st->m->config.head_dim / 2, S = st->S;
     for (int i = 0; i < st->n; i++) {
-        int pos = st->kv[i]->length, slots = mask_slots(c, st, i);
+        const hm_kv_cache *kv = st->kv[i];
+        int pos = kv->length, slots = mask_slots(c, st, i);
         if (hm_t(c)->precompute == HM_PRECOMPUTE_PER_CALL)
-            op->rope_table(op, s->cos + (size_t)(i * S * half), s->sin + (size_t)(i * S * half), st->m->theta, half, pos, S);
+            op->rope_table(op, s->cos + (size_t)(i * S * half), s->sin + (size_t)(i * S * half), st->m->theta, half, kv->base + pos, S);
         if (hm_t(c)->mask == HM_MASK_BUILT) {
             op->causal_mask(op, mask, S, slots, pos, st->m->config.window);
             mask += (size_t)S * (size_t)slots;
@@ -410,17 +449,19 @@ int hm_transformer_forward(hm_ctx *c, const hm_transformer *m, hm_transformer_sc
     const hm_ops *op = &c->ops;
     const hm_transformer_config *g = &m->config;
     int L = g->layers, R = n * B, M = R * S;
-    bool only_last = hm_t(c)->rows == HM_ROWS_NEEDED && S > 1 && !pass->hidden && !g->cut_free;
+    bool only_last = hm_t(c)->rows == HM_ROWS_NEEDED && S > 1 && !g->cut_free;
     struct step st = {.m = m, .s = s, .kv = kv, .pass = pass, .n = n, .B = B, .S = S, .rows = M};
     size_t D = (size_t)g->dim;
 
     c->counters.forward_passes++;
     make_tables(c, &st);
     for (int i = 0; i < L && !hm_ops_status(op); i++) {
-        layer_forward(c, &st, i, x, only_last && i == L - 1);
+        bool last = only_last && i == L - 1;
+        size_t kept = (size_t)(last ? R : M) * D;
+        layer_forward(c, &st, i, x, last);
         if (pass->hidden) {
-            op->copy(op, pass->hidden + (size_t)i * (size_t)M * D, x, (size_t)M * D * sizeof *x);
-            c->counters.reset_bytes += (uint64_t)M * D * sizeof *x;
+            op->copy(op, pass->hidden + (size_t)i * (size_t)M * D, last ? s->x_last : x, kept * sizeof *x);
+            c->counters.reset_bytes += kept * sizeof *x;
         }
     }
     for (int i = 0; i < n; i++) {

@@ -44,6 +44,7 @@ typedef struct hm_kv_cache {
     int layers, heads, head_dim, batch;
     int capacity;      /* slots per head that fit (prealloc), or that there are (concat) */
     int length;        /* slots filled */
+    int base;          /* position of slot 0: earlier ones were dropped. Tables made once begin there */
     void *memory;      /* prealloc: one block */
     uint64_t peak_bytes;
 } hm_kv_cache;
@@ -61,7 +62,8 @@ typedef struct hm_transformer_scratch {
 typedef struct hm_transformer_pass {
     const char *tap;
     int batch_row; /* of the first row, for taps */
-    float *hidden; /* keeps every layer's output of all rows, [layers][rows][D] (H/Q "no_hidden_keep"); NULL: not kept */
+    const char *first_out; /* the tap of layer 0's output alone, [rows][D]; NULL: none */
+    float *hidden; /* keeps every layer's output, [layers][rows][D], of the rows that it computes (Q21); NULL: not kept */
 } hm_transformer_pass;
 
 /* Weights "`prefix`.layers.i.*" under config->names. theta [Dh/2] (host) is copied to the device. */
@@ -77,8 +79,13 @@ void hm_rope_theta(float *theta, int head_dim, double base);
 /* prealloc: room for `slots` per head at once. concat: nothing yet. zero: slots are read before they are written. */
 hm_status hm_kv_open(hm_ctx *c, hm_kv_cache *kv, const hm_transformer_config *config, int batch, int slots, bool zero, hm_error *err);
 void hm_kv_close(hm_ctx *c, hm_kv_cache *kv);
+/* Drops the first `slots` of them, at most kv->length: the rest moves to the front. A multiple of HM_ATTENTION_BLOCK keeps the bytes of what
+ * follows, when no later row sees the dropped ones. */
+void hm_kv_drop(hm_ctx *c, hm_kv_cache *kv, int slots);
 /* Forgets all slots; concat frees them. */
 void hm_kv_reset(hm_ctx *c, hm_kv_cache *kv);
+/* kv, of the same heads and empty, gets the first `slots` slots that `from` has. Counted as kv_copied_bytes. */
+void hm_kv_take(hm_ctx *c, hm_kv_cache *kv, const hm_kv_cache *from, int slots);
 uint64_t hm_kv_bytes(const hm_ctx *c, const hm_transformer_config *config, int batch, int slots);
 
 /* Takes the buffers from the layout: at most `rows` rows (all batch rows together), `batch` batch rows, positions up to `positions`. */

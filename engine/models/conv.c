@@ -4,7 +4,7 @@
 static hm_linear folded_shape(const hm_conv *c)
 {
     if (c->stride)
-        return (hm_linear){.type = HM_F32, .out = c->d1 * c->stride, .in = c->d0, .taps = 2};
+        return (hm_linear){.type = HM_F32, .out = c->d1 * c->stride, .in = c->d0, .taps = c->taps / c->stride};
     return (hm_linear){.type = HM_F32, .out = c->d0, .in = c->d1, .taps = c->taps};
 }
 
@@ -86,4 +86,34 @@ hm_status hm_conv_bind_normed(const hm_binder *b, hm_conv *conv, int stride, con
     if (!st)
         st = bind_bias(b, &bias, stride, (int)row->shape[1], prefix);
     return st ? st : finish(b->c, conv, row, bias, b->err);
+}
+
+int64_t hm_conv_history(const hm_conv *conv, int dilation)
+{
+    return (int64_t)(conv->linear.taps - 1) * dilation * conv->linear.in;
+}
+
+void hm_conv_forward(hm_ctx *c, const hm_conv *conv, const hm_conv_call *a)
+{
+    const hm_ops *op = &c->ops;
+    const hm_linear *w = hm_conv_weights(c, conv);
+    int64_t before = hm_conv_history(conv, a->dilation);
+    size_t carried = (size_t)before * sizeof *a->x;
+    bool fused = hm_t(c)->fuse == HM_FUSE_ALL;
+    float *z = a->add && !fused ? a->spare : a->y;
+    if (before)
+        op->copy(op, a->x - before, a->history, carried);
+    op->linear_ex(op, &(hm_linear_args){.y = z, .x = a->x - before, .w = w, .M = a->rows, .ldx = w->in,
+                                        .tap_stride = (int64_t)a->dilation * w->in, .act = fused ? a->act : HM_ACT_NONE, .slope = a->slope,
+                                        .snake_a = a->snake_a, .snake_b = a->snake_b, .residual = fused && a->add ? a->y : NULL});
+    if (before)
+        op->copy(op, a->history, a->x + (int64_t)a->rows * w->in - before, carried);
+    if (fused)
+        return;
+    if (a->act == HM_ACT_SNAKE)
+        op->snake(op, z, z, a->snake_a, a->snake_b, a->rows, w->out);
+    else if (a->act != HM_ACT_NONE)
+        op->activate(op, z, a->act, a->slope, (size_t)a->rows * (size_t)w->out);
+    if (a->add)
+        op->add(op, a->y, z, (size_t)a->rows * (size_t)w->out);
 }

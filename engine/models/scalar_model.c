@@ -8,17 +8,6 @@
 #define CHUNK_BYTES ((size_t)1 << 20) /* widest activation of a chunk */
 #define CHUNK_MIN_FRAMES 4
 
-/* Rows of input before the first that a convolution reads. */
-static int history_rows(const hm_conv *conv, int dilation)
-{
-    return (conv->linear.taps - 1) * dilation;
-}
-
-static int64_t unit_history(const hm_residual_unit *u)
-{
-    return (int64_t)history_rows(&u->conv1, u->dilation) * u->conv1.linear.in;
-}
-
 /* Floats carried by all convolutions together. */
 static int64_t all_history(const hm_scalar_model *m)
 {
@@ -26,11 +15,11 @@ static int64_t all_history(const hm_scalar_model *m)
     for (int s = 0; s < m->stages; s++) {
         n += m->stage[s].up.linear.in;
         for (int j = 0; j < HM_CODEC_UNITS; j++)
-            n += unit_history(&m->stage[s].unit[j]);
+            n += hm_conv_history(&m->stage[s].unit[j].conv1, m->stage[s].unit[j].dilation);
     }
     if (m->repeat > 1)
-        n += (int64_t)history_rows(&m->post, 1) * m->post.linear.in;
-    return n + (int64_t)history_rows(&m->output, 1) * m->output.linear.in;
+        n += hm_conv_history(&m->post, 1);
+    return n + hm_conv_history(&m->output, 1);
 }
 
 /* The most floats of history that any one convolution has: room before a work buffer's first row. */
@@ -39,12 +28,12 @@ static int64_t headroom(const hm_scalar_model *m)
     int64_t most = 0;
     for (int s = 0; s < m->stages; s++)
         for (int j = 0; j < HM_CODEC_UNITS; j++) {
-            int64_t n = unit_history(&m->stage[s].unit[j]);
+            int64_t n = hm_conv_history(&m->stage[s].unit[j].conv1, m->stage[s].unit[j].dilation);
             most = n > most ? n : most;
         }
     for (int s = 0; s < m->stages; s++)
         most = m->stage[s].up.linear.in > most ? m->stage[s].up.linear.in : most;
-    int64_t end = (int64_t)history_rows(&m->output, 1) * m->output.linear.in;
+    int64_t end = hm_conv_history(&m->output, 1);
     return end > most ? end : most;
 }
 
@@ -80,30 +69,14 @@ void hm_wave_layout(const hm_ctx *c, hm_layout *l, hm_wave_scratch *s, const hm_
     s->latents = hm_take_f32(l, (size_t)(frames + m->input.taps - 1) * (size_t)m->latent);
 }
 
-/* One causal convolution over `rows` rows at x, whose carried history is at *history (advanced past it). Fused: activation and
- * residual in the same pass. act PRELU with `slope`; residual may be y; spare is a buffer of y's size. */
-static void conv_forward(hm_ctx *c, const hm_conv *conv, float **history, int dilation, float *y, float *x, int rows, hm_act act, float slope,
-                         float *residual, float *spare)
+/* One causal convolution, whose carried history is at *history (advanced past it). slope: of a PReLU after it, or NULL. spare: a buffer of
+ * y's size when the result is added to y, else NULL. */
+static void conv_forward(hm_ctx *c, const hm_conv *conv, float **history, int dilation, float *y, float *x, int rows, const float *slope,
+                         float *spare)
 {
-    const hm_ops *op = &c->ops;
-    const hm_linear *w = hm_conv_weights(c, conv);
-    int before = history_rows(conv, dilation);
-    size_t carried = (size_t)before * (size_t)w->in;
-    bool fused = hm_t(c)->fuse == HM_FUSE_ALL;
-    float *z = residual && !fused ? spare : y;
-    if (before)
-        op->copy(op, x - carried, *history, carried * sizeof *x);
-    op->linear_ex(op, &(hm_linear_args){.y = z, .x = x - carried, .w = w, .M = rows, .ldx = w->in, .tap_stride = (int64_t)dilation * w->in,
-                                        .act = fused ? act : HM_ACT_NONE, .slope = slope, .residual = fused ? residual : NULL});
-    if (before)
-        op->copy(op, *history, x + (int64_t)(rows - before) * w->in, carried * sizeof *x);
-    *history += carried;
-    if (fused)
-        return;
-    if (act == HM_ACT_PRELU)
-        op->activate(op, z, HM_ACT_PRELU, slope, (size_t)rows * (size_t)w->out);
-    if (residual)
-        op->add(op, residual, z, (size_t)rows * (size_t)w->out);
+    hm_conv_forward(c, conv, &(hm_conv_call){.y = y, .x = x, .history = *history, .rows = rows, .dilation = dilation, .add = spare != NULL,
+                                             .act = slope ? HM_ACT_PRELU : HM_ACT_NONE, .slope = slope ? *slope : 0, .spare = spare});
+    *history += hm_conv_history(conv, dilation);
 }
 
 static void tap(hm_ctx *c, const hm_wave_scratch *s, int module, int channel, const float *value, int channels, int rows)
@@ -127,12 +100,12 @@ static void chunk_forward(hm_ctx *c, const hm_scalar_model *m, hm_wave_scratch *
     tap(c, s, 0, channel, x, w->out, rows);
     for (int i = 0; i < m->stages; i++) {                                        /* 2 stages: upsample, five residual units */
         const hm_decoder_stage *g = &m->stage[i];
-        conv_forward(c, &g->up, &history, 1, y, x, rows, HM_ACT_NONE, 0, NULL, NULL);
+        conv_forward(c, &g->up, &history, 1, y, x, rows, NULL, NULL);
         rows *= g->up.stride;
         for (int j = 0; j < HM_CODEC_UNITS; j++) {
             const hm_residual_unit *u = &g->unit[j];
-            conv_forward(c, &u->conv1, &history, u->dilation, t, y, rows, HM_ACT_PRELU, u->slope1, NULL, NULL);
-            conv_forward(c, &u->conv2, &history, 1, y, t, rows, HM_ACT_PRELU, u->slope2, y, x);
+            conv_forward(c, &u->conv1, &history, u->dilation, t, y, rows, &u->slope1, NULL);
+            conv_forward(c, &u->conv2, &history, 1, y, t, rows, &u->slope2, x);
         }
         float *swap = x;
         x = y;
@@ -144,10 +117,10 @@ static void chunk_forward(hm_ctx *c, const hm_scalar_model *m, hm_wave_scratch *
         for (int j = 0; j < m->repeat; j++)
             op->copy_2d(op, y + (size_t)j * (size_t)c0, (int64_t)m->repeat * c0, x, c0, c0, rows);
         rows *= m->repeat;
-        conv_forward(c, &m->post, &history, 1, x, y, rows, HM_ACT_PRELU, m->post_slope, NULL, NULL);
+        conv_forward(c, &m->post, &history, 1, x, y, rows, &m->post_slope, NULL);
         tap(c, s, module++, channel, x, c0, rows);
     }
-    conv_forward(c, &m->output, &history, 1, wave, x, rows, HM_ACT_NONE, 0, NULL, NULL); /* 4 output conv */
+    conv_forward(c, &m->output, &history, 1, wave, x, rows, NULL, NULL); /* 4 output conv */
     tap(c, s, module, channel, wave, 1, rows);
 }
 

@@ -5,6 +5,7 @@
 typedef struct shape {
     int B, S, H, heads, Dh, slots, pos;
     bool causal, head_major; /* cache [B][heads][slots][Dh], else [B][slots][heads][Dh] */
+    int window;
 } shape;
 
 typedef struct problem {
@@ -36,6 +37,7 @@ static void problem_open(problem *p, const shape *s, float size)
     p->a = (hm_attention_args){.q = p->q, .kv = view_of(s, p->k, p->v), .B = s->B, .S = s->S, .H = s->H, .Dh = s->Dh, .slots = s->slots};
     p->a.pos = s->pos;
     p->a.causal = s->causal;
+    p->a.window = s->window;
     p->a.scale = 1.0f / sqrtf((float)s->Dh);
 }
 
@@ -53,8 +55,9 @@ static double reference(const problem *p, int b, int s, int h, double *out)
     const float *q = p->q + ((size_t)(b * a->S + s) * (size_t)a->H + (size_t)h) * (size_t)a->Dh;
     int64_t base = b * a->kv.batch + h / (a->H / a->kv.heads) * a->kv.head;
     int seen = a->causal && a->pos + s + 1 < a->slots ? a->pos + s + 1 : a->slots;
+    int begin = a->causal && a->window && a->pos + s + 1 > a->window ? a->pos + s + 1 - a->window : 0;
     double *score = calloc((size_t)seen, sizeof *score), top = -INFINITY, sum = 0, magnitude = 0;
-    for (int j = 0; j < seen; j++) {
+    for (int j = begin; j < seen; j++) {
         double m = 0;
         for (int d = 0; d < a->Dh; d++) {
             double term = (double)q[d] * (double)p->k[base + j * a->kv.slot + d];
@@ -65,11 +68,11 @@ static double reference(const problem *p, int b, int s, int h, double *out)
         magnitude = fmax(magnitude, m * (double)a->scale);
         top = fmax(top, score[j]);
     }
-    for (int j = 0; j < seen; j++)
+    for (int j = begin; j < seen; j++)
         sum += score[j] = exp(score[j] - top);
     for (int d = 0; d < a->Dh; d++) {
         out[d] = 0;
-        for (int j = 0; j < seen; j++)
+        for (int j = begin; j < seen; j++)
             out[d] += score[j] / sum * (double)p->v[base + j * a->kv.slot + d];
     }
     free(score);
@@ -93,10 +96,12 @@ static void check_against_double(rig *r, problem *p, const char *what)
 }
 
 static const shape shapes[] = {
-    {1, 1, 3, 1, 8, 1, 0, true, true},       {2, 1, 6, 2, 128, 300, 299, true, false}, {1, 5, 4, 4, 17, 40, 20, true, true},
-    {2, 3, 8, 4, 384, 260, 10, true, false}, {1, 70, 4, 2, 31, 70, 0, true, true},     {2, 61, 2, 2, 64, 61, 0, false, false},
-    {1, 9, 24, 8, 12, 520, 511, true, true}, {1, 40, 5, 1, 33, 300, 0, true, false},   {1, 2, 1, 1, 1, 7, 5, true, true},
-    {1, 1, 60, 1, 16, 33, 32, true, true},
+    {1, 1, 3, 1, 8, 1, 0, true, true, 0},       {2, 1, 6, 2, 128, 300, 299, true, false, 0}, {1, 5, 4, 4, 17, 40, 20, true, true, 0},
+    {2, 3, 8, 4, 384, 260, 10, true, false, 0}, {1, 70, 4, 2, 31, 70, 0, true, true, 0},     {2, 61, 2, 2, 64, 61, 0, false, false, 0},
+    {1, 9, 24, 8, 12, 520, 511, true, true, 0}, {1, 40, 5, 1, 33, 300, 0, true, false, 0},   {1, 2, 1, 1, 1, 7, 5, true, true, 0},
+    {1, 1, 60, 1, 16, 33, 32, true, true, 0},   {1, 30, 4, 2, 6, 30, 0, true, true, 7},      {2, 5, 4, 4, 24, 700, 690, true, false, 72},
+    {1, 300, 2, 2, 8, 600, 300, true, true, 250}, {1, 1, 16, 8, 128, 900, 899, true, true, 1}, {1, 130, 3, 1, 20, 800, 670, true, true, 300},
+    {1, 4, 2, 1, 9, 50, 46, true, true, 64},
 };
 #define SHAPES (sizeof shapes / sizeof *shapes)
 
@@ -120,6 +125,27 @@ static void both_ways_match_softmax_in_double(void **state)
     }
 }
 
+static void windows_do_not_read_blocks_out_of_sight(void **state)
+{
+    static const shape s = {1, 3, 4, 2, 24, 1100, 1097, true, true, 60};
+    (void)state;
+    for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++)
+        for (int way = 0; way < 2; way++) {
+            rig r;
+            problem p;
+            rig_open(&r, 2, isa);
+            r.op.attention = way ? hm_cpu_attention_flash : hm_cpu_attention_scores;
+            problem_open(&p, &s, 2.0f);
+            for (int h = 0; h < 2; h++)
+                for (int i = 0; i < (1097 - 59) / HM_ATTENTION_BLOCK * HM_ATTENTION_BLOCK * 24; i++)
+                    p.k[h * 1100 * 24 + i] = p.v[h * 1100 * 24 + i] = NAN;
+            check_against_double(&r, &p, "window");
+            assert_int_equal(r.count.attn_scores, 3 * 4 * 60);
+            problem_close(&p);
+            rig_close(&r);
+        }
+}
+
 static float *attend(rig *r, problem *p)
 {
     p->a.out = guarded_alloc(p->n_q);
@@ -138,7 +164,7 @@ static void a_causal_mask_gives_the_bytes_of_the_implicit_one(void **state)
             problem_open(&p, &shapes[i], 3.0f);
             size_t n_mask = (size_t)(p.s.S * p.s.slots);
             float *mask = guarded_alloc(n_mask);
-            r.op.causal_mask(&r.op, mask, p.s.S, p.s.slots, p.s.pos, 0);
+            r.op.causal_mask(&r.op, mask, p.s.S, p.s.slots, p.s.pos, p.s.window);
             for (int way = 0; way < 2; way++) {
                 r.op.attention = way ? hm_cpu_attention_flash : hm_cpu_attention_scores;
                 p.a.causal = true;
@@ -160,7 +186,7 @@ static void a_causal_mask_gives_the_bytes_of_the_implicit_one(void **state)
 
 static void threads_and_pieces_of_a_prompt_do_not_change_a_row(void **state)
 {
-    static const shape s = {2, 130, 6, 2, 40, 400, 270, true, true};
+    static const shape s = {2, 130, 6, 2, 40, 400, 270, true, true, 0};
     (void)state;
     for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++)
         for (int way = 0; way < 2; way++) {
@@ -196,9 +222,45 @@ static void threads_and_pieces_of_a_prompt_do_not_change_a_row(void **state)
         }
 }
 
+/* Rows one by one over a cache that was moved down by whole blocks, against the whole pass. */
+static void a_window_of_moved_slots_gives_the_bytes_of_the_whole_pass(void **state)
+{
+    static const shape s = {1, 620, 4, 2, 20, 620, 0, true, true, 300};
+    enum { ROW = 4 * 20, MOST = 300 + HM_ATTENTION_BLOCK };
+    (void)state;
+    for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++)
+        for (int way = 0; way < 2; way++) {
+            rig r;
+            problem p;
+            rig_open(&r, 2, isa);
+            r.op.attention = way ? hm_cpu_attention_flash : hm_cpu_attention_scores;
+            problem_open(&p, &s, 3.0f);
+            float *whole = attend(&r, &p), *rows = guarded_alloc(ROW * 7);
+            for (int at = 0, n; at < s.S; at += n) {
+                n = 1 + at % 7 < s.S - at ? 1 + at % 7 : s.S - at;
+                int first = at + 1 - s.window, gone = first > 0 ? first / HM_ATTENTION_BLOCK * HM_ATTENTION_BLOCK : 0;
+                hm_attention_args a = p.a;
+                a.kv.k += gone * a.kv.slot;
+                a.kv.v += gone * a.kv.slot;
+                a.S = n;
+                a.pos = at - gone;
+                a.slots = at + n - gone;
+                a.q = p.q + at * ROW;
+                a.out = rows;
+                assert_true(a.slots <= MOST + 7);
+                r.op.attention(&r.op, &a);
+                assert_same_bytes(rows, whole + at * ROW, (size_t)n * ROW);
+            }
+            guarded_free(whole, p.n_q);
+            guarded_free(rows, ROW * 7);
+            problem_close(&p);
+            rig_close(&r);
+        }
+}
+
 static void expanded_heads_give_the_bytes_of_shared_ones(void **state)
 {
-    static const shape direct = {2, 20, 6, 2, 24, 50, 30, true, true};
+    static const shape direct = {2, 20, 6, 2, 24, 50, 30, true, true, 0};
     (void)state;
     for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++)
         for (int way = 0; way < 2; way++) {
@@ -229,7 +291,7 @@ static void expanded_heads_give_the_bytes_of_shared_ones(void **state)
 
 static void counters_tell_the_ways_apart(void **state)
 {
-    static const shape s = {2, 10, 4, 2, 16, 30, 20, true, true};
+    static const shape s = {2, 10, 4, 2, 16, 30, 20, true, true, 0};
     (void)state;
     problem p;
     problem_open(&p, &s, 1.0f);
@@ -255,6 +317,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_ways_match_softmax_in_double),
         cmocka_unit_test(a_causal_mask_gives_the_bytes_of_the_implicit_one),
+        cmocka_unit_test(windows_do_not_read_blocks_out_of_sight),
+        cmocka_unit_test(a_window_of_moved_slots_gives_the_bytes_of_the_whole_pass),
         cmocka_unit_test(threads_and_pieces_of_a_prompt_do_not_change_a_row),
         cmocka_unit_test(expanded_heads_give_the_bytes_of_shared_ones),
         cmocka_unit_test(counters_tell_the_ways_apart),

@@ -82,7 +82,7 @@ static const hm_dtype types[] = {HM_F32, HM_BF16, HM_F16};
 static void linear_matches_double_sums_at_odd_sizes(void **state)
 {
     static const int sizes[][2] = {{1, 1}, {3, 5}, {9, 33}, {17, 64}, {70, 100}, {33, 300}, {65, 517}, {130, 31}};
-    static const int rows[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 50};
+    static const int rows[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 16, 17, 50};
     (void)state;
     for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++) {
         rig r;
@@ -95,8 +95,9 @@ static void linear_matches_double_sums_at_odd_sizes(void **state)
     }
 }
 
+/* stride: rows of x that a row of y moves on, which then lie side by side; 0: one, with room between rows. */
 typedef struct conv {
-    int in, taps, dilation, out, M;
+    int in, taps, dilation, out, M, stride;
 } conv;
 
 /* Strided outputs, dilated taps, activation and residual, all at once. */
@@ -104,20 +105,24 @@ static void check_conv(rig *r, const conv *c, hm_dtype type, hm_act act, bool re
 {
     weights k;
     weights_make(&k, type, c->out, c->in, c->taps, c->M % 2, (uint64_t)c->in, false);
-    int64_t ldx = c->in + 3, ldy = c->out + 5, tap = c->dilation * ldx;
-    size_t nx = (size_t)((c->M + (c->taps - 1) * c->dilation) * ldx), ny = (size_t)(c->M * ldy);
+    int64_t row = c->stride ? c->in : c->in + 3, ldx = c->stride ? c->stride * row : row, ldy = c->out + 5, tap = c->dilation * row;
+    size_t nx = (size_t)((c->M - 1) * ldx + (c->taps - 1) * tap + row), ny = (size_t)(c->M * ldy), n_out = (size_t)c->out;
+    float *a_snake = random_floats(n_out, 6, 3.0f), *b_snake = random_floats(n_out, 7, 2.0f);
     float *x = random_floats(nx, 3, 1.0f), *y = guarded_alloc(ny), *add = random_floats(ny, 4, 1.0f), *pieces = guarded_alloc(ny);
     hm_linear_args a = {.y = y, .x = x, .w = &k.w, .M = c->M, .ldy = ldy, .ldx = ldx, .tap_stride = tap, .act = act, .slope = 0.25f};
     a.residual = residual ? add : NULL;
+    a.snake_a = act == HM_ACT_SNAKE ? a_snake : NULL;
+    a.snake_b = act == HM_ACT_SNAKE ? b_snake : NULL;
     memset(y, 0x7f, ny * sizeof *y);
     memset(pieces, 0x7f, ny * sizeof *y);
     r->op.linear_ex(&r->op, &a);
     for (int m = 0; m < c->M; m++)
         for (int o = 0; o < c->out; o++) {
             double size, z = reference(&k, x + m * ldx, tap, o, &size);
-            z = act == HM_ACT_SILU ? z / (1 + exp(-z)) : act == HM_ACT_PRELU && z < 0 ? z * 0.25 : z;
+            double steepest = act == HM_ACT_SNAKE ? 7 : 1.2; /* of the activation: 1 + |a b| for snake */
+            z = activated_in_double(act, z, 0.25, (double)a_snake[o], (double)b_snake[o]);
             z += residual ? (double)add[m * ldy + o] : 0;
-            assert_near(y[m * ldy + o], z, BOUND * (size + 1), "linear_ex", (size_t)(m * c->out + o));
+            assert_near(y[m * ldy + o], z, BOUND * (size * steepest + 1), "linear_ex", (size_t)(m * c->out + o));
         }
     for (int m = 0, n; m < c->M; m += n) { /* any cut of the rows gives the same bytes */
         n = c->M - m < 1 + m % 23 ? c->M - m : 1 + m % 23;
@@ -129,6 +134,8 @@ static void check_conv(rig *r, const conv *c, hm_dtype type, hm_act act, bool re
         r->op.linear_ex(&r->op, &part);
     }
     assert_same_bytes(pieces, y, ny); /* columns between the rows included: untouched */
+    guarded_free(a_snake, n_out);
+    guarded_free(b_snake, n_out);
     guarded_free(x, nx);
     guarded_free(y, ny);
     guarded_free(add, ny);
@@ -138,15 +145,33 @@ static void check_conv(rig *r, const conv *c, hm_dtype type, hm_act act, bool re
 
 static void convolutions_match_double_sums_whole_or_in_pieces(void **state)
 {
-    static const conv cases[] = {{2, 7, 1, 1, 400}, {2, 7, 3, 2, 211}, {16, 7, 9, 3, 250}, {24, 1, 1, 4, 77}, {64, 7, 5, 64, 260},
-                                 {5, 3, 1, 33, 20}, {96, 2, 1, 40, 7}, {37, 7, 2, 9, 193}, {300, 1, 1, 20, 3},
-                                 {2, 7, 9, 2, 2300}, {8, 7, 5, 8, 1100}, {4, 2, 1, 6, 999}, {3, 5, 2, 5, 77}, {1, 1, 1, 1, 9}, {8, 30, 3, 7, 64}};
+    static const conv cases[] = {{2, 7, 1, 1, 400, 0},  {2, 7, 3, 2, 211, 0},  {16, 7, 9, 3, 250, 0}, {24, 1, 1, 4, 77, 0},
+                                 {64, 7, 5, 64, 260, 0}, {5, 3, 1, 33, 20, 0},  {96, 2, 1, 40, 7, 0},  {37, 7, 2, 9, 193, 0},
+                                 {300, 1, 1, 20, 3, 0},  {2, 7, 9, 2, 2300, 0}, {8, 7, 5, 8, 1100, 0}, {4, 2, 1, 6, 999, 0},
+                                 {3, 5, 2, 5, 77, 0},    {1, 1, 1, 1, 9, 0},    {8, 30, 3, 7, 64, 0}};
     (void)state;
     for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++) {
         rig r;
         rig_open(&r, 2, isa);
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-            check_conv(&r, &cases[i], types[i % 3], (hm_act)(i % 3), i % 2);
+            for (hm_act act = (hm_act)(i % 3); act <= HM_ACT_SNAKE; act += 3)
+                check_conv(&r, &cases[i], types[i % 3], act, (i + act) % 2);
+        rig_close(&r);
+    }
+}
+
+/* Downsampling layers: rows of y start some rows of x apart, taps lie side by side or dilated, kernels are even and odd. */
+static void strided_convolutions_match_double_sums(void **state)
+{
+    static const conv cases[] = {{1, 8, 1, 64, 100, 4}, {64, 10, 1, 33, 41, 5}, {24, 12, 1, 17, 30, 6}, {37, 16, 1, 40, 23, 8},
+                                 {64, 4, 1, 64, 50, 2}, {6, 3, 2, 9, 60, 2},    {5, 5, 3, 8, 77, 3},    {7, 1, 1, 3, 90, 2},
+                                 {4, 4, 1, 4, 300, 2},  {8, 3, 4, 2, 200, 2},   {2, 4, 1, 1, 120, 2},   {16, 2, 1, 4, 63, 1}};
+    (void)state;
+    for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++) {
+        rig r;
+        rig_open(&r, 2, isa);
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+            check_conv(&r, &cases[i], types[i % 3], i % 2 ? HM_ACT_ELU : HM_ACT_NONE, i % 3 == 0);
         rig_close(&r);
     }
 }
@@ -194,19 +219,19 @@ static void rows_and_threads_do_not_change_a_row(void **state)
         for (int t = 0; t < 6; t++) {
             weights k;
             weights_make(&k, types[t % 3], OUT, IN, 1, t >= 3, 17, false);
-            float *few = guarded_alloc(8 * OUT), *many = guarded_alloc((size_t)MOST * OUT);
+            float *few = guarded_alloc(16 * OUT), *many = guarded_alloc((size_t)MOST * OUT);
             for (int threads = 1; threads <= 3; threads++) {
                 rig r;
                 rig_open(&r, threads, isa);
-                static const int counts[] = {8, 1, 2, 3, 4, 5, 6, 7};
+                static const int counts[] = {16, 1, 2, 3, 5, 8, 11, 15};
                 for (int i = 0; i < 8; i++) {
-                    float *y = threads == 1 && i == 0 ? few : guarded_alloc(8 * OUT);
+                    float *y = threads == 1 && i == 0 ? few : guarded_alloc(16 * OUT);
                     r.op.linear(&r.op, y, x, &k.w, counts[i]);
                     assert_same_bytes(y, few, (size_t)counts[i] * OUT);
                     if (y != few)
-                        guarded_free(y, 8 * OUT);
+                        guarded_free(y, 16 * OUT);
                 }
-                static const int large[] = {MOST, 9, 13, 97, 200};
+                static const int large[] = {MOST, 17, 19, 97, 200};
                 for (int i = 0; i < 5; i++) {
                     float *y = threads == 1 && i == 0 ? many : guarded_alloc((size_t)MOST * OUT);
                     r.op.linear(&r.op, y, x, &k.w, large[i]);
@@ -216,7 +241,7 @@ static void rows_and_threads_do_not_change_a_row(void **state)
                 }
                 rig_close(&r);
             }
-            guarded_free(few, 8 * OUT);
+            guarded_free(few, 16 * OUT);
             guarded_free(many, (size_t)MOST * OUT);
             weights_free(&k);
         }
@@ -225,7 +250,7 @@ static void rows_and_threads_do_not_change_a_row(void **state)
 
 static void fused_layers_equal_their_parts(void **state)
 {
-    enum { IN = 77, A = 50, B = 19, C = 131, M_MOST = 20 };
+    enum { IN = 77, A = 50, B = 19, C = 131, M_MOST = 31 };
     (void)state;
     float *x = random_floats((size_t)M_MOST * IN, 4, 2.0f);
     for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++)
@@ -266,6 +291,59 @@ static void fused_layers_equal_their_parts(void **state)
     guarded_free(x, (size_t)M_MOST * IN);
 }
 
+enum { FEW = 16, FEW_IN = 203, FEW_OUT = 75 };
+
+/* Row m of every entry with M rows, against the entry with this row alone. */
+static void check_few_rows(rig *r, const weights *k, const float *x, int M)
+{
+    const hm_linear *a = &k[0].w, *b = &k[1].w;
+    hm_linear gate = *a, up = *b;
+    gate.bias = up.bias = NULL;
+    size_t n = (size_t)M * FEW_OUT;
+    float *y = guarded_alloc(n), *sum = random_floats(n, 3, 1.0f), *first = guarded_alloc(n), *second = guarded_alloc(n);
+    float *gated = guarded_alloc(n), *add = random_floats(n, 3, 1.0f), one[FEW_OUT], two[FEW_OUT];
+    r->op.linear(&r->op, y, x, a, M);
+    r->op.linear_add(&r->op, sum, x, a, M);
+    r->op.linear_multi(&r->op, 2, (float *const[]){first, second}, x, (const hm_linear *const[]){a, b}, M);
+    r->op.linear_swiglu(&r->op, gated, x, &gate, &up, M);
+    for (int m = 0; m < M; m++) {
+        const float *row = x + m * FEW_IN;
+        size_t at = (size_t)m * FEW_OUT;
+        r->op.linear(&r->op, one, row, a, 1);
+        assert_same_bytes(y + at, one, FEW_OUT);
+        r->op.linear_add(&r->op, add + at, row, a, 1);
+        assert_same_bytes(sum + at, add + at, FEW_OUT);
+        r->op.linear_multi(&r->op, 2, (float *const[]){one, two}, row, (const hm_linear *const[]){a, b}, 1);
+        assert_same_bytes(first + at, one, FEW_OUT);
+        assert_same_bytes(second + at, two, FEW_OUT);
+        r->op.linear_swiglu(&r->op, one, row, &gate, &up, 1);
+        assert_same_bytes(gated + at, one, FEW_OUT);
+    }
+    float *const all[] = {y, sum, first, second, gated, add};
+    for (int i = 0; i < 6; i++)
+        guarded_free(all[i], n);
+}
+
+static void rows_of_a_small_batch_have_the_bytes_of_a_row_alone(void **state)
+{
+    (void)state;
+    float *x = random_floats((size_t)FEW * FEW_IN, 21, 1.0f);
+    for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++)
+        for (int t = 0; t < 6; t++) {
+            weights k[2];
+            for (int i = 0; i < 2; i++)
+                weights_make(&k[i], types[t % 3], FEW_OUT, FEW_IN, 1, t >= 3, (uint64_t)(17 + i), false);
+            rig r;
+            rig_open(&r, 1 + t % 3, isa);
+            for (int M = 1; M <= FEW; M++)
+                check_few_rows(&r, k, x, M);
+            rig_close(&r);
+            for (int i = 0; i < 2; i++)
+                weights_free(&k[i]);
+        }
+    guarded_free(x, (size_t)FEW * FEW_IN);
+}
+
 static void counters_say_what_a_layer_cost(void **state)
 {
     (void)state;
@@ -288,8 +366,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_matches_double_sums_at_odd_sizes),
         cmocka_unit_test(convolutions_match_double_sums_whole_or_in_pieces),
+        cmocka_unit_test(strided_convolutions_match_double_sums),
         cmocka_unit_test(a_contiguous_causal_convolution_equals_its_strided_form),
         cmocka_unit_test(rows_and_threads_do_not_change_a_row),
+        cmocka_unit_test(rows_of_a_small_batch_have_the_bytes_of_a_row_alone),
         cmocka_unit_test(fused_layers_equal_their_parts),
         cmocka_unit_test(counters_say_what_a_layer_cost),
     };

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "engine/preset.h"
 
 #include <stdlib.h>
@@ -50,11 +51,24 @@ static const hm_preset_sizes sizes[] = {
 };
 /* clang-format on */
 
+#define SPEECH(name, what)                                                                                                                 \
+    {name, "qwen3-tts", what ", custom voice: nine speakers by name"},                                                                     \
+        {name "-voice-design", "qwen3-tts", what ", voice from a description"},                                                            \
+    {                                                                                                                                      \
+        name "-base", "qwen3-tts", what ", base: clones a voice"                                                                           \
+    }
+
 static const hm_preset list[] = {
     {"heartmula-tiny", "heartmula", "the sizes of the golden files: seconds of test, not music"},
     {"heartmula-mini", "heartmula", "real structure, small widths: a song in seconds on two cores"},
     {"heartmula-3b", "heartmula", "HeartMuLa-oss-3B with its 300M decoder and HeartCodec, full size: 14.5 GB"},
     {"heartmula-7b", "heartmula", "HeartMuLa 7B with its 400M decoder and HeartCodec, full size: 23.5 GB"},
+    {"qwen3-tts-tiny", "qwen3-tts", "the sizes of the golden files, custom voice: four speakers by name"},
+    {"qwen3-tts-tiny-voice-design", "qwen3-tts", "the sizes of the golden files, voice from a description"},
+    {"qwen3-tts-tiny-base", "qwen3-tts", "the sizes of the golden files, base: clones a voice"},
+    SPEECH("qwen3-tts-mini", "real structure, small widths: a minute of speech in seconds"),
+    SPEECH("qwen3-tts-0.6b", "Qwen3-TTS 0.6B (12 Hz) and its speech tokenizer, full size: 2.5 GB"),
+    SPEECH("qwen3-tts-1.7b", "Qwen3-TTS 1.7B (12 Hz) and its speech tokenizer, full size: 4.5 GB"),
     {NULL, NULL, NULL},
 };
 
@@ -95,11 +109,33 @@ static json_t *row_of(const hm_tensor_row *r)
                      "scale", (double)r->scale);
 }
 
-hm_status hm_preset_manifest(json_t **out, const hm_preset *preset, hm_preset_part part, hm_error *err)
+hm_status hm_preset_describe(json_t **config, hm_tensor_table *table, const hm_preset *preset, hm_preset_part part, hm_error *err)
 {
     const hm_preset_sizes *s = hm_preset_sizes_of(preset);
+    hm_talker_shape talker;
+    hm_speech_codec_shape codec;
+    hm_status st;
+    if (s) {
+        st = part == HM_PRESET_LM ? hm_lm_table(table, &s->lm, err) : hm_codec_table(table, &s->codec, err);
+        *config = st ? NULL : part == HM_PRESET_LM ? hm_lm_shape_config(&s->lm) : hm_codec_shape_config(&s->codec);
+    } else if (hm_preset_tts_shapes(preset, &talker, &codec)) {
+        st = part == HM_PRESET_LM ? hm_talker_table(table, &talker, err) : hm_speech_codec_table(table, &codec, err);
+        *config = st ? NULL : part == HM_PRESET_LM ? hm_talker_shape_config(&talker) : hm_speech_codec_shape_config(&codec);
+    } else {
+        return hm_fail(err, HM_EBUG, "preset %s: it has no sizes", preset->name);
+    }
+    if (!st && !*config) {
+        hm_tensor_table_close(table);
+        st = no_memory(preset, err);
+    }
+    return st;
+}
+
+hm_status hm_preset_manifest(json_t **out, const hm_preset *preset, hm_preset_part part, hm_error *err)
+{
     hm_tensor_table table;
-    hm_status st = part == HM_PRESET_LM ? hm_lm_table(&table, &s->lm, err) : hm_codec_table(&table, &s->codec, err);
+    json_t *config;
+    hm_status st = hm_preset_describe(&config, &table, preset, part, err);
     if (st)
         return st;
     json_t *rows = json_array();
@@ -107,7 +143,6 @@ hm_status hm_preset_manifest(json_t **out, const hm_preset *preset, hm_preset_pa
         if (json_array_append_new(rows, row_of(&table.rows[i])))
             st = no_memory(preset, err);
     hm_tensor_table_close(&table);
-    json_t *config = part == HM_PRESET_LM ? hm_lm_shape_config(&s->lm) : hm_codec_shape_config(&s->codec);
     if (!st && !(*out = json_pack("{sO sO}", "config", config, "tensors", rows)))
         st = no_memory(preset, err);
     json_decref(config);
@@ -145,6 +180,52 @@ hm_status hm_preset_tokenizer(json_t **out, const hm_preset *preset, hm_error *e
             json_array_foreach(json_object_get(special, "ids"), k, value) move_id(value, by);
     *out = root;
     return HM_OK;
+}
+
+/* Text of a JSON value, which is released. */
+static hm_status add_json(hm_preset_text *out, const char *name, json_t *json, size_t flags, const hm_preset *preset, hm_error *err)
+{
+    *out = (hm_preset_text){name, json ? json_dumps(json, flags) : NULL};
+    json_decref(json);
+    return out->text ? HM_OK : no_memory(preset, err);
+}
+
+static hm_status speech_texts(hm_preset_text out[HM_PRESET_TEXTS], const hm_talker_shape *shape, const hm_preset *preset, hm_error *err)
+{
+    hm_status st = add_json(&out[0], "generation_config.json", hm_preset_generation_config(), JSON_INDENT(2), preset, err);
+    if (!st)
+        st = add_json(&out[1], "tokenizer_config.json", hm_preset_tokenizer_config(shape), JSON_INDENT(2), preset, err);
+    if (st)
+        return st;
+    out[2] = (hm_preset_text){"vocab.json", strdup(hm_preset_vocab_text)};
+    out[3] = (hm_preset_text){"merges.txt", strdup(hm_preset_merges_text)};
+    return out[2].text && out[3].text ? HM_OK : no_memory(preset, err);
+}
+
+static hm_status music_texts(hm_preset_text out[HM_PRESET_TEXTS], const hm_preset *preset, hm_error *err)
+{
+    json_t *tokenizer = NULL, *gen_config = NULL;
+    hm_status st = hm_preset_tokenizer(&tokenizer, preset, err);
+    if (!st)
+        st = add_json(&out[0], "tokenizer.json", tokenizer, JSON_INDENT(1), preset, err);
+    if (!st)
+        st = hm_preset_gen_config(&gen_config, preset, err);
+    if (!st)
+        st = add_json(&out[1], "gen_config.json", gen_config, 0, preset, err);
+    return st;
+}
+
+hm_status hm_preset_texts(hm_preset_text out[HM_PRESET_TEXTS + 1], const hm_preset *preset, hm_error *err)
+{
+    hm_talker_shape talker;
+    hm_speech_codec_shape codec;
+    memset(out, 0, (HM_PRESET_TEXTS + 1) * sizeof *out);
+    hm_status st = hm_preset_tts_shapes(preset, &talker, &codec) ? speech_texts(out, &talker, preset, err) : music_texts(out, preset, err);
+    for (int i = 0; st && i < HM_PRESET_TEXTS; i++) {
+        free(out[i].text);
+        out[i] = (hm_preset_text){0};
+    }
+    return st;
 }
 
 hm_status hm_preset_hash(const hm_preset *preset, char out[HM_PRESET_HASH], hm_error *err)

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "engine/shapes.h"
+#include "engine/shapes_tts.h"
 #include "engine/synth.h"
 
 typedef enum hm_preset_part { HM_PRESET_LM, HM_PRESET_CODEC } hm_preset_part;
@@ -22,18 +22,41 @@ typedef struct hm_preset_sizes {
     hm_preset_ids ids;
 } hm_preset_sizes;
 
-/* The row behind a preset of the list; NULL for one that is not of the list. */
+/* The row behind a HeartMuLa preset; NULL for others. */
 const hm_preset_sizes *hm_preset_sizes_of(const hm_preset *preset);
+
+/* Shapes of a Qwen3-TTS preset; false, and nothing written, for others. */
+bool hm_preset_tts_shapes(const hm_preset *preset, hm_talker_shape *talker, hm_speech_codec_shape *codec);
+
+/* Config and tensors of a part of any preset: HM_PRESET_LM is the language model or talker, HM_PRESET_CODEC the codec or speech tokenizer.
+ * New reference; the table is closed by the caller. */
+hm_status hm_preset_describe(json_t **config, hm_tensor_table *table, const hm_preset *preset, hm_preset_part part, hm_error *err);
 
 /* {"config", "tensors"} as in a golden manifest, for hm_weights_synth. New reference. */
 hm_status hm_preset_manifest(json_t **out, const hm_preset *preset, hm_preset_part part, hm_error *err);
 
-/* tokenizer.json and gen_config.json of a preset. New references. */
+/* tokenizer.json and gen_config.json of a HeartMuLa preset. New references. */
 hm_status hm_preset_tokenizer(json_t **out, const hm_preset *preset, hm_error *err);
 hm_status hm_preset_gen_config(json_t **out, const hm_preset *preset, hm_error *err);
 
-/* The tokenizer of all presets, its special tokens at 960 and up. */
+/* generation_config.json and tokenizer_config.json of a Qwen3-TTS preset. New references; NULL without memory. */
+json_t *hm_preset_generation_config(void);
+json_t *hm_preset_tokenizer_config(const hm_talker_shape *shape);
+
+/* The tokenizer of all HeartMuLa presets, its special tokens at 960 and up; vocab.json and merges.txt of all Qwen3-TTS presets. */
 extern const char hm_preset_tokenizer_text[];
+extern const char hm_preset_vocab_text[], hm_preset_merges_text[];
+
+/* A small file in the root of a preset's folder; text malloc'ed. */
+typedef struct hm_preset_text {
+    const char *name;
+    char *text;
+} hm_preset_text;
+
+enum { HM_PRESET_TEXTS = 4 };
+
+/* All of them, ended by a row without a name. On failure nothing is left to free. */
+hm_status hm_preset_texts(hm_preset_text out[HM_PRESET_TEXTS + 1], const hm_preset *preset, hm_error *err);
 
 #define HM_PRESET_HASH 9 /* bytes: 8 hex digits and a NUL */
 

@@ -32,7 +32,7 @@ typedef struct shard {
 } shard;
 
 typedef struct part_plan {
-    const char *folder;
+    const char *folder; /* NULL: the root itself */
     hm_tensor_table table;
     const hm_tensor_row **order; /* rows of all shards */
     shard shards[MAX_SHARDS];
@@ -42,7 +42,7 @@ typedef struct part_plan {
 
 typedef struct plan {
     part_plan parts[2];
-    char *tokenizer, *gen_config;
+    hm_preset_text texts[HM_PRESET_TEXTS + 1];
     uint64_t bytes;
 } plan;
 
@@ -62,8 +62,8 @@ static void close_plan(plan *p)
         free(part->index);
         free(part->config);
     }
-    free(p->tokenizer);
-    free(p->gen_config);
+    for (int i = 0; i < HM_PRESET_TEXTS; i++)
+        free(p->texts[i].text);
 }
 
 /* Text of a JSON value, which is released. */
@@ -176,25 +176,19 @@ static hm_status plan_part(part_plan *part, const char *preset, uint64_t seed, j
 
 static hm_status make_plan(plan *p, const hm_preset *preset, uint64_t seed, hm_error *err)
 {
+    static const hm_preset_part parts[] = {HM_PRESET_LM, HM_PRESET_CODEC};
     const hm_preset_sizes *s = hm_preset_sizes_of(preset);
-    json_t *tokenizer = NULL, *gen_config = NULL;
-    p->parts[0].folder = s->lm_folder;
-    p->parts[1].folder = s->codec_folder;
-    hm_status st = hm_preset_tokenizer(&tokenizer, preset, err);
-    if (!st)
-        st = dump(&p->tokenizer, tokenizer, JSON_INDENT(1), &p->bytes, err);
-    if (!st)
-        st = hm_preset_gen_config(&gen_config, preset, err);
-    if (!st)
-        st = dump(&p->gen_config, gen_config, 0, &p->bytes, err);
-    if (!st)
-        st = hm_lm_table(&p->parts[0].table, &s->lm, err);
-    if (!st)
-        st = hm_codec_table(&p->parts[1].table, &s->codec, err);
-    if (!st)
-        st = plan_part(&p->parts[0], preset->name, seed, hm_lm_shape_config(&s->lm), &p->bytes, err);
-    if (!st)
-        st = plan_part(&p->parts[1], preset->name, seed, hm_codec_shape_config(&s->codec), &p->bytes, err);
+    p->parts[0].folder = s ? s->lm_folder : NULL;
+    p->parts[1].folder = s ? s->codec_folder : "speech_tokenizer";
+    hm_status st = hm_preset_texts(p->texts, preset, err);
+    for (int i = 0; !st && p->texts[i].name; i++)
+        p->bytes += strlen(p->texts[i].text);
+    for (int i = 0; !st && i < 2; i++) {
+        json_t *config = NULL;
+        st = hm_preset_describe(&config, &p->parts[i].table, preset, parts[i], err);
+        if (!st)
+            st = plan_part(&p->parts[i], preset->name, seed, config, &p->bytes, err);
+    }
     return st;
 }
 
@@ -329,8 +323,9 @@ static hm_status write_text(writer *w, const char *folder, const char *name, con
 static hm_status write_part(writer *w, const char *root, const part_plan *part, hm_error *err)
 {
     char folder[PATH_MAX];
-    if (snprintf(folder, sizeof folder, "%s/%s", root, part->folder) >= PATH_MAX || mkdir(folder, 0755))
-        return hm_fail(err, HM_ECREATE, "%s/%s: cannot create: %s", root, part->folder, strerror(errno));
+    int n = snprintf(folder, sizeof folder, "%s%s%s", root, part->folder ? "/" : "", part->folder ? part->folder : "");
+    if (n >= PATH_MAX || (part->folder && mkdir(folder, 0755)))
+        return hm_fail(err, HM_ECREATE, "%s/%s: cannot create: %s", root, part->folder, n >= PATH_MAX ? "path too long" : strerror(errno));
     hm_status st = write_text(w, folder, "config.json", part->config, err);
     if (!st && part->index)
         st = write_text(w, folder, "model.safetensors.index.json", part->index, err);
@@ -395,9 +390,8 @@ static hm_status write_all(const plan *p, const char *root, uint64_t seed, hm_te
     if (posix_memalign(&buffer, ALIGN_BYTES, BUFFER_BYTES))
         return no_memory(err);
     w.buffer = buffer;
-    st = write_text(&w, root, "tokenizer.json", p->tokenizer, err);
-    if (!st)
-        st = write_text(&w, root, "gen_config.json", p->gen_config, err);
+    for (int i = 0; !st && p->texts[i].name; i++)
+        st = write_text(&w, root, p->texts[i].name, p->texts[i].text, err);
     for (int i = 0; !st && i < 2; i++)
         st = write_part(&w, root, &p->parts[i], err);
     free(buffer);

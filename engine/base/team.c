@@ -142,16 +142,16 @@ int hm_cpu_available(void)
     return n < 1 ? 1 : n;
 }
 
-/* Worker i goes to the i-th allowed CPU; the caller keeps its own freedom. Only when there are enough CPUs for all. */
-static void pin_workers(hm_team *t)
+/* Worker i goes to the allowed CPU first + i; the caller keeps its own freedom. Only when there are enough CPUs for all. */
+static void pin_workers(hm_team *t, int first)
 {
     cpu_set_t set, one;
-    if (sched_getaffinity(0, sizeof set, &set) || CPU_COUNT(&set) < t->size)
+    if (sched_getaffinity(0, sizeof set, &set) || CPU_COUNT(&set) < first + t->size)
         return;
-    for (int cpu = 0, i = 0; cpu < CPU_SETSIZE && i < t->size; cpu++) {
+    for (int cpu = 0, i = -first; cpu < CPU_SETSIZE && i < t->size; cpu++) {
         if (!CPU_ISSET(cpu, &set))
             continue;
-        if (i) {
+        if (i > 0) {
             CPU_ZERO(&one);
             CPU_SET(cpu, &one);
             pthread_setaffinity_np(t->threads[i], sizeof one, &one);
@@ -161,6 +161,11 @@ static void pin_workers(hm_team *t)
 }
 
 hm_status hm_team_open(hm_team **out, int threads, hm_error *err)
+{
+    return hm_team_open_at(out, threads, 0, err);
+}
+
+hm_status hm_team_open_at(hm_team **out, int threads, int first, hm_error *err)
 {
     if (threads < 0 || threads > 1024)
         return hm_fail(err, HM_EUSAGE, "threads: %d, expected 1 to 1024, or 0 for all CPUs", threads);
@@ -186,7 +191,7 @@ hm_status hm_team_open(hm_team **out, int threads, hm_error *err)
             return HM_EABSENT;
         }
     }
-    pin_workers(t);
+    pin_workers(t, first);
     *out = t;
     return HM_OK;
 }

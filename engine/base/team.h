@@ -15,6 +15,8 @@ typedef void (*hm_team_fn)(void *arg, int index, int count);
 /* threads >= 1; 0 means the CPUs this process may use (affinity mask and cgroup quota). Workers are pinned when every one of
  * them can have a CPU of its own. */
 hm_status hm_team_open(hm_team **out, int threads, hm_error *err);
+/* The same, with workers pinned behind the first `first` CPUs: teams that run at the same time. */
+hm_status hm_team_open_at(hm_team **out, int threads, int first, hm_error *err);
 void hm_team_close(hm_team **team);
 int hm_team_size(const hm_team *team);
 

@@ -6,6 +6,8 @@
 
 /* threads: 0 = all CPUs this process may use. isa: at most what hm_isa_detect() returns, else HM_EABSENT. */
 hm_status hm_cpu_open(hm_device **out, int threads, hm_isa isa, hm_error *err);
+/* Beside another device, whose threads have the first `first` CPUs. */
+hm_status hm_cpu_open_at(hm_device **out, int threads, int first, hm_isa isa, hm_error *err);
 void hm_cpu_close(hm_device **dev);
 hm_team *hm_cpu_team(hm_device *dev);
 hm_isa hm_cpu_isa(const hm_device *dev);

@@ -33,6 +33,11 @@ static void *block_alloc(size_t bytes)
 
 hm_status hm_cpu_open(hm_device **out, int threads, hm_isa isa, hm_error *err)
 {
+    return hm_cpu_open_at(out, threads, 0, isa, err);
+}
+
+hm_status hm_cpu_open_at(hm_device **out, int threads, int first, hm_isa isa, hm_error *err)
+{
     hm_isa best = hm_isa_detect();
     if (isa > best || !kernels_of(isa))
         return hm_fail(err, HM_EABSENT, "CPU device: instruction set %s asked for, this machine has %s at most; choose that or less",
@@ -40,7 +45,7 @@ hm_status hm_cpu_open(hm_device **out, int threads, hm_isa isa, hm_error *err)
     hm_device *dev = hm_calloc(1, sizeof *dev, "CPU device", err);
     if (!dev)
         return HM_EABSENT;
-    hm_status st = hm_team_open(&dev->team, threads, err);
+    hm_status st = hm_team_open_at(&dev->team, threads, first, err);
     if (st) {
         hm_cpu_close(&dev);
         return st;

@@ -29,6 +29,7 @@ hm_status hm_golden_need_i32(hm_golden *golden, const char *prefix, const char *
  * its last row: variants that compute only needed rows have no others. */
 typedef struct hm_golden_diff {
     int64_t compared, expected; /* elements */
+    double peak;                /* largest absolute golden value */
     double max_abs, max_rel;    /* relative to the golden value, where that is above a thousandth of the tensor's peak */
     bool exact;                 /* bit for bit so far */
     bool shape_differs;
@@ -36,5 +37,9 @@ typedef struct hm_golden_diff {
 } hm_golden_diff;
 
 hm_status hm_golden_compare(hm_golden *golden, const hm_safetensors_entry *entry, const hm_tap_value *ours, hm_golden_diff *diff, hm_error *err);
+
+/* The same for values told as rows: ours are rows of their last dimension, the first of them row batch_row * (rows per batch row) of the
+ * golden one. The golden tensor may hold fewer rows, and the first columns of each alone. */
+hm_status hm_golden_compare_rows(hm_golden *golden, const hm_safetensors_entry *entry, const hm_tap_value *ours, hm_golden_diff *diff, hm_error *err);
 
 #endif

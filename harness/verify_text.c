@@ -2,21 +2,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/base/json.h"
 #include "engine/text/tokenizer.h"
 #include "harness/verify.h"
 
+/* A list of expected ids, and the tokenizer that gives them: a tokenizer.json, or a Qwen2 folder with either split. */
 static const struct id_list {
     const char *key, *file;
     bool special;
+    hm_qwen2_split split; /* of a folder */
 } lists[] = {
-    {"ids", "tokenizer.json", true},
-    {"ids_no_special", "tokenizer.json", false},
-    {"ids_pairs", "tokenizer_pairs.json", true},
-    {"ids_qwen2", "qwen2_tokenizer.json", true},
+    {"ids", "tokenizer.json", true, 0},
+    {"ids_no_special", "tokenizer.json", false, 0},
+    {"ids_pairs", "tokenizer_pairs.json", true, 0},
+    {"ids_qwen2", "qwen2_tokenizer.json", true, 0},
+    {"ids", "tokenizer", false, HM_QWEN2_SPLIT_PLAIN},
+    {"ids_compat", "tokenizer", false, HM_QWEN2_SPLIT_COMPAT},
 };
+/* Lists of expected pieces, from the folder "tokenizer". */
+static const struct {
+    const char *key;
+    hm_qwen2_split split;
+} piece_lists[] = {{"pieces", HM_QWEN2_SPLIT_PLAIN}, {"pieces_compat", HM_QWEN2_SPLIT_COMPAT}};
+
+static bool is_folder(const char *path)
+{
+    struct stat s;
+    return !stat(path, &s) && S_ISDIR(s.st_mode);
+}
 
 static hm_status same_ids(const hm_tokenizer *t, const json_t *one, const struct id_list *list, bool *same, hm_error *err)
 {
@@ -41,23 +57,63 @@ static void report(hm_verify *v, const char *file, const char *what, size_t same
                                          .outcome = same == all ? HM_VERIFY_OK : HM_VERIFY_MISS, .text = same == all ? "exact" : "differs"});
 }
 
-static hm_status verify_list(hm_verify *v, const char *dir, const json_t *cases, const struct id_list *list, hm_error *err)
+static hm_status verify_list(hm_verify *v, const char *dir, const char *file, const json_t *cases, const struct id_list *list, hm_error *err)
 {
-    char path[4096];
+    char path[4096], folder[4096];
     hm_tokenizer *t = NULL;
     size_t same = 0;
-    bool equal = false;
-    if (!json_object_get(json_array_get(cases, 0), list->key))
+    bool equal = false, qwen2 = !strcmp(list->file, "tokenizer");
+    snprintf(folder, sizeof folder, "%s/tokenizer", dir);
+    if (!json_object_get(json_array_get(cases, 0), list->key) || qwen2 != is_folder(folder))
         return HM_OK;
     snprintf(path, sizeof path, "%s/%s", dir, list->file);
-    hm_status st = hm_tokenizer_open(&t, path, err);
+    hm_status st = qwen2 ? hm_tokenizer_open_qwen2(&t, path, list->split, err) : hm_tokenizer_open(&t, path, err);
     for (size_t i = 0; i < json_array_size(cases) && !st; i++) {
         st = same_ids(t, json_array_get(cases, i), list, &equal, err);
         same += !st && equal;
     }
     hm_tokenizer_close(&t);
     if (!st)
-        report(v, "tokenizer_cases.json", list->key, same, json_array_size(cases));
+        report(v, file, list->key, same, json_array_size(cases));
+    return st;
+}
+
+/* Walks along a list of expected pieces. */
+struct piece_walk {
+    const json_t *want;
+    size_t at;
+    bool same;
+};
+
+static void next_piece(void *self, const char *piece, size_t size)
+{
+    struct piece_walk *w = self;
+    const json_t *want = json_array_get(w->want, w->at++);
+    w->same = w->same && want && json_string_length(want) == size && !memcmp(json_string_value(want), piece, size);
+}
+
+static hm_status verify_pieces(hm_verify *v, const char *dir, const char *file, const json_t *cases, const char *key, hm_qwen2_split split,
+                               hm_error *err)
+{
+    char path[4096];
+    hm_tokenizer *t = NULL;
+    size_t same = 0;
+    if (!json_object_get(json_array_get(cases, 0), key))
+        return HM_OK;
+    snprintf(path, sizeof path, "%s/tokenizer", dir);
+    hm_status st = hm_tokenizer_open_qwen2(&t, path, split, err);
+    for (size_t i = 0; i < json_array_size(cases) && !st; i++) {
+        const json_t *one = json_array_get(cases, i);
+        struct piece_walk walk = {.want = json_object_get(one, key), .same = true};
+        const char *text;
+        st = hm_json_string(one, "text", true, &text, file, err);
+        if (!st)
+            st = hm_tokenizer_pieces(t, text, json_string_length(json_object_get(one, "text")), next_piece, &walk, err);
+        same += !st && walk.same && walk.at == json_array_size(walk.want);
+    }
+    hm_tokenizer_close(&t);
+    if (!st)
+        report(v, file, key, same, json_array_size(cases));
     return st;
 }
 
@@ -101,11 +157,17 @@ static hm_status verify_lower(hm_verify *v, const json_t *cases, hm_error *err)
 hm_status hm_verify_text(hm_verify *v, const char *dir, hm_error *err)
 {
     json_t *cases = NULL;
-    hm_status st = load_cases(dir, "tokenizer_cases.json", &cases, err);
-    for (size_t i = 0; i < sizeof lists / sizeof *lists && cases && !st; i++)
-        st = verify_list(v, dir, cases, &lists[i], err);
-    json_decref(cases);
-    cases = NULL;
+    static const char *const files[] = {"tokenizer_cases.json", "tokenizer_cases2.json"};
+    hm_status st = HM_OK;
+    for (size_t f = 0; f < sizeof files / sizeof *files && !st; f++) {
+        st = load_cases(dir, files[f], &cases, err);
+        for (size_t i = 0; i < sizeof lists / sizeof *lists && cases && !st; i++)
+            st = verify_list(v, dir, files[f], cases, &lists[i], err);
+        for (size_t i = 0; i < sizeof piece_lists / sizeof *piece_lists && cases && !st; i++)
+            st = verify_pieces(v, dir, files[f], cases, piece_lists[i].key, piece_lists[i].split, err);
+        json_decref(cases);
+        cases = NULL;
+    }
     if (!st)
         st = load_cases(dir, "lower_cases.json", &cases, err);
     if (!st && cases)

@@ -29,12 +29,16 @@ typedef struct encoder {
     hm_bpe_scratch scratch;
     char *symbols; /* room for the longest token */
     hm_ids ids;
+    hm_tokenizer_watch watch; /* may be NULL */
+    void *watcher;
     hm_error *err;
 } encoder;
 
 static hm_status encode_piece(encoder *e, const char *piece, size_t size)
 {
     const hm_tokenizer *t = e->t;
+    if (e->watch)
+        e->watch(e->watcher, piece, size);
     if (t->ignore_merges && size <= t->vocab.longest) {
         const hm_token *whole = hm_vocab_find(&t->vocab, e->symbols, hm_bytes_to_symbols(e->symbols, piece, size), HM_TOKEN_VOCAB);
         if (whole)
@@ -103,28 +107,36 @@ static hm_status push_all(encoder *e, const hm_ids *ids)
     return HM_OK;
 }
 
-hm_status hm_tokenizer_encode(const hm_tokenizer *tokenizer, const char *text, size_t size, bool special, int32_t **ids, size_t *count,
-                              hm_error *err)
+static hm_status encode(encoder *e, const char *text, size_t size, bool special)
 {
-    encoder e = {.t = tokenizer, .err = err};
+    const hm_tokenizer *tokenizer = e->t;
+    hm_error *err = e->err;
     text = text ? text : "";
     hm_status st = hm_utf8_check(text, size, "text", err);
     if (st)
         return st;
-    e.symbols = hm_calloc(2 * tokenizer->vocab.longest + 2, 1, "text", err);
-    if (!e.symbols)
+    e->symbols = hm_calloc(2 * tokenizer->vocab.longest + 2, 1, "text", err);
+    if (!e->symbols)
         return HM_EABSENT;
-    if (tokenizer->split && (st = hm_splitter_open(&e.splitter, tokenizer->split, err)))
+    if (tokenizer->split && (st = hm_splitter_open(&e->splitter, tokenizer->split, err)))
         goto done;
-    if (special && (st = push_all(&e, &tokenizer->before)))
+    if (special && (st = push_all(e, &tokenizer->before)))
         goto done;
-    st = encode_added(&e, &tokenizer->raw, text, size, encode_normalized);
+    st = encode_added(e, &tokenizer->raw, text, size, encode_normalized);
     if (!st && special)
-        st = push_all(&e, &tokenizer->after);
+        st = push_all(e, &tokenizer->after);
 done:
-    hm_splitter_close(&e.splitter);
-    hm_bpe_scratch_close(&e.scratch);
-    free(e.symbols);
+    hm_splitter_close(&e->splitter);
+    hm_bpe_scratch_close(&e->scratch);
+    free(e->symbols);
+    return st;
+}
+
+hm_status hm_tokenizer_encode(const hm_tokenizer *tokenizer, const char *text, size_t size, bool special, int32_t **ids, size_t *count,
+                              hm_error *err)
+{
+    encoder e = {.t = tokenizer, .err = err};
+    hm_status st = encode(&e, text, size, special);
     if (st) {
         free(e.ids.ids);
         return st;
@@ -132,6 +144,14 @@ done:
     *ids = e.ids.ids;
     *count = e.ids.count;
     return HM_OK;
+}
+
+hm_status hm_tokenizer_pieces(const hm_tokenizer *tokenizer, const char *text, size_t size, hm_tokenizer_watch watch, void *self, hm_error *err)
+{
+    encoder e = {.t = tokenizer, .watch = watch, .watcher = self, .err = err};
+    hm_status st = encode(&e, text, size, false);
+    free(e.ids.ids);
+    return st;
 }
 
 /* Bytes of a token of the vocabulary, at most its size, into out; as it is when it is not byte-mapped text. */

@@ -28,6 +28,9 @@ void hm_tokenizer_close(hm_tokenizer **tokenizer);
  * *ids is malloc'ed, caller frees; NULL when *count is 0. */
 hm_status hm_tokenizer_encode(const hm_tokenizer *tokenizer, const char *text, size_t size, bool special, int32_t **ids, size_t *count,
                               hm_error *err);
+/* The pieces that text is cut into before merging, in order, after normalisation and without added tokens. */
+typedef void (*hm_tokenizer_watch)(void *self, const char *piece, size_t size);
+hm_status hm_tokenizer_pieces(const hm_tokenizer *tokenizer, const char *text, size_t size, hm_tokenizer_watch watch, void *self, hm_error *err);
 /* UTF-8 of ids, with U+FFFD for broken sequences; special tokens written out unless skip_special. malloc'ed, NUL-terminated.
  * An id outside 0 .. size - 1 is HM_EFORMAT; one inside that no token has writes nothing, as in the reference. */
 hm_status hm_tokenizer_decode(const hm_tokenizer *tokenizer, const int32_t *ids, size_t count, bool skip_special, char **text,

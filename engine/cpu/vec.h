@@ -96,6 +96,12 @@ HM_INLINE vf vfma(vf a, vf b, vf c)
     return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 }
 
+/* x within low .. high; NaN stays. */
+HM_INLINE vf vclamp(vf x, float low, float high)
+{
+    return (vf)_mm512_max_ps(_mm512_set1_ps(low), _mm512_min_ps(_mm512_set1_ps(high), (__m512)x)); /* of NaN, the second operand */
+}
+
 HM_INLINE vf vload_bf16(const uint16_t *p)
 {
     return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16);
@@ -136,6 +142,11 @@ HM_INLINE vf vfma(vf a, vf b, vf c)
     return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 }
 
+HM_INLINE vf vclamp(vf x, float low, float high)
+{
+    return (vf)_mm256_max_ps(_mm256_set1_ps(low), _mm256_min_ps(_mm256_set1_ps(high), (__m256)x));
+}
+
 HM_INLINE vf vload_bf16(const uint16_t *p)
 {
     return (vf)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16);
@@ -169,6 +180,12 @@ HM_INLINE void vtranspose(vf r[VL])
 HM_INLINE vf vfma(vf a, vf b, vf c)
 {
     return a * b + c; /* two roundings: the baseline has no fused operation */
+}
+
+HM_INLINE vf vclamp(vf x, float low, float high)
+{
+    x = vselect(x > high, vsplat(high), x);
+    return vselect(x < low, vsplat(low), x);
 }
 
 HM_INLINE vf vload_bf16(const uint16_t *p)
@@ -222,9 +239,8 @@ HM_INLINE vf vload_as_part(const void *p, hm_dtype type, size_t i, size_t n)
  * x = n ln 2 + r, |r| <= 0.35; e^r by a polynomial (Cephes expf); 2^n in two factors so that denormal results round once. */
 HM_INLINE vf vexp(vf x)
 {
-    vf high = vsplat(89.0f), low = vsplat(-105.0f), magic = vsplat(12582912.0f);
-    x = vselect(x > high, high, x);
-    x = vselect(x < low, low, x);
+    vf magic = vsplat(12582912.0f);
+    x = vclamp(x, -105.0f, 89.0f);
     vf t = x * 1.44269504f + magic, n = t - magic;
     vf r = x - n * 0.693359375f - n * -2.12194440e-4f;
     vf p = vsplat(1.9875691500e-4f);
@@ -284,8 +300,7 @@ HM_INLINE vf vtanh(vf z)
  * what rounding takes from z^2 is put back, as it would grow by the exponential. */
 HM_INLINE vf vgelu(vf z)
 {
-    vf x = vabs(z), most = vsplat(16.0f);
-    x = vselect(x > most, most, x);
+    vf x = vclamp(vabs(z), 0.0f, 16.0f);
     vf t = 1.0f / (1.0f + x * 0.282842712f), p = vsplat(-3.270635391e-2f);
     p = p * t + 2.143132256e-1f;
     p = p * t + -5.355897606e-1f;
@@ -306,20 +321,21 @@ HM_INLINE vf vgelu(vf z)
  * with the first two are exact), then an odd polynomial. The sign of the sine does not matter. Beyond, anything in 0 .. 1. */
 HM_INLINE vf vsin_squared(vf t)
 {
-    vf magic = vsplat(12582912.0f), n = (t * 0.318309886f + magic) - magic;
-    vf r = t - n * 3.140625f - n * 9.67502593994140625e-4f - n * 1.50995798e-7f, most = vsplat(1.57079633f);
-    r = vselect(r > most, most, vselect(r < -most, -most, r));
+    vf magic = vsplat(12582912.0f), n = vfma(t, vsplat(0.318309886f), magic) - magic;
+    vf r = vfma(n, vsplat(-3.140625f), t);
+    r = vfma(n, vsplat(-9.67502593994140625e-4f), r);
+    r = vclamp(vfma(n, vsplat(-1.50995798e-7f), r), -1.57079633f, 1.57079633f);
     vf u = r * r, p = vsplat(2.634756392e-6f);
-    p = p * u + -1.982273949e-4f;
-    p = p * u + 8.333242135e-3f;
-    p = p * u + -1.666666596e-1f;
-    vf s = p * u * r + r;
+    p = vfma(p, u, vsplat(-1.982273949e-4f));
+    p = vfma(p, u, vsplat(8.333242135e-3f));
+    p = vfma(p, u, vsplat(-1.666666596e-1f));
+    vf s = vfma(p * u, r, r);
     return s * s;
 }
 
 HM_INLINE vf vsnake(vf z, vf a, vf b)
 {
-    return z + b * vsin_squared(z * a);
+    return vfma(b, vsin_squared(z * a), z);
 }
 
 #endif

@@ -110,10 +110,10 @@ double hm_cpu_measure_flops(hm_device *dev, double seconds)
 
 /* The cases. */
 
-typedef enum case_kind { CASE_GEMV, CASE_GEMM, CASE_CONV, CASE_SCORES, CASE_FLASH, CASE_RMSNORM, CASE_SAMPLE } case_kind;
+typedef enum case_kind { CASE_GEMV, CASE_GEMM, CASE_CONV, CASE_SCORES, CASE_FLASH, CASE_RMSNORM, CASE_SNAKE, CASE_SAMPLE } case_kind;
 
 static const char *const case_names[] = {"gemv",           "gemm",    "conv",  "attention scores",
-                                         "attention flash", "rmsnorm", "sample"};
+                                         "attention flash", "rmsnorm", "snake", "sample"};
 
 typedef struct bench_case {
     case_kind kind;
@@ -121,13 +121,14 @@ typedef struct bench_case {
     int out, in, M;        /* linear: W [out][in], M rows; conv: channels out and in, M rows */
     int taps, dilation;    /* conv */
     int heads, stored, Dh; /* attention: M query rows against `in` slots */
+    int window;            /* of causal attention; 0: none */
     bool in_out;
 } bench_case;
 
-#define GEMV(type, out, in) {CASE_GEMV, type, out, in, 1, 1, 1, 0, 0, 0, false}, {CASE_GEMV, type, out, in, 2, 1, 1, 0, 0, 0, false}
-#define GEMM(type, M) {CASE_GEMM, type, 3072, 3072, M, 1, 1, 0, 0, 0, false}
-#define CONV(c, M, d) {CASE_CONV, HM_F32, c, c, M, 7, d, 0, 0, 0, false}
-#define ATTENTION(kind, S, slots, heads, stored, Dh) {kind, HM_F32, 0, slots, S, 1, 1, heads, stored, Dh, false}
+#define GEMV(type, out, in) {CASE_GEMV, type, out, in, 1, 1, 1, 0, 0, 0, 0, false}, {CASE_GEMV, type, out, in, 2, 1, 1, 0, 0, 0, 0, false}
+#define GEMM(type, M) {CASE_GEMM, type, 3072, 3072, M, 1, 1, 0, 0, 0, 0, false}
+#define CONV(c, M, d) {CASE_CONV, HM_F32, c, c, M, 7, d, 0, 0, 0, 0, false}
+#define ATTENTION(kind, S, slots, heads, stored, Dh, window) {kind, HM_F32, 0, slots, S, 1, 1, heads, stored, Dh, window, false}
 
 static const bench_case cases[] = {
     GEMV(HM_BF16, 5120, 3072),
@@ -142,9 +143,9 @@ static const bench_case cases[] = {
     GEMV(HM_F32, 3072, 3072),
     GEMV(HM_F32, 16384, 3072),
     GEMV(HM_F32, 3072, 8192),
-    {CASE_GEMV, HM_BF16, 16384, 3072, 8, 1, 1, 0, 0, 0, false},
-    {CASE_GEMV, HM_BF16, 8197, 3072, 1, 1, 1, 0, 0, 0, true},
-    {CASE_GEMV, HM_BF16, 8197, 3072, 2, 1, 1, 0, 0, 0, true},
+    {CASE_GEMV, HM_BF16, 16384, 3072, 8, 1, 1, 0, 0, 0, 0, false},
+    {CASE_GEMV, HM_BF16, 8197, 3072, 1, 1, 1, 0, 0, 0, 0, true},
+    {CASE_GEMV, HM_BF16, 8197, 3072, 2, 1, 1, 0, 0, 0, 0, true},
     GEMM(HM_F32, 64),
     GEMM(HM_F32, 256),
     GEMM(HM_F32, 1496),
@@ -156,16 +157,20 @@ static const bench_case cases[] = {
     CONV(512, 2000, 1),
     CONV(256, 6000, 3),
     CONV(64, 48000, 9),
-    {CASE_CONV, HM_F32, 1, 64, 96000, 7, 1, 0, 0, 0, false},
-    {CASE_CONV, HM_F32, 8, 8, 96000, 7, 1, 0, 0, 0, false},
-    ATTENTION(CASE_SCORES, 1, 1500, 24, 8, 128),
-    ATTENTION(CASE_FLASH, 1, 1500, 24, 8, 128),
-    ATTENTION(CASE_SCORES, 744, 744, 24, 24, 64),
-    ATTENTION(CASE_FLASH, 744, 744, 24, 24, 64),
-    ATTENTION(CASE_FLASH, 512, 512, 24, 8, 128),
-    {CASE_RMSNORM, HM_F32, 0, 3072, 2, 1, 1, 0, 0, 0, false},
-    {CASE_RMSNORM, HM_F32, 0, 3072, 1488, 1, 1, 0, 0, 0, false},
-    {CASE_SAMPLE, HM_F32, 0, 8197, 1, 1, 1, 0, 0, 0, false},
+    {CASE_CONV, HM_F32, 1, 64, 96000, 7, 1, 0, 0, 0, 0, false},
+    {CASE_CONV, HM_F32, 8, 8, 96000, 7, 1, 0, 0, 0, 0, false},
+    ATTENTION(CASE_SCORES, 1, 1500, 24, 8, 128, 0),
+    ATTENTION(CASE_FLASH, 1, 1500, 24, 8, 128, 0),
+    ATTENTION(CASE_SCORES, 744, 744, 24, 24, 64, 0),
+    ATTENTION(CASE_FLASH, 744, 744, 24, 24, 64, 0),
+    ATTENTION(CASE_FLASH, 512, 512, 24, 8, 128, 0),
+    ATTENTION(CASE_SCORES, 512, 2048, 16, 16, 64, 72),
+    ATTENTION(CASE_FLASH, 512, 2048, 16, 16, 64, 72),
+    {CASE_SNAKE, HM_F32, 0, 768, 3072, 1, 1, 0, 0, 0, 0, false},
+    {CASE_SNAKE, HM_F32, 0, 96, 30720, 1, 1, 0, 0, 0, 0, false},
+    {CASE_RMSNORM, HM_F32, 0, 3072, 2, 1, 1, 0, 0, 0, 0, false},
+    {CASE_RMSNORM, HM_F32, 0, 3072, 1488, 1, 1, 0, 0, 0, 0, false},
+    {CASE_SAMPLE, HM_F32, 0, 8197, 1, 1, 1, 0, 0, 0, 0, false},
 };
 
 typedef struct bench {
@@ -207,6 +212,7 @@ static void run_attention(bench *b, const bench_case *c)
     hm_attention_args a = {.out = b->y, .q = b->x, .B = 1, .S = c->M, .H = c->heads, .Dh = c->Dh, .slots = c->in, .causal = true};
     a.kv = (hm_kv_view){.k = kv, .v = kv + half, .heads = c->stored, .batch = half, .head = c->in * Dh, .slot = Dh};
     a.pos = c->in - c->M;
+    a.window = c->window;
     a.scale = 0.1f;
     if (c->kind == CASE_SCORES)
         hm_cpu_attention_scores(&b->op, &a);
@@ -221,6 +227,8 @@ static void run_case(bench *b, const bench_case *c)
         run_linear(b, c);
     else if (c->kind <= CASE_FLASH)
         run_attention(b, c);
+    else if (c->kind == CASE_SNAKE)
+        b->op.snake(&b->op, b->y, next_place(b, (size_t)c->in * (size_t)c->M * 4), b->x, b->x + c->in, c->M, c->in);
     else if (c->kind == CASE_RMSNORM)
         b->op.rmsnorm(&b->op, b->y, next_place(b, (size_t)c->in * (size_t)c->M * 4), b->x, c->M, c->in, 1e-5f);
     else
@@ -240,7 +248,7 @@ static double case_amount(const bench_case *c, bool *bytes)
         return 4.0 * c->in * c->M;
     if (c->M == 1)
         return 8.0 * c->in * c->stored * c->Dh;
-    return 4.0 * c->heads * c->Dh * c->M * (c->in - (c->M - 1) / 2.0);
+    return 4.0 * c->heads * c->Dh * c->M * (c->window ? c->window : c->in - (c->M - 1) / 2.0); /* windows: all rows have them whole */
 }
 
 static int compare(const void *a, const void *b)
@@ -284,6 +292,8 @@ static void case_shape(const bench_case *c, char *text, size_t size)
         snprintf(text, size, "%dx%d%s M=%d", c->out, c->in, c->in_out ? " in-out" : "", c->M);
     else if (c->kind == CASE_CONV)
         snprintf(text, size, "%dx%d k=%d d=%d M=%d", c->out, c->in, c->taps, c->dilation, c->M);
+    else if (c->kind <= CASE_FLASH && c->window)
+        snprintf(text, size, "H=%d/%d Dh=%d S=%d slots=%d window=%d", c->heads, c->stored, c->Dh, c->M, c->in, c->window);
     else if (c->kind <= CASE_FLASH)
         snprintf(text, size, "H=%d/%d Dh=%d S=%d slots=%d", c->heads, c->stored, c->Dh, c->M, c->in);
     else

@@ -19,7 +19,7 @@ typedef struct hm_talker {
     hm_linear codec_head, live_head, eos_head;        /* [V][H]; its rows [0, V-1024), and the one of codec_eos */
     hm_linear group_head[HM_TTS_MAX_GROUPS];          /* lm_head of group g at [g], g >= 1 */
     hm_linear projection;                             /* small_to_mtp_projection; w NULL when H = Hc */
-    float *folded[HM_TTS_MAX_GROUPS];                 /* precompute: proj(E_g) for the predictor, [Vc][Hc], of groups 0 .. G-2; else NULL */
+    float *folded[HM_TTS_MAX_GROUPS];                 /* precompute: proj(E_g) for the predictor, [Vc][Hc], of groups 0 ([V][Hc]) .. G-2; else NULL */
     float *text_pad, *text_bos, *text_eos;            /* P of the three special ids, [H]; made at load when precompute asks for it */
 } hm_talker;
 
@@ -56,6 +56,7 @@ typedef struct hm_talker_request {
     float repetition_penalty;     /* 1: off */
     uint64_t seed;
     const int32_t *stored;        /* [max_frames][G] fed back in place of the drawn ones, or NULL */
+    bool surplus;                 /* the last frame goes through the talker too: for hm_utterance_surplus */
 } hm_talker_request;
 
 /* Prompt rows that a request makes. */
@@ -90,5 +91,8 @@ const int32_t *hm_utterance_codes(const hm_utterance *u);
  * NULL. The codes that went on are the stored ones where there are some. */
 void hm_utterance_collect(hm_ctx *c, hm_utterance *u, int first, int frames, int32_t *codes, float *logits);
 int hm_utterance_prompt_rows(const hm_utterance *u);
+/* The code of group 0 that the original draws and throws away: codec_eos, or, with request.surplus, what follows the last frame. -1
+ * when there is neither. Call it once, at the end. */
+int32_t hm_utterance_surplus(hm_ctx *c, hm_utterance *u);
 
 #endif

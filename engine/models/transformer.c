@@ -238,7 +238,7 @@ static void tap_layer(hm_ctx *c, const struct step *st, int layer, const char *w
     char name[96];
     if (!hm_tapping(c))
         return;
-    if (st->pass->first_out && !layer && !strcmp(what, "out"))
+    if (st->pass->first_out && !layer && rows == st->S && !strcmp(what, "out"))
         hm_tap(c, st->pass->first_out, value, st->pass->batch_row, st->n * st->B * rows, 1, st->m->config.dim, false);
     if (!st->pass->tap)
         return;

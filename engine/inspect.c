@@ -8,8 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "engine/base/json.h"
 #include "engine/checkpoint.h"
 #include "engine/dialect.h"
+#include "engine/inspect_impl.h"
 #include "engine/preset.h"
 #include "engine/shapes.h"
 
@@ -150,32 +152,69 @@ static hm_status compare_table(json_t *odd, const hm_weights *w, const hm_tensor
     return HM_OK;
 }
 
+static bool knows_key(hm_part_kind kind, const char *key)
+{
+    switch (kind) {
+    case HM_PART_LM:
+        return hm_lm_shape_knows(key);
+    case HM_PART_CODEC:
+        return hm_codec_shape_knows(key);
+    case HM_PART_TALKER:
+        return hm_talker_shape_knows(key);
+    default:
+        return hm_speech_codec_shape_knows(key);
+    }
+}
+
+/* Sizes that the config tells, told in *facts where there are words for them, and the tensors that follow. */
+static hm_status read_config(hm_tensor_table *table, json_t **facts, const json_t *config, hm_part_kind kind, hm_error *err)
+{
+    hm_lm_shape lm;
+    hm_codec_shape codec;
+    hm_talker_shape talker;
+    hm_speech_codec_shape speech;
+    hm_status st;
+    switch (kind) {
+    case HM_PART_LM:
+        st = hm_lm_shape_read(&lm, config, "config", err);
+        return st ? st : hm_lm_table(table, &lm, err);
+    case HM_PART_CODEC:
+        st = hm_codec_shape_read(&codec, config, "config", err);
+        return st ? st : hm_codec_table(table, &codec, err);
+    case HM_PART_TALKER:
+        st = hm_talker_shape_read(&talker, config, "config", err);
+        *facts = st ? NULL : hm_inspect_talker_facts(&talker);
+        return st ? st : hm_talker_table(table, &talker, err);
+    default:
+        st = hm_speech_codec_shape_read(&speech, config, "config", err);
+        *facts = st ? NULL : hm_inspect_speech_codec_facts(&speech);
+        return st ? st : hm_speech_codec_table(table, &speech, err);
+    }
+}
+
 /* Config against weights: sizes, expected tensors, unknown keys. */
-static hm_status compare_config(json_t *odd, const hm_weights *w, hm_part_kind kind, hm_error *err)
+static hm_status compare_config(json_t *part, json_t *odd, const hm_weights *w, hm_part_kind kind, hm_error *err)
 {
     const json_t *config = hm_weights_config(w);
     tally keys = {0};
     const char *key;
-    json_t *value;
+    json_t *value, *facts = NULL;
     hm_tensor_table table = {0};
-    hm_lm_shape lm;
-    hm_codec_shape codec;
     hm_error why = {0};
     if (!config) {
         oddity(odd, "no config.json, neither beside the weights nor in their metadata");
         return HM_OK;
     }
-    json_object_foreach((json_t *)config, key, value) if (!(kind == HM_PART_LM ? hm_lm_shape_knows(key) : hm_codec_shape_knows(key)))
-        tally_add(&keys, key);
+    json_object_foreach((json_t *)config, key, value) if (!knows_key(kind, key)) tally_add(&keys, key);
     tally_tell(odd, &keys, "config keys have no meaning here");
-    hm_status st = kind == HM_PART_LM ? hm_lm_shape_read(&lm, config, "config", &why) : hm_codec_shape_read(&codec, config, "config", &why);
+    hm_status st = read_config(&table, &facts, config, kind, &why);
+    if (facts)
+        json_object_set_new(part, "facts", facts);
     if (st) {
         oddity(odd, "%s", why.text);
         return HM_OK;
     }
-    st = kind == HM_PART_LM ? hm_lm_table(&table, &lm, err) : hm_codec_table(&table, &codec, err);
-    if (!st)
-        st = compare_table(odd, w, &table, err);
+    st = compare_table(odd, w, &table, err);
     hm_tensor_table_close(&table);
     return st;
 }
@@ -286,7 +325,7 @@ static hm_status inspect_part(json_t *parts, const char *path, bool *readable, b
         json_object_set(part, "config", (json_t *)hm_weights_config(w));
     *synthetic |= hm_weights_metadata(w, HM_PRESET_METADATA) != NULL;
     if (kind && !dialect)
-        st = compare_config(odd, w, kind, err);
+        st = compare_config(part, odd, w, kind, err);
     hm_weights_close(&w);
     return st;
 }
@@ -327,6 +366,39 @@ static hm_status tell_parts(json_t *report, const hm_checkpoint *c, hm_error *er
     return st;
 }
 
+static void tell_generation(json_t *report, const hm_checkpoint *c)
+{
+    hm_tts_generation g;
+    hm_error why = {0};
+    json_t *told = hm_checkpoint_generation(&g, c, &why) ? json_pack("{so}", "problem", json_text(why.text)) : hm_inspect_generation(&g);
+    json_object_set_new(told, "path", c->gen_config ? json_text(c->gen_config) : json_null());
+    json_object_set_new(report, "gen_config", told);
+}
+
+/* What a speech model lacks, or has of another one. A part that was named by itself needs no others. */
+static void tell_missing(json_t *report, const hm_checkpoint *c)
+{
+    json_t *missing = json_array(), *talker = NULL, *codec = NULL;
+    hm_talker_shape t;
+    hm_speech_codec_shape s;
+    hm_error why = {0};
+    char path[PATH_MAX];
+    json_object_set_new(report, "missing", missing);
+    if (c->model != HM_MODEL_QWEN3_TTS || !c->lm)
+        return;
+    if (hm_checkpoint_need(c, false, true, &why))
+        json_array_append_new(missing, json_text(why.text));
+    if (!c->tokenizer)
+        json_array_append_new(missing, json_text("no tokenizer: vocab.json and merges.txt are not there"));
+    if (c->codec && snprintf(path, sizeof path, "%s/config.json", c->lm) < PATH_MAX && !hm_json_load(&talker, path, NULL) &&
+        snprintf(path, sizeof path, "%s/config.json", c->codec) < PATH_MAX && !hm_json_load(&codec, path, NULL) &&
+        !hm_talker_shape_read(&t, talker, "config", NULL) && !hm_speech_codec_shape_read(&s, codec, "config", NULL) &&
+        hm_tts_shapes_check(&t, &s, "configs", &why))
+        json_array_append_new(missing, json_text(why.text));
+    json_decref(talker);
+    json_decref(codec);
+}
+
 static void tell_gen_config(json_t *report, const hm_checkpoint *c)
 {
     hm_gen_config g;
@@ -352,7 +424,12 @@ hm_status hm_inspect(json_t **out, const char *path, json_t *memory, hm_error *e
     st = report ? tell_parts(report, &c, err) : hm_fail(err, HM_EABSENT, "%s: no memory", path);
     if (!st) {
         json_object_set_new(report, "tokenizer", c.tokenizer ? json_text(c.tokenizer) : json_null());
-        tell_gen_config(report, &c);
+        json_object_set_new(report, "model", c.model ? json_string(hm_model_kind_name(c.model)) : json_null());
+        if (c.model == HM_MODEL_QWEN3_TTS)
+            tell_generation(report, &c);
+        else
+            tell_gen_config(report, &c);
+        tell_missing(report, &c);
         tell_foreign(report, path);
         if (memory)
             json_object_set(report, "memory", memory);

@@ -7,8 +7,9 @@
 
 #include "engine/base/error.h"
 
-/* The report as JSON (new reference): "path", "readable", "parts" (kind, path, layout, types, tensors, parameters, bytes, files, config,
- * metadata, oddities; or problem and advice), "tokenizer", "gen_config", "synthetic". What cannot be read is in the report, with what to
+/* The report as JSON (new reference): "path", "model", "readable", "parts" (kind, path, layout, types, tensors, parameters, bytes, files,
+ * config, facts of a speech model in words, metadata, oddities; or problem and advice), "missing" (sentences), "tokenizer", "gen_config",
+ * "synthetic". What cannot be read is in the report, with what to
  * do; only a path that is not there fails (HM_EMISSING). memory: what variants would need, joined as "memory" as it is; may be NULL. */
 hm_status hm_inspect(json_t **out, const char *path, json_t *memory, hm_error *err);
 

@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,29 @@ static void print_config(FILE *out, json_t *config)
         fputc('\n', out);
 }
 
+/* Lines by title; lists are joined. */
+static void print_facts(FILE *out, json_t *facts)
+{
+    const char *key;
+    json_t *value, *item;
+    size_t i;
+    json_object_foreach(facts, key, value)
+    {
+        fprintf(out, "    %-12s", key);
+        if (json_is_string(value))
+            print_text(out, json_string_value(value));
+        json_array_foreach(value, i, item)
+        {
+            fputs(i ? ", " : "", out);
+            if (json_is_string(item))
+                print_text(out, json_string_value(item));
+            else
+                print_value(out, item);
+        }
+        fputs(json_is_array(value) && !json_array_size(value) ? "none\n" : "\n", out);
+    }
+}
+
 static void print_types(FILE *out, json_t *types)
 {
     const char *key;
@@ -95,12 +119,34 @@ static void print_part(FILE *out, const json_t *part)
             print_bytes(out, number_of(row, "bytes"));
             fputc('\n', out);
         }
-    print_config(out, json_object_get(part, "config"));
+    if (json_object_get(part, "facts"))
+        print_facts(out, json_object_get(part, "facts"));
+    else
+        print_config(out, json_object_get(part, "config"));
     const json_t *carries = json_object_get(json_object_get(part, "metadata"), "carries");
     json_array_foreach(carries, i, row)
         fprintf(out, "    %-12s%s is inside the weights file\n", i ? "" : "metadata", json_string_value(row));
     json_array_foreach(json_object_get(part, "oddities"), i, row)
         fprintf(out, "    %-12s%s\n", i ? "" : "oddities", json_string_value(row));
+}
+
+/* Settings of a speech model: of its file, or built in. */
+static void print_generation(FILE *out, json_t *settings)
+{
+    const char *key, *path = text_of(settings, "path", NULL), *space = " ";
+    json_t *value;
+    fputs("generation_config:", out);
+    if (!path)
+        fputs(" none; the built-in settings hold:", out);
+    json_object_foreach(settings, key, value)
+    {
+        if (!strcmp(key, "path"))
+            continue;
+        fprintf(out, "%s%s ", space, key);
+        print_value(out, value);
+        space = ", ";
+    }
+    fputc('\n', out);
 }
 
 static void print_ids(FILE *out, json_t *gen_config)
@@ -130,8 +176,14 @@ hm_status hm_inspect_print(const json_t *report, FILE *out, hm_error *err)
     json_array_foreach(json_object_get(report, "parts"), i, row) print_part(out, row);
     json_array_foreach(json_object_get(report, "foreign"), i, row)
         fprintf(out, "\n%s: %s, not read here: %s\n", text_of(row, "path", "?"), text_of(row, "dialect", "?"), text_of(row, "advice", "?"));
-    fprintf(out, "\ntokenizer: %s\n", text_of(report, "tokenizer", "no tokenizer.json (it may be inside the weights file)"));
-    print_ids(out, json_object_get(report, "gen_config"));
+    json_array_foreach(json_object_get(report, "missing"), i, row) fprintf(out, "\nMISSING: %s\n", json_string_value(row));
+    bool speech = !strcmp(text_of(report, "model", ""), "qwen3-tts");
+    fprintf(out, "\ntokenizer: %s\n",
+            text_of(report, "tokenizer", speech ? "no vocab.json" : "no tokenizer.json (it may be inside the weights file)"));
+    if (speech)
+        print_generation(out, json_object_get(report, "gen_config"));
+    else
+        print_ids(out, json_object_get(report, "gen_config"));
     if (json_object_get(report, "memory"))
         fprintf(out, "\nmemory needed\n");
     json_object_foreach(json_object_get(report, "memory"), key, row)

@@ -93,6 +93,79 @@ static void a_preset_is_read_without_oddities(void **state)
     json_decref(memory);
 }
 
+static void speech_presets_are_read_without_oddities(void **state)
+{
+    static const char *const names[] = {"qwen3-tts-tiny", "qwen3-tts-tiny-base"};
+    char root[PATH_MAX * 2];
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        snprintf(root, sizeof root, "%s/%d", folder, k);
+        if (hm_preset_write(hm_preset_find(names[k]), root, 1, NULL, NULL, &err))
+            fail_msg("%s", err.text);
+        json_t *report = inspect(root, NULL);
+        assert_string_equal(string_of(report, "model"), "qwen3-tts");
+        assert_int_equal(json_array_size(json_object_get(report, "parts")), 2);
+        assert_int_equal(json_array_size(json_object_get(report, "missing")), 0);
+        assert_true(json_is_true(json_object_get(report, "readable")));
+        for (size_t i = 0; i < 2; i++)
+            if (json_array_size(json_object_get(part(report, i), "oddities")))
+                fail_msg("%s", json_string_value(json_array_get(json_object_get(part(report, i), "oddities"), 0)));
+        assert_string_equal(string_of(part(report, 0), "kind"), "talker");
+        assert_string_equal(string_of(part(report, 1), "kind"), "speech tokenizer");
+        says(report, k ? "kind        base" : "kind        custom_voice");
+        says(report, k ? "speakers    none" : "speakers    dylan (beijing_dialect), eric (sichuan_dialect), ryan, vivian");
+        says(report, "16 groups of 128, 1152 rows for the first");
+        says(report, "24000 Hz mono, 1920 samples a frame, 12.5 frames a second");
+        says(report, "rates       8, 5, 4, 3");
+        says(report, "max_frames 8191");
+        if (k)
+            says(report, "cloning     speaker vectors of 64 from 128 mel bands");
+        json_decref(report);
+    }
+}
+
+static void what_a_speech_model_lacks_or_does_not_fit_is_told(void **state)
+{
+    char root[PATH_MAX * 2], path[PATH_MAX * 3];
+    (void)state;
+    snprintf(root, sizeof root, "%s/speech", folder);
+    if (hm_preset_write(hm_preset_find("qwen3-tts-tiny"), root, 1, NULL, NULL, &err))
+        fail_msg("%s", err.text);
+    snprintf(path, sizeof path, "%s/speech_tokenizer", root);
+    hm_talker_shape talker;
+    hm_speech_codec_shape codec;
+    assert_true(hm_preset_tts_shapes(hm_preset_find("qwen3-tts-tiny"), &talker, &codec));
+    codec.groups = codec.decoder.groups = 15;
+    json_t *config = hm_speech_codec_shape_config(&codec);
+    char *text = json_dumps(config, 0);
+    make_text(path, "config.json", text);
+    free(text);
+    json_t *report = inspect(root, NULL);
+    says(report, "MISSING: configs: the talker has 16 code groups of 128 entries, its speech tokenizer 15 of 128");
+    says(report, "2 tensors that the model does not have: decoder.quantizer.rvq_rest.vq.layers.14");
+    json_decref(report);
+    json_object_set_new(config, "model_type", json_string("qwen3_tts_tokenizer_25hz"));
+    text = json_dumps(config, 0);
+    make_text(path, "config.json", text);
+    free(text);
+    json_decref(config);
+    report = inspect(root, NULL);
+    says(report, "\"qwen3_tts_tokenizer_25hz\" (the 25 Hz family) is not read here");
+    json_decref(report);
+    make_clean(path);
+    snprintf(path, sizeof path, "%s/vocab.json", root);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/generation_config.json", root);
+    unlink(path);
+    report = inspect(root, NULL);
+    says(report, "MISSING: ");
+    says(report, "no speech tokenizer: looked there");
+    says(report, "MISSING: no tokenizer: vocab.json");
+    says(report, "generation_config: none; the built-in settings hold: do_sample true");
+    says(report, "max_frames 2047");
+    json_decref(report);
+}
+
 /* A tiny codec of one small shape with oddities: initted [1], old weight-norm names, an extra tensor, one of another shape, unknown key. */
 static void oddities_of_a_codec_are_told(void **state)
 {
@@ -207,6 +280,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_preset_is_read_without_oddities),
+        CASE(speech_presets_are_read_without_oddities),
+        CASE(what_a_speech_model_lacks_or_does_not_fit_is_told),
         CASE(oddities_of_a_codec_are_told),
         CASE(foreign_checkpoints_are_named_with_what_to_do),
         CASE(a_merged_file_is_told_with_what_it_carries),

@@ -4,7 +4,8 @@ set(HM_TOGGLE_SOURCES
   engine/session/module.c engine/session/open.c
   engine/session/heart.c engine/session/heart_prompt.c engine/session/heart_music.c engine/session/heart_check.c engine/cpu/cpu_ops_init.c
   engine/models/transformer.c engine/models/conv.c engine/models/heartmula_config.c engine/models/heartmula_song.c engine/models/heartmula.c
-  engine/models/heartcodec_config.c engine/models/dit.c engine/models/scalar_model.c engine/models/heartcodec.c)
+  engine/models/heartcodec_config.c engine/models/dit.c engine/models/scalar_model.c engine/models/heartcodec.c
+  engine/models/speaker_encoder.c engine/models/speech_encoder.c)
 list(TRANSFORM HM_TOGGLE_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)
 
 # The rows, each on one line, without comments.
@@ -17,9 +18,11 @@ if(table MATCHES "[];[]")
 endif()
 string(REGEX MATCHALL "HM_VARIANT[^\n]*" rows "${table}")
 
+set(HM_TOGGLE_LIBRARIES hm_weights hm_cpu hm_text hm_mel hm_base)
+
 function(hm_add_module name)
-  add_library(module_${name} MODULE ${HM_TOGGLE_SOURCES})
-  target_link_libraries(module_${name} PRIVATE hm_weights hm_cpu hm_text hm_base)
+  add_library(module_${name} MODULE ${ARGN})
+  target_link_libraries(module_${name} PRIVATE ${HM_TOGGLE_LIBRARIES})
   target_link_options(module_${name} PRIVATE -Wl,--gc-sections -Wl,--exclude-libs,ALL -Wl,-z,defs)
   set_target_properties(module_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name} LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/variants)
   if(HM_SANITIZE)
@@ -28,8 +31,13 @@ function(hm_add_module name)
   install(TARGETS module_${name} LIBRARY DESTINATION lib/hmbench/variants)
 endfunction()
 
-hm_add_module(custom)
-target_compile_definitions(module_custom PRIVATE HM_VARIANT_NAME="custom")
+# The runtime build: the module, and an archive for tests that look inside a model.
+add_library(hm_runtime_objects OBJECT ${HM_TOGGLE_SOURCES})
+target_link_libraries(hm_runtime_objects PUBLIC ${HM_TOGGLE_LIBRARIES})
+target_compile_definitions(hm_runtime_objects PRIVATE HM_VARIANT_NAME="custom")
+add_library(hm_runtime STATIC $<TARGET_OBJECTS:hm_runtime_objects>)
+target_link_libraries(hm_runtime PUBLIC ${HM_TOGGLE_LIBRARIES})
+hm_add_module(custom $<TARGET_OBJECTS:hm_runtime_objects>)
 add_custom_target(variants)
 add_dependencies(variants module_custom)
 
@@ -45,7 +53,7 @@ foreach(row IN LISTS rows)
     set(text "#include \"variants/best.h\"\n${text}")
   endif()
   file(CONFIGURE OUTPUT ${header} CONTENT "${text}" @ONLY) # written only if different
-  hm_add_module(${name})
+  hm_add_module(${name} ${HM_TOGGLE_SOURCES})
   target_compile_definitions(module_${name} PRIVATE HM_FIXED_VARIANT=${identifier} HM_VARIANT_NAME="${name}"
     HM_VARIANT_ROW="${header}")
   add_dependencies(variants module_${name})

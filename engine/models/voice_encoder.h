@@ -3,11 +3,9 @@
 #ifndef HM_ENGINE_MODELS_VOICE_ENCODER_H
 #define HM_ENGINE_MODELS_VOICE_ENCODER_H
 
+#include "engine/audio/mel.h"
 #include "engine/models/transformer.h"
 #include "engine/shapes_tts.h"
-
-#define HM_MEL_HOP 256
-#define HM_SPEAKER_MIN_SAMPLES 1280 /* five mel frames: what reflect padding needs */
 
 typedef struct hm_speaker_encoder hm_speaker_encoder;
 typedef struct hm_speech_encoder hm_speech_encoder;
@@ -15,8 +13,6 @@ typedef struct hm_speech_encoder hm_speech_encoder;
 hm_status hm_speaker_encoder_bind(hm_ctx *c, hm_speaker_encoder **out, const hm_talker_shape *shape, hm_weights *w, hm_error *err);
 void hm_speaker_encoder_release(hm_speaker_encoder **encoder);
 
-/* Log-mel of mono samples at 24 kHz: [frames][mel] malloc'ed, frames = samples / 256. HM_EUSAGE below HM_SPEAKER_MIN_SAMPLES. */
-hm_status hm_speech_mel(float **out, int *frames, const float *samples, int64_t count, int mels, int sample_rate_hz, hm_error *err);
 /* mel [frames][mel] (host) to the x-vector [width] (host). Taps block0, block1, ..., mfa, asp, embedding, as the golden files name them. */
 hm_status hm_speaker_embed(hm_ctx *c, const hm_speaker_encoder *m, const float *mel, int frames, float *embedding, hm_error *err);
 

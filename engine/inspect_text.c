@@ -35,6 +35,10 @@ static void print_text(FILE *out, const char *text)
 
 static void print_value(FILE *out, const json_t *value)
 {
+    if (json_is_real(value)) {
+        fprintf(out, "%.10g", json_real_value(value));
+        return;
+    }
     char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS);
     fputs(text ? text : "?", out);
     free(text);

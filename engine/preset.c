@@ -52,10 +52,9 @@ static const hm_preset_sizes sizes[] = {
 /* clang-format on */
 
 #define SPEECH(name, what)                                                                                                                 \
-    {name, "qwen3-tts", what ", custom voice: nine speakers by name"},                                                                     \
-        {name "-voice-design", "qwen3-tts", what ", voice from a description"},                                                            \
+    {name, "qwen3-tts", what ": nine speakers by name"}, {name "-voice-design", "qwen3-tts", what ": voice from a description"},           \
     {                                                                                                                                      \
-        name "-base", "qwen3-tts", what ", base: clones a voice"                                                                           \
+        name "-base", "qwen3-tts", what ": clones a voice"                                                                                 \
     }
 
 static const hm_preset list[] = {
@@ -63,12 +62,12 @@ static const hm_preset list[] = {
     {"heartmula-mini", "heartmula", "real structure, small widths: a song in seconds on two cores"},
     {"heartmula-3b", "heartmula", "HeartMuLa-oss-3B with its 300M decoder and HeartCodec, full size: 14.5 GB"},
     {"heartmula-7b", "heartmula", "HeartMuLa 7B with its 400M decoder and HeartCodec, full size: 23.5 GB"},
-    {"qwen3-tts-tiny", "qwen3-tts", "the sizes of the golden files, custom voice: four speakers by name"},
-    {"qwen3-tts-tiny-voice-design", "qwen3-tts", "the sizes of the golden files, voice from a description"},
-    {"qwen3-tts-tiny-base", "qwen3-tts", "the sizes of the golden files, base: clones a voice"},
-    SPEECH("qwen3-tts-mini", "real structure, small widths: a minute of speech in seconds"),
-    SPEECH("qwen3-tts-0.6b", "Qwen3-TTS 0.6B (12 Hz) and its speech tokenizer, full size: 2.5 GB"),
-    SPEECH("qwen3-tts-1.7b", "Qwen3-TTS 1.7B (12 Hz) and its speech tokenizer, full size: 4.5 GB"),
+    {"qwen3-tts-tiny", "qwen3-tts", "the sizes of the golden files: four speakers by name"},
+    {"qwen3-tts-tiny-voice-design", "qwen3-tts", "the sizes of the golden files: voice from a description"},
+    {"qwen3-tts-tiny-base", "qwen3-tts", "the sizes of the golden files: clones a voice"},
+    SPEECH("qwen3-tts-mini", "real structure, small widths"),
+    SPEECH("qwen3-tts-0.6b", "Qwen3-TTS 0.6B, full size, 2.5 GB"),
+    SPEECH("qwen3-tts-1.7b", "Qwen3-TTS 1.7B, full size, 4.5 GB"),
     {NULL, NULL, NULL},
 };
 

@@ -39,7 +39,7 @@ typedef struct size_row {
 
 /* clang-format off */
 #define RATIOS .ratios = {2, 2}, .ratio_count = 2, .rates = {8, 5, 4, 3}, .rate_count = 4, .rope_theta = 10000, .eps = 1e-5
-#define SEANET .semantic = 1, .ratios = {8, 6, 5, 4}, .ratio_count = 4, .kernel = 7, .last_kernel = 3, .residual_kernel = 3,                 \
+#define SEANET .semantic = 1, .ratios = {8, 6, 5, 4}, .ratio_count = 4, .kernel = 7, .last_kernel = 3, .residual_kernel = 3, \
                .residual_layers = 1, .dilation_growth = 2, .compress = 2, .rope_theta = 10000, .eps = 1e-5, .frame_rate = 12.5
 #define RATE .sample_rate = 24000, .groups = 16, .decode_rate = 1920, .encode_rate = 1920
 #define ECAPA .mel = 128, .sample_rate = 24000, .blocks = 5, .kernels = {5, 3, 3, 3, 1}, .dilations = {1, 2, 3, 4, 1}, .res2net_scale = 8

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/checkpoint.h"
 #include "engine/inspect.h"
 #include "harness/commands.h"
 #include "harness/engine_open.h"
@@ -17,12 +18,34 @@ typedef struct fit {
     hm_memory_estimate need;
 } fit;
 
-/* What one variant would need for a song of so many frames, from shapes alone. */
-static void estimate(fit *f, const char *path, int frames)
+/* A song or an utterance of so many frames, all settings as the model has them. */
+static hm_request request_of(hm_model_kind model, int frames)
+{
+    if (model == HM_MODEL_QWEN3_TTS)
+        return (hm_request){.task = HM_TASK_SPEECH,
+                            .max_frames = frames,
+                            .topk = -1,
+                            .temperature = -1,
+                            .speech = {.text = "Hello.",
+                                       .streaming_text = -1,
+                                       .top_p = -1,
+                                       .repetition_penalty = -1,
+                                       .sub_temperature = -1,
+                                       .sub_top_p = -1,
+                                       .sub_topk = -1}};
+    return (hm_request){.task = HM_TASK_MUSIC,
+                        .max_frames = frames,
+                        .topk = 50,
+                        .temperature = 1,
+                        .music = {.tags = "", .lyrics = "", .cfg_scale = 1.5, .flow_guidance = 1.25}};
+}
+
+/* What one variant would need for so many frames, from shapes alone. */
+static void estimate(fit *f, const char *path, hm_model_kind model, int frames)
 {
     hm_module *module = NULL;
     hm_engine_choice choice = {.variant = f->variant, .backend = "cpu", .need_lm = true, .need_codec = true};
-    hm_request request = {.music.tags = "", .music.lyrics = "", .max_frames = frames, .music.cfg_scale = 1.5, .topk = 50, .temperature = 1, .music.flow_guidance = 1.25};
+    hm_request request = request_of(model, frames);
     f->status = hm_module_open(&module, f->variant, &f->err);
     if (!f->status) {
         hm_engine_options options = hm_engine_options_of(&choice, module, path);
@@ -57,14 +80,14 @@ static json_t *fit_text(const fit *f, int64_t available)
 }
 
 /* Object by variant: figures for --json, lines for people. */
-static json_t *memory_of(const char *path, const hm_strings *variants, int frames, bool json)
+static json_t *memory_of(const char *path, hm_model_kind model, const hm_strings *variants, int frames, bool json)
 {
     int64_t available = hm_memory_available();
     json_t *object = json_object();
     char key[HM_VARIANT_SPEC + 32];
     for (int i = 0; i < variants->count; i++) {
         fit f = {.variant = variants->items[i]};
-        estimate(&f, path, frames);
+        estimate(&f, path, model, frames);
         snprintf(key, sizeof key, "%s", f.variant);
         json_object_set_new(object, key, json ? fit_json(&f, available) : fit_text(&f, available));
     }
@@ -82,8 +105,8 @@ hm_status hm_cmd_inspect(const hm_command *self, int argc, char **argv, hm_error
     hm_strings args = {0}, variants = {0};
     const hm_option options[] = {
         {"json", 0, HM_OPT_FLAG, &json, NULL, "the report as one JSON object", 0, 0, NULL},
-        {"seconds", 's', HM_OPT_DOUBLE, &seconds, "N", "length of the song that memory is reckoned for", 0.08, 3600, NULL},
-        {"variant", 'V', HM_OPT_LIST, &variants, "NAME", "reckon memory for this one (naive, reference-heartlib, best if not given)", 0, 0, NULL},
+        {"seconds", 's', HM_OPT_DOUBLE, &seconds, "N", "length of the audio that memory is reckoned for", 0.08, 3600, NULL},
+        {"variant", 'V', HM_OPT_LIST, &variants, "NAME", "reckon memory for this one (naive, the reference, best if not given)", 0, 0, NULL},
         {0},
     };
     char path[HM_MODEL_PATH];
@@ -93,17 +116,24 @@ hm_status hm_cmd_inspect(const hm_command *self, int argc, char **argv, hm_error
         return st;
     if (!args.count)
         return hm_fail(err, HM_EUSAGE, "inspect: which folder, file or preset? (hmbench inspect --help)");
-    if (!variants.count)
-        variants = (hm_strings){.items = {"naive", "reference-heartlib", "best"}, .count = 3};
     for (int i = 0; i < variants.count && !st; i++) {
         hm_toggles toggles;
         st = hm_variant_parse(variants.items[i], &toggles, NULL, err);
     }
     if (!st)
         st = hm_model_resolve(args.items[0], path, NULL, err);
+    hm_checkpoint found = {0};
+    if (!st)
+        st = hm_checkpoint_find(&found, path, err);
     if (st)
         return st;
-    json_t *memory = memory_of(path, &variants, (int)(seconds * FRAMES_PER_SECOND) + 1, json);
+    hm_model_kind model = found.model;
+    hm_checkpoint_close(&found);
+    if (!variants.count) {
+        const char *reference = model == HM_MODEL_QWEN3_TTS ? "reference-qwen" : "reference-heartlib";
+        variants = (hm_strings){.items = {"naive", reference, "best"}, .count = 3};
+    }
+    json_t *memory = memory_of(path, model, &variants, (int)(seconds * FRAMES_PER_SECOND) + 1, json);
     st = hm_inspect(&report, path, memory, err);
     json_decref(memory);
     if (st)

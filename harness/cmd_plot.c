@@ -11,7 +11,7 @@
 #include "reports/plot.h"
 
 typedef struct plot_args {
-    const char *kind, *db, *output, *session;
+    const char *kind, *db, *output, *session, *model;
     bool script; /* print it instead of running it */
 } plot_args;
 
@@ -48,19 +48,39 @@ static hm_status draw(const hm_journal_session *session, hm_plot_kind kind, cons
     return st;
 }
 
+/* The one part of the journal that is meant: a session's only model, or the one asked for. */
+static hm_status choose(const hm_journal *journal, const plot_args *a, const hm_journal_session **out, hm_error *err)
+{
+    char models[256] = "";
+    *out = NULL;
+    for (int i = 0; i < journal->session_count; i++) {
+        const hm_journal_session *s = &journal->sessions[i];
+        if (strcmp(s->id, journal->sessions[0].id))
+            return hm_fail(err, HM_EUSAGE, "plot: --session %s fits several sessions: give more of its letters", a->session);
+        size_t n = strlen(models);
+        snprintf(models + n, sizeof models - n, "%s%s", n ? ", " : "", s->model);
+        if (a->model ? !strcmp(a->model, s->model) : journal->session_count == 1)
+            *out = s;
+    }
+    if (*out)
+        return HM_OK;
+    return a->model ? hm_fail(err, HM_EUSAGE, "plot: --model %s: the session has %s", a->model, models)
+                    : hm_fail(err, HM_EUSAGE, "plot: the session has several models: say which with --model: %s", models);
+}
+
 static hm_status plot(const plot_args *a, hm_plot_kind kind, hm_error *err)
 {
     hm_store *store = NULL;
     hm_journal_data *data = NULL;
     hm_journal_filter filter = {a->session, NULL};
+    const hm_journal_session *session = NULL;
     hm_status st = hm_store_open(&store, hm_store_path(a->db), HM_STORE_READ, err);
     if (!st)
         st = hm_store_get_journal(store, &filter, &data, err);
-    if (!st && hm_journal_data_journal(data)->session_count == 1)
-        st = draw(hm_journal_data_journal(data)->sessions, kind, a, err);
-    else if (!st)
-        st = hm_fail(err, HM_EUSAGE, "plot: --session %s fits %d sessions: give more of its letters", a->session,
-                     hm_journal_data_journal(data)->session_count);
+    if (!st)
+        st = choose(hm_journal_data_journal(data), a, &session, err);
+    if (!st)
+        st = draw(session, kind, a, err);
     hm_journal_data_free(&data);
     hm_store_close(&store);
     return st;
@@ -75,6 +95,7 @@ hm_status hm_cmd_plot(const hm_command *self, int argc, char **argv, hm_error *e
     const hm_option options[] = {
         {"output", 'o', HM_OPT_STRING, &a.output, "FILE", "picture: .svg or .png", 0, 0, NULL},
         {"session", 0, HM_OPT_STRING, &a.session, "ID", "which: its id, the first letters of it, or last", 0, 0, NULL},
+        {"model", 'm', HM_OPT_STRING, &a.model, "NAME", "which of the session's models, when it has several", 0, 0, NULL},
         {"db", 0, HM_OPT_STRING, &a.db, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL},
         {"script", 0, HM_OPT_FLAG, &a.script, NULL, "print the gnuplot script instead of running it", 0, 0, NULL},
         {0},

@@ -1,12 +1,12 @@
 /* Sessions out of the database into the structs of the journal. Everything is ordered by what is stored, never by chance. */
 #include "harness/store_query.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "harness/store_internal.h"
+#include "suites/suite.h"
 #include "variants/variants.h"
 
 struct hm_journal_data {
@@ -33,9 +33,11 @@ typedef struct reading {
     hm_journal_session s;
     char (*arm_ids)[HM_UUID_TEXT];
     char (*case_ids)[HM_HASH_TEXT];
+    const char **toggles; /* of each arm, as text */
     hm_journal_arm *arms;
     hm_journal_case *cases;
     gatherer *gatherers; /* [arms][cases] */
+    const char *model;   /* the arms that have this one */
 } reading;
 
 /* ---- memory ---- */
@@ -108,24 +110,6 @@ static hm_status out_of_memory(hm_error *err)
 
 /* ---- texts ---- */
 
-/* Words of lyrics; names of sections in brackets are none. */
-static int count_words(const char *text)
-{
-    int words = 0;
-    bool inside = false, bracket = false;
-    for (; text && *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '[' && !inside)
-            bracket = true;
-        bool letter = !bracket && !isspace(c);
-        words += letter && !inside;
-        inside = letter;
-        if (c == ']')
-            bracket = false;
-    }
-    return words;
-}
-
 /* Length of the part of a toggles text up to the next comma. */
 static size_t part_length(const char *text)
 {
@@ -162,19 +146,42 @@ static int flow_steps_of(const char *toggles)
 
 /* ---- arms and cases ---- */
 
+static int small(int64_t value)
+{
+    return value == HM_UNKNOWN || value < 0 || value > INT32_MAX ? 0 : (int)value;
+}
+
+/* The earlier arm whose toggles differ least, the latest among equals; -1: none. */
+static int nearest_arm(const reading *r, const char *toggles)
+{
+    int best = -1, least = INT32_MAX;
+    for (int i = 0; i < r->s.arm_count && toggles; i++) {
+        const char *changes = r->toggles[i] ? changed_toggles(r->data, r->toggles[i], toggles) : NULL;
+        int n = changes && *changes ? 1 : 0;
+        for (const char *p = changes; p && (p = strchr(p, ',')); p++)
+            n++;
+        if (changes && n <= least) {
+            least = n;
+            best = i;
+        }
+    }
+    return best;
+}
+
 static hm_status read_arms(reading *r)
 {
     hm_query q;
-    const char *before = NULL;
     hm_query_open(&q, r->store,
                   "SELECT a.id, a.name, a.variant, a.toggles, a.coincides, a.precision, max(u.threads), max(u.isa) FROM arm a "
-                  "LEFT JOIN run u ON u.arm_id = a.id WHERE a.session_id = :id GROUP BY a.id ORDER BY a.position",
+                  "LEFT JOIN run u ON u.arm_id = a.id WHERE a.session_id = :id AND a.model = :model GROUP BY a.id ORDER BY a.position",
                   r->err);
     hm_bind_text(&q, ":id", r->s.id);
+    hm_bind_text(&q, ":model", r->model);
     while (hm_query_row(&q) && !r->data->failed) {
         int n = r->s.arm_count;
         r->arms = grown(r->data, r->arms, n, sizeof *r->arms);
         r->arm_ids = grown(r->data, r->arm_ids, n, sizeof *r->arm_ids);
+        r->toggles = grown(r->data, r->toggles, n, sizeof *r->toggles);
         if (r->data->failed)
             break;
         const char *toggles = keep(r->data, hm_query_text(&q, 3)), *variant = hm_query_text(&q, 2);
@@ -182,13 +189,15 @@ static hm_status read_arms(reading *r)
         snprintf(r->arm_ids[n], HM_UUID_TEXT, "%s", hm_query_text(&q, 0));
         r->arms[n] = (hm_journal_arm){.name = keep_or(r->data, hm_query_text(&q, 1), "?"),
                                       .text = info ? info->text : NULL,
-                                      .changes = n ? changed_toggles(r->data, before, toggles) : NULL,
+                                      .base = nearest_arm(r, toggles),
                                       .coincides = keep(r->data, hm_query_text(&q, 4)),
                                       .precision = keep(r->data, hm_query_text(&q, 5)),
                                       .flow_steps = flow_steps_of(toggles),
                                       .threads = hm_query_int(&q, 6) > 0 ? (int)hm_query_int(&q, 6) : 0,
                                       .isa = keep(r->data, hm_query_text(&q, 7))};
-        before = toggles;
+        r->toggles[n] = toggles;
+        if (r->arms[n].base >= 0)
+            r->arms[n].changes = changed_toggles(r->data, r->toggles[r->arms[n].base], toggles);
         r->s.arm_count++;
     }
     return hm_query_close(&q);
@@ -198,10 +207,11 @@ static hm_status read_cases(reading *r)
 {
     hm_query q;
     hm_query_open(&q, r->store,
-                  "SELECT c.id, c.suite, c.name, c.lyrics, c.frames, c.flow_steps FROM suite_case c "
-                  "WHERE c.id IN (SELECT case_id FROM run WHERE session_id = :id) ORDER BY c.frames, c.suite, c.name, c.id",
+                  "SELECT c.id, c.suite, c.name, c.lyrics, c.frames, c.flow_steps, c.words FROM suite_case c "
+                  "WHERE c.id IN (SELECT u.case_id FROM run u JOIN arm a ON a.id = u.arm_id WHERE u.session_id = :id AND a.model = :model) ORDER BY c.frames, c.suite, c.name, c.id",
                   r->err);
     hm_bind_text(&q, ":id", r->s.id);
+    hm_bind_text(&q, ":model", r->model);
     while (hm_query_row(&q) && !r->data->failed) {
         char label[256];
         int n = r->s.case_count;
@@ -212,7 +222,8 @@ static hm_status read_cases(reading *r)
         snprintf(label, sizeof label, "%s/%s", hm_query_text(&q, 1), hm_query_text(&q, 2));
         snprintf(r->case_ids[n], HM_HASH_TEXT, "%s", hm_query_text(&q, 0));
         r->cases[n] = (hm_journal_case){.label = keep_or(r->data, label, "?"),
-                                        .words = count_words(hm_query_text(&q, 3)),
+                                        .words = hm_query_int(&q, 6) == HM_UNKNOWN ? hm_count_words(hm_query_text(&q, 3))
+                                                                                   : small(hm_query_int(&q, 6)),
                                         .frames = (int)hm_query_int(&q, 4),
                                         .flow_steps = (int)hm_query_int(&q, 5)};
         r->s.case_count++;
@@ -284,11 +295,6 @@ static const char sample_columns[] =
     "o.differing_codes, o.max_logit_difference "
     "FROM run r JOIN sample s ON s.run_id = r.id LEFT JOIN output o ON o.sample_id = s.id "
     "WHERE r.session_id = :id AND r.status = 'ok' AND NOT s.warmup ORDER BY r.round, r.slot, r.id, s.ordinal";
-
-static int small(int64_t value)
-{
-    return value == HM_UNKNOWN || value < 0 || value > INT32_MAX ? 0 : (int)value;
-}
 
 static double real_of(int64_t value)
 {
@@ -402,8 +408,10 @@ static hm_status read_failures(reading *r)
     while (hm_query_row(&q) && !r->data->failed) {
         int arm = arm_index(r, hm_query_text(&q, 0)), kase = case_index(r, hm_query_text(&q, 1));
         list = grown(r->data, list, r->s.failure_count, sizeof *list);
-        if (!list || arm < 0 || kase < 0)
+        if (!list)
             break;
+        if (arm < 0 || kase < 0) /* another model's */
+            continue;
         r->gatherers[arm * r->s.case_count + kase].result.failed++;
         list[r->s.failure_count++] = (hm_journal_failure){r->arms[arm].name, r->cases[kase].label, keep(r->data, hm_query_text(&q, 2)),
                                                           keep(r->data, hm_query_text(&q, 3)), (int)hm_query_int(&q, 4)};
@@ -460,6 +468,10 @@ static bool open_gatherers(reading *r)
                                         .audio_s = NAN,
                                         .frame_weight_mb = NAN,
                                         .frame_gflop = NAN,
+                                        .codec_frame_gflop = NAN,
+                                        .codec_weight_mb = NAN,
+                                        .held_weight_mb = NAN,
+                                        .overlapped_ms = NAN,
                                         .mem_mb = NAN,
                                         .peak_rss_mb = NAN,
                                         .bit_rate_kbps = NAN,
@@ -500,9 +512,11 @@ static hm_status read_models(reading *r)
     char names[512] = "", ids[512] = "";
     hm_query q;
     hm_query_open(&q, r->store,
-                  "SELECT name, id, synthetic FROM model WHERE id IN (SELECT model_id FROM run WHERE session_id = :id) ORDER BY name, id",
+                  "SELECT name, id, synthetic FROM model WHERE id IN (SELECT u.model_id FROM run u JOIN arm a ON a.id = u.arm_id "
+                  "WHERE u.session_id = :id AND a.model = :model) ORDER BY name, id",
                   r->err);
     hm_bind_text(&q, ":id", r->s.id);
+    hm_bind_text(&q, ":model", r->model);
     while (hm_query_row(&q)) {
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", *names ? ", " : "", hm_query_text(&q, 0));
         snprintf(ids + strlen(ids), sizeof ids - strlen(ids), "%s%s", *ids ? ", " : "", hm_query_text(&q, 1));
@@ -567,6 +581,9 @@ static hm_journal_session session_row(hm_journal_data *d, hm_query *q)
                                 .smt = hm_query_int(q, 12) == HM_UNKNOWN ? -1 : small(hm_query_int(q, 12)),
                                 .memory_gb = real_of(hm_query_int(q, 13)) / 1e9,
                                 .cpu_quota = hm_query_real(q, 14),
+                                .cache_gb_s = NAN,
+                                .memory_gb_s = NAN,
+                                .peak_gflop_s = NAN,
                                 .version = keep_or(d, hm_query_text(q, 15), "?"),
                                 .commit = keep(d, hm_query_text(q, 16)),
                                 .dirty = hm_query_int(q, 17) == 1,
@@ -587,28 +604,49 @@ static hm_status count_rounds(hm_store *store, hm_journal_session *s, hm_error *
     return hm_query_close(&q);
 }
 
+/* The models of a session, in the order of its arms, at most `most`; *count of them. */
+static hm_status read_model_list(hm_journal_data *d, hm_store *store, const char *session, const char **models, int most, int *count,
+                                 hm_error *err)
+{
+    hm_query q;
+    *count = 0;
+    hm_query_open(&q, store, "SELECT model FROM arm WHERE session_id = :id GROUP BY model ORDER BY min(position)", err);
+    hm_bind_text(&q, ":id", session);
+    while (hm_query_row(&q) && *count < most)
+        models[(*count)++] = keep_or(d, hm_query_text(&q, 0), "");
+    return hm_query_close(&q);
+}
+
 static hm_status read_all(hm_store *store, const hm_journal_filter *filter, hm_journal_data *d, hm_error *err)
 {
-    hm_journal_session *sessions = NULL;
+    enum { MAX_MODELS = 64 };
+    const char *models[MAX_MODELS];
+    hm_journal_session *rows = NULL, *sessions = NULL;
     hm_query q;
+    int row_count = 0, count = 0;
     hm_query_open(&q, store, session_columns, err);
     hm_bind_text(&q, ":session", filter->session);
     hm_bind_text(&q, ":since", filter->since);
     while (hm_query_row(&q) && !d->failed) {
-        sessions = grown(d, sessions, d->journal.session_count, sizeof *sessions);
-        if (sessions)
-            sessions[d->journal.session_count++] = session_row(d, &q);
+        rows = grown(d, rows, row_count, sizeof *rows);
+        if (rows)
+            rows[row_count++] = session_row(d, &q);
     }
     hm_status st = hm_query_close(&q);
+    for (int i = 0; i < row_count && !st; i++) {
+        st = count_rounds(store, &rows[i], err);
+        if (!st)
+            st = read_model_list(d, store, rows[i].id, models, MAX_MODELS, &count, err);
+        for (int m = 0; m < count && !st; m++) {
+            reading r = {.data = d, .store = store, .err = err, .s = rows[i], .model = models[m]};
+            st = read_session(&r);
+            sessions = grown(d, sessions, d->journal.session_count, sizeof *sessions);
+            if (sessions)
+                sessions[d->journal.session_count++] = r.s;
+        }
+    }
     if (!st && d->failed)
         st = out_of_memory(err);
-    for (int i = 0; i < d->journal.session_count && !st; i++) {
-        st = count_rounds(store, &sessions[i], err);
-        reading r = {.data = d, .store = store, .err = err, .s = sessions[i]};
-        if (!st)
-            st = read_session(&r);
-        sessions[i] = r.s;
-    }
     d->journal.sessions = sessions;
     if (!st && !d->journal.session_count && (filter->session || filter->since))
         st = hm_fail(err, HM_EMISSING, "database %s: no session %s%s (hmbench db sql 'SELECT id, created_utc FROM session')", store->path,

@@ -97,6 +97,31 @@ static hm_status arm_table(const hm_journal_session *s, int arm, FILE *file, hm_
     return hm_sheet_end(t, HM_SHEET_MARKDOWN, file, err);
 }
 
+/* An arm against the one it differs least from: ratio of walls and its range, over all cases and rounds both have. */
+static void say_step(const hm_journal_session *s, int arm, FILE *file)
+{
+    double sum = 0, low = INFINITY, high = 0;
+    int cases = 0, base = s->arms[arm].base;
+    for (int c = 0; c < s->case_count; c++) {
+        const hm_journal_result *a = hm_journal_at(s, base, c), *b = hm_journal_at(s, arm, c);
+        hm_speed_up up = hm_journal_speed_up(s, base, arm, c);
+        if (!up.n)
+            continue;
+        sum += log(up.ratio);
+        cases++;
+        for (int r = 0; r < s->rounds; r++) {
+            double x = a->wall_by_round_ms[r] / b->wall_by_round_ms[r];
+            low = x < low ? x : low;
+            high = x > high ? x : high;
+        }
+    }
+    if (!cases)
+        return;
+    double ratio = exp(sum / cases);
+    fprintf(file, "%.2fx the speed of %s (single rounds %.2f to %.2f)%s.\n\n", ratio, s->arms[base].name, low, high,
+            low > 1 || high < 1 ? "" : ": within the noise, this step does nothing here that shows");
+}
+
 static hm_status arm_section(const hm_journal_session *s, int arm, const hm_notes *notes, FILE *file, hm_error *err)
 {
     const hm_journal_arm *a = &s->arms[arm];
@@ -104,13 +129,15 @@ static hm_status arm_section(const hm_journal_session *s, int arm, const hm_note
     fprintf(file, "### %s%s\n\n", a->name, arm == 0 && s->arm_count > 1 ? " (baseline)" : "");
     if (a->text)
         fprintf(file, "%c%s.", *a->text >= 'a' && *a->text <= 'z' ? *a->text - 32 : *a->text, a->text + 1);
-    if (a->changes && *a->changes)
-        fprintf(file, "%sAgainst %s: `%s`.", a->text ? " " : "", s->arms[arm - 1].name, a->changes);
+    if (a->base >= 0 && a->changes && *a->changes)
+        fprintf(file, "%sAgainst %s: `%s`.", a->text ? " " : "", s->arms[a->base].name, a->changes);
     if (a->coincides && *a->coincides)
         fprintf(file, " The same program as %s.", a->coincides);
     fprintf(file, "%s", a->text || a->changes || a->coincides ? "\n\n" : "");
     hm_status st = arm_table(s, arm, file, err);
     fputs("\n", file);
+    if (a->base >= 0)
+        say_step(s, arm, file);
     if (note)
         fprintf(file, "%s\n\n", note);
     return st;
@@ -177,24 +204,37 @@ static void say_synthetic(const hm_journal_session *s, FILE *file)
         fputs("**Synthetic weights**: speed, memory and exactness are real, how it sounds is not.\n\n", file);
 }
 
-static hm_status session_section(const hm_journal_session *s, const hm_notes *notes, FILE *file, hm_error *err)
+/* Models [0, count) of one session. */
+static hm_status session_section(const hm_journal_session *parts, int count, const hm_notes *notes, FILE *file, hm_error *err)
 {
+    const hm_journal_session *s = parts;
     char short_id[9];
     hm_status st = HM_OK;
     snprintf(short_id, sizeof short_id, "%s", s->id);
     const char *note = hm_notes_find(notes, s->id);
     note = note ? note : hm_notes_find(notes, short_id);
     fprintf(file, "## Session %s (%.10s)\n\n", short_id, s->created_utc);
-    fprintf(file, "`%s`: %d round%s, %s; %s, %s, %d CPUs.\n\n", s->command_line, s->rounds, s->rounds == 1 ? "" : "s", s->state, s->model,
-            s->cpu, s->cpus);
-    say_synthetic(s, file);
+    fprintf(file, "`%s`: %d round%s, %s; ", s->command_line, s->rounds, s->rounds == 1 ? "" : "s", s->state);
+    for (int i = 0; i < count; i++)
+        fprintf(file, "%s, ", parts[i].model);
+    fprintf(file, "%s, %d CPUs.\n\n", s->cpu, s->cpus);
     if (note)
         fprintf(file, "%s\n\n", note);
-    for (int a = 0; a < s->arm_count && !st; a++)
-        st = arm_section(s, a, notes, file, err);
-    if (!st)
-        st = hm_journal_summary(s, file, err);
-    return st ? st : hm_journal_write_parts(s, file, err);
+    if (count > 1)
+        st = hm_journal_models(parts, count, file, err);
+    for (int i = 0; i < count && !st; i++) {
+        s = &parts[i];
+        if (count > 1)
+            fprintf(file, "## %s (session %s)\n\n", s->model, short_id);
+        say_synthetic(s, file);
+        for (int a = 0; a < s->arm_count && !st; a++)
+            st = arm_section(s, a, notes, file, err);
+        if (!st)
+            st = hm_journal_summary(s, file, err);
+        if (!st)
+            st = hm_journal_write_parts(s, file, err);
+    }
+    return st;
 }
 
 hm_status hm_journal_write(const hm_journal *journal, const hm_notes *notes, FILE *file, hm_error *err)
@@ -213,14 +253,18 @@ hm_status hm_journal_write(const hm_journal *journal, const hm_notes *notes, FIL
           file);
     if (!journal->session_count)
         fputs("Nothing has been measured yet.\n", file);
-    for (int i = 0; i < journal->session_count && !st; i++)
-        st = session_section(&journal->sessions[i], notes, file, err);
+    for (int i = 0, next; i < journal->session_count && !st; i = next) {
+        for (next = i + 1; next < journal->session_count && !strcmp(journal->sessions[next].id, journal->sessions[i].id);)
+            next++;
+        st = session_section(&journal->sessions[i], next - i, notes, file, err);
+    }
     return st;
 }
 
 hm_status hm_journal_write_tables(const hm_journal_session *s, FILE *file, hm_error *err)
 {
     hm_status st = HM_OK;
+    fprintf(file, "%s\n\n", s->model);
     say_synthetic(s, file);
     for (int a = 0; a < s->arm_count && !st; a++) {
         fprintf(file, "%s%s\n\n", s->arms[a].name, a == 0 && s->arm_count > 1 ? " (baseline)" : "");

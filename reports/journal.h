@@ -37,6 +37,7 @@ typedef struct hm_journal_result {
     hm_journal_stat wall_ms, prefill_ms, generate_ms, decode_ms, other_ms, load_ms;
     const double *wall_by_round_ms; /* [rounds of the session], NaN: none */
     double frames, codebooks, audio_s, frame_weight_mb, frame_gflop;
+    double codec_frame_gflop, codec_weight_mb, held_weight_mb, overlapped_ms; /* NaN: not known */
     double mem_mb, peak_rss_mb; /* largest of the rounds */
     hm_journal_output output;
     int64_t first_frame, differing_codes; /* against the stored codes; -1: none, or not known */
@@ -51,7 +52,7 @@ typedef struct hm_journal_result {
 
 typedef struct hm_journal_case {
     const char *label; /* "short/plain" */
-    int words;         /* of the lyrics, section names left out */
+    int words;         /* of the lyrics, section names left out, or of the text */
     int frames;        /* asked for */
     int flow_steps;    /* 0: as the variant says */
 } hm_journal_case;
@@ -59,11 +60,12 @@ typedef struct hm_journal_case {
 typedef struct hm_journal_arm {
     const char *name;
     const char *text;            /* what the variant is; may be NULL */
-    const char *changes;         /* toggles that differ from the arm before; may be NULL */
+    const char *changes;         /* toggles that differ from the arm `base`; may be NULL */
     const char *coincides;       /* other names of the same program; may be NULL */
     int flow_steps;              /* -1: not known */
     int threads;                 /* used; 0: not known */
     const char *isa, *precision; /* may be NULL */
+    int base;                    /* the earlier arm it differs least from; -1: none */
 } hm_journal_arm;
 
 typedef struct hm_journal_failure {
@@ -71,15 +73,17 @@ typedef struct hm_journal_failure {
     int round;
 } hm_journal_failure;
 
+/* One model of a session; models of one session follow each other. */
 typedef struct hm_journal_session {
     const char *id, *created_utc, *state, *command_line;
     int rounds;
-    const char *model; /* "heartmula-mini", names with ", " between */
+    const char *model; /* "heartmula-mini" */
     bool synthetic;
     const char *model_ids;
     const char *cpu, *os, *kernel, *governor, *container; /* the last two may be NULL */
     int cpus, cores, smt;                                 /* -1: not known */
     double memory_gb, cpu_quota;
+    double cache_gb_s, memory_gb_s, peak_gflop_s; /* limits measured with the session: reading 8 MiB and 512 MiB, multiply-adds; NaN: not */
     const char *version, *commit, *compiler, *flags, *build_type, *sanitizer; /* commit and sanitizer may be NULL */
     bool dirty;
     const hm_journal_arm *arms;

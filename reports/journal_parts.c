@@ -130,7 +130,7 @@ static hm_status steps(const hm_journal_session *s, FILE *file, hm_error *err)
     return end(t, file, err);
 }
 
-static const hm_journal_span *span_of(const hm_journal_result *r, const char *path)
+const hm_journal_span *hm_journal_span_of(const hm_journal_result *r, const char *path)
 {
     for (int i = 0; i < r->span_count; i++)
         if (!strcmp(r->spans[i].path, path))
@@ -138,8 +138,7 @@ static const hm_journal_span *span_of(const hm_journal_result *r, const char *pa
     return NULL;
 }
 
-/* "backbone" of "generate/frame/backbone"; NULL for spans elsewhere or deeper. */
-static const char *part_of_frame(const char *path)
+const char *hm_journal_part_of_frame(const char *path)
 {
     static const char frame[] = "generate/frame/";
     const char *part = path + sizeof frame - 1;
@@ -152,7 +151,7 @@ static void span_row(hm_sheet *t, const hm_journal_session *s, const int *arms, 
     hm_sheet_cell(t, "%s", title);
     for (int i = 0; i < n; i++) {
         const hm_journal_result *r = hm_journal_at(s, arms[i], kase);
-        const hm_journal_span *frame = span_of(r, "generate/frame"), *x = span_of(r, path);
+        const hm_journal_span *frame = hm_journal_span_of(r, "generate/frame"), *x = hm_journal_span_of(r, path);
         if (!frame || !x || !(frame->count > 0)) {
             hm_sheet_none(t);
             hm_sheet_none(t);
@@ -164,19 +163,25 @@ static void span_row(hm_sheet *t, const hm_journal_session *s, const int *arms, 
     }
 }
 
+int hm_journal_longest_case(const hm_journal_session *s)
+{
+    int kase = 0;
+    for (int c = 1; c < s->case_count; c++)
+        kase = s->cases[c].frames > s->cases[kase].frames ? c : kase;
+    return kase;
+}
+
 /* The parts of a frame in the longest case: of all arms when they are few, else of the baseline and the final one. */
 static hm_status frames(const hm_journal_session *s, FILE *file, hm_error *err)
 {
-    int arms[MAX_SPAN_ARMS] = {0, hm_journal_final_arm(s)}, n = s->arm_count < 2 ? 1 : 2, kase = 0;
+    int arms[MAX_SPAN_ARMS] = {0, hm_journal_final_arm(s)}, n = s->arm_count < 2 ? 1 : 2, kase = hm_journal_longest_case(s);
     char titles[MAX_SPAN_ARMS][2][96];
     const char *list[2 * MAX_SPAN_ARMS + 2] = {"Span"};
-    for (int c = 1; c < s->case_count; c++)
-        kase = s->cases[c].frames > s->cases[kase].frames ? c : kase;
     if (s->arm_count <= MAX_SPAN_ARMS)
         for (n = 0; n < s->arm_count; n++)
             arms[n] = n;
     const hm_journal_result *first = hm_journal_at(s, arms[0], kase);
-    if (!span_of(first, "generate/frame"))
+    if (!hm_journal_span_of(first, "generate/frame"))
         return HM_OK;
     for (int i = 0; i < n; i++) {
         snprintf(titles[i][0], sizeof titles[i][0], ">%.80s (ms)", s->arms[arms[i]].name);
@@ -187,35 +192,10 @@ static hm_status frames(const hm_journal_session *s, FILE *file, hm_error *err)
     fprintf(file, "### Frame by frame: %s\n\n", s->cases[kase].label);
     hm_sheet *t = hm_sheet_new(list);
     for (int i = 0; i < first->span_count; i++)
-        if (part_of_frame(first->spans[i].path))
-            span_row(t, s, arms, n, kase, part_of_frame(first->spans[i].path), first->spans[i].path, false);
+        if (hm_journal_part_of_frame(first->spans[i].path))
+            span_row(t, s, arms, n, kase, hm_journal_part_of_frame(first->spans[i].path), first->spans[i].path, false);
     span_row(t, s, arms, n, kase, "in none of them", "generate/frame", true);
     span_row(t, s, arms, n, kase, "**frame**", "generate/frame", false);
-    return end(t, file, err);
-}
-
-/* What generate moves and computes per second: to be held against `hmbench limits`. */
-static hm_status ceiling(const hm_journal_session *s, FILE *file, hm_error *err)
-{
-    hm_sheet *t = hm_sheet_new((const char *const[]){"Variant", "Label", ">ms/frame", ">gen tok/s", ">codes/s", ">weights/frame (MB)",
-                                                     ">weights (GB/s)", ">GFLOP/s", NULL});
-    fputs("### Generate against the machine\n\nBytes of weights a frame has to read and what that makes per second; `hmbench limits` "
-          "measures what "
-          "memory can do.\n\n",
-          file);
-    for (int c = 0; c < s->case_count; c++)
-        for (int a = 0; a < s->arm_count; a++) {
-            const hm_journal_result *r = hm_journal_at(s, a, c);
-            double ms = r->generate_ms.n && r->frames > 0 ? r->generate_ms.mean / r->frames : NAN;
-            hm_sheet_cell(t, "%s", s->arms[a].name);
-            hm_sheet_cell(t, "%s", s->cases[c].label);
-            hm_cell_number(t, ms, 3);
-            hm_cell_number(t, 1e3 / ms, 1);
-            hm_cell_number(t, 1e3 / ms * r->codebooks, 0);
-            hm_cell_number(t, r->frame_weight_mb, 1);
-            hm_cell_number(t, r->frame_weight_mb / ms, 2);
-            hm_cell_number(t, r->frame_gflop * 1e3 / ms, 2);
-        }
     return end(t, file, err);
 }
 
@@ -337,9 +317,78 @@ static hm_status environment(const hm_journal_session *s, FILE *file, hm_error *
     return end(t, file, err);
 }
 
+/* The suite's name of a label "suite/case". */
+static size_t suite_length(const char *label)
+{
+    return strcspn(label, "/");
+}
+
+/* Mean RTF and tok/s of the arm over the cases of a suite (NULL: all); NaN when it has none. */
+static void mean_over_suite(const hm_journal_session *s, int arm, const char *suite, size_t length, double *rtf, double *tok_s)
+{
+    int n = 0;
+    *rtf = *tok_s = 0;
+    for (int c = 0; c < s->case_count; c++) {
+        const hm_journal_result *r = hm_journal_at(s, arm, c);
+        if (!r->n || (suite && (suite_length(s->cases[c].label) != length || strncmp(s->cases[c].label, suite, length))))
+            continue;
+        *rtf += hm_journal_rtf(r);
+        *tok_s += hm_journal_tok_s(r);
+        n++;
+    }
+    *rtf = n ? *rtf / n : NAN;
+    *tok_s = n ? *tok_s / n : NAN;
+}
+
+hm_status hm_journal_models(const hm_journal_session *sessions, int count, FILE *file, hm_error *err)
+{
+    enum { MAX_SUITES = 12 };
+    const char *suites[MAX_SUITES], *list[MAX_SUITES + 6] = {"Model", "Variant"};
+    char titles[MAX_SUITES][96];
+    int suite_count = 0, columns = 2;
+    for (int i = 0; i < count; i++)
+        for (int c = 0; c < sessions[i].case_count; c++) {
+            const char *label = sessions[i].cases[c].label;
+            bool known = false;
+            for (int k = 0; k < suite_count && !known; k++)
+                known = suite_length(label) == suite_length(suites[k]) && !strncmp(label, suites[k], suite_length(label));
+            if (!known && suite_count < MAX_SUITES)
+                suites[suite_count++] = label;
+        }
+    for (int k = 0; k < suite_count; k++) {
+        snprintf(titles[k], sizeof titles[k], ">RTF (%.*s)", (int)suite_length(suites[k]), suites[k]);
+        list[columns++] = titles[k];
+    }
+    list[columns++] = ">Tok/s (mean)";
+    list[columns++] = ">Memory (MB)";
+    fputs("### All models\n\nThe final variant of each; means over the cases of a suite.\n\n", file);
+    hm_sheet *t = hm_sheet_new(list);
+    for (int i = 0; i < count; i++) {
+        const hm_journal_session *s = &sessions[i];
+        double rtf, tok_s, mem = NAN;
+        int arm = hm_journal_final_arm(s);
+        if (!s->arm_count)
+            continue;
+        hm_sheet_cell(t, "%s", s->model);
+        hm_sheet_cell(t, "%s", s->arms[arm].name);
+        for (int k = 0; k < suite_count; k++) {
+            mean_over_suite(s, arm, suites[k], suite_length(suites[k]), &rtf, &tok_s);
+            hm_cell_number(t, rtf, 4);
+        }
+        mean_over_suite(s, arm, NULL, 0, &rtf, &tok_s);
+        for (int c = 0; c < s->case_count; c++) {
+            double mb = hm_journal_at(s, arm, c)->mem_mb;
+            mem = !(mem >= mb) ? mb : mem;
+        }
+        hm_cell_number(t, tok_s, 1);
+        hm_cell_number(t, mem, 0);
+    }
+    return end(t, file, err);
+}
+
 hm_status hm_journal_write_parts(const hm_journal_session *s, FILE *file, hm_error *err)
 {
-    hm_status (*const parts[])(const hm_journal_session *, FILE *, hm_error *) = {all_variants, steps, frames,   ceiling,
+    hm_status (*const parts[])(const hm_journal_session *, FILE *, hm_error *) = {all_variants, steps, frames,   hm_journal_ceiling,
                                                                                   memory,       audio, failures, environment};
     hm_status st = HM_OK;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && !st && s->arm_count; i++)

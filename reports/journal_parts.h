@@ -20,4 +20,17 @@ hm_status hm_journal_summary(const hm_journal_session *session, FILE *file, hm_e
 /* Everything below the summary: all variants, steps, frames, ceiling, memory, audio, failures, environment. */
 hm_status hm_journal_write_parts(const hm_journal_session *session, FILE *file, hm_error *err);
 
+/* The models of sessions[0 .. count), which are one session, side by side: RTF per suite, tok/s, memory of the final arm of each. */
+hm_status hm_journal_models(const hm_journal_session *sessions, int count, FILE *file, hm_error *err);
+
+/* journal_ceiling.c: what generate moves and computes per second, how far that is from the machine's limits, and what more work could
+ * bring at most. */
+hm_status hm_journal_ceiling(const hm_journal_session *session, FILE *file, hm_error *err);
+
+/* Index of the case that lasts longest. */
+int hm_journal_longest_case(const hm_journal_session *session);
+const hm_journal_span *hm_journal_span_of(const hm_journal_result *result, const char *path); /* NULL: none */
+/* "backbone" of "generate/frame/backbone"; NULL for spans elsewhere or deeper. */
+const char *hm_journal_part_of_frame(const char *path);
+
 #endif

@@ -48,6 +48,8 @@ static hm_journal_result result(const double *rounds, double wall, double prefil
                                .audio_s = 10,
                                .frame_weight_mb = 12.5,
                                .frame_gflop = 0.025,
+                               .codec_frame_gflop = 0.02,
+                               .held_weight_mb = 9,
                                .mem_mb = 210,
                                .peak_rss_mb = 260,
                                .output = HM_OUTPUT_EQUAL,
@@ -69,9 +71,9 @@ static hm_journal_result result(const double *rounds, double wall, double prefil
 
 static hm_journal_result results[6];
 static hm_journal_case cases[] = {{"short/plain", 27, 125, 0}, {"short/a|b", 13, 63, 0}};
-static hm_journal_arm arms[] = {{"naive", "the plain textbook way of everything", NULL, NULL, 10, 2, "avx2", NULL},
-                                {"best", "every toggle that pays", "kv=prealloc,mask=none", "opt6", 10, 2, "avx2", NULL},
-                                {"steps5", "best with 5 solver steps", "flow_steps=5", NULL, 5, 2, "avx2", NULL}};
+static hm_journal_arm arms[] = {{"naive", "the plain textbook way of everything", NULL, NULL, 10, 2, "avx2", NULL, -1},
+                                {"best", "every toggle that pays", "kv=prealloc,mask=none", "opt6", 10, 2, "avx2", NULL, 0},
+                                {"steps5", "best with 5 solver steps", "flow_steps=5", NULL, 5, 2, "avx2", NULL, 1}};
 static const hm_journal_failure failures[] = {{"steps5", "short/a|b", "timeout", "no answer for 60 s", 1}};
 
 static hm_journal_session session(void)
@@ -98,6 +100,7 @@ static hm_journal_session session(void)
                                      .audio_s = NAN,
                                      .frame_weight_mb = NAN,
                                      .frame_gflop = NAN,
+                                     .codec_frame_gflop = NAN,
                                      .snr_db = NAN,
                                      .spectral_snr_db = NAN};
     return (hm_journal_session){.id = "01234567-89ab-4cde-8f01-23456789abcd",
@@ -116,6 +119,9 @@ static hm_journal_session session(void)
                                 .smt = 1,
                                 .memory_gb = 8.25,
                                 .cpu_quota = NAN,
+                                .cache_gb_s = 80,
+                                .memory_gb_s = 20,
+                                .peak_gflop_s = 160,
                                 .version = "0.1.0",
                                 .commit = "abcdef0",
                                 .compiler = "gcc 12.2.0",
@@ -147,11 +153,14 @@ static char *write_journal(const hm_journal *j, const hm_notes *notes)
 static void the_whole_journal_reads_as_the_golden_text(void **state)
 {
     (void)state;
-    hm_journal_session s = session();
+    hm_journal_session models[2] = {session(), session()};
     hm_notes notes;
     hm_error err;
+    models[1].model = "qwen3-tts-mini"; /* the same figures, without limits */
+    models[1].arm_count = 1;
+    models[1].cache_gb_s = models[1].memory_gb_s = models[1].peak_gflop_s = NAN;
     assert_int_equal(hm_notes_parse(&notes, notes_text, strlen(notes_text), "notes.md", &err), HM_OK);
-    char *text = write_journal(&(hm_journal){&s, 1}, &notes), *again = write_journal(&(hm_journal){&s, 1}, &notes);
+    char *text = write_journal(&(hm_journal){models, 2}, &notes), *again = write_journal(&(hm_journal){models, 2}, &notes);
     assert_string_equal(text, again);
     assert_null(hm_notes_unused(&notes));
     hm_map golden = {0};

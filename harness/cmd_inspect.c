@@ -74,8 +74,9 @@ static json_t *fit_text(const fit *f, int64_t available)
         snprintf(text, sizeof text, "not known: %s", f->err.text);
     else
         snprintf(text, sizeof text, "%.1f MB (weights %.1f, caches %.1f, scratch %.1f, codec %.1f) and %.1f MB mapped: %s",
-                 (double)m->total_bytes * 1e-6, (double)m->weights_bytes * 1e-6, (double)m->kv_bytes * 1e-6, (double)m->scratch_bytes * 1e-6,
-                 (double)m->codec_bytes * 1e-6, (double)m->mapped_bytes * 1e-6, fits ? "fits" : "does NOT fit here");
+                 (double)m->total_bytes * 1e-6, (double)m->weights_bytes * 1e-6, (double)m->kv_bytes * 1e-6,
+                 (double)m->scratch_bytes * 1e-6, (double)m->codec_bytes * 1e-6, (double)m->mapped_bytes * 1e-6,
+                 fits ? "fits" : "does NOT fit here");
     return json_string(text);
 }
 
@@ -106,7 +107,8 @@ hm_status hm_cmd_inspect(const hm_command *self, int argc, char **argv, hm_error
     const hm_option options[] = {
         {"json", 0, HM_OPT_FLAG, &json, NULL, "the report as one JSON object", 0, 0, NULL},
         {"seconds", 's', HM_OPT_DOUBLE, &seconds, "N", "length of the audio that memory is reckoned for", 0.08, 3600, NULL},
-        {"variant", 'V', HM_OPT_LIST, &variants, "NAME", "reckon memory for this one (naive, the reference, best if not given)", 0, 0, NULL},
+        {"variant", 'V', HM_OPT_LIST, &variants, "NAME", "reckon memory for this one (naive, the reference, best if not given)", 0, 0,
+         NULL},
         {0},
     };
     char path[HM_MODEL_PATH];

@@ -33,6 +33,19 @@ hm_status hm_audio_check_path(const char *path, hm_error *err);
 /* Any format that libsndfile reads. *planar is malloc'ed, caller frees; NULL when *samples is 0. HM_EMISSING, HM_EFORMAT, HM_EABSENT. */
 hm_status hm_audio_read(const char *path, float **planar, int *channels, int64_t *samples, int *rate_hz, hm_error *err);
 
+#define HM_AUDIO_MONO_MAX_S 300
+
+/* A recording as mono at rate_hz: the mean of its channels, resampled as librosa does with soxr_hq. *out [*count] is malloc'ed, caller
+ * frees; it may be NULL when *count is 0. HM_EUSAGE: longer than HM_AUDIO_MONO_MAX_S, told from the header where it has a length;
+ * HM_EFORMAT: not readable, a rate below 4 or above 768 kHz, or a sample that is not finite; HM_EMISSING, HM_EABSENT. */
+hm_status hm_audio_read_mono(float **out, int64_t *count, const char *path, int rate_hz, hm_error *err);
+
+/* Whether a voice can be cloned from mono samples at the codec's rate: HM_EUSAGE when there are fewer than HM_SPEAKER_MIN_SAMPLES or all
+ * below -60 dBFS, HM_EFORMAT when they are not finite or far outside -1 .. 1. path: for messages. */
+hm_status hm_audio_check_reference(const float *samples, int64_t count, int rate_hz, const char *path, hm_error *err);
+/* Both: a recording to clone from. */
+hm_status hm_audio_read_reference(float **out, int64_t *count, const char *path, int rate_hz, hm_error *err);
+
 /* Facts of a signal in memory. samples may be 0. */
 void hm_audio_measure(hm_audio_facts *out, const float *planar, int channels, int64_t samples, int rate_hz);
 

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
-#include <sndfile.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +10,7 @@
 #include <unistd.h>
 
 #include "engine/audio/audio.h"
-
-#define CHUNK 16384 /* samples per channel that are interleaved at a time */
+#include "engine/audio/audio_impl.h"
 
 static const struct container {
     const char *suffix;
@@ -68,10 +66,10 @@ hm_status hm_audio_check_path(const char *path, hm_error *err)
 static hm_status write_samples(SNDFILE *file, const char *path, bool clips, const float *planar, int channels, int64_t samples,
                                hm_error *err)
 {
-    float *buffer = hm_calloc((size_t)channels * CHUNK, sizeof *buffer, "audio being written", err);
+    float *buffer = hm_calloc((size_t)channels * HM_AUDIO_CHUNK, sizeof *buffer, "audio being written", err);
     hm_status st = buffer ? HM_OK : HM_EABSENT;
-    for (int64_t first = 0; first < samples && !st; first += CHUNK) {
-        int64_t n = samples - first < CHUNK ? samples - first : CHUNK;
+    for (int64_t first = 0; first < samples && !st; first += HM_AUDIO_CHUNK) {
+        int64_t n = samples - first < HM_AUDIO_CHUNK ? samples - first : HM_AUDIO_CHUNK;
         for (int c = 0; c < channels; c++)
             for (int64_t i = 0; i < n; i++) {
                 float v = planar[(int64_t)c * samples + first + i];
@@ -139,9 +137,20 @@ hm_status hm_audio_write(const char *path, const float *planar, int channels, in
     return st;
 }
 
-static hm_status open_for_reading(SNDFILE **file, SF_INFO *info, const char *path, hm_error *err)
+/* Why libsndfile did not open a file, without the full stop. */
+static const char *open_error(char *out, size_t size)
+{
+    snprintf(out, size, "%s", sf_strerror(NULL));
+    size_t n = strlen(out);
+    if (n && out[n - 1] == '.')
+        out[n - 1] = 0;
+    return out;
+}
+
+hm_status hm_audio_open_file(SNDFILE **file, SF_INFO *info, const char *path, hm_error *err)
 {
     struct stat s;
+    char why[256];
     memset(info, 0, sizeof *info);
     if (stat(path, &s))
         return hm_fail(err, HM_EMISSING, "audio %s: %s", path, strerror(errno));
@@ -149,7 +158,7 @@ static hm_status open_for_reading(SNDFILE **file, SF_INFO *info, const char *pat
         return hm_fail(err, HM_EMISSING, "audio %s is no regular file", path);
     *file = sf_open(path, SFM_READ, info);
     if (!*file)
-        return hm_fail(err, HM_EFORMAT, "audio %s: %s", path, sf_strerror(NULL));
+        return hm_fail(err, HM_EFORMAT, "audio %s: %s; WAV, FLAC, Ogg and MP3 files can be read", path, open_error(why, sizeof why));
     if (info->channels >= 1 && info->channels <= HM_AUDIO_MAX_CHANNELS && info->samplerate >= 1)
         return HM_OK;
     sf_close(*file);
@@ -163,8 +172,8 @@ static hm_status read_interleaved(SNDFILE *file, const char *path, int channels,
     float *data = NULL;
     int64_t used = 0, room = 0;
     for (;;) {
-        if (room - used < CHUNK) {
-            int64_t wanted = room ? room * 2 : 4 * CHUNK;
+        if (room - used < HM_AUDIO_CHUNK) {
+            int64_t wanted = room ? room * 2 : 4 * HM_AUDIO_CHUNK;
             float *grown = wanted > INT64_MAX / 256 / channels ? NULL : realloc(data, (size_t)wanted * (size_t)channels * sizeof *data);
             if (!grown) {
                 free(data);
@@ -173,7 +182,7 @@ static hm_status read_interleaved(SNDFILE *file, const char *path, int channels,
             data = grown;
             room = wanted;
         }
-        sf_count_t n = sf_readf_float(file, data + used * channels, CHUNK);
+        sf_count_t n = sf_readf_float(file, data + used * channels, HM_AUDIO_CHUNK);
         if (n <= 0)
             break;
         used += n;
@@ -193,7 +202,7 @@ hm_status hm_audio_read(const char *path, float **planar, int *channels, int64_t
     SF_INFO info;
     float *data = NULL, *result = NULL;
     int64_t n = 0;
-    hm_status st = open_for_reading(&file, &info, path, err);
+    hm_status st = hm_audio_open_file(&file, &info, path, err);
     if (st)
         return st;
     st = read_interleaved(file, path, info.channels, &data, &n, err);
@@ -249,7 +258,7 @@ hm_status hm_audio_file_facts(hm_audio_facts *facts, const char *path, hm_error 
     SNDFILE *file;
     SF_INFO info;
     struct stat s;
-    hm_status st = open_for_reading(&file, &info, path, err);
+    hm_status st = hm_audio_open_file(&file, &info, path, err);
     if (st)
         return st;
     sf_close(file);

@@ -32,7 +32,8 @@ static hm_status bind_block(const hm_binder *stored, const hm_binder *f32, struc
     const struct {
         hm_linear *to;
         const char *name;
-    } linears[] = {{&to->tdnn1, "tdnn1.conv"}, {&to->tdnn2, "tdnn2.conv"}, {&to->squeeze, "se_block.conv1"}, {&to->excite, "se_block.conv2"}};
+    } linears[] = {
+        {&to->tdnn1, "tdnn1.conv"}, {&to->tdnn2, "tdnn2.conv"}, {&to->squeeze, "se_block.conv1"}, {&to->excite, "se_block.conv2"}};
     char name[128];
     hm_status st = HM_OK;
     for (size_t i = 0; i < sizeof linears / sizeof *linears && !st; i++) {

@@ -108,7 +108,8 @@ static hm_status bind_transformer(const hm_binder *b, hm_speech_encoder *m)
 
 static void make_table(hm_ctx *c, const hm_speech_encoder *m, const struct codebook *k)
 {
-    c->ops.divide_rows(&c->ops, k->table, k->sum, k->usage, USAGE_FLOOR, (int)m->shape.encoder.codebook, (int)m->shape.encoder.codebook_dim);
+    int V = (int)m->shape.encoder.codebook, d = (int)m->shape.encoder.codebook_dim;
+    c->ops.divide_rows(&c->ops, k->table, k->sum, k->usage, USAGE_FLOOR, V, d);
 }
 
 static hm_status bind_codebook(const hm_binder *b, hm_speech_encoder *m, struct codebook *k, const char *quantizer, int layer)
@@ -138,7 +139,7 @@ static hm_status bind_quantizers(const hm_binder *b, hm_speech_encoder *m)
     if (!st)
         st = hm_bind_linear(b, &m->project[1], ACOUSTIC ".input_proj.weight");
     for (int i = 0; i < (int)m->shape.groups && !st; i++)
-        st = i < semantic ? bind_codebook(b, m, &m->codebook[i], SEMANTIC, i) : bind_codebook(b, m, &m->codebook[i], ACOUSTIC, i - semantic);
+        st = bind_codebook(b, m, &m->codebook[i], i < semantic ? SEMANTIC : ACOUSTIC, i < semantic ? i : i - semantic);
     return st;
 }
 
@@ -293,8 +294,8 @@ static void chunk_forward(hm_ctx *c, const hm_speech_encoder *m, struct scratch 
         for (int j = 0; j < m->units; j++) {
             op->copy(op, e, x, count * sizeof *x);
             op->activate(op, e, HM_ACT_ELU, 0, count);
-            hm_conv_forward(c, &v->conv1[j], &(hm_conv_call){.y = s->h, .x = e, .history = history, .rows = rows, .dilation = v->dilation[j],
-                                                             .act = HM_ACT_ELU});
+            hm_conv_forward(c, &v->conv1[j], &(hm_conv_call){.y = s->h, .x = e, .history = history, .rows = rows,
+                                                             .dilation = v->dilation[j], .act = HM_ACT_ELU});
             history += hm_conv_history(&v->conv1[j], v->dilation[j]);
             hm_conv_forward(c, &v->conv2[j], &(hm_conv_call){.y = x, .x = s->h, .rows = rows, .dilation = 1, .add = true, .spare = e});
         }

@@ -159,6 +159,29 @@ static void synth_writes_what_inspect_reads(void **state)
     assert_fails(shell("$P synth heartmula-tiny /proc/nowhere/x"), 73, "/proc/nowhere");
 }
 
+static void speech_models_are_listed_made_and_inspected(void **state)
+{
+    (void)state;
+    hm_run run = run_program("list", "models", "--names");
+    assert_int_equal(run.code, 0);
+    assert_non_null(strstr(run.out, "qwen3-tts-tiny\n"));
+    assert_non_null(strstr(run.out, "qwen3-tts-1.7b-voice-design\n"));
+    run_free(&run);
+    assert_works(shell("$P synth qwen3-tts-tiny-base $D/speech 2>/dev/null"));
+    run = shell("$P inspect $D/speech --json");
+    json_t *report = json_loads(run.out, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(report, "model")), "qwen3-tts");
+    assert_int_equal(json_array_size(json_object_get(report, "parts")), 2);
+    assert_int_equal(json_array_size(json_object_get(report, "missing")), 0);
+    json_decref(report);
+    run_free(&run);
+    run = shell("rm $D/speech/vocab.json; $P inspect $D/speech/speech_tokenizer && $P inspect $D/speech");
+    assert_int_equal(run.code, 0);
+    assert_non_null(strstr(run.out, "24000 Hz mono, 1920 samples a frame"));
+    assert_non_null(strstr(run.out, "MISSING: no tokenizer"));
+    run_free(&run);
+}
+
 static void presets_are_made_once_and_pruned(void **state)
 {
     (void)state;
@@ -288,6 +311,7 @@ int main(void)
         cmocka_unit_test(a_wrong_name_is_told_with_the_nearest),
         cmocka_unit_test(lists_are_json_tables_and_names),
         cmocka_unit_test(synth_writes_what_inspect_reads),
+        cmocka_unit_test(speech_models_are_listed_made_and_inspected),
         cmocka_unit_test(presets_are_made_once_and_pruned),
         cmocka_unit_test(a_lost_output_is_an_error_and_a_closed_pipe_a_quiet_one),
         cmocka_unit_test(completion_is_a_script_and_completes),

@@ -221,7 +221,7 @@ static void completion_is_a_script_and_completes(void **state)
     assert_works(shell("bash -n <($P completion bash)"));
     hm_run run = shell("source <($P completion bash)\n"
                        "t() { COMP_WORDS=($P \"$@\"); COMP_CWORD=$#; COMPREPLY=(); _hmbench; echo \"${COMPREPLY[*]}\"; }\n"
-                       "t gener; t list vari; t generate --temp; t generate --isa avx5; t generate --variant refer; t help decod");
+                       "t gener; t list vari; t generate --temp; t generate --isa avx5; t generate --variant reference-h; t help decod");
     assert_int_equal(run.code, 0);
     assert_string_equal(run.out, "generate\nvariants\n--temperature\navx512\nreference-heartlib\ndecode\n");
     run_free(&run);

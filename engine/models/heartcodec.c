@@ -14,55 +14,113 @@
 
 /* --- plan --- */
 
-/* Whole segments, codes repeated cyclically to fill the last. */
-static void plan_tiled(hm_detok_plan *p, int frames, bool lose_tail)
+/* Segments of a duration. HM_EUSAGE when it has no new codes, or not twice as many latents as codes. */
+static hm_status cut_make(hm_detok_cut *cut, const hm_codec_shape *g, double duration_s, hm_error *err)
 {
-    int length = frames < p->ns ? p->ns : frames, latents = LATENTS_PER_CODE * p->overlap;
+    cut->ns = (int)(duration_s * CODES_PER_SECOND);
+    cut->hop = cut->ns / OVERLAP_DIVISOR * OVERLAP_NEW;
+    cut->overlap = cut->ns - cut->hop;
+    cut->samples = (int64_t)(duration_s * (double)g->sample_rate);
+    cut->overlap_samples = cut->samples - cut->samples / OVERLAP_DIVISOR * OVERLAP_NEW;
+    if (cut->hop && (int)(duration_s * CODES_PER_SECOND * LATENTS_PER_CODE) == LATENTS_PER_CODE * cut->ns)
+        return HM_OK;
+    return hm_fail(err, HM_EUSAGE, "segment duration %g s: expected at least 7.44 s and twice as many latents as codes, found %d codes and %d latents",
+                   duration_s, cut->ns, (int)(duration_s * CODES_PER_SECOND * LATENTS_PER_CODE));
+}
+
+/* `frames` codes from a segment's begin on, in segments of one kind. Whole ones, codes repeated cyclically to fill the last ... */
+static void plan_tiled(hm_detok_plan *p, const hm_detok_cut *cut, int frames, bool lose_tail)
+{
+    int length = frames < cut->ns ? cut->ns : frames, latents = LATENTS_PER_CODE * cut->overlap;
     /* The original tests the overlap in latents where codes are meant: some lengths are not extended and lose their end. */
-    bool skip = lose_tail && (length - latents) % p->hop == 0;
+    bool skip = lose_tail && (length - latents) % cut->hop == 0;
     if (!skip)
-        length = (length - p->overlap + p->hop - 1) / p->hop * p->hop + p->overlap;
-    p->length = length;
-    p->segments = (length - p->hop) / p->hop + 1;
-    p->last_ns = p->ns;
-    int covered = (p->segments - 1) * p->hop + p->ns;
+        length = (length - cut->overlap + cut->hop - 1) / cut->hop * cut->hop + cut->overlap;
+    p->segments = (length - cut->hop) / cut->hop + 1;
+    p->last_ns = cut->ns;
+    int covered = (p->segments - 1) * cut->hop + cut->ns;
     p->lost_codes = covered < frames ? frames - covered : 0;
 }
 
-/* Only what the song has: the last segment is as long as its codes. */
-static void plan_needed(hm_detok_plan *p, int frames)
+/* ... or only what the song has: the last segment is as long as its codes. */
+static void plan_needed(hm_detok_plan *p, const hm_detok_cut *cut, int frames)
 {
-    p->length = frames;
-    p->segments = frames <= p->ns ? 1 : (frames - p->overlap + p->hop - 1) / p->hop;
-    p->last_ns = frames - (p->segments - 1) * p->hop;
+    p->segments = frames <= cut->ns ? 1 : (frames - cut->overlap + cut->hop - 1) / cut->hop;
+    p->last_ns = frames - (p->segments - 1) * cut->hop;
 }
 
-hm_status hm_detok_plan_make(hm_detok_plan *p, const hm_codec_shape *g, int frames, double duration_s, bool tiled, bool lose_tail, hm_error *err)
+static void plan_kind(hm_detok_plan *p, const hm_detok_cut *cut, const hm_detok_request *r, int frames)
+{
+    if (r->tiled)
+        plan_tiled(p, cut, frames, r->lose_tail);
+    else
+        plan_needed(p, cut, frames);
+}
+
+hm_status hm_detok_plan_make(hm_detok_plan *p, const hm_codec_shape *g, const hm_detok_request *r, int frames, hm_error *err)
 {
     *p = (hm_detok_plan){0};
     if (frames < 1)
         return hm_fail(err, HM_EUSAGE, "codes: expected at least 1 frame, found %d", frames);
-    if (!(duration_s >= 1.0 && duration_s <= 600.0))
-        return hm_fail(err, HM_EUSAGE, "segment duration: expected 7.44 to 600 seconds, found %g", duration_s);
-    p->ns = (int)(duration_s * CODES_PER_SECOND);
-    p->hop = p->ns / OVERLAP_DIVISOR * OVERLAP_NEW;
-    p->overlap = p->ns - p->hop;
-    if (!p->hop || (int)(duration_s * CODES_PER_SECOND * LATENTS_PER_CODE) != LATENTS_PER_CODE * p->ns)
-        return hm_fail(err, HM_EUSAGE, "segment duration %g s: expected at least 7.44 s and twice as many latents as codes, found %d codes and %d latents",
-                       duration_s, p->ns, (int)(duration_s * CODES_PER_SECOND * LATENTS_PER_CODE));
-    if (tiled)
-        plan_tiled(p, frames, lose_tail);
-    else
-        plan_needed(p, frames);
+    if (!(r->duration_s >= 1.0 && r->duration_s <= 600.0))
+        return hm_fail(err, HM_EUSAGE, "segment duration: expected 7.44 to 600 seconds, found %g", r->duration_s);
+    hm_status st = cut_make(&p->next, g, r->duration_s, err);
+    if (st)
+        return st;
+    p->first = p->next;
+    if (r->short_first && r->duration_s > HM_DETOK_FIRST_SECONDS)
+        st = cut_make(&p->first, g, HM_DETOK_FIRST_SECONDS, err);
+    if (st)
+        return st;
+    if (p->first.ns == p->next.ns || frames <= p->first.ns)
+        plan_kind(p, &p->first, r, frames);
+    else { /* the first segment, then the rest of the song as if it began where the second does */
+        plan_kind(p, &p->next, r, frames - p->first.hop);
+        p->segments++;
+    }
     p->target = (int64_t)((double)frames / CODES_PER_SECOND * (double)g->sample_rate);
-    p->segment_samples = (int64_t)(duration_s * (double)g->sample_rate);
-    p->overlap_samples = p->segment_samples - p->segment_samples / OVERLAP_DIVISOR * OVERLAP_NEW;
     return HM_OK;
 }
 
-static int segment_codes(const hm_detok_plan *p, int k)
+/* Where a segment lies in the song. */
+struct place {
+    int at, ns, context;            /* first code, codes, those of them shared with the segment before */
+    int64_t start, samples, shared; /* first sample, samples at most, those shared with the segment before */
+};
+
+static struct place place_of(const hm_detok_plan *p, int k)
 {
-    return k == p->segments - 1 ? p->last_ns : p->ns;
+    const hm_detok_cut *cut = k ? &p->next : &p->first, *before = k > 1 ? &p->next : &p->first;
+    int64_t later = k ? k - 1 : 0, first_hop = p->first.samples - p->first.overlap_samples, hop = p->next.samples - p->next.overlap_samples;
+    struct place s = {.ns = k == p->segments - 1 ? p->last_ns : cut->ns, .samples = cut->samples};
+    if (k) {
+        s.at = p->first.hop + (int)later * p->next.hop;
+        s.start = first_hop + later * hop;
+        s.context = before->overlap;
+        s.shared = before->overlap_samples;
+    }
+    return s;
+}
+
+/* Codes of the longest segment. */
+static int longest(const hm_detok_plan *p)
+{
+    int most = 0;
+    for (int k = 0; k < p->segments && k < 2; k++) {
+        int n = place_of(p, k).ns;
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+int hm_detok_ready(const hm_detok *d, int frames)
+{
+    const hm_detok_plan *p = &d->plan;
+    if (frames < p->first.ns)
+        return 0;
+    int rest = frames - p->first.hop - p->next.ns;
+    int ready = rest < 0 ? 1 : 2 + rest / p->next.hop;
+    return ready < p->segments ? ready : p->segments;
 }
 
 /* --- conditioning --- */
@@ -99,7 +157,7 @@ void hm_codec_condition(hm_ctx *c, hm_detok *d, const int32_t *codes, int64_t st
 static void layout(const hm_ctx *c, hm_layout *l, hm_detok *d)
 {
     const hm_codec_shape *g = &d->m->shape;
-    size_t n = (size_t)(d->plan.segments > 1 ? d->plan.ns : d->plan.last_ns), T = LATENTS_PER_CODE * n, C = (size_t)g->dim, O = (size_t)g->out;
+    size_t n = (size_t)longest(&d->plan), T = LATENTS_PER_CODE * n, C = (size_t)g->dim, O = (size_t)g->out;
     size_t Q = (size_t)g->quantizers, dim = (size_t)(g->codebook_dim > g->dim ? g->codebook_dim : g->dim);
     int rows = d->request.guidance > 1.0f && hm_t(c)->cfg == HM_CFG_BATCHED ? 2 : 1;
     hm_dit_layout(c, l, &d->dit, &d->m->dit, rows, (int)T, d->request.steps);
@@ -116,32 +174,31 @@ static void layout(const hm_ctx *c, hm_layout *l, hm_detok *d)
     d->pcm = hm_take_f32(l, CHANNELS * T * (size_t)d->m->decoder.rate);
 }
 
-/* The sequence that segments are cut from: clamped, repeated cyclically, [quantizers][length]. */
-static void extend_codes(hm_ctx *c, hm_detok *d)
+int hm_detok_codes(hm_detok *d, int k)
 {
-    int Q = (int)d->m->shape.quantizers, frames = d->request.frames, first = d->plan.ns > frames ? d->plan.ns : frames;
+    struct place s = place_of(&d->plan, k);
+    int Q = (int)d->m->shape.quantizers, frames = d->request.frames, first = d->plan.first.ns > frames ? d->plan.first.ns : frames;
     int32_t top = (int32_t)d->m->shape.codebook_size - 1;
-    for (int i = 0; i < frames * Q; i++)
-        c->counters.tokens_out_of_range += d->request.codes[i] > top;
-    for (int i = 0; i < d->plan.length; i++) {
-        int from = i % first % frames; /* tiled to a segment first; the extension repeats that */
+    for (int i = 0; i < s.ns; i++) {
+        int from = (s.at + i) % first % frames; /* tiled to a segment first; the extension repeats that */
         for (int q = 0; q < Q; q++) {
             int32_t code = d->request.codes[(size_t)from * (size_t)Q + (size_t)q];
-            d->codes[(size_t)q * (size_t)d->plan.length + (size_t)i] = code > top ? top : code;
+            d->codes[(size_t)q * (size_t)s.ns + (size_t)i] = code > top ? top : code;
         }
     }
-    c->counters.lost_codes += (uint64_t)d->plan.lost_codes;
+    return s.ns;
 }
 
 static hm_status host_buffers(hm_detok *d, hm_error *err)
 {
     const hm_codec_shape *g = &d->m->shape;
-    size_t n = (size_t)(d->plan.segments > 1 ? d->plan.ns : d->plan.last_ns), T = LATENTS_PER_CODE * n, Q = (size_t)g->quantizers;
-    d->codes = hm_calloc(Q * (size_t)d->plan.length, sizeof *d->codes, "codes", err);
+    size_t n = (size_t)longest(&d->plan), T = LATENTS_PER_CODE * n, Q = (size_t)g->quantizers;
+    d->room = d->plan.target ? d->plan.target : 1;
+    d->codes = hm_calloc(Q * n, sizeof *d->codes, "codes", err);
     d->host_noise = hm_calloc(T * (size_t)g->out, sizeof(float), "noise", err);
     d->host_mask = hm_calloc((Q + 1) * n, sizeof(float), "code masks", err);
     d->host_pcm = hm_calloc(CHANNELS * T * (size_t)d->m->decoder.rate, sizeof(float), "one segment of audio", err);
-    d->audio = hm_calloc(CHANNELS * (size_t)(d->plan.target ? d->plan.target : 1), sizeof(float), "audio", err);
+    d->audio = hm_calloc(CHANNELS * (size_t)d->room, sizeof(float), "audio", err);
     return d->codes && d->host_noise && d->host_mask && d->host_pcm && d->audio ? HM_OK : HM_EABSENT;
 }
 
@@ -152,7 +209,7 @@ hm_status hm_detok_begin(hm_ctx *c, hm_detok *d, const hm_codec *m, const hm_det
     *d = (hm_detok){.m = m, .request = *r};
     if (r->steps < 1 || r->steps > HM_CODEC_MAX_STEPS)
         return hm_fail(err, HM_EUSAGE, "solver steps: expected 1 to %d, found %d", HM_CODEC_MAX_STEPS, r->steps);
-    hm_status st = hm_detok_plan_make(&d->plan, &m->shape, r->frames, r->duration_s, r->tiled, r->lose_tail, err);
+    hm_status st = hm_detok_plan_make(&d->plan, &m->shape, r, r->frames, err);
     if (st)
         return st;
     layout(c, &measure, d);
@@ -164,10 +221,27 @@ hm_status hm_detok_begin(hm_ctx *c, hm_detok *d, const hm_codec *m, const hm_det
         return st;
     }
     layout(c, &(hm_layout){.base = d->memory}, d);
-    extend_codes(c, d);
     hm_flow_times(times, r->steps);
     hm_dit_prepare(c, &m->dit, &d->dit, times, r->steps);
+    if (!r->open)
+        hm_detok_length(c, d, r->frames);
     return HM_OK;
+}
+
+/* Nothing of what is there changes: whole segments are the same at every length, and the plan of this one has them. */
+void hm_detok_length(hm_ctx *c, hm_detok *d, int frames)
+{
+    int Q = (int)d->m->shape.quantizers;
+    int32_t top = (int32_t)d->m->shape.codebook_size - 1;
+    hm_detok_plan_make(&d->plan, &d->m->shape, &d->request, frames, NULL); /* it was made in begin, of the same segments */
+    d->request.frames = frames;
+    d->request.open = false;
+    for (int i = 0; i < frames * Q; i++)
+        c->counters.tokens_out_of_range += d->request.codes[i] > top;
+    c->counters.lost_codes += (uint64_t)d->plan.lost_codes;
+    d->samples = d->samples < d->plan.target ? d->samples : d->plan.target;
+    if (d->done == d->plan.segments)
+        d->final = d->samples;
 }
 
 void hm_detok_end(hm_ctx *c, hm_detok *d)
@@ -186,12 +260,12 @@ uint64_t hm_detok_estimate(hm_ctx *c, const hm_codec *m, const hm_detok_request 
 {
     hm_detok d = {.m = m, .request = *r};
     hm_layout measure = {0};
-    if (hm_detok_plan_make(&d.plan, &m->shape, r->frames, r->duration_s, r->tiled, r->lose_tail, NULL))
+    if (hm_detok_plan_make(&d.plan, &m->shape, r, r->frames, NULL))
         return 0;
     layout(c, &measure, &d);
-    uint64_t n = (uint64_t)(d.plan.segments > 1 ? d.plan.ns : d.plan.last_ns), T = LATENTS_PER_CODE * n, Q = (uint64_t)m->shape.quantizers;
+    uint64_t n = (uint64_t)longest(&d.plan), T = LATENTS_PER_CODE * n, Q = (uint64_t)m->shape.quantizers;
     uint64_t host = CHANNELS * (uint64_t)d.plan.target + CHANNELS * T * (uint64_t)m->decoder.rate; /* see host_buffers */
-    host += Q * (uint64_t)d.plan.length + T * (uint64_t)m->shape.out + (Q + 1) * n;
+    host += Q * n + T * (uint64_t)m->shape.out + (Q + 1) * n;
     if (hm_t(c)->attn != HM_ATTN_FLASH)
         host += (uint64_t)d.dit.rows * (uint64_t)m->shape.heads * T * (T + HM_SCORE_PADDING);
     return measure.used + host * sizeof(float);
@@ -200,18 +274,16 @@ uint64_t hm_detok_estimate(hm_ctx *c, const hm_codec *m, const hm_detok_request 
 /* --- segments --- */
 
 /* Crossfades and appends one segment's pcm (host, [channels][samples]) at its place in the song. */
-static void join(hm_detok *d, int k, int64_t samples)
+static void join(hm_detok *d, const struct place *s, int64_t samples)
 {
-    const hm_detok_plan *p = &d->plan;
-    int64_t start = (int64_t)k * (p->segment_samples - p->overlap_samples), end = start + samples < p->target ? start + samples : p->target;
-    int64_t stride = samples;
+    int64_t end = s->start + samples < d->plan.target ? s->start + samples : d->plan.target;
     for (int ch = 0; ch < CHANNELS; ch++) {
-        float *out = d->audio + (int64_t)ch * p->target;
-        const float *cur = d->host_pcm + (int64_t)ch * stride;
-        for (int64_t at = start; at < end; at++) {
-            int64_t i = at - start;
-            if (k && i < p->overlap_samples) {
-                double w = (double)i / (double)(p->overlap_samples - 1);
+        float *out = d->audio + (int64_t)ch * d->room;
+        const float *cur = d->host_pcm + (int64_t)ch * samples;
+        for (int64_t at = s->start; at < end; at++) {
+            int64_t i = at - s->start;
+            if (i < s->shared) {
+                double w = (double)i / (double)(s->shared - 1);
                 out[at] = (float)((double)out[at] * (1.0 - w) + (double)cur[i] * w);
             } else
                 out[at] = cur[i];
@@ -221,12 +293,11 @@ static void join(hm_detok *d, int k, int64_t samples)
 }
 
 /* Latents [T][2Z] -> pcm, one channel per half of the columns; downloaded into host_pcm [channels][samples]. */
-static void decode_segment(hm_ctx *c, hm_detok *d, int k, int T, int64_t samples)
+static void decode_segment(hm_ctx *c, hm_detok *d, int k, const struct place *s, int T, int64_t samples)
 {
     const hm_ops *op = &c->ops;
-    const hm_detok_plan *p = &d->plan;
     int O = (int)d->m->shape.out, Z = (int)d->m->shape.latent;
-    int64_t start = (int64_t)k * (p->segment_samples - p->overlap_samples), needed = p->target - start < samples ? p->target - start : samples;
+    int64_t left = d->plan.target - s->start, needed = left < samples ? left : samples;
     hm_span_begin(c->probe, HM_SPAN_PART, "vocoder", k);
     for (int ch = 0; ch < CHANNELS && !hm_ops_status(op); ch++) {
         float *pcm = d->pcm + (size_t)ch * (size_t)T * (size_t)d->m->decoder.rate;
@@ -240,29 +311,33 @@ void hm_detok_segment(hm_ctx *c, hm_detok *d, int k)
 {
     const hm_ops *op = &c->ops;
     const hm_detok_plan *p = &d->plan;
-    int n = segment_codes(p, k), T = LATENTS_PER_CODE * n, O = (int)d->m->shape.out, C = (int)d->m->shape.dim;
-    int context = k ? LATENTS_PER_CODE * p->overlap : 0;
+    struct place s = place_of(p, k);
+    int n = hm_detok_codes(d, k), T = LATENTS_PER_CODE * n, O = (int)d->m->shape.out, C = (int)d->m->shape.dim;
+    int context = LATENTS_PER_CODE * s.context, before = k ? LATENTS_PER_CODE * place_of(p, k - 1).ns : 0;
     int64_t samples = (int64_t)T * d->m->decoder.rate;
-    samples = samples > p->segment_samples ? p->segment_samples : samples;
+    samples = samples > s.samples ? s.samples : samples;
 
     hm_span_begin(c->probe, HM_SPAN_STEP, "segment", k);
     hm_span_begin(c->probe, HM_SPAN_PART, "flow", k);
     hm_dit_frames(c, &d->m->dit, &d->dit, T);
-    hm_codec_condition(c, d, d->codes + (size_t)k * (size_t)p->hop, p->length, n, d->cond, d->cond + (size_t)n * (size_t)C);
+    hm_codec_condition(c, d, d->codes, n, n, d->cond, d->cond + (size_t)n * (size_t)C);
     for (int i = 0; i < LATENTS_PER_CODE; i++) /* each code's frame twice */
         op->copy_2d(op, d->mu + (size_t)i * (size_t)C, LATENTS_PER_CODE * (int64_t)C, d->cond + (size_t)n * (size_t)C, C, C, n);
     d->request.noise.fill(d->request.noise.self, k, d->host_noise, (int64_t)T * O);
     op->upload(op, d->noise, d->host_noise, (size_t)T * (size_t)O * sizeof(float));
     if (k) /* the previous segment's last latents are known */
-        op->copy(op, d->previous, d->x + (size_t)(LATENTS_PER_CODE * p->ns - context) * (size_t)O, (size_t)context * (size_t)O * sizeof(float));
+        op->copy(op, d->previous, d->x + (size_t)(before - context) * (size_t)O, (size_t)context * (size_t)O * sizeof(float));
     hm_flow_solve(c, &d->m->dit, &d->dit,
                   &(hm_flow_request){.mu = d->mu, .noise = d->noise, .context = d->previous, .context_frames = context, .steps = d->request.steps,
                                      .guidance = d->request.guidance, .x = d->x, .steps_before = k * d->request.steps,
                                      .steps_total = p->segments * d->request.steps});
     hm_span_end(c->probe, HM_SPAN_PART, "flow");
     hm_tap(c, "latents", d->x, k, 1, T, O, false);
-    decode_segment(c, d, k, T, samples);
-    if (!hm_ops_status(op))
-        join(d, k, samples);
+    decode_segment(c, d, k, &s, T, samples);
+    if (!hm_ops_status(op)) {
+        join(d, &s, samples);
+        d->done = k + 1;
+        d->final = !d->request.open && d->done == p->segments ? d->samples : place_of(p, k + 1).start;
+    }
     hm_span_end(c->probe, HM_SPAN_STEP, "segment");
 }

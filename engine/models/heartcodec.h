@@ -136,6 +136,8 @@ typedef struct hm_noise_source {
     void (*fill)(void *self, int segment, float *z, int64_t count);
 } hm_noise_source;
 
+#define HM_DETOK_FIRST_SECONDS 7.44 /* a short first segment: the shortest there can be */
+
 typedef struct hm_detok_request {
     const int32_t *codes;   /* [frames][quantizers], -1: no code; out of range: clamped and counted */
     int frames;
@@ -143,19 +145,28 @@ typedef struct hm_detok_request {
     int steps;
     float guidance;
     bool tiled, lose_tail;  /* as the original: whole segments; the last codes of some lengths lost */
+    bool short_first;       /* a first segment of HM_DETOK_FIRST_SECONDS */
+    bool open;              /* frames is the most there can be; how many there are hm_detok_length says. Until then only the codes of the
+                             * segments that are made need be there */
     hm_noise_source noise;
 } hm_detok_request;
 
+/* Segments of one duration: codes, new ones among them, and those shared with the segment after; the same in samples. */
+typedef struct hm_detok_cut {
+    int ns, hop, overlap;
+    int64_t samples, overlap_samples;
+} hm_detok_cut;
+
 /* Numbers of a song's segments, in codes unless said (heartcodec.md section 6). */
 typedef struct hm_detok_plan {
-    int ns, hop, overlap;              /* per segment, hop, overlap */
-    int length;                        /* codes after extension */
+    hm_detok_cut first, next;          /* the first segment, and those after it */
     int segments, last_ns;             /* segments; codes of the last one (needed: may be shorter) */
-    int64_t target, segment_samples, overlap_samples;
+    int64_t target;                    /* samples of the song */
     int lost_codes;
 } hm_detok_plan;
 
-hm_status hm_detok_plan_make(hm_detok_plan *p, const hm_codec_shape *g, int frames, double duration_s, bool tiled, bool lose_tail, hm_error *err);
+/* Of the request's segments, for a song of `frames` codes. */
+hm_status hm_detok_plan_make(hm_detok_plan *p, const hm_codec_shape *g, const hm_detok_request *request, int frames, hm_error *err);
 
 /* State of a detokenisation; nothing is allocated after begin. */
 typedef struct hm_detok {
@@ -168,15 +179,24 @@ typedef struct hm_detok {
     hm_wave_scratch wave;
     float *mu, *noise, *x, *previous, *rvq, *rvq_rows, *rvq_mask, *cond, *pcm; /* device */
     int32_t *ids;
-    int32_t *codes;    /* host: extended sequence [quantizers][length] */
-    float *host_noise, *host_mask, *host_pcm; /* one segment */
-    float *audio;      /* host [channels][target] */
-    int64_t samples;   /* per channel, at the end */
+    int32_t *codes;    /* host: of one segment, [quantizers][n] */
+    float *host_noise, *host_mask, *host_pcm; /* one segment; between segments host_pcm is free for others */
+    float *audio;      /* host [channels][room] */
+    int64_t room;
+    int done;          /* segments made */
+    int64_t samples;   /* per channel so far */
+    int64_t final;     /* of them, those that no later segment changes */
 } hm_detok;
 
 /* RVQ and conditioning of n codes [quantizers][stride] (host): cond [n][C], and rvq_out before it in `rvq`. */
 void hm_codec_condition(hm_ctx *c, hm_detok *d, const int32_t *codes, int64_t stride, int n, float *rvq, float *cond);
 hm_status hm_detok_begin(hm_ctx *c, hm_detok *d, const hm_codec *m, const hm_detok_request *request, hm_error *err);
+/* Segments whose codes are all among the first `frames`: they are the same however long the song gets. */
+int hm_detok_ready(const hm_detok *d, int frames);
+/* The length of an open one, at most that of begin and at least 1. */
+void hm_detok_length(hm_ctx *c, hm_detok *d, int frames);
+/* Codes of segment k into d->codes, clamped, repeated cyclically where the song has ended; returns how many. */
+int hm_detok_codes(hm_detok *d, int k);
 /* Segment k, in order: solved, decoded, joined. */
 void hm_detok_segment(hm_ctx *c, hm_detok *d, int k);
 void hm_detok_end(hm_ctx *c, hm_detok *d);

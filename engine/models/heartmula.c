@@ -345,14 +345,20 @@ void hm_mula_advance(hm_ctx *c, hm_mula_song *s, int frame)
     backbone_forward(c, s, 1, frame + 1);
 }
 
+void hm_mula_codes(hm_ctx *c, hm_mula_song *s, int first, int frames, int32_t *codes)
+{
+    size_t K = (size_t)s->m->config.codebooks, at = (size_t)first * K, n = (size_t)frames * K;
+    if (hm_t(c)->codes == HM_CODES_DEFERRED && n)
+        c->ops.download(&c->ops, s->host_codes + at, s->codes + at, n * sizeof(int32_t));
+    memcpy(codes, s->host_codes + at, n * sizeof *codes);
+}
+
 void hm_mula_collect(hm_ctx *c, hm_mula_song *s, int frames, int32_t *codes, float *logits)
 {
     const hm_ops *op = &c->ops;
     size_t n = (size_t)frames * (size_t)s->m->config.codebooks;
-    if (hm_t(c)->codes == HM_CODES_DEFERRED && n)
-        op->download(op, s->host_codes, s->codes, n * sizeof(int32_t));
+    hm_mula_codes(c, s, 0, frames, codes);
     if (hm_t(c)->sampling == HM_SAMPLING_FUSED && n)
         op->download(op, s->host_picked, s->picked, n * sizeof(float));
-    memcpy(codes, s->host_codes, n * sizeof *codes);
     memcpy(logits, s->host_picked, n * sizeof *logits);
 }

@@ -84,6 +84,8 @@ void hm_mula_prefill(hm_ctx *c, hm_mula_song *s);
 void hm_mula_frame(hm_ctx *c, hm_mula_song *s, int frame, bool *ended);
 /* Frame `frame` goes on: its codes through the backbone, ready for the next. */
 void hm_mula_advance(hm_ctx *c, hm_mula_song *s, int frame);
+/* Codes of `frames` frames from `first` on as drawn, to the host: [frames][K]. */
+void hm_mula_codes(hm_ctx *c, hm_mula_song *s, int first, int frames, int32_t *codes);
 /* Codes and picked logits of `frames` frames on the host: codes [frames][K], logits [frames][K]. */
 void hm_mula_collect(hm_ctx *c, hm_mula_song *s, int frames, int32_t *codes, float *logits);
 

@@ -152,11 +152,8 @@ static hm_status estimate_codec(hm_ctx *c, const hm_checkpoint *checkpoint, cons
     if (!st) {
         hm_session_add_weights(c, w, "scalar_model.encoder.", is_converted, out);
         out->weights_bytes += hm_codec_folded_bytes(&codec);
-        out->codec_bytes = hm_detok_estimate(c, &codec,
-                                             &(hm_detok_request){.frames = r->max_frames, .duration_s = HM_SEGMENT_SECONDS,
-                                                                 .steps = r->music.flow_steps ? r->music.flow_steps : hm_heart_flow_steps(c),
-                                                                 .guidance = (float)r->music.flow_guidance, .tiled = hm_t(c)->codec_len == HM_CODEC_TILED,
-                                                                 .lose_tail = hm_t(c)->tail == HM_TAIL_LOST});
+        hm_detok_request request = hm_heart_detok_request(c, r);
+        out->codec_bytes = hm_detok_estimate(c, &codec, &request);
         hm_codec_release(&codec);
     }
     hm_weights_close(&w);
@@ -171,8 +168,9 @@ static hm_status heart_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, cons
         st = estimate_lm(c, checkpoint, r, out, err);
     if (!st && o->need_codec)
         st = estimate_codec(c, checkpoint, r, out, err);
-    uint64_t song = out->kv_bytes + out->scratch_bytes; /* freed before the codec runs */
-    out->total_bytes = out->weights_bytes + (song > out->codec_bytes ? song : out->codec_bytes);
+    uint64_t song = out->kv_bytes + out->scratch_bytes; /* freed before the codec runs, unless that runs meanwhile */
+    uint64_t larger = song > out->codec_bytes ? song : out->codec_bytes;
+    out->total_bytes = out->weights_bytes + (hm_heart_streams(c, r) ? song + out->codec_bytes : larger);
     return st;
 }
 

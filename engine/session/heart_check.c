@@ -216,6 +216,7 @@ static hm_status check_solve(hm_engine *e, const hm_check *k, hm_error *err)
                                                       .guidance = (float)k->guidance}, err);
     if (!st) {
         hm_dit_frames(c, &m->dit, &d.dit, T);
+        hm_detok_codes(&d, 0);
         hm_codec_condition(c, &d, d.codes, n, n, d.cond, d.cond + (size_t)n * (size_t)C);
         for (int i = 0; i < 2; i++)
             op->copy_2d(op, d.mu + (size_t)i * (size_t)C, 2 * (int64_t)C, d.cond + (size_t)n * (size_t)C, C, C, n);
@@ -294,7 +295,7 @@ static hm_status check_detok(hm_engine *e, const hm_check *k, hm_error *err)
             hm_detok_segment(c, &d, i);
         for (int ch = 0; ch < 2; ch++)
             if (hm_tapping(c))
-                c->probe->tap(c->probe->self, &(hm_tap_value){.name = "wave", .data = d.audio + (int64_t)ch * d.plan.target, .batch_row = ch,
+                c->probe->tap(c->probe->self, &(hm_tap_value){.name = "wave", .data = d.audio + (int64_t)ch * d.room, .batch_row = ch,
                                                               .rank = 3, .shape = {1, 1, d.samples}});
         hm_detok_end(c, &d);
         st = hm_session_status(c, err);

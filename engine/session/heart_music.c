@@ -5,9 +5,13 @@
 
 #include "engine/base/rng.h"
 #include "engine/base/time.h"
+#include "engine/session/codec_thread.h"
 #include "engine/session/session.h"
 
-int hm_heart_flow_steps(const hm_ctx *c)
+#define CHANNELS 2
+
+/* Steps that the variant's toggle stands for. */
+static int flow_steps(const hm_ctx *c)
 {
     switch (hm_t(c)->flow_steps) {
     case HM_STEPS_50:
@@ -23,6 +27,22 @@ int hm_heart_flow_steps(const hm_ctx *c)
     default:
         return 10;
     }
+}
+
+hm_detok_request hm_heart_detok_request(const hm_ctx *c, const hm_request *r)
+{
+    return (hm_detok_request){.frames = r->max_frames,
+                              .duration_s = HM_SEGMENT_SECONDS,
+                              .steps = r->music.flow_steps ? r->music.flow_steps : flow_steps(c),
+                              .guidance = (float)r->music.flow_guidance,
+                              .tiled = hm_t(c)->codec_len == HM_CODEC_TILED,
+                              .lose_tail = hm_t(c)->tail == HM_TAIL_LOST,
+                              .short_first = hm_t(c)->segments == HM_SEGMENTS_SHORT_FIRST};
+}
+
+bool hm_heart_streams(const hm_ctx *c, const hm_request *r)
+{
+    return !r->skip_codec && (hm_t(c)->decode == HM_DECODE_OVERLAP || (hm_t(c)->decode == HM_DECODE_STREAM && r->sink));
 }
 
 static hm_status validate(const hm_engine *e, const hm_request *r, hm_error *err)
@@ -47,10 +67,166 @@ static hm_status validate(const hm_engine *e, const hm_request *r, hm_error *err
     return hm_session_check_stored(e, r, e->mula.config.code_vocabulary, err);
 }
 
+/* --- codec --- */
+
+struct noise {
+    uint64_t seed;
+};
+
+static void philox_noise(void *self, int segment, float *z, int64_t count)
+{
+    const struct noise *n = self;
+    float last[4];
+    for (int64_t i = 0; i < count; i += 4) {
+        hm_draw_normal4(n->seed, (uint32_t)segment, (uint32_t)i, last);
+        memcpy(z + i, last, sizeof *z * (size_t)(count - i < 4 ? count - i : 4));
+    }
+}
+
+/* Codes on their way to audio, and audio on its way to whoever listens. */
+struct audio {
+    const hm_request *request;
+    hm_detok detok;
+    struct noise noise;
+    int64_t sent;            /* samples per channel that the sink has */
+    hm_codec_thread *thread; /* while frames are drawn; NULL: all is decoded afterwards */
+    int32_t *drawn;          /* [max_frames][codebooks] fetched for it, when no codes are stored */
+    int fetched;             /* frames of them */
+    int64_t next, overlapped_ns;
+};
+
+static void codec_request(hm_engine *e, struct audio *a, const hm_request *r, hm_detok_request *out)
+{
+    hm_ctx *c = &e->ctx;
+    *out = hm_heart_detok_request(c, r);
+    a->noise = (struct noise){r->seed};
+    out->noise = (hm_noise_source){&a->noise, philox_noise};
+    a->request = r;
+}
+
+/* What no later segment changes goes to the sink. */
+static void send_audio(struct audio *a, hm_ctx *c)
+{
+    hm_detok *d = &a->detok;
+    const hm_audio_sink *sink = a->request->sink;
+    int64_t n = d->final - a->sent;
+    if (!sink || n < 1 || hm_ops_status(&c->ops))
+        return;
+    for (int ch = 0; ch < CHANNELS; ch++)
+        memcpy(d->host_pcm + ch * n, d->audio + ch * d->room + a->sent, (size_t)n * sizeof *d->audio);
+    for (int64_t i = 0; i < n * CHANNELS; i++)
+        if (!isfinite(d->host_pcm[i])) {
+            hm_fail(&c->error, HM_EINVALID, "audio: sample %lld is not finite; the weights or a kernel are broken", (long long)(a->sent + i % n));
+            return;
+        }
+    if (sink->write(sink->self, d->host_pcm, CHANNELS, n, hm_now_ns()))
+        hm_fail(&c->error, HM_EINTERRUPTED, "decode: interrupted after %lld samples were written", (long long)(a->sent + n));
+    a->sent += n;
+}
+
+static void decode_piece(void *self, hm_ctx *c, int64_t piece)
+{
+    struct audio *a = self;
+    hm_detok_segment(c, &a->detok, (int)piece);
+    send_audio(a, c);
+}
+
+/* Frames 0 .. frames-1 are drawn: what they complete can be decoded. */
+static void push_frames(hm_ctx *c, struct audio *a, hm_mula_song *song, int frames)
+{
+    int ready = hm_detok_ready(&a->detok, frames);
+    if (ready <= a->next)
+        return;
+    a->next = ready;
+    if (a->drawn) {
+        hm_mula_codes(c, song, a->fetched, frames - a->fetched, a->drawn + (size_t)a->fetched * (size_t)song->m->config.codebooks);
+        a->fetched = frames;
+    }
+    hm_codec_thread_push(a->thread, ready);
+}
+
+/* Room for the longest song there can be, before its first frame. */
+static hm_status begin_stream(hm_engine *e, struct audio *a, const hm_request *r, hm_error *err)
+{
+    hm_detok_request request;
+    codec_request(e, a, r, &request);
+    request.frames = r->max_frames;
+    request.open = true;
+    request.codes = r->stored_codes;
+    if (!r->stored_codes)
+        request.codes = a->drawn = hm_calloc((size_t)r->max_frames * (size_t)e->facts.codebooks, sizeof *a->drawn, "codes", err);
+    return request.codes ? hm_detok_begin(&e->ctx, &a->detok, &e->codec, &request, err) : HM_EABSENT;
+}
+
+/* Segments from `first` on, and the result's part of it. */
+static hm_status finish_audio(hm_engine *e, struct audio *a, int first, hm_result *out, hm_error *err)
+{
+    hm_ctx *c = &e->ctx;
+    hm_detok *d = &a->detok;
+    send_audio(a, c); /* what was kept for a segment that does not come */
+    for (int k = first; k < d->plan.segments && !hm_ops_status(&c->ops); k++)
+        decode_piece(a, c, k);
+    hm_status st = hm_session_status(c, err);
+    out->channels = CHANNELS;
+    out->samples = d->samples;
+    out->sample_rate_hz = (int)e->codec.shape.sample_rate;
+    memmove(d->audio + d->samples, d->audio + d->room, (size_t)d->samples * sizeof *d->audio); /* channels move together */
+    out->audio = d->audio;
+    d->audio = NULL;
+    for (int64_t i = 0; !st && i < out->samples * out->channels; i++)
+        out->non_finite += !isfinite(out->audio[i]);
+    return st ? st : hm_session_check_result(out, err);
+}
+
+/* All of a song's codes to audio. */
+static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const hm_request *r, hm_result *out, hm_error *err)
+{
+    hm_ctx *c = &e->ctx;
+    struct audio a = {0};
+    hm_detok_request request;
+    int64_t start = hm_now_ns();
+    codec_request(e, &a, r, &request);
+    request.codes = codes;
+    request.frames = frames;
+    hm_span_begin(c->probe, HM_SPAN_PHASE, "decode", -1);
+    hm_status st = hm_detok_begin(c, &a.detok, &e->codec, &request, err);
+    if (!st) {
+        st = finish_audio(e, &a, 0, out, err);
+        out->scratch_bytes = a.detok.scratch_bytes > out->scratch_bytes ? a.detok.scratch_bytes : out->scratch_bytes;
+        hm_detok_end(c, &a.detok);
+    }
+    hm_span_end(c->probe, HM_SPAN_PHASE, "decode");
+    out->decode_ns = hm_now_ns() - start;
+    return st;
+}
+
+/* The rest of a song whose frames are drawn. Its scratch was there beside that of the frames. */
+static hm_status end_stream(hm_engine *e, struct audio *a, hm_result *out, hm_status st, hm_error *err)
+{
+    hm_ctx *c = &e->ctx;
+    int64_t start = hm_now_ns(), next = 0;
+    hm_span_begin(c->probe, HM_SPAN_PHASE, "decode", -1);
+    hm_codec_thread_finish(&a->thread, &next, &out->overlapped_ns);
+    if (!st)
+        st = hm_session_status(c, err);
+    if (!st && out->frames) {
+        if (a->drawn)
+            memcpy(a->drawn, out->codes, (size_t)out->frames * (size_t)out->codebooks * sizeof *a->drawn);
+        hm_detok_length(c, &a->detok, out->frames);
+        st = finish_audio(e, a, (int)next, out, err);
+    }
+    out->scratch_bytes += a->detok.scratch_bytes;
+    hm_detok_end(c, &a->detok);
+    free(a->drawn);
+    hm_span_end(c->probe, HM_SPAN_PHASE, "decode");
+    out->decode_ns = hm_now_ns() - start;
+    return st;
+}
+
 /* --- language model --- */
 
-/* Frames until the end-of-song rule or the cap. */
-static int draw_frames(hm_engine *e, hm_mula_song *song, const hm_request *r, bool *ended)
+/* Frames until the end-of-song rule or the cap; audio (or NULL) of them meanwhile. */
+static int draw_frames(hm_engine *e, hm_mula_song *song, const hm_request *r, struct audio *audio, bool *ended)
 {
     hm_ctx *c = &e->ctx;
     int frames = 0;
@@ -72,11 +248,13 @@ static int draw_frames(hm_engine *e, hm_mula_song *song, const hm_request *r, bo
             break;
         }
         frames = f + 1;
+        if (audio)
+            push_frames(c, audio, song, frames);
     }
     return frames;
 }
 
-static hm_status run_lm(hm_engine *e, const hm_mula_request *request, const hm_request *r, hm_result *out, hm_error *err)
+static hm_status run_lm(hm_engine *e, const hm_mula_request *request, const hm_request *r, struct audio *audio, hm_result *out, hm_error *err)
 {
     hm_ctx *c = &e->ctx;
     hm_mula_song song;
@@ -96,7 +274,10 @@ static hm_status run_lm(hm_engine *e, const hm_mula_request *request, const hm_r
     hm_span_end(c->probe, HM_SPAN_PHASE, "prefill");
     int64_t prefilled = hm_now_ns();
     hm_span_begin(c->probe, HM_SPAN_PHASE, "generate", -1);
-    out->frames = draw_frames(e, &song, r, &out->ended);
+    if (audio)
+        st = hm_codec_thread_start(&audio->thread, c, hm_t(c)->decode == HM_DECODE_OVERLAP, decode_piece, audio, err);
+    if (!st)
+        out->frames = draw_frames(e, &song, r, audio, &out->ended);
     hm_mula_collect(c, &song, out->frames, out->codes, out->logits);
     c->ops.sync(&c->ops);
     hm_span_end(c->probe, HM_SPAN_PHASE, "generate");
@@ -109,65 +290,26 @@ static hm_status run_lm(hm_engine *e, const hm_mula_request *request, const hm_r
     out->frame_weight_bytes = hm_mula_frame_bytes(&e->mula);
     out->frame_flops = hm_mula_frame_flops(&e->mula.config, song.rows, request->n + out->frames / 2);
     hm_mula_end(c, &song);
-    return hm_session_status(c, err);
-}
-
-/* --- codec --- */
-
-struct noise {
-    uint64_t seed;
-};
-
-static void philox_noise(void *self, int segment, float *z, int64_t count)
-{
-    const struct noise *n = self;
-    float last[4];
-    for (int64_t i = 0; i < count; i += 4) {
-        hm_draw_normal4(n->seed, (uint32_t)segment, (uint32_t)i, last);
-        memcpy(z + i, last, sizeof *z * (size_t)(count - i < 4 ? count - i : 4));
-    }
-}
-
-static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const hm_request *r, hm_result *out, hm_error *err)
-{
-    hm_ctx *c = &e->ctx;
-    hm_detok d;
-    struct noise noise = {r->seed};
-    hm_detok_request request = {.codes = codes,
-                                .frames = frames,
-                                .duration_s = HM_SEGMENT_SECONDS,
-                                .steps = r->music.flow_steps ? r->music.flow_steps : hm_heart_flow_steps(c),
-                                .guidance = (float)r->music.flow_guidance,
-                                .tiled = hm_t(c)->codec_len == HM_CODEC_TILED,
-                                .lose_tail = hm_t(c)->tail == HM_TAIL_LOST,
-                                .noise = {&noise, philox_noise}};
-    int64_t start = hm_now_ns();
-    hm_span_begin(c->probe, HM_SPAN_PHASE, "decode", -1);
-    hm_status st = hm_detok_begin(c, &d, &e->codec, &request, err);
-    if (!st) {
-        for (int k = 0; k < d.plan.segments && !hm_ops_status(&c->ops); k++)
-            hm_detok_segment(c, &d, k);
-        st = hm_session_status(c, err);
-        out->channels = 2;
-        out->samples = d.samples;
-        out->sample_rate_hz = (int)e->codec.shape.sample_rate;
-        if (d.samples < d.plan.target) /* the lost tail: channels move together */
-            memmove(d.audio + d.samples, d.audio + d.plan.target, (size_t)d.samples * sizeof *d.audio);
-        out->audio = d.audio;
-        d.audio = NULL;
-        out->scratch_bytes = d.scratch_bytes > out->scratch_bytes ? d.scratch_bytes : out->scratch_bytes;
-        hm_detok_end(c, &d);
-    }
-    hm_span_end(c->probe, HM_SPAN_PHASE, "decode");
-    out->decode_ns = hm_now_ns() - start;
-    for (int64_t i = 0; !st && i < out->samples * out->channels; i++)
-        out->non_finite += !isfinite(out->audio[i]);
-    if (!st)
-        st = hm_session_check_result(out, err);
-    return st;
+    return st ? st : hm_session_status(c, err);
 }
 
 /* --- whole calls --- */
+
+static hm_status make_song(hm_engine *e, const hm_mula_request *request, const hm_request *r, hm_result *out, hm_error *err)
+{
+    struct audio audio = {0};
+    bool meanwhile = hm_heart_streams(&e->ctx, r);
+    hm_status st = meanwhile ? begin_stream(e, &audio, r, err) : HM_OK;
+    if (!st)
+        st = run_lm(e, request, r, meanwhile ? &audio : NULL, out, err);
+    if (!st)
+        st = hm_session_check_result(out, err);
+    if (meanwhile)
+        return end_stream(e, &audio, out, st, err);
+    if (!st && !r->skip_codec && out->frames) /* what goes on to the codec: the stored codes, where there are some */
+        st = run_codec(e, r->stored_codes ? r->stored_codes : out->codes, out->frames, r, out, err);
+    return st;
+}
 
 hm_status hm_heart_generate(hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
 {
@@ -182,12 +324,8 @@ hm_status hm_heart_generate(hm_engine *e, const hm_request *r, hm_result *out, h
     request.text_ids = ids;
     out->prompt_tokens = request.n;
     if (!st)
-        st = run_lm(e, &request, r, out, err);
+        st = make_song(e, &request, r, out, err);
     free(ids);
-    if (!st)
-        st = hm_session_check_result(out, err);
-    if (!st && !r->skip_codec && out->frames) /* what goes on to the codec: the stored codes, where there are some */
-        st = run_codec(e, r->stored_codes ? r->stored_codes : out->codes, out->frames, r, out, err);
     return hm_session_end_call(e, start, out, st);
 }
 

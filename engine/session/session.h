@@ -75,8 +75,10 @@ hm_status hm_heart_prompt(const hm_engine *e, const hm_request *request, int32_t
 /* heart_music.c */
 hm_status hm_heart_generate(hm_engine *e, const hm_request *request, hm_result *result, hm_error *err);
 hm_status hm_heart_decode(hm_engine *e, const int32_t *codes, int frames, const hm_request *request, hm_result *result, hm_error *err);
-/* Steps that the variant's toggle stands for. */
-int hm_heart_flow_steps(const hm_ctx *c);
+/* What the variant and the request say about a song's segments; codes and noise are the caller's. */
+hm_detok_request hm_heart_detok_request(const hm_ctx *c, const hm_request *request);
+/* Whether segments are decoded while frames are drawn. */
+bool hm_heart_streams(const hm_ctx *c, const hm_request *request);
 
 /* heart_check.c */
 hm_status hm_heart_check(hm_engine *e, const hm_check *check, hm_error *err);

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "harness/case.h"
 #include "harness/commands.h"
 #include "harness/engine_open.h"
 #include "harness/memory_sampler.h"
@@ -42,7 +43,8 @@ typedef struct timed_run {
 typedef struct profile {
     const profile_args *args;
     hm_suite *suite;
-    const hm_suite_case *song;
+    const hm_suite_case *kase;
+    float *reference; /* of the voice to clone */
     hm_request request;
     hm_engine_opened opened;
     hm_recorder *recorder;
@@ -98,7 +100,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, profile_ar
     const hm_option options[] = {
         {"trace", 'o', HM_OPT_STRING, &a->trace, "FILE", "Chrome trace to write: F.json, or F.json.gz compressed", 0, 0, NULL},
         HM_ENGINE_CHOICE_OPTIONS(a->engine),
-        {"seconds", 's', HM_OPT_DOUBLE, &a->seconds, "N", "length of the song; 0: as the case says", 0, 3600, NULL},
+        {"seconds", 's', HM_OPT_DOUBLE, &a->seconds, "N", "length of the audio; 0: as the case says", 0, 3600, NULL},
         {"trace-window", 0, HM_OPT_STRING, &a->window, "frames=A:B", "frames with parts and operations (16 in the middle if not given)", 0,
          0, NULL},
         {"trace-max", 0, HM_OPT_STRING, &a->limit, "SIZE", "most the events may take, uncompressed", 0, 0, NULL},
@@ -129,7 +131,7 @@ static hm_status find_case(profile *p, hm_error *err)
         return st;
     for (int i = 0; i < p->suite->case_count; i++) {
         if (!wanted || !strcmp(wanted, p->suite->cases[i].name)) {
-            p->song = &p->suite->cases[i];
+            p->kase = &p->suite->cases[i];
             return HM_OK;
         }
         if (i < 63)
@@ -142,21 +144,26 @@ static hm_status find_case(profile *p, hm_error *err)
 
 static void make_request(profile *p)
 {
-    const hm_suite_case *c = p->song;
-    int frames = p->args->seconds > 0 ? (int)(p->args->seconds * HM_SUITE_FRAMES_PER_SECOND + 0.5) : c->frames;
-    p->request = (hm_request){.music.tags = c->tags,
-                                    .music.lyrics = c->lyrics,
-                                    .music.intro_style = c->intro_style,
-                                    .music.verse_style = c->verse_style,
-                                    .music.chorus_style = c->chorus_style,
-                                    .max_frames = frames > 0 ? frames : 1,
-                                    .force_length = true,
-                                    .music.cfg_scale = c->cfg_scale,
-                                    .topk = c->topk,
-                                    .temperature = c->temperature,
-                                    .seed = c->seed,
-                                    .music.flow_steps = c->flow_steps,
-                                    .music.flow_guidance = c->flow_guidance};
+    const hm_case_record c = hm_case_of(p->suite, p->kase);
+    int frames = p->args->seconds > 0 ? (int)(p->args->seconds * HM_SUITE_FRAMES_PER_SECOND + 0.5) : c.frames;
+    p->request = hm_case_request(&c);
+    p->request.max_frames = frames > 0 ? frames : 1;
+}
+
+/* The model that is meant when none is named; one that is named makes the case. */
+static hm_status choose_model(profile *p, profile_args *a, hm_error *err)
+{
+    const hm_suite_case *c = p->kase;
+    hm_model_look look;
+    if (!a->engine.model) {
+        a->engine.model = hm_model_default(c->task, c->kind);
+        return HM_OK;
+    }
+    hm_status st = hm_model_look_at(&look, a->engine.model, err);
+    if (st || hm_model_makes(&look, c->task, c->kind))
+        return st;
+    return hm_fail(err, HM_EUSAGE, "--model %.200s: makes %s%s%s, %s/%s asks for %s%s%s", a->engine.model, look.task,
+                   *look.kind ? " of kind " : "", look.kind, p->suite->name, c->name, c->task, *c->kind ? " of kind " : "", c->kind);
 }
 
 static hm_status open_all(profile *p, const hm_probe *progress, hm_error *err)
@@ -178,7 +185,10 @@ static hm_status open_all(profile *p, const hm_probe *progress, hm_error *err)
     choice.probe = hm_recorder_probe(p->recorder);
     choice.log = hm_log_stderr(false);
     choice.need_lm = choice.need_codec = true;
+    choice.need_encoders = p->kase->reference != NULL;
     st = hm_engine_open_chosen(&p->opened, &choice, err);
+    if (!st && p->kase->reference)
+        st = hm_case_reference(&p->request, &p->reference, p->kase->reference, p->opened.facts->sample_rate_hz, err);
     return st ? st : hm_memory_sampler_open(&p->sampler, hm_clock_real(), err);
 }
 
@@ -264,7 +274,7 @@ static void describe(const profile *p, hm_trace *t)
     const hm_engine_facts *f = p->opened.facts;
     char text[128];
     hm_trace_other(t, "program", "hmbench " HM_VERSION);
-    snprintf(text, sizeof text, "%s/%s", p->suite->name, p->song->name);
+    snprintf(text, sizeof text, "%s/%s", p->suite->name, p->kase->name);
     hm_trace_other(t, "case", text);
     hm_trace_other(t, "variant", p->args->engine.variant);
     hm_trace_other(t, "model", p->opened.model);
@@ -411,7 +421,7 @@ static hm_status report(const profile *p, int64_t events, hm_error *err)
     hm_status st = hm_trace_check(p->args->trace, &rules, err);
     if (st)
         return st;
-    printf("%s/%s, variant %s, %s%s, %d threads, %s\n", p->suite->name, p->song->name, p->args->engine.variant, p->opened.model,
+    printf("%s/%s, variant %s, %s%s, %d threads, %s\n", p->suite->name, p->kase->name, p->args->engine.variant, p->opened.model,
            p->opened.synthetic ? " (synthetic weights)" : "", p->opened.facts->threads, p->opened.facts->isa);
     printf("load %.1f ms; traced run: prefill %.1f ms, generate %.1f ms, decode %.1f ms, other %.1f ms\n",
            (double)p->opened.facts->load_ns / 1e6, (double)r->prefill_ns / 1e6, (double)r->generate_ns / 1e6, (double)r->decode_ns / 1e6,
@@ -451,6 +461,9 @@ static hm_status profile_case(profile *p, profile_args *a, hm_error *err)
     hm_status st = find_case(p, err);
     if (st)
         return st;
+    st = choose_model(p, a, err);
+    if (st)
+        return st;
     make_request(p);
     st = parse_window(a, p->request.max_frames, err);
     if (st)
@@ -470,7 +483,7 @@ static hm_status profile_case(profile *p, profile_args *a, hm_error *err)
 
 hm_status hm_cmd_profile(const hm_command *self, int argc, char **argv, hm_error *err)
 {
-    profile_args a = {.engine = {.variant = "best", .model = HM_MODEL_DEFAULT, .backend = "cpu"}, .limit = "200MB", .repeat = 2};
+    profile_args a = {.engine = {.variant = "best", .backend = "cpu"}, .limit = "200MB", .repeat = 2};
     profile *p;
     bool helped = false;
     hm_status st = parse(self, argc, argv, &a, &helped, err);
@@ -485,6 +498,7 @@ hm_status hm_cmd_profile(const hm_command *self, int argc, char **argv, hm_error
     hm_engine_close_chosen(&p->opened);
     hm_recorder_close(&p->recorder);
     hm_suite_close(&p->suite);
+    free(p->reference);
     free(p);
     return st;
 }

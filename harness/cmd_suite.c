@@ -15,7 +15,7 @@ typedef struct suite_args {
     hm_plan_options plan;
     const char *db, *warmup, *session;
     int64_t rounds, seed, max_time_s, timeout_s;
-    bool dry_run, resume, keep_audio, trace, quiet;
+    bool dry_run, resume, keep_audio, trace, stream, quiet;
 } suite_args;
 
 static const char *const warmups[] = {"first", "full", "none", NULL};
@@ -27,7 +27,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"variant", 'V', HM_OPT_LIST, &a->plan.variants, "LIST", "arms, as in naive,best:attn=scores; all; none (default: naive,best)", 0,
          0, NULL},
         {"arm", 0, HM_OPT_LIST, &a->plan.commands, "NAME=CMD", "another program that speaks the worker protocol, as an arm", 0, 0, NULL},
-        {"model", 'm', HM_OPT_STRING, &a->plan.model, "LIST", "folders of weights, or presets (default: heartmula-mini)", 0, 0, NULL},
+        {"model", 'm', HM_OPT_STRING, &a->plan.model, "LIST", "folders of weights, or presets (default: heartmula-mini for songs, qwen3-tts-mini for speech); each runs the cases it makes", 0, 0, NULL},
         {"threads", 't', HM_OPT_STRING, &a->plan.threads, "LIST", "thread counts, as in 1,2 (default: all CPUs)", 0, 0, NULL},
         {"isa", 0, HM_OPT_STRING, &a->plan.isa, "LIST", "instruction sets, as in scalar,avx2 (default: the best here)", 0, 0, NULL},
         {"backend", 0, HM_OPT_STRING, &a->plan.backend, "NAME", "where to compute", 0, 0, backends},
@@ -41,7 +41,9 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"resume", 0, HM_OPT_FLAG, &a->resume, NULL, "go on with the last session that is not complete", 0, 0, NULL},
         {"session", 0, HM_OPT_STRING, &a->session, "ID", "with --resume: that session; --rounds may ask for more", 0, 0, NULL},
         {"keep-audio", 0, HM_OPT_FLAG, &a->keep_audio, NULL, "write the first round's audio", 0, 0, NULL},
-        {"trace", 0, HM_OPT_FLAG, &a->trace, NULL, "after the rounds, write a timeline of the last arm on the first case", 0, 0, NULL},
+        {"stream", 0, HM_OPT_FLAG, &a->stream, NULL, "arms that decode in pieces hand them over as they come: time to first audio, stalls",
+         0, 0, NULL},
+        {"trace", 0, HM_OPT_FLAG, &a->trace, NULL, "after the rounds, write a timeline of the last arm on its first case", 0, 0, NULL},
         {"db", 0, HM_OPT_STRING, &a->db, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &a->quiet, NULL, "the table and errors only", 0, 0, NULL},
         {0}};
@@ -87,9 +89,9 @@ static json_t *pack_strings(const hm_strings *s)
 static char *pack_options(const suite_args *a, const hm_plan *plan, const char *build_id)
 {
     const hm_plan_options *p = &a->plan;
-    json_t *o = json_pack("{s:o, s:o, s:o, s:s, s:I, s:b, s:s, s:o}", "suites", pack_strings(&p->suites), "variants",
+    json_t *o = json_pack("{s:o, s:o, s:o, s:s, s:I, s:b, s:b, s:s, s:o}", "suites", pack_strings(&p->suites), "variants",
                           pack_strings(&p->variants), "commands", pack_strings(&p->commands), "warmup", a->warmup, "timeout_s",
-                          (json_int_t)a->timeout_s, "keep_audio", a->keep_audio, "build", build_id, "plan", hm_plan_json(plan));
+                          (json_int_t)a->timeout_s, "keep_audio", a->keep_audio, "stream", a->stream, "build", build_id, "plan", hm_plan_json(plan));
     const char *const texts[][2] = {
         {"threads", p->threads}, {"isa", p->isa}, {"model", p->model}, {"backend", p->backend}, {"filter", p->filter}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -125,6 +127,7 @@ static hm_status unpack_options(const json_t *o, suite_args *a, hm_error *err)
     p->backend = backend;
     a->warmup = warmup;
     a->keep_audio = json_is_true(json_object_get(o, "keep_audio"));
+    a->stream = json_is_true(json_object_get(o, "stream"));
     a->timeout_s = json_integer_value(json_object_get(o, "timeout_s"));
     return HM_OK;
 }
@@ -152,8 +155,11 @@ static hm_status resolve_models(hm_plan *plan, bool make, bool model_given, hm_e
     return st;
 }
 
-static void say_coincidences(const hm_plan *plan)
+/* What is run once for several names, and what is not run. */
+static void say_plan(const hm_plan *plan)
 {
+    if (plan->left_out[0])
+        fprintf(stderr, "%s\n", plan->left_out);
     for (int i = 0; i < plan->arm_count; i++)
         if (plan->arms[i].coincides[0])
             fprintf(stderr, "%s is the same program as %s: run once\n", plan->arms[i].coincides, plan->arms[i].name);
@@ -175,6 +181,8 @@ static hm_status dry_run(const suite_args *a, hm_plan *plan, hm_error *err)
         for (int i = 0; i < plan->arm_count; i++) {
             bool known;
             char name[160], frames[16], time[32];
+            if (!hm_plan_runs(plan, c, i))
+                continue;
             double seconds = (double)hm_suite_expected_ns(store, machine.id, plan, c, i, &known) * 1e-9;
             snprintf(name, sizeof name, "%s/%s", plan->cases[c].suite, plan->cases[c].name);
             snprintf(frames, sizeof frames, "%d", plan->cases[c].frames);
@@ -186,9 +194,10 @@ static hm_status dry_run(const suite_args *a, hm_plan *plan, hm_error *err)
     hm_store_close(&store);
     hm_status st = hm_table_end(table, stdout, 0, err);
     char eta[32];
-    printf("%d cases x %d arms x %d rounds = %d runs, about %s%s\n", plan->case_count, plan->arm_count, (int)a->rounds,
-           plan->case_count * plan->arm_count * (int)a->rounds, hm_duration_text(eta, sizeof eta, total),
-           guesses ? " (a tenth of real time where nothing was measured yet)" : "");
+    int pairs = hm_plan_pairs(plan);
+    printf("%d cases x %d arms x %d rounds%s = %d runs, about %s%s\n", plan->case_count, plan->arm_count, (int)a->rounds,
+           pairs < plan->case_count * plan->arm_count ? ", each arm with the cases its model makes" : "", pairs * (int)a->rounds,
+           hm_duration_text(eta, sizeof eta, total), guesses ? " (a tenth of real time where nothing was measured yet)" : "");
     return st;
 }
 
@@ -322,7 +331,7 @@ static bool write_trace(session *s, const suite_args *a, const char *folder, cha
     char program[HM_MODEL_PATH], name[160];
     const char *line;
     size_t length;
-    int arm = s->plan->arm_count - 1, code = 1;
+    int arm = s->plan->arm_count - 1, first = 0, code = 1;
     while (arm >= 0 && (s->plan->arms[arm].command || s->plan->arms[arm].refusal[0]))
         arm--;
     if (!a->trace || arm < 0)
@@ -330,7 +339,9 @@ static bool write_trace(session *s, const suite_args *a, const char *folder, cha
     hm_plan_arm *last = &s->plan->arms[arm];
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
     program[n > 0 ? n : 0] = 0;
-    snprintf(name, sizeof name, "%s/%s", s->plan->cases[0].suite, s->plan->cases[0].name);
+    while (first < s->plan->case_count - 1 && !hm_plan_runs(s->plan, first, arm))
+        first++;
+    snprintf(name, sizeof name, "%s/%s", s->plan->cases[first].suite, s->plan->cases[first].name);
     snprintf(path, size, "%s/trace-%.8s.json", folder, s->id);
     char *argv[] = {program,   "profile",   name,          "--trace", path,        "--repeat", "1",
                     "--quiet", "--variant", last->variant, "--model", last->model, NULL};
@@ -365,6 +376,7 @@ static hm_status carry_out(session *s, const suite_args *a, hm_error *err)
                                 .max_time_ns = a->max_time_s * 1000000000,
                                 .timeout_ns = a->timeout_s * 1000000000,
                                 .order_seed = s->order_seed,
+                                .stream = a->stream,
                                 .quiet = a->quiet};
     hm_status st = hm_suite_run(s->store, &options, &outcome, err);
     if (st) {
@@ -418,7 +430,7 @@ hm_status hm_cmd_suite(const hm_command *self, int argc, char **argv, hm_error *
         if (!st)
             st = resolve_models(s.plan, false, a.plan.model != NULL, err);
         if (!st) {
-            say_coincidences(s.plan);
+            say_plan(s.plan);
             st = dry_run(&a, s.plan, err);
         }
         session_close(&s);
@@ -429,7 +441,7 @@ hm_status hm_cmd_suite(const hm_command *self, int argc, char **argv, hm_error *
     if (!st)
         st = a.resume ? resume_session(&s, &a, a.rounds != DEFAULT_ROUNDS, err) : hm_plan_make(&s.plan, &a.plan, err);
     if (!st && !a.quiet)
-        say_coincidences(s.plan);
+        say_plan(s.plan);
     if (!st)
         st = begin(&s, &a, argc, argv, err);
     if (!st)

@@ -15,6 +15,7 @@ hm_engine_options hm_engine_options_of(const hm_engine_choice *choice, const hm_
         .toggles = hm_module_option(module),
         .need_lm = choice->need_lm,
         .need_codec = choice->need_codec,
+        .need_encoders = choice->need_encoders,
         .probe = choice->probe,
         .log = choice->log,
     };

@@ -10,7 +10,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "engine/base/json.h"
 #include "engine/base/team.h"
+#include "engine/checkpoint.h"
 #include "engine/preset.h"
 #include "harness/options.h"
 #include "harness/progress.h"
@@ -165,6 +167,75 @@ hm_status hm_model_resolve(const char *model, char path[HM_MODEL_PATH], bool *sy
     if (!st && synthetic)
         *synthetic = true;
     return st;
+}
+
+static hm_model_look look_of(hm_model_kind family, const char *kind)
+{
+    bool speech = family == HM_MODEL_QWEN3_TTS;
+    return (hm_model_look){.family = family, .task = speech ? "speech" : "music", .kind = speech ? kind : ""};
+}
+
+/* The kind of a talker, by its config. */
+static hm_status talker_kind(const char **out, const char *path, hm_error *err)
+{
+    hm_weights *weights = NULL;
+    const char *kind = NULL;
+    hm_status st = hm_weights_open(&weights, path, HM_LOAD_MAP, err);
+    if (st)
+        return st;
+    const json_t *config = hm_weights_config(weights);
+    if (!config)
+        st = hm_fail(err, HM_EMISSING, "model %s: it has no config.json", path);
+    else
+        st = hm_json_string(config, "tts_model_type", true, &kind, path, err);
+    *out = NULL;
+    for (hm_tts_kind k = HM_TTS_CUSTOM_VOICE; k <= HM_TTS_BASE && !st; k++)
+        if (!strcmp(kind, hm_tts_kind_name(k)))
+            *out = hm_tts_kind_name(k);
+    if (!st && !*out)
+        st = hm_fail(err, HM_EFORMAT, "model %s: tts_model_type \"%.40s\": expected custom_voice, voice_design or base", path, kind);
+    hm_weights_close(&weights);
+    return st;
+}
+
+hm_status hm_model_look_at(hm_model_look *out, const char *model, hm_error *err)
+{
+    hm_talker_shape talker;
+    hm_speech_codec_shape codec;
+    const hm_preset *preset = hm_preset_find(model);
+    hm_checkpoint found;
+    const char *kind = "";
+    if (preset) {
+        bool speech = hm_preset_tts_shapes(preset, &talker, &codec);
+        *out = look_of(speech ? HM_MODEL_QWEN3_TTS : HM_MODEL_HEARTMULA, speech ? hm_tts_kind_name(talker.kind) : "");
+        return HM_OK;
+    }
+    if (access(model, F_OK))
+        return no_such_model(model, err);
+    hm_status st = hm_checkpoint_find(&found, model, err);
+    if (st)
+        return st;
+    if (found.model != HM_MODEL_HEARTMULA && found.model != HM_MODEL_QWEN3_TTS)
+        st = hm_fail(err, HM_EMISSING, "model %s: neither a HeartMuLa nor a Qwen3-TTS model was found there (hmbench inspect tells what is)",
+                     model);
+    else if (found.model == HM_MODEL_QWEN3_TTS && found.lm)
+        st = talker_kind(&kind, found.lm, err);
+    if (!st)
+        *out = look_of(found.model, kind);
+    hm_checkpoint_close(&found);
+    return st;
+}
+
+bool hm_model_makes(const hm_model_look *look, const char *task, const char *kind)
+{
+    return !strcmp(look->task, task) && (strcmp(task, "speech") || !strcmp(look->kind, kind));
+}
+
+const char *hm_model_default(const char *task, const char *kind)
+{
+    if (strcmp(task, "speech"))
+        return HM_MODEL_DEFAULT;
+    return !strcmp(kind, "voice_design") ? "qwen3-tts-mini-voice-design" : !strcmp(kind, "base") ? "qwen3-tts-mini-base" : "qwen3-tts-mini";
 }
 
 void hm_model_name(const char *path, char *out, size_t size)

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "engine/base/error.h"
+#include "engine/base/model_kind.h"
 
 #define HM_MODEL_DEFAULT "heartmula-mini"
 #define HM_MODEL_PATH 4096 /* bytes of a path with its NUL */
@@ -15,6 +16,22 @@
  * (HM_EMISSING when there is none, with the nearest preset). NULL: HM_MODEL_DEFAULT. *synthetic (may be NULL): it is a preset, or a
  * folder that synth wrote. HM_ECREATE when the disk has too little room, with the figures. */
 hm_status hm_model_resolve(const char *model, char path[HM_MODEL_PATH], bool *synthetic, hm_error *err);
+
+/* What a model makes, told without loading it. */
+typedef struct hm_model_look {
+    hm_model_kind family;
+    const char *task; /* "music", "speech" */
+    const char *kind; /* of speech: "custom_voice", "voice_design", "base"; "" otherwise */
+} hm_model_look;
+
+/* Of a preset, whether it is made or not, or of the folder or file. HM_EMISSING: there is none, or nothing known in it. */
+hm_status hm_model_look_at(hm_model_look *out, const char *model, hm_error *err);
+
+/* Whether such a case is one for it; kind is that of a speech case. */
+bool hm_model_makes(const hm_model_look *look, const char *task, const char *kind);
+
+/* The preset that is taken when none is named: HM_MODEL_DEFAULT for music, the mini one of its kind for speech. */
+const char *hm_model_default(const char *task, const char *kind);
 
 /* The cache: $HMBENCH_CACHE, else $XDG_CACHE_HOME/hmbench, else ~/.cache/hmbench. Not made. HM_EMISSING when none is set. */
 hm_status hm_cache_path(char *out, size_t size, hm_error *err);

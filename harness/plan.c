@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/base/isa.h"
+#include "harness/case.h"
 
 hm_status hm_plan_split(const char *list, char **buffer, hm_strings *out, hm_error *err)
 {
@@ -150,7 +151,14 @@ static hm_status parse_threads(const char *text, int *out, hm_error *err)
     return HM_OK;
 }
 
-static hm_status add_variant(hm_plan *plan, const hm_plan_options *o, const char *text, const axis axes[3], hm_error *err)
+/* What multiplies variants into arms. */
+typedef struct axes {
+    axis model, isa, threads;
+    hm_model_look looks[64]; /* of models */
+    bool known[64];          /* those that are */
+} axes;
+
+static hm_status add_variant(hm_plan *plan, const hm_plan_options *o, const char *text, const axes *x, hm_error *err)
 {
     hm_plan_arm a;
     char model[HM_MODEL_PATH];
@@ -158,24 +166,25 @@ static hm_status add_variant(hm_plan *plan, const hm_plan_options *o, const char
     hm_status st = strlen(text) < HM_VARIANT_SPEC
                        ? hm_variant_parse(text, &set, NULL, err)
                        : hm_fail(err, HM_EUSAGE, "variant \"%.60s...\": longer than %d bytes", text, HM_VARIANT_SPEC - 1);
-    zero_without_effect(&set, HM_MODEL_HEARTMULA, HM_BACKEND_CPU);
-    for (int m = 0; m < axes[0].count && !st; m++)
-        for (int i = 0; i < axes[1].count && !st; i++)
-            for (int t = 0; t < axes[2].count && !st; t++) {
+    for (int m = 0; m < x->model.count && !st; m++)
+        for (int i = 0; i < x->isa.count && !st; i++)
+            for (int t = 0; t < x->threads.count && !st; t++) {
                 memset(&a, 0, sizeof a);
                 a.toggles = set;
+                a.look = x->looks[m];
+                zero_without_effect(&a.toggles, a.look.family, HM_BACKEND_CPU);
                 a.backend = o->backend ? o->backend : "cpu";
                 snprintf(a.variant, sizeof a.variant, "%s", text);
                 snprintf(a.name, sizeof a.name, "%.120s", text);
-                snprintf(a.model, sizeof a.model, "%s", axes[0].items[m]);
-                snprintf(a.isa, sizeof a.isa, "%s", axes[1].items[i]);
+                snprintf(a.model, sizeof a.model, "%s", x->model.items[m]);
+                snprintf(a.isa, sizeof a.isa, "%s", x->isa.items[i]);
                 if (a.isa[0] && hm_isa_parse(a.isa) < 0)
-                    return hm_fail(err, HM_EUSAGE, "--isa \"%.40s\": expected scalar, avx2 or avx512", axes[1].items[i]);
-                st = parse_threads(axes[2].items[t], &a.threads, err);
+                    return hm_fail(err, HM_EUSAGE, "--isa \"%.40s\": expected scalar, avx2 or avx512", a.isa);
+                st = parse_threads(x->threads.items[t], &a.threads, err);
                 hm_model_name(a.model, model, sizeof model);
-                add_to_name(&a, "model", model, axes[0].count);
-                add_to_name(&a, "isa", a.isa, axes[1].count);
-                add_to_name(&a, "threads", axes[2].items[t], axes[2].count);
+                add_to_name(&a, "model", model, x->model.count);
+                add_to_name(&a, "isa", a.isa, x->isa.count);
+                add_to_name(&a, "threads", x->threads.items[t], x->threads.count);
                 write_toggles(&a);
                 if (!st)
                     st = add_arm(plan, &a, err);
@@ -183,7 +192,7 @@ static hm_status add_variant(hm_plan *plan, const hm_plan_options *o, const char
     return st;
 }
 
-static hm_status add_list(hm_plan *plan, const hm_plan_options *o, const char *list, const axis axes[3], hm_error *err)
+static hm_status add_list(hm_plan *plan, const hm_plan_options *o, const char *list, const axes *x, hm_error *err)
 {
     char *buffer = NULL;
     hm_strings names;
@@ -193,46 +202,146 @@ static hm_status add_list(hm_plan *plan, const hm_plan_options *o, const char *l
     for (int i = 0; i < names.count && !st; i++) {
         if (!strcmp(names.items[i], "all"))
             for (int v = 0; v < n && !st; v++)
-                st = add_variant(plan, o, all[v].name, axes, err);
+                st = add_variant(plan, o, all[v].name, x, err);
         else if (strcmp(names.items[i], "none"))
-            st = add_variant(plan, o, names.items[i], axes, err);
+            st = add_variant(plan, o, names.items[i], x, err);
     }
     free(buffer);
     return st;
 }
 
-/* NAME=COMMAND: another program as an arm. */
-static hm_status add_command(hm_plan *plan, const char *text, const char *model, hm_error *err)
+/* NAME=COMMAND: another program as an arm, once per model. */
+static hm_status add_command(hm_plan *plan, const char *text, const axes *x, hm_error *err)
 {
-    hm_plan_arm a = {.backend = "command"};
+    char model[HM_MODEL_PATH];
     const char *equals = strchr(text, '=');
+    hm_status st = HM_OK;
     if (!equals || equals == text || !equals[1] || equals - text > 60)
         return hm_fail(err, HM_EUSAGE, "--arm \"%.80s\": expected NAME=COMMAND", text);
-    snprintf(a.name, sizeof a.name, "%.*s", (int)(equals - text), text);
-    snprintf(a.model, sizeof a.model, "%s", model);
-    a.command = equals + 1;
-    return add_arm(plan, &a, err);
+    for (int m = 0; m < x->model.count && !st; m++) {
+        hm_plan_arm a = {.backend = "command", .command = equals + 1, .any_case = !x->known[m], .look = x->looks[m]};
+        snprintf(a.name, sizeof a.name, "%.*s", (int)(equals - text), text);
+        snprintf(a.model, sizeof a.model, "%s", x->model.items[m]);
+        hm_model_name(a.model, model, sizeof model);
+        add_to_name(&a, "model", model, x->model.count);
+        st = add_arm(plan, &a, err);
+    }
+    return st;
+}
+
+/* A model for each task of the cases. Speech in several kinds: the first of them; others are asked for by name. */
+static void default_models(const hm_plan *plan, char out[128])
+{
+    static const char *const wanted[][2] = {
+        {"music", ""}, {"speech", "custom_voice"}, {"speech", "voice_design"}, {"speech", "base"}};
+    bool speech = false;
+    *out = 0;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted && !speech; i++)
+        for (int c = 0; c < plan->case_count; c++) {
+            const hm_case_record *r = &plan->cases[c];
+            if (strcmp(r->task, wanted[i][0]) || strcmp(r->kind ? r->kind : "", wanted[i][1]))
+                continue;
+            speech = i > 0;
+            snprintf(out + strlen(out), 128 - strlen(out), "%s%s", *out ? "," : "", hm_model_default(r->task, r->kind));
+            break;
+        }
+}
+
+/* What a case takes, for people. */
+static const char *case_needs(const hm_case_record *c)
+{
+    return !strcmp(c->task, "speech") ? c->kind : c->task;
+}
+
+/* Looks at the models. One of another program need not be one that we know. */
+static hm_status look_at_models(const hm_plan *plan, const hm_plan_options *o, axes *x, hm_error *err)
+{
+    bool own = !o->variants.count;
+    for (int i = 0; i < o->variants.count; i++)
+        own = own || strcmp(o->variants.items[i], "none");
+    for (int m = 0; m < x->model.count; m++) {
+        int makes = 0;
+        const hm_model_look *look = &x->looks[m];
+        hm_status st = hm_model_look_at(&x->looks[m], x->model.items[m], err);
+        if (st && own)
+            return st;
+        x->known[m] = !st;
+        for (int c = 0; c < plan->case_count && !st; c++)
+            makes += hm_model_makes(look, plan->cases[c].task, plan->cases[c].kind);
+        if (!st && !makes)
+            return hm_fail(err, HM_EUSAGE, "--model %.200s: makes %s%s%s, and no case here asks for that (the first asks for %s)",
+                           x->model.items[m], look->task, *look->kind ? " of kind " : "", look->kind, case_needs(&plan->cases[0]));
+    }
+    return HM_OK;
 }
 
 static hm_status make_arms(hm_plan *plan, const hm_plan_options *o, hm_error *err)
 {
-    axis axes[3] = {{0}};
-    hm_status st = split_axis(&axes[0], "model", o->model, HM_MODEL_DEFAULT, err);
+    char models[128];
+    axes *x = hm_calloc(1, sizeof *x, "plan", err);
+    if (!x)
+        return HM_EABSENT;
+    default_models(plan, models);
+    hm_status st = split_axis(&x->model, "model", o->model, models, err);
     if (!st)
-        st = split_axis(&axes[1], "isa", o->isa, "", err);
+        st = split_axis(&x->isa, "isa", o->isa, "", err);
     if (!st)
-        st = split_axis(&axes[2], "threads", o->threads, "", err);
+        st = split_axis(&x->threads, "threads", o->threads, "", err);
+    if (!st)
+        st = look_at_models(plan, o, x, err);
     for (int i = 0; i < o->variants.count && !st; i++)
-        st = add_list(plan, o, o->variants.items[i], axes, err);
+        st = add_list(plan, o, o->variants.items[i], x, err);
     if (!st && !o->variants.count)
-        st = add_list(plan, o, "naive,best", axes, err);
+        st = add_list(plan, o, "naive,best", x, err);
     for (int i = 0; i < o->commands.count && !st; i++)
-        st = add_command(plan, o->commands.items[i], axes[0].items[0], err);
+        st = add_command(plan, o->commands.items[i], x, err);
     if (!st && !plan->arm_count)
         st = hm_fail(err, HM_EUSAGE, "no arms: name variants with --variant, or programs with --arm");
-    for (int i = 0; i < 3; i++)
-        free(axes[i].buffer);
+    free(x->model.buffer);
+    free(x->isa.buffer);
+    free(x->threads.buffer);
+    free(x);
     return st;
+}
+
+bool hm_plan_runs(const hm_plan *plan, int case_index, int arm)
+{
+    const hm_case_record *c = &plan->cases[case_index];
+    const hm_plan_arm *a = &plan->arms[arm];
+    return a->any_case || hm_model_makes(&a->look, c->task, c->kind);
+}
+
+int hm_plan_pairs(const hm_plan *plan)
+{
+    int pairs = 0;
+    for (int c = 0; c < plan->case_count; c++)
+        for (int a = 0; a < plan->arm_count; a++)
+            pairs += hm_plan_runs(plan, c, a);
+    return pairs;
+}
+
+/* Cases that no arm runs go. */
+static void leave_out(hm_plan *plan)
+{
+    int kept = 0, gone = 0;
+    char *text = plan->left_out;
+    size_t size = sizeof plan->left_out;
+    for (int c = 0; c < plan->case_count; c++) {
+        const hm_case_record *r = &plan->cases[c];
+        bool wanted = false;
+        for (int a = 0; a < plan->arm_count && !wanted; a++)
+            wanted = hm_plan_runs(plan, c, a);
+        if (wanted) {
+            plan->cases[kept++] = *r;
+            continue;
+        }
+        if (gone++ < 4)
+            snprintf(text + strlen(text), size - strlen(text), "%s%s/%s (%s: --model %s)", gone > 1 ? ", " : "left out, as no model here makes them: ",
+                     r->suite, r->name, case_needs(r), hm_model_default(r->task, r->kind));
+    }
+    if (gone > 4)
+        snprintf(text + strlen(text), size - strlen(text), " and %d more", gone - 4);
+    plan->case_count = kept;
 }
 
 /* XXH3-128 of a formatted text of any length. */
@@ -255,30 +364,33 @@ static const char *or_empty(const char *text)
     return text ? text : "";
 }
 
+/* What decides the codes. */
+static hm_status hash_music(hm_case_record *c, hm_error *err)
+{
+    return hash_format(c->request_hash, err, "%s\1%s\1%s\1%s\1%s\1%s\1%d %d %.17g %.17g %llu", c->task, c->tags, c->lyrics,
+                       or_empty(c->intro_style), or_empty(c->verse_style), or_empty(c->chorus_style), c->frames, c->topk, c->cfg_scale,
+                       c->temperature, (unsigned long long)c->seed);
+}
+
+static hm_status hash_speech(hm_case_record *c, hm_error *err)
+{
+    char reference[HM_HASH_TEXT] = "";
+    hm_status st = c->reference ? hm_hash_file(reference, c->reference, err) : HM_OK;
+    if (st)
+        return hm_fail_within(err, "suite: the reference of a case");
+    return hash_format(c->request_hash, err, "%s\1%s\1%s\1%s\1%s\1%s\1%s\1%s\1%d %d %d %d %.17g %.17g %.17g %.17g %.17g %llu", c->task, c->kind,
+                       c->text, or_empty(c->speaker), or_empty(c->language), or_empty(c->instruct), reference, or_empty(c->reference_text),
+                       c->frames, c->topk, c->sub_topk, c->streaming_text, c->temperature, c->top_p, c->repetition_penalty,
+                       c->sub_temperature, c->sub_top_p, (unsigned long long)c->seed);
+}
+
 static hm_status add_case(hm_plan *plan, const hm_suite *suite, const hm_suite_case *c, hm_error *err)
 {
     if (plan->case_count == HM_PLAN_CASES)
         return hm_fail(err, HM_EUSAGE, "more than %d cases: narrow them with --filter", HM_PLAN_CASES);
     hm_case_record *r = &plan->cases[plan->case_count];
-    *r = (hm_case_record){.suite = suite->name,
-                          .name = c->name,
-                          .task = c->task,
-                          .tags = c->tags,
-                          .lyrics = c->lyrics,
-                          .intro_style = c->intro_style,
-                          .verse_style = c->verse_style,
-                          .chorus_style = c->chorus_style,
-                          .frames = c->frames,
-                          .topk = c->topk,
-                          .flow_steps = c->flow_steps,
-                          .cfg_scale = c->cfg_scale,
-                          .temperature = c->temperature,
-                          .flow_guidance = c->flow_guidance,
-                          .seed = c->seed};
-    memcpy(r->suite_hash, suite->hash, sizeof r->suite_hash);
-    hm_status st = hash_format(r->request_hash, err, "%s\1%s\1%s\1%s\1%s\1%s\1%d %d %.17g %.17g %llu", c->task, c->tags, c->lyrics,
-                               or_empty(c->intro_style), or_empty(c->verse_style), or_empty(c->chorus_style), c->frames, c->topk,
-                               c->cfg_scale, c->temperature, (unsigned long long)c->seed);
+    *r = hm_case_of(suite, c);
+    hm_status st = hm_case_task(r) == HM_TASK_SPEECH ? hash_speech(r, err) : hash_music(r, err);
     if (!st)
         st = hash_format(r->id, err, "%s\1%s\1%s\1%d %.17g", suite->name, c->name, r->request_hash, c->flow_steps, c->flow_guidance);
     for (int i = 0; i < plan->case_count && !st; i++)
@@ -329,6 +441,8 @@ hm_status hm_plan_make(hm_plan **out, const hm_plan_options *options, hm_error *
     hm_status st = make_cases(plan, options, err);
     if (!st)
         st = make_arms(plan, options, err);
+    if (!st)
+        leave_out(plan);
     if (st) {
         hm_plan_close(&plan);
         return st;

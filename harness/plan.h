@@ -19,7 +19,7 @@ typedef struct hm_plan_options {
     hm_strings commands; /* NAME=COMMAND: other programs that speak the worker protocol */
     const char *threads; /* "1,2"; NULL: all CPUs */
     const char *isa;     /* "scalar,avx2"; NULL: the best */
-    const char *model;   /* "a,b"; NULL: heartmula-mini */
+    const char *model;   /* "a,b"; NULL: a mini preset for each task of the cases */
     const char *backend; /* "cpu" */
     const char *filter;  /* extended regular expression on "suite/case"; NULL: all */
 } hm_plan_options;
@@ -35,6 +35,8 @@ typedef struct hm_plan_arm {
     char model[HM_MODEL_PATH];     /* as asked for; hm_plan_resolve makes it a path */
     const char *backend, *command; /* command NULL: hmbench */
     int threads;
+    bool any_case;      /* another program, and nobody knows what its model makes */
+    hm_model_look look; /* what its model makes */
     hm_toggles toggles; /* those without effect on this backend and model zeroed */
     char refusal[512];  /* why it does not run; empty: it runs */
 } hm_plan_arm;
@@ -46,9 +48,16 @@ typedef struct hm_plan {
     int case_count;
     hm_plan_arm arms[HM_PLAN_ARMS];
     int arm_count;
+    char left_out[512]; /* cases that no model here makes, one sentence; empty: none */
 } hm_plan;
 
-/* HM_EUSAGE, HM_EMISSING, HM_EFORMAT say what is wrong with which option. */
+/* An arm runs the cases of its model's task and kind. */
+bool hm_plan_runs(const hm_plan *plan, int case_index, int arm);
+/* How many of these there are. */
+int hm_plan_pairs(const hm_plan *plan);
+
+/* HM_EUSAGE, HM_EMISSING, HM_EFORMAT say what is wrong with which option: a model that makes none of the cases, too. Cases that no model
+ * makes are left out. */
 hm_status hm_plan_make(hm_plan **out, const hm_plan_options *options, hm_error *err);
 void hm_plan_close(hm_plan **plan);
 

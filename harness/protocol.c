@@ -110,24 +110,52 @@ json_t *hm_proto_hello(void)
     return json_pack("{s:s, s:i}", "type", "hello", "protocol", HM_PROTOCOL_VERSION);
 }
 
-static json_t *pack_case(const hm_case_record *c)
+static void pack_music(json_t *o, const hm_case_record *c)
 {
-    char seed[32];
-    json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:f, s:i, s:f, s:i, s:f}", "task", c->task, "tags", c->tags, "lyrics", c->lyrics, "frames",
-                          c->frames, "cfg", c->cfg_scale, "topk", c->topk, "temperature", c->temperature, "flow_steps", c->flow_steps,
-                          "flow_guidance", c->flow_guidance);
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)c->seed);
-    set_text(o, "seed", seed); /* a text: JSON numbers lose the last bits of 64 */
+    json_object_set_new(o, "tags", json_string(c->tags));
+    json_object_set_new(o, "lyrics", json_string(c->lyrics));
+    set_real(o, "cfg", c->cfg_scale);
+    set_int(o, "flow_steps", c->flow_steps);
+    set_real(o, "flow_guidance", c->flow_guidance);
     set_text(o, "intro_style", c->intro_style);
     set_text(o, "verse_style", c->verse_style);
     set_text(o, "chorus_style", c->chorus_style);
+}
+
+static void pack_speech(json_t *o, const hm_case_record *c)
+{
+    json_object_set_new(o, "text", json_string(c->text));
+    set_text(o, "kind", c->kind);
+    set_text(o, "speaker", c->speaker);
+    set_text(o, "language", c->language);
+    set_text(o, "instruct", c->instruct);
+    set_text(o, "reference", c->reference);
+    set_text(o, "reference_text", c->reference_text);
+    set_int(o, "streaming_text", c->streaming_text);
+    set_real(o, "top_p", c->top_p);
+    set_real(o, "repetition_penalty", c->repetition_penalty);
+    set_real(o, "sub_temperature", c->sub_temperature);
+    set_int(o, "sub_topk", c->sub_topk);
+    set_real(o, "sub_top_p", c->sub_top_p);
+}
+
+static json_t *pack_case(const hm_case_record *c)
+{
+    char seed[32];
+    json_t *o = json_pack("{s:s, s:i, s:i, s:f}", "task", c->task, "frames", c->frames, "topk", c->topk, "temperature", c->temperature);
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)c->seed);
+    set_text(o, "seed", seed); /* a text: JSON numbers lose the last bits of 64 */
+    if (strcmp(c->task, "speech"))
+        pack_music(o, c);
+    else
+        pack_speech(o, c);
     return o;
 }
 
 json_t *hm_proto_open(const hm_open_order *order, const char *type, const hm_case_record *c)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:b}", "type", type, "model", order->model, "backend", order->backend, "threads",
-                          order->threads, "skip_codec", order->skip_codec);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:b, s:b}", "type", type, "model", order->model, "backend", order->backend, "threads",
+                          order->threads, "encoders", order->encoders, "skip_codec", order->skip_codec);
     set_text(o, "variant", order->variant);
     set_text(o, "isa", order->isa);
     if (c)
@@ -137,8 +165,8 @@ json_t *hm_proto_open(const hm_open_order *order, const char *type, const hm_cas
 
 json_t *hm_proto_run(const hm_run_order *r)
 {
-    json_t *o =
-        json_pack("{s:s, s:s, s:b, s:b}", "type", "run", "warmup", r->warmup, "skip_codec", r->skip_codec, "want_codes", r->want_codes);
+    json_t *o = json_pack("{s:s, s:s, s:b, s:b, s:b}", "type", "run", "warmup", r->warmup, "skip_codec", r->skip_codec, "want_codes",
+                          r->want_codes, "stream", r->stream);
     json_object_set_new(o, "case", pack_case(&r->c));
     set_text(o, "audio", r->audio);
     if (r->codes) {
@@ -162,27 +190,27 @@ hm_status hm_proto_read_open(const json_t *m, hm_open_order *out, hm_error *err)
     if (!st)
         st = hm_json_int(m, "threads", 0, 1024, false, &threads, WHERE, err);
     if (!st)
+        st = hm_json_bool(m, "encoders", false, &out->encoders, WHERE, err);
+    if (!st)
         st = hm_json_bool(m, "skip_codec", false, &out->skip_codec, WHERE, err);
     out->threads = (int)threads;
     return st;
 }
 
-static hm_status read_case_numbers(const json_t *o, hm_case_record *c, hm_error *err)
+static hm_status read_case_ints(const json_t *o, hm_case_record *c, bool speech, hm_error *err)
 {
-    int64_t frames = 0, topk = 50, steps = 0;
+    int64_t frames = 0, topk = 50, steps = 0, sub_topk = 50, streaming = -1;
     const char *seed = "1";
     char *end;
     hm_status st = hm_json_int(o, "frames", 1, 1 << 20, true, &frames, WHERE, err);
     if (!st)
-        st = hm_json_int(o, "topk", 1, 1 << 20, false, &topk, WHERE, err);
-    if (!st)
+        st = hm_json_int(o, "topk", speech ? 0 : 1, 1 << 20, false, &topk, WHERE, err);
+    if (!st && !speech)
         st = hm_json_int(o, "flow_steps", 0, 100, false, &steps, WHERE, err);
-    if (!st)
-        st = hm_json_double(o, "cfg", false, &c->cfg_scale, WHERE, err);
-    if (!st)
-        st = hm_json_double(o, "temperature", false, &c->temperature, WHERE, err);
-    if (!st)
-        st = hm_json_double(o, "flow_guidance", false, &c->flow_guidance, WHERE, err);
+    if (!st && speech)
+        st = hm_json_int(o, "sub_topk", 0, 1 << 20, false, &sub_topk, WHERE, err);
+    if (!st && speech)
+        st = hm_json_int(o, "streaming_text", -1, 1, false, &streaming, WHERE, err);
     if (!st)
         st = hm_json_string(o, "seed", false, &seed, WHERE, err);
     if (st)
@@ -190,29 +218,59 @@ static hm_status read_case_numbers(const json_t *o, hm_case_record *c, hm_error 
     c->frames = (int)frames;
     c->topk = (int)topk;
     c->flow_steps = (int)steps;
+    c->sub_topk = speech ? (int)sub_topk : 0;
+    c->streaming_text = speech ? (int)streaming : 0;
     c->seed = strtoull(seed, &end, 10);
     return *end || !*seed ? hm_fail(err, HM_EFORMAT, "worker: seed \"%.40s\": expected decimal digits", seed) : HM_OK;
 }
 
+/* Keys of the task; those of the other one are not looked at. */
 hm_status hm_proto_read_case(const json_t *m, hm_case_record *c, hm_error *err)
 {
+    enum { MUSIC = 1, SPEECH, BOTH };
     json_t *o = NULL;
-    *c = (hm_case_record){.task = "music", .cfg_scale = 1.5, .temperature = 1, .flow_guidance = 1.25};
+    *c = (hm_case_record){.task = "music"};
     hm_status st = hm_json_child(m, "case", JSON_OBJECT, true, &o, WHERE, err);
+    if (!st)
+        st = hm_json_string(o, "task", false, &c->task, WHERE, err);
     if (st)
         return st;
+    bool speech = !strcmp(c->task, "speech");
+    if (speech)
+        *c = (hm_case_record){.task = c->task,
+                              .kind = "custom_voice",
+                              .temperature = 0.9,
+                              .top_p = 1,
+                              .repetition_penalty = 1.05,
+                              .sub_temperature = 0.9,
+                              .sub_top_p = 1};
+    else
+        *c = (hm_case_record){.task = c->task, .cfg_scale = 1.5, .temperature = 1, .flow_guidance = 1.25};
     const struct {
         const char *key, **text;
+        int task;
         bool required;
-    } texts[] = {{"task", &c->task, false},
-                 {"tags", &c->tags, true},
-                 {"lyrics", &c->lyrics, true},
-                 {"intro_style", &c->intro_style, false},
-                 {"verse_style", &c->verse_style, false},
-                 {"chorus_style", &c->chorus_style, false}};
+    } texts[] = {{"tags", &c->tags, MUSIC, true},           {"lyrics", &c->lyrics, MUSIC, true},
+                 {"intro_style", &c->intro_style, MUSIC, false}, {"verse_style", &c->verse_style, MUSIC, false},
+                 {"chorus_style", &c->chorus_style, MUSIC, false}, {"text", &c->text, SPEECH, true},
+                 {"kind", &c->kind, SPEECH, false},         {"speaker", &c->speaker, SPEECH, false},
+                 {"language", &c->language, SPEECH, false}, {"instruct", &c->instruct, SPEECH, false},
+                 {"reference", &c->reference, SPEECH, false}, {"reference_text", &c->reference_text, SPEECH, false}};
+    const struct {
+        const char *key;
+        double *value;
+        int task;
+    } reals[] = {{"temperature", &c->temperature, BOTH},   {"cfg", &c->cfg_scale, MUSIC},
+                 {"flow_guidance", &c->flow_guidance, MUSIC}, {"top_p", &c->top_p, SPEECH},
+                 {"repetition_penalty", &c->repetition_penalty, SPEECH}, {"sub_temperature", &c->sub_temperature, SPEECH},
+                 {"sub_top_p", &c->sub_top_p, SPEECH}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !st; i++)
-        st = hm_json_string(o, texts[i].key, texts[i].required, texts[i].text, WHERE, err);
-    return st ? st : read_case_numbers(o, c, err);
+        if (texts[i].task & (speech ? SPEECH : MUSIC))
+            st = hm_json_string(o, texts[i].key, texts[i].required, texts[i].text, WHERE, err);
+    for (size_t i = 0; i < sizeof reals / sizeof *reals && !st; i++)
+        if (reals[i].task & (speech ? SPEECH : MUSIC))
+            st = hm_json_double(o, reals[i].key, false, reals[i].value, WHERE, err);
+    return st ? st : read_case_ints(o, c, speech, err);
 }
 
 /* A base64 text of exactly `bytes` bytes under key; absent leaves *out NULL. */
@@ -248,6 +306,8 @@ hm_status hm_proto_read_run(const json_t *m, hm_run_order *out, hm_stored_codes 
         st = hm_json_bool(m, "skip_codec", false, &out->skip_codec, WHERE, err);
     if (!st)
         st = hm_json_bool(m, "want_codes", false, &out->want_codes, WHERE, err);
+    if (!st)
+        st = hm_json_bool(m, "stream", false, &out->stream, WHERE, err);
     if (!st && json_object_get(m, "codes")) {
         st = hm_json_int(m, "codebooks", 1, 1024, true, &codebooks, WHERE, err);
         codes->frames = out->c.frames;
@@ -263,6 +323,8 @@ json_t *hm_proto_opened(const hm_opened *w)
 {
     json_t *o = json_pack("{s:s, s:b, s:b}", "type", "opened", "synthetic", w->model.synthetic, "stored_codes", w->stored_codes);
     set_text(o, "model", w->model.kind);
+    set_text(o, "kind", w->model.speech_kind);
+    set_text(o, "size", w->model.size);
     set_text(o, "fingerprint", w->model.id);
     set_text(o, "backend", w->backend);
     set_text(o, "isa", w->isa);
@@ -309,9 +371,14 @@ hm_status hm_proto_read_opened(const json_t *m, hm_opened *w, hm_error *err)
         const char *key;
         char *out;
         size_t size;
-    } texts[] = {{"model", w->model.kind, sizeof w->model.kind}, {"fingerprint", w->model.id, sizeof w->model.id},
-                 {"backend", w->backend, sizeof w->backend},     {"isa", w->isa, sizeof w->isa},
-                 {"device", w->device, sizeof w->device},        {"variant", w->variant, sizeof w->variant}};
+    } texts[] = {{"model", w->model.kind, sizeof w->model.kind},
+                 {"kind", w->model.speech_kind, sizeof w->model.speech_kind},
+                 {"size", w->model.size, sizeof w->model.size},
+                 {"fingerprint", w->model.id, sizeof w->model.id},
+                 {"backend", w->backend, sizeof w->backend},
+                 {"isa", w->isa, sizeof w->isa},
+                 {"device", w->device, sizeof w->device},
+                 {"variant", w->variant, sizeof w->variant}};
     const struct {
         const char *key;
         int *out;
@@ -427,6 +494,9 @@ static hm_status believe(const hm_sample *s, const hm_run_order *order, int64_t 
             return hm_fail(err, HM_EFORMAT, "worker: its phases add up to more than its wall time of %lld ns", (long long)s->wall_ns);
         phases += parts[i] == HM_UNKNOWN ? 0 : parts[i];
     }
+    if (s->ttfa_raw_ns != HM_UNKNOWN && (s->ttfa_raw_ns > s->wall_ns || (s->ttfa_ns != HM_UNKNOWN && s->ttfa_ns < s->ttfa_raw_ns)))
+        return hm_fail(err, HM_EFORMAT, "worker: its first audio came after %lld ns, its wall time is %lld ns", (long long)s->ttfa_raw_ns,
+                       (long long)s->wall_ns);
     if (s->wall_ns <= 0 || s->wall_ns > elapsed_ns)
         return hm_fail(err, HM_EFORMAT, "worker: claims %.3f s of work, %.3f s have passed", (double)s->wall_ns * 1e-9,
                        (double)elapsed_ns * 1e-9);

@@ -7,7 +7,7 @@
 #include "harness/sample.h"
 #include "harness/store.h"
 
-#define HM_PROTOCOL_VERSION 1
+#define HM_PROTOCOL_VERSION 2
 
 /* What a worker opened. Empty text, 0 or HM_UNKNOWN: it did not say. */
 typedef struct hm_opened {
@@ -26,12 +26,14 @@ typedef struct hm_run_order {
     const char *audio;            /* file to write, or NULL */
     bool skip_codec;
     bool want_codes; /* codes and logits come back */
+    bool stream;     /* audio is taken piece by piece, as a player does */
 } hm_run_order;
 
 /* What a worker is to open. */
 typedef struct hm_open_order {
     const char *variant, *model, *backend, *isa; /* isa NULL: the best */
     int threads;
+    bool encoders; /* what cloning a voice takes, too */
     bool skip_codec;
 } hm_open_order;
 

@@ -26,15 +26,20 @@ void hm_rounds_order(uint64_t seed, int case_index, int round, int arms, int *or
 
 static hm_status one_round(const hm_rounds *r, int round, bool *any, hm_error *err)
 {
-    int order[HM_PLAN_ARMS];
+    int order[HM_PLAN_ARMS], arms[HM_PLAN_ARMS];
     *any = false;
     for (int c = 0; c < r->cases; c++) {
-        hm_rounds_order(r->seed, c, round, r->arms, order);
-        for (int slot = 0; slot < r->arms; slot++) {
-            if (!r->wanted(r->self, c, order[slot], round))
+        int n = 0;
+        for (int a = 0; a < r->arms; a++)
+            if (!r->applies || r->applies(r->self, c, a))
+                arms[n++] = a;
+        hm_rounds_order(r->seed, c, round, n, order);
+        for (int slot = 0; slot < n; slot++) {
+            int arm = arms[order[slot]];
+            if (!r->wanted(r->self, c, arm, round))
                 continue;
             *any = true;
-            hm_status st = r->run(r->self, c, order[slot], round, slot, err);
+            hm_status st = r->run(r->self, c, arm, round, slot, err);
             if (st)
                 return st;
         }

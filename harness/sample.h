@@ -48,7 +48,18 @@
     I(constant, 0, "1: all samples are equal")                                                                                   \
     T(health, 16, "ok, suspect or bad")                                                                                          \
     T(health_reasons, 512, "why it is not ok")                                                                                   \
-    T(device, 128, "what it ran on")
+    T(device, 128, "what it ran on")                                                                                             \
+    I(overlapped_ns, 0, "decoding done before the last frame was made")                                                          \
+    I(reference_ns, 0, "of prefill: encoding the voice to clone")                                                                \
+    R(codec_frame_flops, "floating-point operations of decoding one frame")                                                      \
+    I(codec_bytes, 0, "weights that one call of the decoder reads")                                                              \
+    I(ttfa_raw_ns, 0, "streamed: from the request to the first piece of audio")                                                  \
+    I(ttfa_ns, 0, "streamed: from the request to the first piece that is not silent")                                            \
+    I(stall_max_ns, 0, "streamed: longest wait of a player for the next piece")                                                  \
+    I(stall_total_ns, 0, "streamed: all waits of a player")                                                                      \
+    I(stalls, 0, "streamed: how often a player waits")                                                                           \
+    I(buffer_ns, 0, "streamed: shortest wait at the start that leaves no other")                                                 \
+    I(pieces, 0, "streamed: of audio")
 
 #define HM_UNKNOWN INT64_MIN
 

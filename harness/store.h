@@ -51,21 +51,32 @@ typedef struct hm_build_record {
 
 typedef struct hm_model_record {
     char id[HM_HASH_TEXT]; /* fingerprint of the weights */
-    char kind[32], name[64], path[1024];
+    char kind[32], name[64], path[1024]; /* kind: of family, "heartmula" */
+    char speech_kind[16], size[16];      /* "custom_voice", "0b6"; empty: comes in one */
     bool synthetic;
     int codebooks, code_vocabulary, sample_rate_hz, channels, max_positions;
     double frame_s;
 } hm_model_record;
 
-/* A case of a suite file. Texts are borrowed. */
+/* A case of a suite file. Texts are borrowed; those of the other task are NULL or empty, numbers 0. */
 typedef struct hm_case_record {
     char id[HM_HASH_TEXT];           /* hash of suite name, case name and request */
     char request_hash[HM_HASH_TEXT]; /* of what decides the codes: texts, length, sampling, seed */
     char suite_hash[HM_HASH_TEXT];   /* of the suite file */
-    const char *suite, *name, *task, *tags, *lyrics, *intro_style, *verse_style, *chorus_style; /* styles may be NULL */
-    int frames, topk, flow_steps;                                                               /* flow_steps 0: as the variant says */
-    double cfg_scale, temperature, flow_guidance;
+    const char *suite, *name, *task; /* "music", "speech" */
+    int frames, words, topk;
+    double temperature;
     uint64_t seed;
+    /* music */
+    const char *tags, *lyrics, *intro_style, *verse_style, *chorus_style; /* styles may be NULL */
+    int flow_steps;                                                       /* 0: as the variant says */
+    double cfg_scale, flow_guidance;
+    /* speech */
+    const char *kind;                                                /* of model it takes: custom_voice, voice_design, base */
+    const char *text;
+    const char *speaker, *language, *instruct, *reference, *reference_text; /* may be NULL; reference: path of an audio file */
+    int streaming_text, sub_topk;                                    /* as in hm_speech_input */
+    double top_p, repetition_penalty, sub_temperature, sub_top_p;
 } hm_case_record;
 
 typedef struct hm_session_record {

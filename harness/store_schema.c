@@ -250,5 +250,46 @@ static const char fidelity_table[] =
     "  PRIMARY KEY(arm_id, case_id)\n"
     ") STRICT, WITHOUT ROWID;\n";
 
-const hm_migration hm_migrations[] = {{{first_tables, first_views}}, {{fidelity_table, NULL}}};
+/* Comments are of the other form here: a column that is added becomes part of the table's own text, in the middle of a line. */
+static const char speech_columns[] =
+    "ALTER TABLE suite_case ADD COLUMN words INTEGER /* of the lyrics or the text, NULL: not counted */;\n"
+    "ALTER TABLE suite_case ADD COLUMN kind TEXT /* of model it takes: custom_voice, voice_design, base; NULL: music */;\n"
+    "ALTER TABLE suite_case ADD COLUMN text TEXT /* what is said, UTF-8, NULL: music */;\n"
+    "ALTER TABLE suite_case ADD COLUMN speaker TEXT /* NULL: none */;\n"
+    "ALTER TABLE suite_case ADD COLUMN language TEXT /* NULL: told by the model */;\n"
+    "ALTER TABLE suite_case ADD COLUMN instruct TEXT /* how it is said, or the voice itself, UTF-8, NULL: none */;\n"
+    "ALTER TABLE suite_case ADD COLUMN reference TEXT /* audio file of the voice to clone, NULL: none */;\n"
+    "ALTER TABLE suite_case ADD COLUMN reference_text TEXT /* what is said in it, UTF-8, NULL: not told */;\n"
+    "ALTER TABLE suite_case ADD COLUMN streaming_text INTEGER /* 1: one token a step, 0: all at once, -1: as the model does, NULL: music */;\n"
+    "ALTER TABLE suite_case ADD COLUMN top_p REAL /* of the draws, NULL: music */;\n"
+    "ALTER TABLE suite_case ADD COLUMN repetition_penalty REAL /* of the draws, NULL: music */;\n"
+    "ALTER TABLE suite_case ADD COLUMN sub_temperature REAL /* of the code predictor's draws, NULL: music */;\n"
+    "ALTER TABLE suite_case ADD COLUMN sub_topk INTEGER /* of the code predictor's draws, 0: all, NULL: music */;\n"
+    "ALTER TABLE suite_case ADD COLUMN sub_top_p REAL /* of the code predictor's draws, NULL: music */;\n"
+    "ALTER TABLE model ADD COLUMN speech_kind TEXT /* custom_voice, voice_design, base; NULL: comes in one kind */;\n"
+    "ALTER TABLE model ADD COLUMN size TEXT /* as its config tells it, 0b6; NULL: not told */;\n"
+    "ALTER TABLE sample ADD COLUMN overlapped_ns INTEGER /* ns, decoding done before the last frame was made */;\n"
+    "ALTER TABLE sample ADD COLUMN reference_ns INTEGER /* ns, of prefill: encoding the voice to clone */;\n"
+    "ALTER TABLE sample ADD COLUMN codec_frame_flops REAL /* floating-point operations of decoding one frame */;\n"
+    "ALTER TABLE sample ADD COLUMN codec_bytes INTEGER /* bytes of weights that one call of the decoder reads */;\n"
+    "ALTER TABLE sample ADD COLUMN ttfa_raw_ns INTEGER /* ns, request to first piece of audio, NULL: not streamed */;\n"
+    "ALTER TABLE sample ADD COLUMN ttfa_ns INTEGER /* ns, request to first piece that is not silent, NULL: not streamed, or all silent */;\n"
+    "ALTER TABLE sample ADD COLUMN stall_max_ns INTEGER /* ns, longest wait of a player, NULL: not streamed */;\n"
+    "ALTER TABLE sample ADD COLUMN stall_total_ns INTEGER /* ns, all waits of a player, NULL: not streamed */;\n"
+    "ALTER TABLE sample ADD COLUMN stalls INTEGER /* waits of a player, NULL: not streamed */;\n"
+    "ALTER TABLE sample ADD COLUMN buffer_ns INTEGER /* ns, shortest wait at the start that leaves no other, NULL: not streamed */;\n"
+    "ALTER TABLE sample ADD COLUMN pieces INTEGER /* of audio, NULL: not streamed */;\n";
+
+static const char stream_view[] = /* c50: a player that begins 50 ms late never waits */
+    "CREATE VIEW stream_figure AS SELECT\n"
+    "  s.id AS sample_id, r.session_id, r.case_id, r.arm_id, r.round, c.suite, c.name AS case_name, a.name AS arm,\n"
+    "  s.ttfa_raw_ns / 1e6 AS ttfa_raw_ms, s.ttfa_ns / 1e6 AS ttfa_ms,\n"
+    "  s.stall_max_ns / 1e6 AS stall_max_ms, s.stall_total_ns / 1e6 AS stall_total_ms, s.stalls, s.pieces,\n"
+    "  s.buffer_ns / 1e6 AS buffer_ms, s.buffer_ns <= 50000000 AS c50, s.buffer_ns <= 100000000 AS c100, s.buffer_ns <= 200000000 AS c200,\n"
+    "  s.wall_ns / 1e9 / nullif(s.audio_s, 0) AS rtf\n"
+    "FROM sample s JOIN run r ON r.id = s.run_id JOIN suite_case c ON c.id = r.case_id JOIN arm a ON a.id = r.arm_id\n"
+    "WHERE r.status = 'ok' AND NOT s.warmup AND s.ttfa_raw_ns IS NOT NULL;\n";
+
+const hm_migration hm_migrations[] = {
+    {{first_tables, first_views}}, {{fidelity_table, NULL}}, {{speech_columns, stream_view}}};
 const int hm_migration_count = (int)(sizeof hm_migrations / sizeof *hm_migrations);

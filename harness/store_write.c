@@ -71,7 +71,7 @@ hm_status hm_store_put_model(hm_store *store, const hm_model_record *m, hm_error
     char utc[HM_UTC_TEXT];
     hm_query_open(&q, store,
                   "INSERT OR IGNORE INTO model VALUES(:id, :kind, :name, :path, :synthetic, :codebooks, :code_vocabulary, :sample_rate_hz, "
-                  ":channels, :max_positions, :frame_s, :seen_utc)",
+                  ":channels, :max_positions, :frame_s, :seen_utc, :speech_kind, :size)",
                   err);
     hm_bind_text(&q, ":id", m->id);
     hm_bind_text(&q, ":kind", m->kind);
@@ -84,9 +84,29 @@ hm_status hm_store_put_model(hm_store *store, const hm_model_record *m, hm_error
     hm_bind_int(&q, ":channels", m->channels);
     hm_bind_int(&q, ":max_positions", m->max_positions);
     hm_bind_real(&q, ":frame_s", m->frame_s);
+    hm_bind_text(&q, ":speech_kind", or_null(m->speech_kind));
+    hm_bind_text(&q, ":size", or_null(m->size));
     bind_now(&q, ":seen_utc", utc);
     hm_query_run(&q);
     return hm_query_close(&q);
+}
+
+/* Left unbound for music: NULL. */
+static void bind_speech(hm_query *q, const hm_case_record *c)
+{
+    hm_bind_text(q, ":kind", c->kind);
+    hm_bind_text(q, ":text", c->text);
+    hm_bind_text(q, ":speaker", c->speaker);
+    hm_bind_text(q, ":language", c->language);
+    hm_bind_text(q, ":instruct", c->instruct);
+    hm_bind_text(q, ":reference", c->reference);
+    hm_bind_text(q, ":reference_text", c->reference_text);
+    hm_bind_int(q, ":streaming_text", c->streaming_text);
+    hm_bind_real(q, ":top_p", c->top_p);
+    hm_bind_real(q, ":repetition_penalty", c->repetition_penalty);
+    hm_bind_real(q, ":sub_temperature", c->sub_temperature);
+    hm_bind_int(q, ":sub_topk", c->sub_topk);
+    hm_bind_real(q, ":sub_top_p", c->sub_top_p);
 }
 
 hm_status hm_store_put_case(hm_store *store, const hm_case_record *c, hm_error *err)
@@ -94,8 +114,9 @@ hm_status hm_store_put_case(hm_store *store, const hm_case_record *c, hm_error *
     hm_query q;
     hm_query_open(&q, store,
                   "INSERT OR IGNORE INTO suite_case VALUES(:id, :request_hash, :suite_hash, :suite, :name, :task, :tags, :lyrics, "
-                  ":intro_style, "
-                  ":verse_style, :chorus_style, :frames, :topk, :cfg_scale, :temperature, :seed, :flow_steps, :flow_guidance)",
+                  ":intro_style, :verse_style, :chorus_style, :frames, :topk, :cfg_scale, :temperature, :seed, :flow_steps, :flow_guidance, "
+                  ":words, :kind, :text, :speaker, :language, :instruct, :reference, :reference_text, :streaming_text, :top_p, "
+                  ":repetition_penalty, :sub_temperature, :sub_topk, :sub_top_p)",
                   err);
     hm_bind_text(&q, ":id", c->id);
     hm_bind_text(&q, ":request_hash", c->request_hash);
@@ -103,8 +124,8 @@ hm_status hm_store_put_case(hm_store *store, const hm_case_record *c, hm_error *
     hm_bind_text(&q, ":suite", c->suite);
     hm_bind_text(&q, ":name", c->name);
     hm_bind_text(&q, ":task", c->task);
-    hm_bind_text(&q, ":tags", c->tags);
-    hm_bind_text(&q, ":lyrics", c->lyrics);
+    hm_bind_text(&q, ":tags", c->tags ? c->tags : "");
+    hm_bind_text(&q, ":lyrics", c->lyrics ? c->lyrics : "");
     hm_bind_text(&q, ":intro_style", c->intro_style);
     hm_bind_text(&q, ":verse_style", c->verse_style);
     hm_bind_text(&q, ":chorus_style", c->chorus_style);
@@ -115,6 +136,9 @@ hm_status hm_store_put_case(hm_store *store, const hm_case_record *c, hm_error *
     hm_bind_seed(&q, ":seed", c->seed);
     hm_bind_int(&q, ":flow_steps", c->flow_steps);
     hm_bind_real(&q, ":flow_guidance", c->flow_guidance);
+    hm_bind_int(&q, ":words", c->words ? c->words : HM_UNKNOWN);
+    if (!strcmp(c->task, "speech"))
+        bind_speech(&q, c);
     hm_query_run(&q);
     return hm_query_close(&q);
 }

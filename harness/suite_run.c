@@ -56,13 +56,13 @@ hm_status hm_suite_estimate(hm_plan *plan, int64_t timeout_ns, hm_error *err)
     char need[32], have[32];
     for (int a = 0; a < plan->arm_count; a++) {
         hm_plan_arm *arm = &plan->arms[a];
-        int longest = 0;
+        int longest = -1;
         int64_t bytes = HM_UNKNOWN, available = hm_memory_available();
-        if (arm->command)
-            continue;
-        for (int c = 1; c < plan->case_count; c++)
-            if (plan->cases[c].frames > plan->cases[longest].frames)
+        for (int c = 0; c < plan->case_count; c++)
+            if (hm_plan_runs(plan, c, a) && (longest < 0 || plan->cases[c].frames > plan->cases[longest].frames))
                 longest = c;
+        if (arm->command || longest < 0)
+            continue;
         hm_status st = hm_turn_estimate(arm, &plan->cases[longest], timeout_ns, &bytes, err);
         if (st)
             return st;
@@ -199,12 +199,13 @@ static hm_status make_codes(suite_run *r, int c, int arm, hm_error *err)
     return st;
 }
 
-/* The arm whose codes are fed to those of a model: our first that runs, else the first program. */
-static int reference_of(const hm_plan *plan, const char *model)
+/* The arm whose codes of a case are fed to those of a model: our first that runs, else the first program. */
+static int reference_of(const hm_plan *plan, int c, const char *model)
 {
     for (int pass = 0; pass < 2; pass++)
         for (int a = 0; a < plan->arm_count; a++)
-            if (!plan->arms[a].refusal[0] && !strcmp(plan->arms[a].model, model) && (pass || !plan->arms[a].command))
+            if (!plan->arms[a].refusal[0] && !strcmp(plan->arms[a].model, model) && hm_plan_runs(plan, c, a) &&
+                (pass || !plan->arms[a].command))
                 return a;
     return -1;
 }
@@ -225,16 +226,15 @@ static hm_status codes_are_there(suite_run *r, int c, int arm, bool *there, hm_e
 static hm_status prepare_codes(suite_run *r, hm_error *err)
 {
     hm_status st = HM_OK;
-    for (int a = 0; a < r->plan->arm_count && !st; a++) {
-        if (reference_of(r->plan, r->plan->arms[a].model) != a)
-            continue;
+    for (int a = 0; a < r->plan->arm_count && !st; a++)
         for (int c = 0; c < r->plan->case_count && !st; c++) {
             bool there;
+            if (reference_of(r->plan, c, r->plan->arms[a].model) != a)
+                continue;
             st = codes_are_there(r, c, a, &there, err);
             if (!st && !there)
                 st = make_codes(r, c, a, err);
         }
-    }
     return st;
 }
 
@@ -302,7 +302,11 @@ static void report_turn(const suite_run *r, const hm_turn *turn, int round)
 {
     const hm_case_record *c = &r->plan->cases[r->case_index];
     char eta[32];
-    say(r, "round %d/%d  %s/%s  %-22s ", round + 1, r->o->rounds, c->suite, c->name, r->plan->arms[r->arm].name);
+    int width = 0;
+    for (int a = 0; a < r->plan->arm_count; a++)
+        width = (int)strlen(r->plan->arms[a].name) > width ? (int)strlen(r->plan->arms[a].name) : width;
+    say(r, "round %d/%d  %s/%s  %-*s ", round + 1, r->o->rounds, c->suite, c->name, width < 22 ? 22 : width > 60 ? 60 : width,
+        r->plan->arms[r->arm].name);
     if (turn->status == HM_RUN_OK) {
         const hm_sample *s = &turn->samples[turn->sample_count - 1];
         double wall = (double)s->wall_ns * 1e-9;
@@ -317,6 +321,12 @@ static void report_turn(const suite_run *r, const hm_turn *turn, int round)
         say(r, "%s: %s", hm_run_status_name(turn->status), turn->reason);
     }
     say(r, "  ETA %s\n", hm_duration_text(eta, sizeof eta, seconds_left(r)));
+}
+
+static bool applies(void *self, int c, int arm)
+{
+    const suite_run *r = self;
+    return hm_plan_runs(r->plan, c, arm);
 }
 
 static bool wanted(void *self, int c, int arm, int round)
@@ -334,6 +344,7 @@ static hm_status run_one(void *self, int c, int arm, int round, int slot, hm_err
     r->case_index = c;
     r->arm = arm;
     hm_run_order order = {.c = *record, .warmup = r->o->warmup, .want_codes = true};
+    order.stream = r->o->stream && (r->plan->arms[arm].command || r->plan->arms[arm].toggles.decode != HM_DECODE_WHOLE);
     if (r->o->audio_folder && round == 0) {
         audio_path(r, audio, sizeof audio, c, arm);
         order.audio = audio;
@@ -343,7 +354,7 @@ static hm_status run_one(void *self, int c, int arm, int round, int slot, hm_err
     hm_status st = take_turn(r, &order, title, &turn, err);
     if (!st && r->missed && turn.status == HM_RUN_OK) { /* the folder has got other weights: their codes first, then again */
         hm_turn_free(&turn);
-        st = make_codes(r, c, reference_of(r->plan, r->plan->arms[arm].model), err);
+        st = make_codes(r, c, reference_of(r->plan, c, r->plan->arms[arm].model), err);
         r->case_index = c;
         r->arm = arm;
         memset(&turn, 0, sizeof turn);
@@ -419,6 +430,8 @@ static hm_status prepare(suite_run *r, hm_error *err)
     for (int c = 0; c < r->plan->case_count; c++)
         for (int a = 0; a < r->plan->arm_count; a++) {
             bool known;
+            for (int round = 0; round < r->o->rounds && !hm_plan_runs(r->plan, c, a); round++)
+                r->done[at(r, c, a, round)] = 1; /* there is nothing to do */
             r->expected_ns[c * r->plan->arm_count + a] = hm_suite_expected_ns(r->store, r->o->machine_id, r->plan, c, a, &known);
         }
     hm_status st = hm_store_each_run(r->store, r->o->session_id, mark_done, r, err);
@@ -442,6 +455,7 @@ hm_status hm_suite_run(hm_store *store, const hm_suite_options *options, hm_suit
                             .max_time_ns = options->max_time_ns,
                             .clock = hm_clock_real(),
                             .self = &r,
+                            .applies = applies,
                             .wanted = wanted,
                             .run = run_one};
         st = hm_rounds_run(&rounds, &out->rounds, err);

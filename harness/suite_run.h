@@ -17,6 +17,7 @@ typedef struct hm_suite_options {
     int rounds;
     int64_t max_time_ns, timeout_ns;
     uint64_t order_seed;
+    bool stream; /* arms that decode in pieces hand them over as they come */
     bool quiet;
 } hm_suite_options;
 
@@ -28,7 +29,7 @@ typedef struct hm_suite_outcome {
     char difference[640];    /* the first output that differs and must not; empty: none */
 } hm_suite_outcome;
 
-/* Asks every arm of ours what it needs; fills `refusal` of those that do not fit into the memory there is. HM_EABSENT and others when an
+/* Asks every arm of ours what it needs for its longest case; fills `refusal` of those that do not fit into the memory there is. HM_EABSENT and others when an
  * arm cannot run at all (no module ...). */
 hm_status hm_suite_estimate(hm_plan *plan, int64_t timeout_ns, hm_error *err);
 

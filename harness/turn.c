@@ -146,6 +146,7 @@ static hm_open_order open_order(const hm_plan_arm *arm, bool skip_codec)
                            .backend = arm->backend,
                            .isa = arm->isa[0] ? arm->isa : NULL,
                            .threads = arm->threads,
+                           .encoders = !strcmp(arm->look.kind ? arm->look.kind : "", "base"),
                            .skip_codec = skip_codec};
 }
 

@@ -8,9 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "harness/case.h"
 #include "harness/engine_open.h"
 #include "harness/health.h"
 #include "harness/machine.h"
+#include "harness/player.h"
 #include "harness/probe.h"
 #include "harness/process.h"
 #include "harness/progress.h"
@@ -81,6 +83,7 @@ static hm_engine_choice choice_of(worker *w, const hm_open_order *order)
                               .threads = order->threads,
                               .need_lm = true,
                               .need_codec = !order->skip_codec,
+                              .need_encoders = order->encoders,
                               .probe = hm_recorder_probe(w->recorder),
                               .log = hm_log_stderr(false)};
 }
@@ -111,6 +114,8 @@ static hm_status on_open(worker *w, const json_t *message, hm_error *err)
                                    .frame_s = f->frame_seconds};
     snprintf(said.model.id, sizeof said.model.id, "%s", f->fingerprint);
     snprintf(said.model.kind, sizeof said.model.kind, "%s", f->model);
+    snprintf(said.model.speech_kind, sizeof said.model.speech_kind, "%s", f->kind);
+    snprintf(said.model.size, sizeof said.model.size, "%s", f->size);
     snprintf(said.backend, sizeof said.backend, "%s", f->backend);
     snprintf(said.isa, sizeof said.isa, "%s", f->isa);
     snprintf(said.device, sizeof said.device, "%s", f->device);
@@ -123,22 +128,10 @@ static hm_status on_open(worker *w, const json_t *message, hm_error *err)
 
 static hm_request request_of(const hm_run_order *order)
 {
-    const hm_case_record *c = &order->c;
-    return (hm_request){.music.tags = c->tags,
-                              .music.lyrics = c->lyrics,
-                              .music.intro_style = c->intro_style,
-                              .music.verse_style = c->verse_style,
-                              .music.chorus_style = c->chorus_style,
-                              .max_frames = c->frames,
-                              .force_length = true,
-                              .music.cfg_scale = c->cfg_scale,
-                              .topk = c->topk,
-                              .temperature = c->temperature,
-                              .seed = c->seed,
-                              .music.flow_steps = c->flow_steps,
-                              .music.flow_guidance = c->flow_guidance,
-                              .stored_codes = order->codes ? order->codes->codes : NULL,
-                              .skip_codec = order->skip_codec};
+    hm_request r = hm_case_request(&order->c);
+    r.stored_codes = order->codes ? order->codes->codes : NULL;
+    r.skip_codec = order->skip_codec;
+    return r;
 }
 
 /* From the shapes alone: nothing is loaded. */
@@ -199,6 +192,20 @@ static void fill_audio(hm_sample *s, const hm_audio_facts *a)
     s->constant = a->constant;
 }
 
+/* What a player of the streamed audio would have met. */
+static void fill_stream(hm_sample *s, const hm_player *p)
+{
+    s->pieces = p->chunks;
+    if (!p->chunks)
+        return;
+    s->ttfa_raw_ns = p->ttfa_raw_ns;
+    s->ttfa_ns = p->ttfa_ns < 0 ? HM_UNKNOWN : p->ttfa_ns;
+    s->stalls = p->stalls;
+    s->stall_max_ns = p->stall_max_ns;
+    s->stall_total_ns = p->stall_total_ns;
+    s->buffer_ns = p->buffer_ns;
+}
+
 static void fill_sample(worker *w, const hm_request *request, const hm_result *r, const hm_audio_facts *audio)
 {
     hm_sample *s = &w->sample;
@@ -221,6 +228,10 @@ static void fill_sample(worker *w, const hm_request *request, const hm_result *r
     s->scratch_bytes = (int64_t)r->scratch_bytes;
     s->frame_weight_bytes = (int64_t)r->frame_weight_bytes;
     s->frame_flops = r->frame_flops;
+    s->overlapped_ns = r->overlapped_ns;
+    s->reference_ns = request->speech.reference ? r->reference_ns : HM_UNKNOWN;
+    s->codec_frame_flops = r->codec_frame_flops > 0 ? r->codec_frame_flops : NAN;
+    s->codec_bytes = r->codec_bytes ? (int64_t)r->codec_bytes : HM_UNKNOWN;
     hm_memory_of_self(w->real_path, &s->peak_rss_bytes, &s->mapped_bytes);
     if (s->peak_rss_bytes != HM_UNKNOWN && s->mapped_bytes != HM_UNKNOWN)
         s->peak_unmapped_bytes = s->peak_rss_bytes > s->mapped_bytes ? s->peak_rss_bytes - s->mapped_bytes : 0;
@@ -241,12 +252,30 @@ static void fill_sample(worker *w, const hm_request *request, const hm_result *r
     add_counts(s, &f->load_counters, true);
 }
 
+/* A listener to streamed audio. */
+typedef struct listener {
+    hm_player player;
+    int rate_hz;
+} listener;
+
+static int on_audio(void *self, const float *pcm, int channels, int64_t samples, int64_t at_ns)
+{
+    listener *l = self;
+    hm_player_chunk(&l->player, at_ns, samples, l->rate_hz, l->player.ttfa_ns >= 0 || hm_player_silent(pcm, channels, samples));
+    return 0;
+}
+
 /* One generation and its answer. audio: file to write, or NULL. */
-static hm_status run_once(worker *w, const hm_request *request, bool warmup, const hm_run_order *order, hm_error *err)
+static hm_status run_once(worker *w, const hm_request *asked, bool warmup, const hm_run_order *order, hm_error *err)
 {
     hm_result r = {0};
     hm_audio_facts facts, *audio = NULL;
+    listener ear = {.rate_hz = w->opened.facts->sample_rate_hz};
+    hm_audio_sink sink = {.self = &ear, .write = on_audio};
+    hm_request with_sink = *asked, *request = &with_sink;
+    with_sink.sink = order->stream && !order->skip_codec ? &sink : NULL;
     hm_recorder_clear(w->recorder);
+    hm_player_init(&ear.player, hm_clock_now(hm_clock_real()));
     hm_status st = w->opened.api->generate(w->opened.engine, request, &r, err);
     if (!st && r.audio) {
         hm_audio_measure(&facts, r.audio, r.channels, r.samples, r.sample_rate_hz);
@@ -254,6 +283,8 @@ static hm_status run_once(worker *w, const hm_request *request, bool warmup, con
     }
     if (!st) /* memory is read before anything else is allocated */
         fill_sample(w, request, &r, audio);
+    if (!st && request->sink)
+        fill_stream(&w->sample, &ear.player);
     if (!st && order->audio && r.audio && !warmup) {
         st = hm_audio_write(order->audio, r.audio, r.channels, r.samples, r.sample_rate_hz, err);
         if (!st)
@@ -274,11 +305,15 @@ static hm_status check_order(const worker *w, const hm_run_order *order, hm_erro
 {
     if (!w->is_open)
         return hm_fail(err, HM_EUSAGE, "worker: \"run\" before \"open\"");
-    if (strcmp(order->c.task, "music"))
-        return hm_fail(err, HM_EUSAGE, "worker: task \"%.40s\": expected music", order->c.task);
-    if (order->codes && order->codes->codebooks != w->opened.facts->codebooks)
-        return hm_fail(err, HM_EUSAGE, "worker: codes for %d codebooks, this model has %d", order->codes->codebooks,
-                       w->opened.facts->codebooks);
+    const hm_engine_facts *f = w->opened.facts;
+    if (strcmp(order->c.task, "music") && strcmp(order->c.task, "speech"))
+        return hm_fail(err, HM_EUSAGE, "worker: task \"%.40s\": expected music or speech", order->c.task);
+    if (hm_case_task(&order->c) != f->task)
+        return hm_fail(err, HM_EUSAGE, "worker: the case asks for %s, the model (%s) makes %s", order->c.task, f->model, hm_task_name(f->task));
+    if (f->task == HM_TASK_SPEECH && strcmp(order->c.kind, f->kind))
+        return hm_fail(err, HM_EUSAGE, "worker: the case takes a model of kind %.40s, this one is %s", order->c.kind, f->kind);
+    if (order->codes && order->codes->codebooks != f->codebooks)
+        return hm_fail(err, HM_EUSAGE, "worker: codes for %d codebooks, this model has %d", order->codes->codebooks, f->codebooks);
     if (order->skip_codec != w->skip_codec && w->skip_codec)
         return hm_fail(err, HM_EUSAGE, "worker: audio is wanted, the model was opened without its codec");
     if (strcmp(order->warmup, "first") && strcmp(order->warmup, "full") && strcmp(order->warmup, "none"))
@@ -286,25 +321,37 @@ static hm_status check_order(const worker *w, const hm_run_order *order, hm_erro
     return order->audio ? hm_audio_check_path(order->audio, err) : HM_OK;
 }
 
+/* The warm-up, then the timed generation. */
+static hm_status run_order(worker *w, const hm_run_order *order, const hm_request *request, hm_error *err)
+{
+    hm_status st = HM_OK;
+    if (strcmp(order->warmup, "none")) {
+        hm_request warm = *request;
+        if (!strcmp(order->warmup, "first")) { /* every part once, at its real size but for the length */
+            warm.max_frames = warm.max_frames < WARMUP_FRAMES ? warm.max_frames : WARMUP_FRAMES;
+            warm.music.flow_steps = 1;
+        }
+        st = run_once(w, &warm, true, order, err);
+    }
+    return st ? st : run_once(w, request, false, order, err);
+}
+
 static hm_status on_run(worker *w, const json_t *message, hm_error *err)
 {
     hm_run_order order;
     hm_stored_codes codes;
+    float *reference = NULL;
     hm_status st = hm_proto_read_run(message, &order, &codes, err);
     if (!st)
         st = check_order(w, &order, err);
-    if (!st && strcmp(order.warmup, "none")) {
-        hm_request warm = request_of(&order);
-        if (!strcmp(order.warmup, "first")) { /* every part once, at its real size but for the length */
-            warm.max_frames = warm.max_frames < WARMUP_FRAMES ? warm.max_frames : WARMUP_FRAMES;
-            warm.music.flow_steps = 1;
-        }
-        st = run_once(w, &warm, true, &order, err);
-    }
     if (!st) {
         hm_request request = request_of(&order);
-        st = run_once(w, &request, false, &order, err);
+        if (order.c.reference)
+            st = hm_case_reference(&request, &reference, order.c.reference, w->opened.facts->sample_rate_hz, err);
+        if (!st)
+            st = run_order(w, &order, &request, err);
     }
+    free(reference);
     hm_stored_codes_free(&codes);
     if (!st)
         answer(w, json_pack("{s:s}", "type", "done"));

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE /* memmem */
 #include "suites/suite.h"
 
+#include <ctype.h>
 #include <cyaml/cyaml.h>
 #include <dirent.h>
 #include <limits.h>
@@ -22,9 +23,11 @@ typedef struct yaml_styles {
 
 typedef struct yaml_case {
     char *name, *description, *task, *tags, *lyrics;
+    char *kind, *text, *speaker, *language, *instruct, *design, *reference, *reference_text;
+    char *streaming_text; /* a text: the library takes any word but "no" for yes */
     yaml_styles *styles;
-    double *seconds, *cfg, *temperature, *flow_guidance;
-    int64_t *frames, *topk, *flow_steps;
+    double *seconds, *cfg, *temperature, *flow_guidance, *top_p, *repetition_penalty, *sub_temperature, *sub_top_p;
+    int64_t *frames, *topk, *flow_steps, *sub_topk;
     uint64_t *seed;
 } yaml_case;
 
@@ -36,6 +39,9 @@ typedef struct yaml_suite {
 
 #define TEXT(key, type, member, flags) CYAML_FIELD_STRING_PTR(key, CYAML_FLAG_POINTER | (flags), type, member, 0, CYAML_UNLIMITED)
 #define OPTIONAL CYAML_FLAG_OPTIONAL
+#define MAY_TEXT(key) TEXT(#key, yaml_case, key, OPTIONAL)
+#define MAY_REAL(key) CYAML_FIELD_FLOAT_PTR(#key, CYAML_FLAG_POINTER | OPTIONAL, yaml_case, key)
+#define MAY_INT(key) CYAML_FIELD_INT_PTR(#key, CYAML_FLAG_POINTER | OPTIONAL, yaml_case, key)
 
 static const cyaml_schema_field_t style_fields[] = {TEXT("intro", yaml_styles, intro, OPTIONAL),
                                                     TEXT("verse", yaml_styles, verse, OPTIONAL),
@@ -43,19 +49,33 @@ static const cyaml_schema_field_t style_fields[] = {TEXT("intro", yaml_styles, i
 
 static const cyaml_schema_field_t case_fields[] = {
     TEXT("name", yaml_case, name, 0),
-    TEXT("description", yaml_case, description, OPTIONAL),
-    TEXT("task", yaml_case, task, OPTIONAL),
-    TEXT("tags", yaml_case, tags, 0),
-    TEXT("lyrics", yaml_case, lyrics, 0),
-    CYAML_FIELD_MAPPING_PTR("styles", CYAML_FLAG_POINTER | OPTIONAL, yaml_case, styles, style_fields),
-    CYAML_FIELD_FLOAT_PTR("seconds", CYAML_FLAG_POINTER | OPTIONAL, yaml_case, seconds),
-    CYAML_FIELD_INT_PTR("frames", CYAML_FLAG_POINTER | OPTIONAL, yaml_case, frames),
+    MAY_TEXT(description),
+    MAY_TEXT(task),
+    MAY_REAL(seconds),
+    MAY_INT(frames),
     CYAML_FIELD_UINT_PTR("seed", CYAML_FLAG_POINTER | OPTIONAL, yaml_case, seed),
-    CYAML_FIELD_FLOAT_PTR("cfg", CYAML_FLAG_POINTER | OPTIONAL, yaml_case, cfg),
-    CYAML_FIELD_INT_PTR("topk", CYAML_FLAG_POINTER | OPTIONAL, yaml_case, topk),
-    CYAML_FIELD_FLOAT_PTR("temperature", CYAML_FLAG_POINTER | OPTIONAL, yaml_case, temperature),
-    CYAML_FIELD_INT_PTR("flow_steps", CYAML_FLAG_POINTER | OPTIONAL, yaml_case, flow_steps),
-    CYAML_FIELD_FLOAT_PTR("flow_guidance", CYAML_FLAG_POINTER | OPTIONAL, yaml_case, flow_guidance),
+    MAY_INT(topk),
+    MAY_REAL(temperature),
+    MAY_TEXT(tags),
+    MAY_TEXT(lyrics),
+    CYAML_FIELD_MAPPING_PTR("styles", CYAML_FLAG_POINTER | OPTIONAL, yaml_case, styles, style_fields),
+    MAY_REAL(cfg),
+    MAY_INT(flow_steps),
+    MAY_REAL(flow_guidance),
+    MAY_TEXT(kind),
+    MAY_TEXT(text),
+    MAY_TEXT(speaker),
+    MAY_TEXT(language),
+    MAY_TEXT(instruct),
+    MAY_TEXT(design),
+    MAY_TEXT(reference),
+    MAY_TEXT(reference_text),
+    MAY_TEXT(streaming_text),
+    MAY_REAL(top_p),
+    MAY_REAL(repetition_penalty),
+    MAY_REAL(sub_temperature),
+    MAY_INT(sub_topk),
+    MAY_REAL(sub_top_p),
     CYAML_FIELD_END};
 
 static const cyaml_schema_value_t case_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, yaml_case, case_fields)};
@@ -161,27 +181,185 @@ static hm_status take_length(const hm_suite *suite, const yaml_case *y, hm_suite
     return HM_OK;
 }
 
-static hm_status take_numbers(const hm_suite *suite, const yaml_case *y, hm_suite_case *c, hm_error *err)
+int hm_count_words(const char *text)
 {
-    c->seed = y->seed ? *y->seed : 1;
-    c->cfg_scale = y->cfg ? *y->cfg : 1.5;
-    c->temperature = y->temperature ? *y->temperature : 1;
-    c->flow_guidance = y->flow_guidance ? *y->flow_guidance : 1.25;
+    int words = 0;
+    bool inside = false, bracket = false;
+    for (; text && *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '[' && !inside)
+            bracket = true;
+        bool letter = !bracket && !isspace(c);
+        words += letter && !inside;
+        inside = letter;
+        if (c == ']')
+            bracket = false;
+    }
+    return words;
+}
+
+static double real_or(const double *given, double otherwise)
+{
+    return given ? *given : otherwise;
+}
+
+/* Out of range becomes -1, which every check here refuses. */
+static int int_or(const int64_t *given, int otherwise)
+{
+    return !given ? otherwise : *given < 0 || *given > 1 << 20 ? -1 : (int)*given;
+}
+
+static hm_status take_music_numbers(const hm_suite *suite, const yaml_case *y, hm_suite_case *c, hm_error *err)
+{
+    c->cfg_scale = real_or(y->cfg, 1.5);
+    c->temperature = real_or(y->temperature, 1);
+    c->flow_guidance = real_or(y->flow_guidance, 1.25);
+    c->topk = int_or(y->topk, 50);
+    c->flow_steps = int_or(y->flow_steps, 0);
     if (!(c->cfg_scale >= 0 && c->cfg_scale <= 100))
         return bad(suite, y->name, err, "cfg: expected 0 to 100");
     if (!(c->temperature > 0 && c->temperature <= 100))
         return bad(suite, y->name, err, "temperature: expected more than 0, at most 100");
     if (!(c->flow_guidance >= 0 && c->flow_guidance <= 100))
         return bad(suite, y->name, err, "flow_guidance: expected 0 to 100");
-    if (y->topk && (*y->topk < 1 || *y->topk > 1 << 20))
+    if (c->topk < 1)
         return bad(suite, y->name, err, "topk: expected 1 to 1048576");
-    if (y->flow_steps && (*y->flow_steps < 0 || *y->flow_steps > 100))
+    if (c->flow_steps < 0 || c->flow_steps > 100)
         return bad(suite, y->name, err, "flow_steps: expected 0 (as the variant says) to 100");
-    c->topk = y->topk ? (int)*y->topk : 50;
-    c->flow_steps = y->flow_steps ? (int)*y->flow_steps : 0;
     return HM_OK;
 }
 
+/* Left out: the published settings, and not the folder's own, so that every model draws alike. */
+static hm_status take_speech_numbers(const hm_suite *suite, const yaml_case *y, hm_suite_case *c, hm_error *err)
+{
+    c->temperature = real_or(y->temperature, 0.9);
+    c->topk = int_or(y->topk, 50);
+    c->top_p = real_or(y->top_p, 1);
+    c->repetition_penalty = real_or(y->repetition_penalty, 1.05);
+    c->sub_temperature = real_or(y->sub_temperature, 0.9);
+    c->sub_topk = int_or(y->sub_topk, 50);
+    c->sub_top_p = real_or(y->sub_top_p, 1);
+    c->streaming_text = !y->streaming_text ? -1 : !strcmp(y->streaming_text, "yes") || !strcmp(y->streaming_text, "true");
+    if (c->streaming_text == 0 && strcmp(y->streaming_text, "no") && strcmp(y->streaming_text, "false"))
+        return bad(suite, y->name, err, "streaming_text: expected yes or no");
+    if (!(c->temperature > 0 && c->temperature <= 100) || !(c->sub_temperature > 0 && c->sub_temperature <= 100))
+        return bad(suite, y->name, err, "temperature, sub_temperature: expected more than 0, at most 100");
+    if (c->topk < 0 || c->sub_topk < 0)
+        return bad(suite, y->name, err, "topk, sub_topk: expected 0 (all codes) to 1048576");
+    if (!(c->top_p > 0 && c->top_p <= 1) || !(c->sub_top_p > 0 && c->sub_top_p <= 1))
+        return bad(suite, y->name, err, "top_p, sub_top_p: expected more than 0, at most 1");
+    if (!(c->repetition_penalty > 0 && c->repetition_penalty <= 100))
+        return bad(suite, y->name, err, "repetition_penalty: expected more than 0, at most 100");
+    return HM_OK;
+}
+
+/* Keys that say something about the other task only. */
+static hm_status check_keys(const hm_suite *suite, const yaml_case *y, bool speech, hm_error *err)
+{
+    const struct {
+        const char *key;
+        bool given, speech;
+    } keys[] = {{"tags", y->tags, false},
+                {"lyrics", y->lyrics, false},
+                {"styles", y->styles, false},
+                {"cfg", y->cfg, false},
+                {"flow_steps", y->flow_steps, false},
+                {"flow_guidance", y->flow_guidance, false},
+                {"kind", y->kind, true},
+                {"text", y->text, true},
+                {"speaker", y->speaker, true},
+                {"language", y->language, true},
+                {"instruct", y->instruct, true},
+                {"design", y->design, true},
+                {"reference", y->reference, true},
+                {"reference_text", y->reference_text, true},
+                {"streaming_text", y->streaming_text, true},
+                {"top_p", y->top_p, true},
+                {"repetition_penalty", y->repetition_penalty, true},
+                {"sub_temperature", y->sub_temperature, true},
+                {"sub_topk", y->sub_topk, true},
+                {"sub_top_p", y->sub_top_p, true}};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (keys[i].given && keys[i].speech != speech)
+            return hm_fail(err, HM_EFORMAT, "suite %s: case \"%.60s\": %s: means nothing for %s (task: %s)", suite->path, y->name, keys[i].key,
+                           speech ? "speech" : "music", keys[i].speech ? "speech" : "music");
+    return HM_OK;
+}
+
+static hm_status take_music(const hm_suite *suite, yaml_case *y, hm_suite_case *c, hm_error *err)
+{
+    if (!y->tags || blank(y->tags))
+        return bad(suite, y->name, err, "tags: empty; describe the music in a few words");
+    if (!y->lyrics || blank(y->lyrics))
+        return bad(suite, y->name, err, "lyrics: empty");
+    hm_status st = take_music_numbers(suite, y, c, err);
+    if (st)
+        return st;
+    c->words = hm_count_words(y->lyrics);
+    if (y->styles) {
+        c->intro_style = y->styles->intro ? take(&y->styles->intro) : NULL;
+        c->verse_style = y->styles->verse ? take(&y->styles->verse) : NULL;
+        c->chorus_style = y->styles->chorus ? take(&y->styles->chorus) : NULL;
+    }
+    return HM_OK;
+}
+
+/* The kind that is asked for, or that the other keys mean; and that they fit it. */
+static hm_status check_kind(const hm_suite *suite, const yaml_case *y, const char **out, hm_error *err)
+{
+    const char *kind = y->kind ? y->kind : y->design ? "voice_design" : y->reference ? "base" : "custom_voice";
+    bool custom = !strcmp(kind, "custom_voice"), design = !strcmp(kind, "voice_design"), base = !strcmp(kind, "base");
+    *out = custom ? "custom_voice" : design ? "voice_design" : "base";
+    if (!custom && !design && !base)
+        return bad(suite, y->name, err, "kind: expected custom_voice, voice_design or base");
+    if (custom && (!y->speaker || blank(y->speaker)))
+        return bad(suite, y->name, err, "speaker: missing; a custom_voice model speaks as one of its speakers");
+    if (!custom && (y->speaker || y->instruct))
+        return bad(suite, y->name, err, "speaker, instruct: only kind custom_voice has them");
+    if (design ? !y->design || blank(y->design) : y->design != NULL)
+        return bad(suite, y->name, err, "design: the description of the voice, of kind voice_design and no other");
+    if (base ? !y->reference || blank(y->reference) : y->reference != NULL)
+        return bad(suite, y->name, err, "reference: an audio file of the voice to clone, of kind base and no other");
+    if (y->reference_text && (!base || blank(y->reference_text)))
+        return bad(suite, y->name, err, "reference_text: what is said in the reference; it goes with one");
+    return HM_OK;
+}
+
+/* A path relative to the suite file. malloc'ed. */
+static char *beside(const char *suite, const char *path)
+{
+    const char *slash = strrchr(suite, '/');
+    size_t folder = slash && path[0] != '/' ? (size_t)(slash - suite) + 1 : 0, n = strlen(path) + 1;
+    char *out = malloc(folder + n);
+    if (out) {
+        memcpy(out, suite, folder);
+        memcpy(out + folder, path, n);
+    }
+    return out;
+}
+
+static hm_status take_speech(const hm_suite *suite, yaml_case *y, hm_suite_case *c, hm_error *err)
+{
+    const char *kind = NULL;
+    if (!y->text || blank(y->text))
+        return bad(suite, y->name, err, "text: empty; what shall be said?");
+    hm_status st = check_kind(suite, y, &kind, err);
+    if (!st)
+        st = take_speech_numbers(suite, y, c, err);
+    if (st)
+        return st;
+    c->words = hm_count_words(y->text);
+    c->text = take(&y->text);
+    c->kind = strdup(kind);
+    c->speaker = y->speaker ? take(&y->speaker) : NULL;
+    c->language = y->language ? take(&y->language) : NULL;
+    c->instruct = y->instruct ? take(&y->instruct) : y->design ? take(&y->design) : NULL;
+    c->reference_text = y->reference_text ? take(&y->reference_text) : NULL;
+    c->reference = y->reference ? beside(suite->path, y->reference) : NULL;
+    return c->kind && !c->reference == !y->reference ? HM_OK : hm_fail(err, HM_EABSENT, "suite %s: out of memory", suite->path);
+}
+
+/* Fills c; what it holds is the caller's to free, after a failure as well. */
 static hm_status take_case(const hm_suite *suite, yaml_case *y, hm_suite_case *c, hm_error *err)
 {
     if (!y->name || !name_ok(y->name))
@@ -189,28 +367,35 @@ static hm_status take_case(const hm_suite *suite, yaml_case *y, hm_suite_case *c
     for (int i = 0; i < suite->case_count; i++)
         if (!strcmp(suite->cases[i].name, y->name))
             return bad(suite, y->name, err, "two cases have this name");
-    if (!y->tags || blank(y->tags))
-        return bad(suite, y->name, err, "tags: empty; describe the music in a few words");
-    if (!y->lyrics || blank(y->lyrics))
-        return bad(suite, y->name, err, "lyrics: empty");
-    if (y->task && strcmp(y->task, "music"))
-        return bad(suite, y->name, err, "task: expected music");
-    hm_status st = take_length(suite, y, c, err);
+    bool speech = y->task && !strcmp(y->task, "speech");
+    if (y->task && !speech && strcmp(y->task, "music"))
+        return bad(suite, y->name, err, "task: expected music or speech");
+    c->seed = y->seed ? *y->seed : 1;
+    hm_status st = check_keys(suite, y, speech, err);
     if (!st)
-        st = take_numbers(suite, y, c, err);
+        st = take_length(suite, y, c, err);
+    if (!st)
+        st = speech ? take_speech(suite, y, c, err) : take_music(suite, y, c, err);
     if (st)
         return st;
-    if (y->styles) {
-        c->intro_style = y->styles->intro ? take(&y->styles->intro) : NULL;
-        c->verse_style = y->styles->verse ? take(&y->styles->verse) : NULL;
-        c->chorus_style = y->styles->chorus ? take(&y->styles->chorus) : NULL;
-    }
     c->name = take(&y->name);
     c->description = take(&y->description);
+    c->task = strdup(speech ? "speech" : "music");
     c->tags = take(&y->tags);
     c->lyrics = take(&y->lyrics);
-    c->task = strdup("music");
-    return c->description && c->task ? HM_OK : hm_fail(err, HM_EABSENT, "suite %s: out of memory", suite->path);
+    c->text = c->text ? c->text : take(&y->text);
+    c->kind = c->kind ? c->kind : take(&y->kind);
+    bool whole = c->name && c->description && c->task && c->tags && c->lyrics && c->text && c->kind;
+    return whole ? HM_OK : hm_fail(err, HM_EABSENT, "suite %s: out of memory", suite->path);
+}
+
+static void free_case(hm_suite_case *c)
+{
+    char *texts[] = {c->name,        c->description,  c->task, c->tags, c->lyrics,  c->intro_style, c->verse_style,
+                     c->chorus_style, c->kind,        c->text, c->speaker, c->language, c->instruct,  c->reference,
+                     c->reference_text};
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
+        free(texts[k]);
 }
 
 static hm_status take_suite(hm_suite *suite, yaml_suite *y, hm_error *err)
@@ -223,8 +408,10 @@ static hm_status take_suite(hm_suite *suite, yaml_suite *y, hm_error *err)
     for (uint64_t i = 0; i < y->cases_count; i++) {
         hm_suite_case c = {0};
         hm_status st = take_case(suite, &y->cases[i], &c, err);
-        if (st)
+        if (st) {
+            free_case(&c);
             return st;
+        }
         suite->cases[suite->case_count++] = c;
     }
     suite->name = take(&y->suite);
@@ -271,12 +458,8 @@ void hm_suite_close(hm_suite **suite)
     hm_suite *s = *suite;
     if (!s)
         return;
-    for (int i = 0; i < s->case_count; i++) {
-        hm_suite_case *c = &s->cases[i];
-        char *texts[] = {c->name, c->description, c->task, c->tags, c->lyrics, c->intro_style, c->verse_style, c->chorus_style};
-        for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
-            free(texts[k]);
-    }
+    for (int i = 0; i < s->case_count; i++)
+        free_case(&s->cases[i]);
     free(s->cases);
     free(s->name);
     free(s->description);

@@ -1,4 +1,4 @@
-/* Suite files: labelled cases of songs to generate, as YAML. The format is in docs/suites.md; nothing else reads them. */
+/* Suite files: labelled cases of songs and utterances to generate, as YAML. The format is in docs/suites.md; nothing else reads them. */
 #ifndef HM_SUITES_SUITE_H
 #define HM_SUITES_SUITE_H
 
@@ -9,16 +9,28 @@
 #include "engine/base/error.h"
 #include "engine/base/hash.h"
 
-/* Texts are UTF-8 and never NULL except the styles. */
+/* Texts are UTF-8. Never NULL: name, description, task, kind, tags, lyrics, text (the last four may be empty). */
 typedef struct hm_suite_case {
-    char *name, *description; /* description may be empty */
-    char *task;               /* "music" */
+    char *name, *description;
+    char *task;    /* "music", "speech" */
+    int frames;    /* forced length; 80 ms each */
+    int words;     /* of the lyrics (section names left out) or the text */
+    uint64_t seed;
+    double temperature;
+    int topk;      /* speech: 0: all */
+    /* music */
     char *tags, *lyrics;
     char *intro_style, *verse_style, *chorus_style; /* NULL: none */
-    int frames;                                     /* forced length; 80 ms each */
-    uint64_t seed;
-    double cfg_scale, temperature, flow_guidance;
-    int topk, flow_steps; /* flow_steps 0: as the variant says */
+    double cfg_scale, flow_guidance;
+    int flow_steps; /* 0: as the variant says */
+    /* speech */
+    char *kind;     /* of model it takes: "custom_voice", "voice_design", "base"; empty for music */
+    char *text;
+    char *speaker, *language, *instruct; /* NULL: none; instruct: how to speak, or the voice itself for voice_design */
+    char *reference, *reference_text;    /* NULL: none; path of the voice to clone, and what is said in it */
+    int streaming_text;                  /* 1, 0; -1: as the model's kind does */
+    double top_p, repetition_penalty, sub_temperature, sub_top_p;
+    int sub_topk; /* 0: all */
 } hm_suite_case;
 
 typedef struct hm_suite {
@@ -31,8 +43,11 @@ typedef struct hm_suite {
 /* Frames of 80 ms in so many seconds. */
 #define HM_SUITE_FRAMES_PER_SECOND 12.5
 
-/* Parses bytes; `path` names them in errors. HM_EFORMAT names line and key: broken YAML, unknown or missing keys, values out of range,
- * two cases of one name, aliases. */
+/* Words of a text: what white space separates; names of sections in brackets are none. */
+int hm_count_words(const char *text);
+
+/* Parses bytes; `path` names them in errors, and references are relative to its folder. HM_EFORMAT names line and key: broken YAML, unknown
+ * or missing keys, keys of another task or kind, values out of range, two cases of one name, aliases. */
 hm_status hm_suite_parse(hm_suite **out, const void *data, size_t size, const char *path, hm_error *err);
 
 /* By name (looked for in the folders below) or by path (with a slash, or ending in .yaml). HM_EMISSING with the nearest name. */

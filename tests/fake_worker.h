@@ -28,7 +28,7 @@ static inline void fake_sleep_ms(int ms)
     nanosleep(&t, NULL);
 }
 
-/* A free run draws frame * 8 + codebook; a fed one the stored codes, kind "drift" with one other code in frame 3. */
+/* Streams when asked to: two pieces, one late. Kind "late" claims a first piece after the end. A free run draws frame * 8 + codebook; a fed one the stored codes, kind "drift" with one other code in frame 3. */
 static inline void fake_run(const char *kind, const json_t *message)
 {
     hm_run_order order;
@@ -62,6 +62,13 @@ static inline void fake_run(const char *kind, const json_t *message)
     s->codebooks = 8;
     s->fed_codes = fed.codes != NULL;
     s->audio_s = order.c.frames * 0.08;
+    if (order.stream) {
+        s->ttfa_raw_ns = !strcmp(kind, "late") ? 20000000 : 1000000;
+        s->ttfa_ns = s->ttfa_raw_ns;
+        s->stalls = 1;
+        s->stall_max_ns = s->stall_total_ns = s->buffer_ns = 60000000;
+        s->pieces = 2;
+    }
     hm_hash_text(s->codes_hash, made.codes, n * 4);
     strcpy(s->health, "ok");
     if (!strcmp(kind, "short"))
@@ -137,7 +144,7 @@ static inline int fake_worker(const char *kind)
             return 9;
         const char *type = hm_proto_type(m);
         if (!strcmp(type, "hello"))
-            fake_say(json_pack("{s:s, s:i, s:s}", "type", "hello", "protocol", strcmp(kind, "future") ? 1 : 2, "name", "fake"));
+            fake_say(json_pack("{s:s, s:i, s:s}", "type", "hello", "protocol", !strcmp(kind, "future") ? 3 : !strcmp(kind, "past") ? 1 : 2, "name", "fake"));
         else if (!strcmp(type, "open"))
             fake_say(json_pack("{s:s, s:s, s:b, s:i, s:s, s:i}", "type", "opened", "fingerprint", "00112233445566778899aabbccddeeff",
                                "stored_codes", 1, "threads", 1, "isa", "scalar", "codebooks", 8));

@@ -130,6 +130,61 @@ static void time_that_runs_out_leaves_whole_rounds_that_resume_adds_to(void **st
     expect_sql("SELECT (SELECT state FROM session), count(*) FROM run", "done,8\r\n");
 }
 
+static void write_mixed(void)
+{
+    static const char mixed[] = "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: \"[Verse]\\nla la\", frames: 10}\n"
+                                "  - {name: s, task: speech, text: one two three, speaker: ryan, language: english, frames: 5, seed: 4}\n"
+                                "  - {name: d, task: speech, text: one, design: deep, frames: 5}\n";
+    hm_error err = {0};
+    assert_int_equal(hm_file_write(suite, mixed, sizeof mixed - 1, &err), HM_OK);
+}
+
+static void songs_and_speech_are_measured_side_by_side(void **state)
+{
+    (void)state;
+    write_mixed();
+    hm_run run = suite_run("--arm", (char *)arm("one", "good"), "--arm", (char *)arm("two", "good"), "-n", "2");
+    assert_non_null(strstr(run.err, "one model=heartmula-mini"));
+    assert_non_null(strstr(run.err, "two model=qwen3-tts-mini"));
+    expect_code(&run, 0, "left out, as no model here makes them: tiny/d (voice_design: --model qwen3-tts-mini-voice-design)");
+    expect_sql("SELECT c.name, min(a.name), max(a.name), count(*), count(DISTINCT r.slot), max(r.slot) FROM run r JOIN arm a ON "
+               "a.id = r.arm_id JOIN suite_case c ON c.id = r.case_id GROUP BY c.name ORDER BY c.name",
+               "a,one model=heartmula-mini,two model=heartmula-mini,4,2,1\r\n"
+               "s,one model=qwen3-tts-mini,two model=qwen3-tts-mini,4,2,1\r\n");
+    expect_sql("SELECT name, task, words, kind, text, speaker, language, instruct, streaming_text, temperature, top_p, repetition_penalty, "
+               "sub_topk FROM suite_case ORDER BY name",
+               "a,music,2,,,,,,,1.0,,,\r\ns,speech,3,custom_voice,one two three,ryan,english,,-1,0.9,1.0,1.05,50\r\n");
+    expect_sql("SELECT made_by FROM stored_codes ORDER BY made_by", "one model=heartmula-mini\r\none model=qwen3-tts-mini\r\n");
+    expect_sql("SELECT count(*) FROM stream_figure", "0\r\n");
+    run = run_program("suite", suite, "--variant", "none", "--db", db, "--arm", (char *)arm("one", "good"), "-n", "1", "--model",
+                      "qwen3-tts-mini-base");
+    expect_code(&run, 64, "makes speech of kind base");
+    run = run_program("journal", "--db", db);
+    assert_non_null(strstr(run.out, "tiny/s"));
+    expect_code(&run, 0, NULL);
+}
+
+static void a_mixed_session_goes_on_where_it_stood(void **state)
+{
+    (void)state;
+    write_mixed();
+    hm_run run = suite_run("--arm", (char *)arm("one", "slow"), "--max-time", "1", "-n", "4", "--stream");
+    expect_code(&run, 0, "of 4 rounds fit");
+    run = run_program("suite", "--resume", "--db", db);
+    expect_code(&run, 0, NULL);
+    expect_sql("SELECT (SELECT state FROM session), count(*), count(DISTINCT round) FROM run", "done,8,4\r\n");
+    expect_sql("SELECT count(*) FROM stream_figure", "8\r\n");
+}
+
+static void streams_are_stored_as_a_player_meets_them(void **state)
+{
+    (void)state;
+    hm_run run = suite_run("--arm", (char *)arm("one", "good"), "-n", "1", "-f", "/a$", "--stream");
+    expect_code(&run, 0, NULL);
+    expect_sql("SELECT ttfa_raw_ms, ttfa_ms, stall_max_ms, stall_total_ms, stalls, pieces, buffer_ms, c50, c100, c200 FROM stream_figure",
+               "1.0,1.0,60.0,60.0,1,2,60.0,0,1,1\r\n");
+}
+
 static void a_changed_suite_cannot_be_resumed(void **state)
 {
     (void)state;
@@ -146,9 +201,16 @@ static void a_changed_suite_cannot_be_resumed(void **state)
 static void a_dry_run_runs_nothing(void **state)
 {
     (void)state;
-    hm_run run = run_program("suite", "short", "--dry-run", "--db", db, "--variant", "naive,best,custom");
+    hm_run run = run_program("suite", "short", "--dry-run", "--db", db, "--variant", "naive,best,custom", "--filter", "plain|styles");
     assert_non_null(strstr(run.out, "2 cases x 2 arms x 3 rounds = 12 runs"));
     expect_code(&run, 0, "custom is the same program as naive");
+    run = run_program("suite", "short", "--dry-run", "--db", db);
+    assert_non_null(strstr(run.out, "3 cases x 4 arms x 3 rounds, each arm with the cases its model makes = 18 runs"));
+    assert_non_null(strstr(run.out, "best model=qwen3-tts-mini"));
+    expect_code(&run, 0, "left out, as no model here makes them: short/speech-design");
+    run = run_program("suite", "short", "--dry-run", "--db", db, "--model", "qwen3-tts-mini,qwen3-tts-mini-voice-design");
+    assert_non_null(strstr(run.out, "2 cases x 4 arms x 3 rounds, each arm with the cases its model makes = 12 runs"));
+    expect_code(&run, 0, "short/plain (music: --model heartmula-mini)");
     assert_int_equal(access(db, F_OK), -1);
 }
 
@@ -224,9 +286,9 @@ static void the_worker_answers_every_line_and_survives_nonsense(void **state)
 {
     (void)state;
     worker_says("", "");
-    worker_says("{\"type\":\"hello\",\"protocol\":1}\n{\"type\":\"close\"}\n", "\"protocol\":1");
+    worker_says("{\"type\":\"hello\",\"protocol\":2}\n{\"type\":\"close\"}\n", "\"protocol\":2");
     worker_says("{\"type\":\"hello\",\"protocol\":7}\n", "\"code\":64");
-    worker_says("nonsense\n{\"type\":\"hello\",\"protocol\":1}\n", "\"type\":\"hello\"");
+    worker_says("nonsense\n{\"type\":\"hello\",\"protocol\":2}\n", "\"type\":\"hello\"");
     worker_says("[1]\n", "\"code\":65");
     worker_says("{\"type\":\"dance\"}\n", "dance");
     worker_says("{\"type\":\"run\",\"case\":{\"tags\":\"t\",\"lyrics\":\"l\",\"frames\":3}}\n", "before");
@@ -235,6 +297,10 @@ static void the_worker_answers_every_line_and_survives_nonsense(void **state)
                 "expected 96");
     worker_says("{\"type\":\"open\",\"model\":\"/nowhere\"}\n", "\"type\":\"error\"");
     worker_says("{\"type\":\"open\",\"model\":7}\n", "\"code\":65");
+    worker_says("{\"type\":\"run\",\"case\":{\"task\":\"speech\",\"frames\":3}}\n", "text");
+    worker_says("{\"type\":\"run\",\"case\":{\"task\":\"speech\",\"text\":\"t\",\"topk\":0,\"frames\":3}}\n", "before");
+    worker_says("{\"type\":\"run\",\"case\":{\"task\":\"speech\",\"text\":\"t\",\"streaming_text\":2,\"frames\":3}}\n", "streaming_text");
+    worker_says("{\"type\":\"run\",\"case\":{\"task\":\"speech\",\"text\":\"t\",\"top_p\":\"x\",\"frames\":3}}\n", "top_p");
 }
 
 int main(int argc, char **argv)
@@ -246,6 +312,9 @@ int main(int argc, char **argv)
                                        CASE(failed_arms_are_recorded_and_the_others_go_on),
                                        CASE(an_interrupted_session_keeps_its_runs_and_goes_on),
                                        CASE(time_that_runs_out_leaves_whole_rounds_that_resume_adds_to),
+                                       CASE(songs_and_speech_are_measured_side_by_side),
+                                       CASE(a_mixed_session_goes_on_where_it_stood),
+                                       CASE(streams_are_stored_as_a_player_meets_them),
                                        CASE(a_changed_suite_cannot_be_resumed),
                                        CASE(a_dry_run_runs_nothing),
                                        CASE(bad_input_has_its_exit_code_and_one_clear_line),

@@ -1,24 +1,34 @@
 /* From the words of the command line to cases and arms. */
+#define _GNU_SOURCE /* mkstemps */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "engine/base/map.h"
 #include "harness/plan.h"
 
-static hm_plan *make(const char *variants, const char *threads, const char *filter)
+#define SONGS "plain|styles"
+
+static hm_plan *make_for(const char *model, const char *variants, const char *threads, const char *filter)
 {
     hm_error err = {0};
     hm_plan *plan = NULL;
-    hm_plan_options o = {.suites = {{"short"}, 1}, .threads = threads, .filter = filter, .backend = "cpu"};
+    hm_plan_options o = {.suites = {{"short"}, 1}, .threads = threads, .filter = filter, .backend = "cpu", .model = model};
     if (variants)
         o.variants = (hm_strings){{variants}, 1};
     if (hm_plan_make(&plan, &o, &err))
         fail_msg("%s", err.text);
     return plan;
+}
+
+static hm_plan *make(const char *variants, const char *threads, const char *filter)
+{
+    return make_for(NULL, variants, threads, filter);
 }
 
 static hm_status refuse(hm_plan_options o, const char *wanted)
@@ -63,38 +73,154 @@ static void commas_separate_variants_and_settings_as_people_mean_them(void **sta
     }
 }
 
-static void the_default_is_naive_against_best(void **state)
+static void the_default_is_naive_against_best_on_a_model_for_each_task(void **state)
 {
     (void)state;
+    static const char *const names[] = {"naive model=heartmula-mini", "naive model=qwen3-tts-mini", "best model=heartmula-mini",
+                                        "best model=qwen3-tts-mini"};
     hm_plan *plan = make(NULL, NULL, NULL);
-    assert_int_equal(plan->case_count, 2);
-    assert_int_equal(plan->arm_count, 2);
-    assert_string_equal(plan->arms[0].name, "naive");
-    assert_string_equal(plan->arms[1].name, "best");
-    assert_string_not_equal(plan->arms[0].toggles_text, plan->arms[1].toggles_text);
+    assert_int_equal(plan->case_count, 3);
+    assert_int_equal(plan->arm_count, 4);
+    for (int i = 0; i < 4; i++)
+        assert_string_equal(plan->arms[i].name, names[i]);
+    assert_string_not_equal(plan->arms[0].toggles_text, plan->arms[2].toggles_text);
     assert_string_not_equal(plan->cases[0].id, plan->cases[1].id);
     assert_string_not_equal(plan->cases[0].request_hash, plan->cases[1].request_hash);
+    assert_string_equal(plan->cases[2].task, "speech");
+    assert_int_equal(plan->cases[2].words, 13);
+    for (int c = 0; c < 3; c++)
+        for (int a = 0; a < 4; a++)
+            assert_int_equal(hm_plan_runs(plan, c, a), (c == 2) == (a % 2 == 1));
+    assert_int_equal(hm_plan_pairs(plan), 6);
+    assert_non_null(strstr(plan->left_out, "short/speech-design (voice_design: --model qwen3-tts-mini-voice-design)"));
     hm_plan_close(&plan);
 }
 
-static void programs_that_coincide_are_run_once(void **state)
+static void models_and_filters_narrow_a_suite(void **state)
 {
     (void)state;
-    hm_plan *plan = make("naive,custom,naive:kv=concat,best", NULL, NULL);
+    hm_plan *plan = make(NULL, NULL, SONGS);
+    assert_int_equal(plan->arm_count, 2);
+    assert_string_equal(plan->arms[0].name, "naive");
+    assert_string_equal(plan->arms[0].model, "heartmula-mini");
+    assert_string_equal(plan->left_out, "");
+    hm_plan_close(&plan);
+    plan = make(NULL, NULL, "speech$");
+    assert_int_equal(plan->arm_count, 2);
+    assert_string_equal(plan->arms[1].model, "qwen3-tts-mini");
+    hm_plan_close(&plan);
+    plan = make(NULL, NULL, "design$");
+    assert_string_equal(plan->arms[1].model, "qwen3-tts-mini-voice-design");
+    hm_plan_close(&plan);
+    plan = make_for("qwen3-tts-tiny", NULL, NULL, NULL);
+    assert_int_equal(plan->case_count, 1);
+    assert_int_equal(plan->arm_count, 2);
+    assert_string_equal(plan->arms[0].name, "naive");
+    assert_non_null(strstr(plan->left_out, "short/plain (music: --model heartmula-mini)"));
+    hm_plan_close(&plan);
+    plan = make_for("qwen3-tts-0.6b,qwen3-tts-1.7b-voice-design", "best", NULL, NULL);
+    assert_int_equal(plan->case_count, 2);
+    assert_true(hm_plan_runs(plan, 0, 0) && !hm_plan_runs(plan, 0, 1) && !hm_plan_runs(plan, 1, 0) && hm_plan_runs(plan, 1, 1));
+    hm_plan_close(&plan);
+}
+
+/* Distinct sets of the toggles that do something for a model here. */
+static int distinct_programs(unsigned model)
+{
+    int count, toggles, distinct = 0;
+    const hm_variant_info *all = hm_variant_list(&count);
+    const hm_toggle_info *list = hm_toggle_list(&toggles);
+    for (int i = 0; i < count; i++) {
+        bool first = true;
+        for (int k = 0; k < i && first; k++) {
+            bool same = true;
+            for (int t = 0; t < toggles; t++)
+                same = same && (!(list[t].models & model) || !(list[t].backends & HM_BACKEND_CPU) ||
+                                hm_toggle_get(&all[i].toggles, &list[t]) == hm_toggle_get(&all[k].toggles, &list[t]));
+            first = !same;
+        }
+        distinct += first;
+    }
+    return distinct;
+}
+
+static void programs_that_coincide_are_run_once_per_model(void **state)
+{
+    (void)state;
+    hm_plan *plan = make("naive,custom,naive:kv=concat,best", NULL, SONGS);
     assert_int_equal(plan->arm_count, 2);
     assert_string_equal(plan->arms[0].name, "naive");
     assert_string_equal(plan->arms[0].coincides, "custom, naive:kv=concat");
     hm_plan_close(&plan);
-    int count, distinct = 0;
-    const hm_variant_info *all = hm_variant_list(&count);
-    for (int i = 0; i < count; i++) {
-        bool first = true;
-        for (int k = 0; k < i; k++)
-            first = first && memcmp(&all[i].toggles, &all[k].toggles, sizeof all[i].toggles);
-        distinct += first;
-    }
+    plan = make("naive,alone-penalty,alone-cfg", NULL, NULL); /* the one does nothing for songs, the other nothing for speech */
+    assert_int_equal(plan->arm_count, 4);
+    assert_string_equal(plan->arms[0].coincides, "alone-penalty model=heartmula-mini");
+    assert_string_equal(plan->arms[1].coincides, "alone-cfg model=qwen3-tts-mini");
+    assert_string_equal(plan->arms[2].name, "alone-penalty model=qwen3-tts-mini");
+    assert_string_equal(plan->arms[3].name, "alone-cfg model=heartmula-mini");
+    hm_plan_close(&plan);
+    int songs = distinct_programs(HM_MODEL_HEARTMULA), speech = distinct_programs(HM_MODEL_QWEN3_TTS);
+    plan = make("all", NULL, SONGS);
+    assert_int_equal(plan->arm_count, songs);
+    hm_plan_close(&plan);
+    plan = make("all", NULL, "speech$");
+    assert_int_equal(plan->arm_count, speech);
+    hm_plan_close(&plan);
     plan = make("all", NULL, NULL);
-    assert_int_equal(plan->arm_count, distinct);
+    assert_int_equal(plan->arm_count, songs + speech);
+    hm_plan_close(&plan);
+}
+
+static void what_decides_the_codes_decides_the_hash(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"text: two", "speaker: y", "language: german", "instruct: sadly", "frames: 4", "seed: 2", "topk: 3",
+                                        "temperature: 0.5", "top_p: 0.5", "repetition_penalty: 1.5", "sub_topk: 3", "sub_temperature: 0.5",
+                                        "sub_top_p: 0.5", "streaming_text: no"};
+    char path[] = "/tmp/hm_plan_XXXXXX.yaml", text[4096];
+    hm_error err = {0};
+    int fd = mkstemps(path, 5), used;
+    assert_true(fd >= 0);
+    close(fd);
+    used = snprintf(text, sizeof text, "suite: s\ncases:\n  - {name: c, task: speech, text: one, speaker: x, frames: 3}\n");
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        used += snprintf(text + used, sizeof text - (size_t)used, "  - {name: c%zu, task: speech%s%s%s, %s}\n", i,
+                         strncmp(lines[i], "text", 4) ? ", text: one" : "", strncmp(lines[i], "speaker", 7) ? ", speaker: x" : "",
+                         strncmp(lines[i], "frames", 6) ? ", frames: 3" : "", lines[i]);
+    used += snprintf(text + used, sizeof text - (size_t)used, "  - {name: same, task: speech, text: one, speaker: x, frames: 3}\n");
+    assert_int_equal(hm_file_write(path, text, (size_t)used, &err), HM_OK);
+    hm_plan *plan = NULL;
+    hm_plan_options o = {.suites = {{path}, 1}};
+    if (hm_plan_make(&plan, &o, &err))
+        fail_msg("%s", err.text);
+    unlink(path);
+    int last = plan->case_count - 1;
+    assert_int_equal(last, sizeof lines / sizeof *lines + 1);
+    for (int i = 0; i < last; i++)
+        for (int k = 0; k < i; k++)
+            assert_string_not_equal(plan->cases[i].request_hash, plan->cases[k].request_hash);
+    assert_string_equal(plan->cases[0].request_hash, plan->cases[last].request_hash);
+    assert_string_not_equal(plan->cases[0].id, plan->cases[last].id);
+    hm_plan_close(&plan);
+}
+
+static void other_programs_run_every_model_and_need_none_that_is_known(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_plan *plan = NULL;
+    hm_plan_options o = {.suites = {{"short"}, 1}, .variants = {{"none"}, 1}, .commands = {{"x=true"}, 1}};
+    assert_int_equal(hm_plan_make(&plan, &o, &err), HM_OK);
+    assert_int_equal(plan->arm_count, 2);
+    assert_string_equal(plan->arms[1].name, "x model=qwen3-tts-mini");
+    assert_int_equal(plan->case_count, 3);
+    assert_true(hm_plan_runs(plan, 0, 0) && !hm_plan_runs(plan, 2, 0) && hm_plan_runs(plan, 2, 1));
+    hm_plan_close(&plan);
+    o.model = "/some/thing/of/its/own";
+    assert_int_equal(hm_plan_make(&plan, &o, &err), HM_OK);
+    assert_int_equal(plan->arm_count, 1);
+    assert_int_equal(plan->case_count, 4); /* nobody knows what it makes: it is asked for everything */
+    assert_true(hm_plan_runs(plan, 0, 0) && hm_plan_runs(plan, 3, 0));
     hm_plan_close(&plan);
 }
 
@@ -115,7 +241,7 @@ static void axes_multiply_and_name_the_arms(void **state)
 static void only_bitwise_differences_demand_equal_output(void **state)
 {
     (void)state;
-    hm_plan *plan = make("naive,alone-kv,alone-rows,alone-sampling,short-codec", NULL, NULL);
+    hm_plan *plan = make("naive,alone-kv,alone-rows,alone-sampling,short-codec", NULL, SONGS);
     assert_true(hm_plan_same_output(&plan->arms[0], &plan->arms[1]));
     assert_false(hm_plan_same_output(&plan->arms[0], &plan->arms[2]));
     assert_true(hm_plan_same_output(&plan->arms[1], &plan->arms[3]));
@@ -145,7 +271,7 @@ static void wrong_words_are_refused_with_the_option(void **state)
 #define WITH(field, value) (o = (hm_plan_options){.suites = {{"short"}, 1}}, o.field = value, o)
 #define LIST(text) ((hm_strings){{text}, 1})
     assert_int_equal(refuse((hm_plan_options){.backend = "cpu"}, "no suite"), HM_EUSAGE);
-    assert_int_equal(refuse(WITH(filter, "nothing"), "matches none of 2"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(filter, "nothing"), "matches none of 4"), HM_EUSAGE);
     assert_int_equal(refuse(WITH(filter, "("), "--filter"), HM_EUSAGE);
     assert_int_equal(refuse(WITH(threads, "1,x"), "--threads"), HM_EUSAGE);
     assert_int_equal(refuse(WITH(threads, "1,"), "--threads"), HM_EUSAGE);
@@ -156,13 +282,24 @@ static void wrong_words_are_refused_with_the_option(void **state)
     assert_int_equal(refuse(WITH(commands, LIST("nameless")), "NAME=COMMAND"), HM_EUSAGE);
     assert_int_equal(refuse(WITH(commands, LIST("naive=true")), "two arms"), HM_EUSAGE);
     assert_int_equal(refuse(WITH(suites, LIST("shrt")), "short"), HM_EMISSING);
+    assert_int_equal(refuse(WITH(model, "qwen3-tts-mini-base"), "makes speech of kind base, and no case here asks for that"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(model, "heartmula-mini,qwen3-tts-tiny-base"), "no case here"), HM_EUSAGE);
+    o.filter = "design";
+    o.model = "heartmula-tiny";
+    assert_int_equal(refuse(o, "--model heartmula-tiny: makes music"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(model, "qwen3-tts-mni"), "did you mean \"qwen3-tts-mini\""), HM_EMISSING);
+    assert_int_equal(refuse(WITH(model, "/nowhere"), "/nowhere"), HM_EMISSING);
+    assert_int_equal(refuse(WITH(model, "/proc/self"), "neither a HeartMuLa nor a Qwen3-TTS"), HM_EMISSING);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(commas_separate_variants_and_settings_as_people_mean_them),
-                                       cmocka_unit_test(the_default_is_naive_against_best),
-                                       cmocka_unit_test(programs_that_coincide_are_run_once),
+                                       cmocka_unit_test(the_default_is_naive_against_best_on_a_model_for_each_task),
+                                       cmocka_unit_test(models_and_filters_narrow_a_suite),
+                                       cmocka_unit_test(programs_that_coincide_are_run_once_per_model),
+                                       cmocka_unit_test(what_decides_the_codes_decides_the_hash),
+                                       cmocka_unit_test(other_programs_run_every_model_and_need_none_that_is_known),
                                        cmocka_unit_test(axes_multiply_and_name_the_arms),
                                        cmocka_unit_test(only_bitwise_differences_demand_equal_output),
                                        cmocka_unit_test(the_same_words_make_the_same_plan),

@@ -178,6 +178,7 @@ static void turn_with(const char *kind, int64_t timeout_ms, bool (*stop)(void), 
         .c = {.task = "music", .tags = "t", .lyrics = "l", .frames = 10, .topk = 1, .cfg_scale = 1, .temperature = 1, .seed = 3},
         .warmup = "none",
         .want_codes = true,
+        .stream = !strcmp(kind, "late") || !strcmp(kind, "stream"),
         .codes = codes};
     hm_turn_hooks hooks = {.stop = stop};
     if (hm_turn_run(turn, arm, &order, timeout_ms * 1000000, &hooks, &err))
@@ -242,7 +243,8 @@ static void misbehaving_workers_are_recorded_and_never_believed(void **state)
                  {"error", HM_RUN_FAILED, "device is busy"}, {"empty", HM_RUN_GARBAGE, "no timed sample"},
                  {"negative", HM_RUN_GARBAGE, "wall_ns"},    {"boast", HM_RUN_GARBAGE, "3600"},
                  {"sums", HM_RUN_GARBAGE, "phases"},         {"short", HM_RUN_GARBAGE, "9 frames, expected 10"},
-                 {"twice", HM_RUN_GARBAGE, "more samples"},  {"future", HM_RUN_GARBAGE, "protocol 2"},
+                 {"twice", HM_RUN_GARBAGE, "more samples"},  {"future", HM_RUN_GARBAGE, "protocol 3"},
+                 {"past", HM_RUN_GARBAGE, "protocol 1, expected 2"}, {"late", HM_RUN_GARBAGE, "first audio"},
                  {"flood", HM_RUN_GARBAGE, "without an end"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hm_turn turn;

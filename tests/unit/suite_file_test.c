@@ -10,32 +10,65 @@
 #include "suites/suite.h"
 #include "tests/mutate.h"
 
-static void the_shipped_suites_load_and_have_both_kinds_of_case(void **state)
+static void check_song(const hm_suite_case *c, int frames)
+{
+    assert_string_equal(c->task, "music");
+    assert_int_equal(c->frames, frames);
+    assert_true(c->cfg_scale == 1.5 && c->topk == 50 && c->temperature == 1 && c->flow_guidance == 1.25 && c->flow_steps == 0);
+    assert_non_null(strstr(c->lyrics, "[Verse]\n"));
+    assert_non_null(strstr(c->lyrics, "[Chorus]\n"));
+    assert_true(c->words > 10 && !c->text[0] && !c->kind[0] && !c->speaker);
+}
+
+/* Words are counted as a reader would: by the spaces between them. */
+static void check_speech(const hm_suite_case *c, int frames, int words)
+{
+    int spaces = 0;
+    assert_string_equal(c->task, "speech");
+    assert_int_equal(c->frames, frames);
+    assert_true(c->temperature == 0.9 && c->topk == 50 && c->top_p == 1 && c->repetition_penalty == 1.05);
+    assert_true(c->sub_temperature == 0.9 && c->sub_topk == 50 && c->sub_top_p == 1 && c->streaming_text == -1);
+    assert_string_equal(c->language, "english");
+    assert_true(!c->tags[0] && !c->lyrics[0] && !c->intro_style && !c->reference);
+    for (const char *p = c->text; *p; p++) {
+        assert_true(*p != '\n' && (*p != ' ' || p[1] != ' '));
+        spaces += *p == ' ';
+    }
+    assert_int_equal(spaces + 1, words);
+    assert_int_equal(c->words, words);
+}
+
+static void the_shipped_suites_hold_songs_and_speech_side_by_side(void **state)
 {
     (void)state;
     static const struct {
         const char *name;
-        int frames;
-    } shipped[] = {{"short", 125}, {"medium", 375}, {"long", 750}, {"song", 2250}};
+        int frames, cases, speech_frames, words;
+    } shipped[] = {{"short", 125, 4, 46, 13}, {"medium", 375, 3, 414, 53}, {"long", 750, 3, 754, 115}, {"song", 2250, 2, 0, 0}};
     for (size_t i = 0; i < sizeof shipped / sizeof *shipped; i++) {
         hm_error err = {0};
         hm_suite *suite = NULL;
         if (hm_suite_open(&suite, shipped[i].name, &err))
             fail_msg("%s", err.text);
         assert_string_equal(suite->name, shipped[i].name);
-        assert_int_equal(suite->case_count, 2);
-        for (int k = 0; k < 2; k++) {
-            const hm_suite_case *c = &suite->cases[k];
-            assert_int_equal(c->frames, shipped[i].frames);
-            assert_true(c->cfg_scale == 1.5 && c->topk == 50 && c->temperature == 1 && c->flow_guidance == 1.25 && c->flow_steps == 0);
-            assert_non_null(strstr(c->lyrics, "[Verse]\n"));
-            assert_non_null(strstr(c->lyrics, "[Chorus]\n"));
-            assert_string_equal(c->task, "music");
-        }
+        assert_int_equal(suite->case_count, shipped[i].cases);
+        check_song(&suite->cases[0], shipped[i].frames);
+        check_song(&suite->cases[1], shipped[i].frames);
         assert_string_equal(suite->cases[0].name, "plain");
         assert_string_equal(suite->cases[1].name, "section-styles");
         assert_true(suite->cases[1].intro_style && suite->cases[1].verse_style && suite->cases[1].chorus_style);
         assert_true(suite->cases[0].seed != suite->cases[1].seed);
+        if (suite->case_count > 2) {
+            check_speech(&suite->cases[2], shipped[i].speech_frames, shipped[i].words);
+            assert_string_equal(suite->cases[2].name, "speech");
+            assert_string_equal(suite->cases[2].kind, "custom_voice");
+            assert_string_equal(suite->cases[2].speaker, "ryan");
+        }
+        if (suite->case_count > 3) {
+            check_speech(&suite->cases[3], shipped[i].speech_frames, shipped[i].words);
+            assert_string_equal(suite->cases[3].kind, "voice_design");
+            assert_true(!suite->cases[3].speaker && strlen(suite->cases[3].instruct) > 10);
+        }
         assert_int_equal(strlen(suite->hash), 32);
         hm_suite_close(&suite);
         assert_null(suite);
@@ -57,6 +90,7 @@ static void suites_are_listed_by_name(void **state)
 }
 
 #define HEAD "suite: s\ncases:\n  - name: a\n    tags: pop\n    lyrics: la\n"
+#define SAY "suite: s\ncases:\n  - name: a\n    task: speech\n    text: hello there\n    frames: 3\n"
 
 static hm_status parse(const char *text, hm_error *err)
 {
@@ -89,7 +123,29 @@ static void wrong_files_are_refused_with_the_place_and_the_key(void **state)
         {HEAD "    frames: 3\n    temperature: 0\n", "temperature"},
         {HEAD "    frames: 3\n    cfg: -2\n", "cfg"},
         {HEAD "    frames: 3\n    flow_steps: 101\n", "flow_steps"},
-        {HEAD "    frames: 3\n    task: speech\n", "task"},
+        {HEAD "    frames: 3\n    task: song\n", "music or speech"},
+        {HEAD "    frames: 3\n    task: speech\n", "tags: means nothing for speech"},
+        {HEAD "    frames: 3\n    text: hello\n", "text: means nothing for music (task: speech)"},
+        {HEAD "    frames: 3\n    repetition_penalty: 1\n", "repetition_penalty: means nothing for music"},
+        {"suite: s\ncases: [{name: a, task: speech, frames: 3, speaker: ryan}]\n", "text: empty"},
+        {SAY, "speaker: missing"},
+        {SAY "    speaker: ryan\n    cfg: 1\n", "cfg: means nothing for speech"},
+        {SAY "    speaker: ryan\n    flow_steps: 1\n", "flow_steps: means nothing for speech"},
+        {SAY "    speaker: ryan\n    kind: custom\n", "custom_voice, voice_design or base"},
+        {SAY "    speaker: ryan\n    design: deep\n", "only kind custom_voice"},
+        {SAY "    speaker: ryan\n    kind: custom_voice\n    design: deep\n", "design:"},
+        {SAY "    kind: voice_design\n", "design:"},
+        {SAY "    kind: base\n", "reference:"},
+        {SAY "    kind: base\n    reference: v.wav\n    instruct: sadly\n", "only kind custom_voice"},
+        {SAY "    speaker: ryan\n    reference_text: hi\n", "reference_text"},
+        {SAY "    speaker: ryan\n    temperature: 0\n", "temperature"},
+        {SAY "    speaker: ryan\n    sub_temperature: -1\n", "sub_temperature"},
+        {SAY "    speaker: ryan\n    topk: -1\n", "topk"},
+        {SAY "    speaker: ryan\n    sub_topk: 9999999\n", "sub_topk"},
+        {SAY "    speaker: ryan\n    top_p: 0\n", "top_p"},
+        {SAY "    speaker: ryan\n    sub_top_p: 1.5\n", "sub_top_p"},
+        {SAY "    speaker: ryan\n    repetition_penalty: 0\n", "repetition_penalty"},
+        {SAY "    speaker: ryan\n    streaming_text: perhaps\n", "yes or no"},
         {HEAD "    frames: 3\n    styles: loud\n", "line 7"},
         {HEAD "    frames: 3\n    styles:\n      outro: loud\n", "outro"},
         {HEAD "    frames: 3\n  - name: a\n    tags: pop\n    lyrics: la\n    frames: 2\n", "two cases"},
@@ -108,6 +164,48 @@ static void wrong_files_are_refused_with_the_place_and_the_key(void **state)
             fail_msg("case %zu: expected \"%s\", got: %s", i, wrong[i].wanted, err.text);
     }
     assert_int_equal(parse(HEAD "    frames: 3\n    seed: 18446744073709551615\n", &err), HM_OK);
+}
+
+static void speech_cases_say_all_that_speech_can_be_told(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "suite: s\ncases:\n"
+        "  - {name: a, task: speech, text: one two  three, frames: 3, speaker: vivian, instruct: sadly, temperature: 0.5, topk: 0,\n"
+        "     top_p: 0.8, repetition_penalty: 1.1, sub_temperature: 0.7, sub_topk: 5, sub_top_p: 0.9, streaming_text: yes, seed: 7}\n"
+        "  - {name: b, task: speech, text: one, seconds: 0.4, design: a deep voice}\n"
+        "  - {name: c, task: speech, text: one, frames: 3, reference: v/x.wav, reference_text: said before}\n"
+        "  - {name: d, task: speech, text: one, frames: 3, kind: base, reference: /v/x.wav, streaming_text: no}\n";
+    hm_error err = {0};
+    hm_suite *suite = NULL;
+    if (hm_suite_parse(&suite, text, sizeof text - 1, "some/where/s.yaml", &err))
+        fail_msg("%s", err.text);
+    const hm_suite_case *c = suite->cases;
+    assert_string_equal(c[0].kind, "custom_voice");
+    assert_string_equal(c[0].speaker, "vivian");
+    assert_string_equal(c[0].instruct, "sadly");
+    assert_true(c[0].temperature == 0.5 && c[0].top_p == 0.8 && c[0].repetition_penalty == 1.1);
+    assert_true(c[0].sub_temperature == 0.7 && c[0].sub_top_p == 0.9);
+    assert_true(c[0].topk == 0 && c[0].sub_topk == 5 && c[0].streaming_text == 1 && c[0].words == 3 && c[0].seed == 7);
+    assert_null(c[0].language);
+    assert_string_equal(c[1].kind, "voice_design");
+    assert_string_equal(c[1].instruct, "a deep voice");
+    assert_int_equal(c[1].frames, 5);
+    assert_string_equal(c[2].kind, "base");
+    assert_string_equal(c[2].reference, "some/where/v/x.wav");
+    assert_string_equal(c[2].reference_text, "said before");
+    assert_string_equal(c[3].reference, "/v/x.wav");
+    assert_int_equal(c[3].streaming_text, 0);
+    hm_suite_close(&suite);
+}
+
+static void words_are_counted_without_names_of_sections(void **state)
+{
+    (void)state;
+    assert_int_equal(hm_count_words(""), 0);
+    assert_int_equal(hm_count_words(NULL), 0);
+    assert_int_equal(hm_count_words("  one, two\n\tthree-four "), 3);
+    assert_int_equal(hm_count_words("[Verse]\nla la\n[Pre Chorus]\nla\n"), 3);
 }
 
 static void unknown_suites_name_those_that_exist(void **state)
@@ -139,7 +237,9 @@ static void mutated_files_load_or_fail_in_one_sentence(void **state)
     static const char text[] =
         "suite: s\ndescription: \"about\"\ncases:\n  - name: a\n    tags: \"pop, soft\"\n    seconds: 10\n    seed: 3\n"
         "    cfg: 1.5\n    topk: 50\n    temperature: 1.0\n    flow_steps: 10\n    styles: {intro: \"x\", verse: \"y\"}\n"
-        "    lyrics: |\n      [Verse]\n      la la\n  - {name: b, tags: t, lyrics: l, frames: 12}\n";
+        "    lyrics: |\n      [Verse]\n      la la\n  - {name: b, tags: t, lyrics: l, frames: 12}\n"
+        "  - {name: c, task: speech, text: t, frames: 3, speaker: s, top_p: 0.5, sub_topk: 9, streaming_text: no}\n"
+        "  - {name: d, task: speech, text: t, frames: 3, reference: r, reference_text: q}\n";
     hm_mutator m;
     hm_mutator_open(&m, text, sizeof text - 1, 1);
     int good = 0, bad = 0;
@@ -153,7 +253,7 @@ static void mutated_files_load_or_fail_in_one_sentence(void **state)
             fail_msg("%s: %s", m.last, err.text);
         if (!st)
             for (int k = 0; k < suite->case_count; k++)
-                assert_true(suite->cases[k].frames >= 1 && suite->cases[k].lyrics[0]);
+                assert_true(suite->cases[k].frames >= 1 && !suite->cases[k].lyrics[0] == !!suite->cases[k].text[0]);
         good += !st;
         bad += !!st;
         hm_suite_close(&suite);
@@ -164,9 +264,11 @@ static void mutated_files_load_or_fail_in_one_sentence(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_shipped_suites_load_and_have_both_kinds_of_case),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_shipped_suites_hold_songs_and_speech_side_by_side),
                                        cmocka_unit_test(suites_are_listed_by_name),
                                        cmocka_unit_test(wrong_files_are_refused_with_the_place_and_the_key),
+                                       cmocka_unit_test(speech_cases_say_all_that_speech_can_be_told),
+                                       cmocka_unit_test(words_are_counted_without_names_of_sections),
                                        cmocka_unit_test(unknown_suites_name_those_that_exist),
                                        cmocka_unit_test(a_deeply_nested_file_is_refused),
                                        cmocka_unit_test(mutated_files_load_or_fail_in_one_sentence)};

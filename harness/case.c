@@ -1,0 +1,85 @@
+#include "harness/case.h"
+
+#include <string.h>
+
+#include "engine/audio/audio.h"
+
+hm_case_record hm_case_of(const hm_suite *suite, const hm_suite_case *c)
+{
+    hm_case_record r = {.suite = suite->name,
+                        .name = c->name,
+                        .task = c->task,
+                        .frames = c->frames,
+                        .words = c->words,
+                        .topk = c->topk,
+                        .temperature = c->temperature,
+                        .seed = c->seed,
+                        .tags = c->tags,
+                        .lyrics = c->lyrics,
+                        .intro_style = c->intro_style,
+                        .verse_style = c->verse_style,
+                        .chorus_style = c->chorus_style,
+                        .flow_steps = c->flow_steps,
+                        .cfg_scale = c->cfg_scale,
+                        .flow_guidance = c->flow_guidance,
+                        .kind = c->kind,
+                        .text = c->text,
+                        .speaker = c->speaker,
+                        .language = c->language,
+                        .instruct = c->instruct,
+                        .reference = c->reference,
+                        .reference_text = c->reference_text,
+                        .streaming_text = c->streaming_text,
+                        .sub_topk = c->sub_topk,
+                        .top_p = c->top_p,
+                        .repetition_penalty = c->repetition_penalty,
+                        .sub_temperature = c->sub_temperature,
+                        .sub_top_p = c->sub_top_p};
+    memcpy(r.suite_hash, suite->hash, sizeof r.suite_hash);
+    return r;
+}
+
+hm_task hm_case_task(const hm_case_record *c)
+{
+    return strcmp(c->task, "speech") ? HM_TASK_MUSIC : HM_TASK_SPEECH;
+}
+
+hm_request hm_case_request(const hm_case_record *c)
+{
+    hm_request r = {.task = hm_case_task(c),
+                    .max_frames = c->frames,
+                    .force_length = true,
+                    .topk = c->topk,
+                    .temperature = c->temperature,
+                    .seed = c->seed};
+    if (r.task == HM_TASK_SPEECH)
+        r.speech = (hm_speech_input){.text = c->text,
+                                     .speaker = c->speaker,
+                                     .language = c->language,
+                                     .instruct = c->instruct,
+                                     .reference_text = c->reference_text,
+                                     .streaming_text = c->streaming_text,
+                                     .top_p = c->top_p,
+                                     .repetition_penalty = c->repetition_penalty,
+                                     .sub_temperature = c->sub_temperature,
+                                     .sub_top_p = c->sub_top_p,
+                                     .sub_topk = c->sub_topk};
+    else
+        r.music = (hm_music_input){.tags = c->tags,
+                                   .lyrics = c->lyrics,
+                                   .intro_style = c->intro_style,
+                                   .verse_style = c->verse_style,
+                                   .chorus_style = c->chorus_style,
+                                   .cfg_scale = c->cfg_scale,
+                                   .flow_steps = c->flow_steps,
+                                   .flow_guidance = c->flow_guidance};
+    return r;
+}
+
+hm_status hm_case_reference(hm_request *request, float **samples, const char *path, int rate_hz, hm_error *err)
+{
+    hm_status st = hm_audio_read_reference(samples, &request->speech.reference_samples, path, rate_hz, err);
+    if (!st)
+        request->speech.reference = *samples;
+    return st;
+}

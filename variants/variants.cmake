@@ -6,7 +6,9 @@ set(HM_TOGGLE_SOURCES
   engine/models/transformer.c engine/models/conv.c engine/models/heartmula_config.c engine/models/heartmula_song.c engine/models/heartmula.c
   engine/models/heartcodec_config.c engine/models/dit.c engine/models/scalar_model.c engine/models/heartcodec.c
   engine/models/qwen3_tts_config.c engine/models/qwen3_tts_prompt.c engine/models/qwen3_tts_utterance.c engine/models/qwen3_tts.c
-  engine/models/speech_codec_config.c engine/models/speech_codec.c engine/models/speaker_encoder.c engine/models/speech_encoder.c)
+  engine/models/speech_codec_config.c engine/models/speech_codec.c engine/models/speaker_encoder.c engine/models/speech_encoder.c
+  engine/session/qwen.c engine/session/qwen_prompt.c engine/session/qwen_speech.c engine/session/qwen_stream.c engine/session/qwen_many.c
+  engine/session/qwen_check.c)
 list(TRANSFORM HM_TOGGLE_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)
 
 # The rows, each on one line, without comments.

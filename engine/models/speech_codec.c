@@ -439,8 +439,7 @@ void hm_speech_stream_push(hm_ctx *c, hm_speech_stream *s, const int32_t *codes,
 
 /* --- all frames --- */
 
-/* Frames that are pushed at once when that is free to choose. */
-static int piece_frames(const hm_ctx *c, const hm_speech_codec_shape *g, int frames)
+int hm_speech_piece_frames(const hm_ctx *c, const hm_speech_codec_shape *g, int frames)
 {
     size_t one = frame_rows(g, 1) * most(4 * (size_t)g->decoder.latent, (size_t)g->decoder.channels) * sizeof(float);
     size_t n = most(PIECE_BYTES / one, PIECE_MIN_FRAMES);
@@ -469,7 +468,7 @@ hm_status hm_speech_decode(hm_ctx *c, const hm_speech_codec *m, const int32_t *c
     if (original && (chunk < 1 || context < 0))
         return hm_fail(err, HM_EUSAGE, "speech decoder: chunks of %d frames after %d: expected at least 1 after at least 0", chunk, context);
     int64_t longest = original ? (int64_t)chunk + context : frames;
-    hm_status st = hm_speech_stream_open(c, &s, m, piece_frames(c, &m->shape, longest < frames ? (int)longest : frames), err);
+    hm_status st = hm_speech_stream_open(c, &s, m, hm_speech_piece_frames(c, &m->shape, longest < frames ? (int)longest : frames), err);
     if (st)
         return st;
     for (int64_t start = 0; start < frames && !hm_ops_status(&c->ops); start += original ? chunk : frames) {

@@ -37,6 +37,9 @@ void hm_speech_stream_push(hm_ctx *c, hm_speech_stream *s, const int32_t *codes,
 hm_status hm_speech_decode(hm_ctx *c, const hm_speech_codec *m, const int32_t *codes, int frames, int chunk, int context, float *audio,
                            uint64_t *scratch_bytes, hm_error *err);
 
+/* Frames of `frames` that hm_speech_decode pushes at once. */
+int hm_speech_piece_frames(const hm_ctx *c, const hm_speech_codec_shape *g, int frames);
+
 /* Samples that in-context cloning drops from the front: floor(reference / total * samples), division first, in double. */
 int64_t hm_speech_reference_cut(int reference_frames, int total_frames, int64_t samples);
 

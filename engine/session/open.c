@@ -67,16 +67,23 @@ hm_status hm_session_config(const hm_weights *w, const json_t **config, hm_error
                    : hm_fail(err, HM_EMISSING, "%s: no config.json beside the weights and none in their metadata", hm_weights_path(w));
 }
 
+static hm_model_kind model_of_manifest(const json_t *manifest)
+{
+    return manifest ? hm_model_of_part(hm_part_of_config(json_object_get(manifest, "config"))) : HM_MODEL_NONE;
+}
+
 /* Whose parts these are. */
 static hm_status choose_family(hm_engine *e, const hm_engine_options *o, hm_error *err)
 {
+    bool speech = model_of_manifest(o->source.lm_manifest ? o->source.lm_manifest : o->source.codec_manifest) == HM_MODEL_QWEN3_TTS;
     hm_status st = HM_OK;
     if (o->source.dir) {
         st = hm_checkpoint_find(&e->checkpoint, o->source.dir, err);
         if (!st)
             st = hm_checkpoint_need(&e->checkpoint, o->need_lm, o->need_codec, err);
+        speech = e->checkpoint.model == HM_MODEL_QWEN3_TTS;
     }
-    e->family = &hm_heart_family;
+    e->family = speech ? &hm_qwen_family : &hm_heart_family;
     return st;
 }
 

@@ -25,7 +25,7 @@ typedef struct hm_family {
     hm_status (*check)(hm_engine *e, const hm_check *check, hm_error *err);
 } hm_family;
 
-extern const hm_family hm_heart_family;
+extern const hm_family hm_heart_family, hm_qwen_family;
 
 struct hm_engine {
     hm_ctx ctx;
@@ -35,6 +35,7 @@ struct hm_engine {
     hm_weights *lm_weights, *codec_weights;
     hm_mula mula;         /* HeartMuLa */
     hm_codec codec;
+    struct hm_qwen *qwen; /* Qwen3-TTS: engine/session/qwen.h */
     bool has_lm, has_codec;
     hm_tokenizer *tokenizer; /* NULL with synthesised manifests */
     uint64_t synth_seed;     /* of manifests */

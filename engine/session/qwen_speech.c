@@ -1,0 +1,280 @@
+/* An utterance from request to audio. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/time.h"
+#include "engine/session/qwen.h"
+
+#define KEPT_ROWS 256 /* kept buffers grow by so many rows, so that the next prompt finds room */
+
+/* --- buffers --- */
+
+static int rounded(int64_t n, int64_t most)
+{
+    n = (n + KEPT_ROWS - 1) / KEPT_ROWS * KEPT_ROWS;
+    return (int)(n < most ? n : most);
+}
+
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static bool keeps_work(const hm_engine *e)
+{
+    return hm_t(&e->ctx)->prefix == HM_PREFIX_REUSED;
+}
+
+hm_status hm_qwen_work_take(hm_engine *e, int batch, int rows, int positions, hm_talker_work **out, hm_error *err)
+{
+    hm_qwen *q = e->qwen;
+    int64_t most = q->talker.shape.talker.positions;
+    bool fits = q->work && batch <= q->work_batch && rows <= q->work_rows && positions <= q->work_positions;
+    if (!keeps_work(e))
+        return hm_talker_work_open(&e->ctx, out, &q->talker, batch, rows, positions, err);
+    if (fits) {
+        *out = q->work;
+        q->work = NULL;
+        return HM_OK;
+    }
+    hm_talker_work_close(&e->ctx, &q->work);
+    q->work_batch = larger(batch, q->work_batch);
+    q->work_rows = larger(rounded(rows, most), q->work_rows);
+    q->work_positions = larger(larger(rounded(positions, most), q->work_positions), q->work_rows);
+    return hm_talker_work_open(&e->ctx, out, &q->talker, q->work_batch, q->work_rows, q->work_positions, err);
+}
+
+void hm_qwen_work_give(hm_engine *e, hm_talker_work **work)
+{
+    if (!keeps_work(e) || hm_ops_status(&e->ctx.ops)) { /* after a failure nothing in them is sure */
+        hm_talker_work_close(&e->ctx, work);
+        return;
+    }
+    e->qwen->work = *work;
+    *work = NULL;
+}
+
+hm_status hm_qwen_check_length(const hm_engine *e, const hm_talker_request *r, hm_error *err)
+{
+    const hm_talker_shape *g = &e->qwen->talker.shape;
+    int64_t rows = r->text_count > 8 ? hm_talker_prompt_rows(g, r) : 1; /* fewer tokens are refused by name */
+    if (rows + r->max_frames <= g->talker.positions)
+        return HM_OK;
+    return hm_fail(err, HM_EUSAGE, "speech: a prompt of %lld rows and %d frames do not fit the model's %lld positions; shorten the text or the speech",
+                   (long long)rows, r->max_frames, (long long)g->talker.positions);
+}
+
+hm_status hm_qwen_result_open(const hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
+{
+    size_t n = (size_t)r->max_frames * (size_t)e->facts.codebooks;
+    out->codes = hm_calloc(n, sizeof *out->codes, "codes", err);
+    out->logits = out->codes ? hm_calloc(n, sizeof *out->logits, "logits", err) : NULL;
+    return out->logits ? HM_OK : HM_EABSENT;
+}
+
+void hm_qwen_collect(hm_engine *e, hm_utterance *u, hm_result *out)
+{
+    const hm_talker *m = &e->qwen->talker;
+    out->frames = hm_utterance_frames(u);
+    out->prompt_tokens = hm_utterance_prompt_rows(u);
+    hm_utterance_collect(&e->ctx, u, 0, out->frames, out->codes, out->logits);
+    out->kv_bytes = hm_utterance_kv_bytes(u);
+    out->frame_weight_bytes = hm_talker_frame_bytes(m);
+    out->frame_flops = hm_talker_frame_flops(&m->shape, out->prompt_tokens + out->frames / 2);
+}
+
+/* --- audio --- */
+
+static void describe_audio(const hm_engine *e, hm_result *out)
+{
+    const hm_qwen *q = e->qwen;
+    out->channels = 1;
+    out->sample_rate_hz = (int)q->codec_shape.sample_rate;
+    out->codec_frame_flops = hm_speech_codec_frame_flops(&q->codec_shape);
+    out->codec_bytes = hm_speech_codec_bytes(q->codec);
+}
+
+static hm_status check_audio(hm_result *out, hm_error *err)
+{
+    for (int64_t i = 0; i < out->samples * out->channels; i++)
+        out->non_finite += !isfinite(out->audio[i]);
+    return hm_session_check_result(out, err);
+}
+
+/* codes [frames][groups] behind `dropped` frames whose audio is not wanted. */
+static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, int dropped, hm_result *out, hm_error *err)
+{
+    hm_ctx *c = &e->ctx;
+    const hm_speech_codec_shape *g = &e->qwen->codec_shape;
+    uint64_t scratch = 0;
+    int64_t start = hm_now_ns(), samples = frames * g->decode_rate, cut = dropped * g->decode_rate;
+    hm_span_begin(c->probe, HM_SPAN_PHASE, "decode", -1);
+    out->audio = hm_calloc((size_t)samples, sizeof *out->audio, "audio", err);
+    hm_status st = out->audio ? HM_OK : HM_EABSENT;
+    if (!st)
+        st = hm_speech_decode(c, e->qwen->codec, codes, frames, HM_ORIGINAL_CHUNK, HM_ORIGINAL_CONTEXT, out->audio, &scratch, err);
+    hm_span_end(c->probe, HM_SPAN_PHASE, "decode");
+    if (dropped && hm_t(c)->chunks == HM_CHUNKS_ORIGINAL) /* its rounding leaves one sample of some references */
+        cut = hm_speech_reference_cut(dropped, frames, samples);
+    if (!st && cut)
+        memmove(out->audio, out->audio + cut, (size_t)(samples - cut) * sizeof *out->audio);
+    out->samples = samples - cut;
+    out->scratch_bytes = scratch > out->scratch_bytes ? scratch : out->scratch_bytes;
+    out->decode_ns = hm_now_ns() - start;
+    return st;
+}
+
+hm_status hm_qwen_audio(hm_engine *e, const hm_qwen_prompt *p, const hm_request *r, hm_result *out, hm_error *err)
+{
+    const int32_t *codes = r->stored_codes ? r->stored_codes : out->codes; /* what went on */
+    int reference = p->request.reference_frames, frames = reference + out->frames;
+    size_t G = (size_t)e->facts.codebooks, before = (size_t)reference * G;
+    int32_t *joined = NULL;
+    describe_audio(e, out);
+    if (!out->frames)
+        return HM_OK;
+    if (reference) {
+        joined = hm_calloc((size_t)frames * G, sizeof *joined, "codes", err);
+        if (!joined)
+            return HM_EABSENT;
+        memcpy(joined, p->reference_codes, before * sizeof *joined);
+        memcpy(joined + before, codes, (size_t)out->frames * G * sizeof *joined);
+    }
+    hm_status st = run_codec(e, joined ? joined : codes, frames, reference, out, err);
+    free(joined);
+    return st ? st : check_audio(out, err);
+}
+
+/* --- one utterance --- */
+
+/* What is at work between request and result. */
+struct speech {
+    const hm_request *r;
+    hm_qwen_prompt prompt;
+    hm_talker_work *work;
+    hm_utterance *utterance;
+    hm_qwen_stream *stream; /* NULL: audio at the end */
+};
+
+static hm_status prefill(hm_engine *e, struct speech *s, hm_result *out, hm_error *err)
+{
+    hm_ctx *c = &e->ctx;
+    int64_t start = hm_now_ns();
+    hm_status st = HM_OK;
+    hm_span_begin(c->probe, HM_SPAN_PHASE, "prefill", -1);
+    if (s->r->speech.reference) {
+        hm_span_begin(c->probe, HM_SPAN_STEP, "reference", -1);
+        st = hm_qwen_prompt_reference(e, s->r, &s->prompt, err);
+        hm_span_end(c->probe, HM_SPAN_STEP, "reference");
+        out->reference_ns = hm_now_ns() - start;
+    }
+    const hm_talker_request *t = &s->prompt.request;
+    int rows = st || t->text_count < 9 ? 1 : hm_talker_prompt_rows(&e->qwen->talker.shape, t);
+    if (!st)
+        st = hm_qwen_check_length(e, t, err);
+    if (!st)
+        st = hm_qwen_work_take(e, 1, rows, rows + t->max_frames, &s->work, err);
+    if (!st)
+        st = hm_utterance_begin(c, &s->utterance, s->work, t, err);
+    if (!st) {
+        hm_utterance_prefill(c, s->work, s->utterance);
+        c->ops.sync(&c->ops);
+        st = hm_session_status(c, err);
+    }
+    hm_span_end(c->probe, HM_SPAN_PHASE, "prefill");
+    out->prefill_ns = hm_now_ns() - start;
+    return st;
+}
+
+/* Frames until the model ends or the cap. */
+static void draw_frames(hm_engine *e, struct speech *s, bool *ended)
+{
+    hm_ctx *c = &e->ctx;
+    for (int f = 0; f < s->r->max_frames && !*ended; f++) {
+        hm_progress(c, "generate", f, s->r->max_frames);
+        if (hm_ops_status(&c->ops))
+            return;
+        hm_span_begin(c->probe, HM_SPAN_STEP, "frame", f);
+        hm_talker_frame(c, s->work, &s->utterance, 1, ended);
+        hm_span_end(c->probe, HM_SPAN_STEP, "frame");
+        if (s->stream && !*ended && !hm_ops_status(&c->ops))
+            hm_qwen_stream_frames(s->stream, s->utterance, f + 1);
+    }
+}
+
+static hm_status generate(hm_engine *e, struct speech *s, hm_result *out, hm_error *err)
+{
+    hm_ctx *c = &e->ctx;
+    int64_t start = hm_now_ns();
+    hm_span_begin(c->probe, HM_SPAN_PHASE, "generate", -1);
+    hm_status st = s->stream ? hm_qwen_stream_start(s->stream, err) : HM_OK;
+    if (!st) {
+        draw_frames(e, s, &out->ended);
+        hm_qwen_collect(e, s->utterance, out);
+        c->ops.sync(&c->ops);
+        out->scratch_bytes = hm_talker_work_bytes(s->work);
+        st = hm_session_status(c, err);
+    }
+    hm_span_end(c->probe, HM_SPAN_PHASE, "generate");
+    out->generate_ns = hm_now_ns() - start;
+    return st ? st : hm_session_check_result(out, err);
+}
+
+static void end_utterance(hm_engine *e, struct speech *s)
+{
+    hm_utterance_end(&e->ctx, &s->utterance);
+    if (s->work)
+        hm_qwen_work_give(e, &s->work);
+}
+
+static hm_status speak(hm_engine *e, struct speech *s, hm_result *out, hm_error *err)
+{
+    hm_status st = prefill(e, s, out, err);
+    if (!st)
+        st = hm_qwen_result_open(e, s->r, out, err);
+    if (!st && hm_qwen_streams(&e->ctx, s->r))
+        st = hm_qwen_stream_open(e, &s->stream, s->r, &s->prompt, err);
+    if (!st)
+        st = generate(e, s, out, err);
+    if (s->stream) {
+        describe_audio(e, out);
+        st = hm_qwen_stream_finish(s->stream, out, st, err);
+        end_utterance(e, s);
+        return st ? st : check_audio(out, err);
+    }
+    end_utterance(e, s); /* its memory is the decoder's now */
+    return st || s->r->skip_codec ? st : hm_qwen_audio(e, &s->prompt, s->r, out, err);
+}
+
+hm_status hm_qwen_generate(hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
+{
+    int64_t start = hm_now_ns();
+    struct speech s = {.r = r};
+    hm_session_begin_call(e, out);
+    hm_status st = hm_qwen_prompt_open(e, r, &s.prompt, err);
+    if (!st)
+        st = speak(e, &s, out, err);
+    hm_qwen_stream_close(&s.stream);
+    hm_qwen_prompt_close(&s.prompt);
+    return hm_session_end_call(e, start, out, st);
+}
+
+hm_status hm_qwen_decode(hm_engine *e, const int32_t *codes, int frames, const hm_request *r, hm_result *out, hm_error *err)
+{
+    int64_t start = hm_now_ns();
+    (void)r;
+    hm_session_begin_call(e, out);
+    hm_status st = e->has_codec ? HM_OK : hm_fail(err, HM_EBUG, "decode: the engine was opened without a speech tokenizer");
+    if (!st && (frames < 1 || frames > INT32_MAX / e->qwen->codec_shape.decode_rate))
+        st = hm_fail(err, HM_EUSAGE, "codes: expected at least 1 frame and at most %lld, found %d",
+                     (long long)(INT32_MAX / e->qwen->codec_shape.decode_rate), frames);
+    if (!st) {
+        describe_audio(e, out);
+        out->frames = frames;
+        st = run_codec(e, codes, frames, 0, out, err);
+    }
+    if (!st)
+        st = check_audio(out, err);
+    return hm_session_end_call(e, start, out, st);
+}

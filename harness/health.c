@@ -7,7 +7,7 @@
 
 #define STUCK_FRAMES 25       /* 2 s of one frame */
 #define REPEATED_FRAMES 8     /* 0.64 s */
-#define SILENT_SHARE 0.95     /* of the song */
+#define SILENT_SHARE 0.95     /* of the audio */
 #define QUIET_SHARE 0.5
 #define CLIPPED_SHARE 1e-2    /* heard as distortion */
 #define LOUD_PEAK 8.0         /* far outside full scale: no mastering does that */
@@ -65,12 +65,13 @@ static void judge_length(hm_health *h, const hm_result *r, const hm_audio_facts 
              r->frames, h->expected_s, r->counters.lost_codes ? " (the original's lost tail)" : "");
 }
 
-static void judge_sound(hm_health *h, const hm_audio_facts *f)
+static void judge_sound(hm_health *h, const hm_audio_facts *f, hm_task task)
 {
+    const char *what = task == HM_TASK_SPEECH ? "speech" : "song";
     if (f->silence_share >= SILENT_SHARE)
-        note(h, HM_HEALTH_BAD, "%.0f %% of the song is silent", 100 * f->silence_share);
+        note(h, HM_HEALTH_BAD, "%.0f %% of the %s is silent", 100 * f->silence_share, what);
     else if (f->silence_share >= QUIET_SHARE)
-        note(h, HM_HEALTH_SUSPECT, "%.0f %% of the song is silent", 100 * f->silence_share);
+        note(h, HM_HEALTH_SUSPECT, "%.0f %% of the %s is silent", 100 * f->silence_share, what);
     if (f->peak > LOUD_PEAK)
         note(h, HM_HEALTH_SUSPECT, "peak %.1f, %.0f dB over full scale", f->peak, 20 * log10(f->peak));
     if (f->clipped_share > CLIPPED_SHARE)
@@ -103,7 +104,7 @@ void hm_health_judge(hm_health *out, const hm_result *result, const hm_audio_fac
         note(out, synthetic ? HM_HEALTH_OK : HM_HEALTH_SUSPECT, "%llu codes outside the codebooks, clamped",
              (unsigned long long)result->counters.tokens_out_of_range);
     if (out->sound_judged)
-        judge_sound(out, facts);
+        judge_sound(out, facts, request->task);
     else if (facts)
         note(out, HM_HEALTH_OK, "synthetic weights: how it sounds is not judged");
 }

@@ -142,7 +142,8 @@ static void pack_speech(json_t *o, const hm_case_record *c)
 static json_t *pack_case(const hm_case_record *c)
 {
     char seed[32];
-    json_t *o = json_pack("{s:s, s:i, s:i, s:f}", "task", c->task, "frames", c->frames, "topk", c->topk, "temperature", c->temperature);
+    json_t *o = json_pack("{s:s, s:i, s:i}", "task", c->task, "frames", c->frames, "topk", c->topk);
+    set_real(o, "temperature", c->temperature);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)c->seed);
     set_text(o, "seed", seed); /* a text: JSON numbers lose the last bits of 64 */
     if (strcmp(c->task, "speech"))

@@ -1,4 +1,4 @@
-/* Inside of the store: the one header that includes sqlite3.h. For harness/store*.c only. */
+/* Inside of the store: the one header that includes sqlite3.h. For harness/store*.c, and for tests of older files. */
 #ifndef HM_HARNESS_STORE_INTERNAL_H
 #define HM_HARNESS_STORE_INTERNAL_H
 

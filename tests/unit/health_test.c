@@ -135,6 +135,39 @@ static void the_sound_is_judged_on_real_weights_only(void **state)
     assert_non_null(strstr(s.text, "4 codes outside"));
 }
 
+static void speech_is_judged_as_songs_are(void **state)
+{
+    song s;
+    (void)state;
+    make(&s);
+    s.request.task = HM_TASK_SPEECH;
+    s.request.force_length = true;
+    s.request.max_frames = FRAMES;
+    s.result.ended = false;
+    s.facts.channels = 1;
+    s.facts.rate_hz = 24000;
+    assert_int_equal(judge(&s, false), HM_HEALTH_OK);
+    assert_int_equal(s.health.count, 0);
+    s.facts.silence_share = 0.97;
+    assert_int_equal(judge(&s, false), HM_HEALTH_BAD);
+    assert_string_equal(s.health.reasons[0], "97 % of the speech is silent");
+    assert_int_equal(judge(&s, true), HM_HEALTH_OK);
+    s.facts.silence_share = 0.55;
+    assert_int_equal(judge(&s, false), HM_HEALTH_SUSPECT);
+    s.facts.silence_share = 0;
+    s.facts.clipped_share = 0.02;
+    assert_int_equal(judge(&s, false), HM_HEALTH_SUSPECT);
+    assert_non_null(strstr(s.text, "full scale"));
+    s.facts.constant = true;
+    assert_int_equal(judge(&s, true), HM_HEALTH_BAD);
+    make(&s);
+    s.request.task = HM_TASK_SPEECH;
+    for (int i = 40; i < 40 + 30; i++)
+        memcpy(s.codes + i * CODEBOOKS, s.codes + 40 * CODEBOOKS, CODEBOOKS * sizeof *s.codes);
+    assert_int_equal(judge(&s, false), HM_HEALTH_BAD);
+    assert_non_null(strstr(s.text, "stuck: one frame 30 times"));
+}
+
 static void the_worst_reason_comes_first(void **state)
 {
     song s;
@@ -175,6 +208,7 @@ int main(void)
         cmocka_unit_test(a_wrong_length_is_bad),
         cmocka_unit_test(a_stuck_song_is_bad_and_a_repeating_one_suspect),
         cmocka_unit_test(the_sound_is_judged_on_real_weights_only),
+        cmocka_unit_test(speech_is_judged_as_songs_are),
         cmocka_unit_test(the_worst_reason_comes_first),
         cmocka_unit_test(the_text_is_cut_not_overrun),
     };

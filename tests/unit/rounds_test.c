@@ -65,7 +65,7 @@ typedef struct recording {
     hm_fake_clock clock;
     int64_t each_ns;
     int runs, stop_after;
-    int cases[64], arms[64], rounds[64];
+    int cases[64], arms[64], rounds[64], slots[64];
 } recording;
 
 static bool all_wanted(void *self, int c, int arm, int round)
@@ -83,11 +83,11 @@ static bool but_arm_1_of_round_0(void *self, int c, int arm, int round)
 static hm_status record(void *self, int c, int arm, int round, int slot, hm_error *err)
 {
     recording *r = self;
-    (void)slot;
     if (r->stop_after && r->runs == r->stop_after)
         return hm_fail(err, HM_EINTERRUPTED, "stop");
     r->cases[r->runs] = c;
     r->arms[r->runs] = arm;
+    r->slots[r->runs] = slot;
     r->rounds[r->runs++] = round;
     hm_clock_sleep(&r->clock.clock, r->each_ns);
     return HM_OK;
@@ -151,6 +151,32 @@ static void what_is_done_is_not_run_again_and_a_stop_ends_the_schedule(void **st
     assert_int_equal(hm_rounds_run(&rounds, &done, &err), HM_EINTERRUPTED);
     assert_int_equal(done, 1);
     assert_int_equal(stopped.runs, 8);
+}
+
+/* Arm 1 has nothing to do with case 0, arms 0 and 2 nothing with case 1. */
+static bool each_its_own(void *self, int c, int arm)
+{
+    (void)self;
+    return c ? arm == 1 : arm != 1;
+}
+
+static void arms_have_slots_in_the_cases_they_run_only(void **state)
+{
+    (void)state;
+    recording r = {0};
+    hm_error err = {0};
+    int done, first = 0;
+    hm_rounds rounds = schedule(&r, 20);
+    rounds.applies = each_its_own;
+    assert_int_equal(hm_rounds_run(&rounds, &done, &err), HM_OK);
+    assert_int_equal(r.runs, 60);
+    for (int i = 0; i < 60; i += 3) {
+        assert_true(r.cases[i] == 0 && r.cases[i + 1] == 0 && r.cases[i + 2] == 1);
+        assert_true(r.arms[i] + r.arms[i + 1] == 2 && r.arms[i] != 1 && r.arms[i + 2] == 1);
+        assert_true(r.slots[i] == 0 && r.slots[i + 1] == 1 && r.slots[i + 2] == 0);
+        first += r.arms[i] == 0;
+    }
+    assert_int_equal(first, 10); /* each pair of rounds runs forth and back */
 }
 
 static bool never(void)
@@ -257,6 +283,77 @@ static void misbehaving_workers_are_recorded_and_never_believed(void **state)
     }
 }
 
+static void streams_are_told_and_believed(void **state)
+{
+    (void)state;
+    hm_turn turn;
+    turn_with("stream", 20000, never, NULL, &turn);
+    if (turn.status != HM_RUN_OK)
+        fail_msg("%s", turn.reason);
+    assert_int_equal(turn.samples[0].ttfa_ns, 1000000);
+    assert_int_equal(turn.samples[0].buffer_ns, 60000000);
+    hm_turn_free(&turn);
+    turn_with("good", 20000, never, NULL, &turn); /* not asked for: not known */
+    assert_int_equal(turn.samples[0].ttfa_ns, HM_UNKNOWN);
+    assert_int_equal(turn.samples[0].pieces, HM_UNKNOWN);
+    hm_turn_free(&turn);
+}
+
+static void speech_goes_through_the_protocol_whole(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_run_order order = {.c = {.task = "speech",
+                                .kind = "base",
+                                .text = "one \"two\"\n\xC3\xA4",
+                                .speaker = "ryan",
+                                .language = "german",
+                                .instruct = "sadly",
+                                .reference = "/a/b.wav",
+                                .reference_text = "zero",
+                                .frames = 7,
+                                .topk = 0,
+                                .sub_topk = 9,
+                                .streaming_text = 1,
+                                .temperature = 0.7,
+                                .top_p = 0.8,
+                                .repetition_penalty = 1.25,
+                                .sub_temperature = 0.6,
+                                .sub_top_p = 0.5,
+                                .seed = UINT64_MAX},
+                          .warmup = "full",
+                          .stream = true},
+                 back;
+    hm_stored_codes codes;
+    json_t *m = hm_proto_run(&order);
+    if (hm_proto_read_run(m, &back, &codes, &err))
+        fail_msg("%s", err.text);
+    assert_true(back.stream && !back.want_codes && !back.skip_codec && !back.c.tags);
+    const char *const texts[][2] = {{order.c.task, back.c.task},           {order.c.kind, back.c.kind},
+                                    {order.c.text, back.c.text},           {order.c.speaker, back.c.speaker},
+                                    {order.c.language, back.c.language},   {order.c.instruct, back.c.instruct},
+                                    {order.c.reference, back.c.reference}, {order.c.reference_text, back.c.reference_text},
+                                    {order.warmup, back.warmup}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_string_equal(texts[i][0], texts[i][1]);
+    assert_true(back.c.frames == 7 && back.c.topk == 0 && back.c.sub_topk == 9 && back.c.streaming_text == 1 && back.c.seed == UINT64_MAX);
+    assert_true(back.c.temperature == 0.7 && back.c.top_p == 0.8 && back.c.repetition_penalty == 1.25 && back.c.sub_temperature == 0.6 &&
+                back.c.sub_top_p == 0.5);
+    json_decref(m);
+    hm_case_record plain = {.task = "speech", .text = "t", .frames = 1, .temperature = NAN, .top_p = NAN, .repetition_penalty = NAN,
+                            .sub_temperature = NAN, .sub_top_p = NAN, .streaming_text = -1, .sub_topk = 50, .topk = 50};
+    hm_case_record read;
+    hm_open_order open = {.variant = "best", .model = "/m", .backend = "cpu", .encoders = true}, open_back;
+    m = hm_proto_open(&open, "open", &plain);
+    assert_int_equal(hm_proto_read_case(m, &read, &err), HM_OK); /* the published settings stand for what is left out */
+    assert_true(read.temperature == 0.9 && read.top_p == 1 && read.repetition_penalty == 1.05 && read.sub_temperature == 0.9 &&
+                read.sub_top_p == 1);
+    assert_string_equal(read.kind, "custom_voice");
+    assert_int_equal(hm_proto_read_open(m, &open_back, &err), HM_OK);
+    assert_true(open_back.encoders);
+    json_decref(m);
+}
+
 static void a_stop_ends_the_worker_at_once(void **state)
 {
     (void)state;
@@ -300,6 +397,9 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(rounds_are_whole_and_in_order),
                                        cmocka_unit_test(no_round_starts_that_would_end_after_the_time_limit),
                                        cmocka_unit_test(what_is_done_is_not_run_again_and_a_stop_ends_the_schedule),
+                                       cmocka_unit_test(arms_have_slots_in_the_cases_they_run_only),
+                                       cmocka_unit_test(speech_goes_through_the_protocol_whole),
+                                       cmocka_unit_test(streams_are_told_and_believed),
                                        cmocka_unit_test(a_good_worker_is_believed),
                                        cmocka_unit_test(fed_codes_are_compared_with_the_drawn_ones),
                                        cmocka_unit_test(misbehaving_workers_are_recorded_and_never_believed),

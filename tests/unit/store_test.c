@@ -10,6 +10,7 @@
 
 #include "engine/base/map.h"
 #include "harness/store.h"
+#include "harness/store_internal.h"
 
 static char folder[64], path[128];
 
@@ -204,6 +205,144 @@ static void a_run_comes_back_as_figures(void **state)
     hm_store_close(&store);
     store = open_store(HM_STORE_READ);
     expect(store, "SELECT count(*) FROM run", "2");
+    hm_store_close(&store);
+}
+
+static void speech_is_kept_with_all_it_was_told(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_session_record session;
+    hm_arm_record arms[2];
+    hm_case_record c = {.id = "c2",
+                        .request_hash = "q2",
+                        .suite_hash = "s1",
+                        .suite = "short",
+                        .name = "speech",
+                        .task = "speech",
+                        .frames = 46,
+                        .words = 13,
+                        .temperature = 0.9,
+                        .seed = 5,
+                        .kind = "base",
+                        .text = "hello",
+                        .speaker = "ryan",
+                        .language = "english",
+                        .instruct = "sadly",
+                        .reference = "/v.wav",
+                        .reference_text = "before",
+                        .streaming_text = -1,
+                        .sub_topk = 7,
+                        .top_p = 0.8,
+                        .repetition_penalty = 1.05,
+                        .sub_temperature = 0.7,
+                        .sub_top_p = 0.6};
+    hm_model_record model = {.id = "w2", .kind = "qwen3-tts", .name = "mini", .path = "/q", .speech_kind = "base", .size = "0b6"};
+    hm_store *store = open_store(HM_STORE_CREATE);
+    fill(store, &session, arms);
+    GOOD(hm_store_put_case(store, &c, &err));
+    GOOD(hm_store_put_model(store, &model, &err));
+    expect(store,
+           "SELECT words, kind, text, speaker, language, instruct, reference, reference_text, streaming_text, top_p, repetition_penalty, "
+           "sub_temperature, sub_topk, sub_top_p, tags, lyrics FROM suite_case WHERE id = 'c2'",
+           "13|base|hello|ryan|english|sadly|/v.wav|before|-1|0.8|1.05|0.7|7|0.6||");
+    expect(store, "SELECT words, kind, text, streaming_text, top_p, sub_topk FROM suite_case WHERE id = 'c1'", "NULL|NULL|NULL|NULL|NULL|NULL");
+    expect(store, "SELECT id, speech_kind, size FROM model ORDER BY id", "w1|NULL|NULL\nw2|base|0b6");
+    hm_store_close(&store);
+}
+
+/* A file as an older program left it: the first migrations alone, with a row in each table that has grown since. */
+static void write_old(int version)
+{
+    sqlite3 *db = NULL;
+    char sql[128];
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    for (int i = 0; i < version; i++)
+        for (int k = 0; k < 2 && hm_migrations[i].sql[k]; k++)
+            assert_int_equal(sqlite3_exec(db, hm_migrations[i].sql[k], NULL, NULL, NULL), SQLITE_OK);
+    static const char rows[] =
+        "INSERT INTO machine VALUES('m1','h','CPU',2,2,NULL,NULL,'avx2',NULL,1,NULL,NULL,'6','Debian',NULL,'2000');"
+        "INSERT INTO build VALUES('b1','0',NULL,0,'gcc','-O2','Release',NULL,'x','2000');"
+        "INSERT INTO model VALUES('w1','heartmula','mini','/m',1,8,NULL,48000,2,NULL,0.08,'2000');"
+        "INSERT INTO suite_case VALUES('c1','q1','s1','short','plain','music','pop','[Verse] la la',NULL,NULL,NULL,125,50,1.5,1,3,0,1.25);"
+        "INSERT INTO session VALUES('e1','m1','b1','2000','2000','done',0,'x','{}',1,1);"
+        "INSERT INTO arm VALUES('a1','e1',0,'best','best','kv=1',NULL,'cpu',NULL,0,NULL,'/m',NULL);"
+        "INSERT INTO run VALUES('r1','e1','a1','c1','w1',0,0,'ok',NULL,'2000',9,NULL,'first',NULL,NULL);"
+        "INSERT INTO sample(id, run_id, ordinal, warmup, wall_ns, frames, audio_s, device) VALUES('x1','r1',0,0,1000000000,125,10,'CPU');";
+    assert_int_equal(sqlite3_exec(db, rows, NULL, NULL, NULL), SQLITE_OK);
+    snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", 0x686D6264, version);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void older_files_grow_and_keep_what_they_hold(void **state)
+{
+    (void)state;
+    for (int version = 1; version < hm_store_schema_version(); version++) {
+        hm_error err = {0};
+        hm_session_record session;
+        hm_arm_record arms[2];
+        hm_store *store = NULL;
+        char old[160];
+        int64_t rows;
+        snprintf(path, sizeof path, "%s/old%d.db", folder, version);
+        write_old(version);
+        assert_int_equal(hm_store_open(&store, path, HM_STORE_READ, &err), HM_EIO);
+        assert_non_null(strstr(err.text, "hmbench db info"));
+        store = open_store(HM_STORE_WRITE);
+        expect(store, "SELECT words, lyrics, kind FROM suite_case", "NULL|[Verse] la la|NULL");
+        expect(store, "SELECT kind, speech_kind FROM model", "heartmula|NULL");
+        expect(store, "SELECT wall_ns, device, overlapped_ns, ttfa_ns FROM sample", "1000000000|CPU|NULL|NULL");
+        expect(store, "SELECT rtf FROM arm_figure", "0.1");
+        expect(store, "SELECT count(*) FROM stream_figure", "0");
+        hm_store_close(&store);
+        snprintf(old, sizeof old, "%s", path);
+        snprintf(path, sizeof path, "%s/new%d.db", folder, version);
+        store = open_store(HM_STORE_CREATE); /* columns are in the same order in both */
+        fill(store, &session, arms);
+        GOOD(put_run(store, &session, &arms[0], 0, 5000, &err));
+        assert_int_equal(hm_store_merge(store, old, &rows, &err), HM_OK);
+        expect(store, "SELECT wall_ns, device, ttfa_ns FROM sample ORDER BY wall_ns", "5000|NULL|NULL\n1000000000|CPU|NULL");
+        hm_store_close(&store);
+    }
+}
+
+static void streams_have_figures_of_their_own(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_session_record session;
+    hm_arm_record arms[2];
+    hm_store *store = open_store(HM_STORE_CREATE);
+    static hm_sample sample;
+    fill(store, &session, arms);
+    GOOD(put_run(store, &session, &arms[0], 0, 1000, &err));
+    hm_sample_init(&sample);
+    sample.wall_ns = 2000000000;
+    sample.frames = 125;
+    sample.audio_s = 10;
+    sample.ttfa_raw_ns = 80000000;
+    sample.stall_max_ns = 60000000;
+    sample.stall_total_ns = 90000000;
+    sample.buffer_ns = 90000000;
+    sample.stalls = 2;
+    sample.pieces = 9;
+    sample.overlapped_ns = 7;
+    sample.codec_bytes = 11;
+    sample.codec_frame_flops = 1.5;
+    hm_run_record run = {.session_id = session.id,
+                         .arm_id = arms[1].id,
+                         .case_id = "c1",
+                         .status = HM_RUN_OK,
+                         .started_utc = "2000-01-01T00:00:00Z",
+                         .warmup = "first",
+                         .samples = &sample,
+                         .sample_count = 1};
+    hm_uuid_text(run.id);
+    GOOD(hm_store_put_run(store, &run, &err));
+    expect(store, "SELECT arm, ttfa_raw_ms, ttfa_ms, stall_max_ms, stall_total_ms, stalls, pieces, buffer_ms, c50, c100, c200, rtf FROM stream_figure",
+           "best|80.0|NULL|60.0|90.0|2|9|90.0|0|1|1|0.2");
+    expect(store, "SELECT overlapped_ns, reference_ns, codec_bytes, codec_frame_flops FROM sample WHERE stalls = 2", "7|NULL|11|1.5");
     hm_store_close(&store);
 }
 
@@ -413,6 +552,17 @@ static void every_column_says_what_it_is(void **state)
            "SELECT count(*) FROM lines WHERE line LIKE '  %' AND line NOT LIKE '%-- _%' AND line NOT LIKE '%REFERENCES%' "
            "AND line NOT LIKE '  UNIQUE%' AND line NOT LIKE '  PRIMARY%' AND line NOT LIKE '%CHECK(%'",
            "0");
+    /* Columns that are added later say so in the statement that adds them: it becomes a part of the table's text. */
+    int added = 0;
+    for (int i = 0; i < hm_store_schema_version(); i++)
+        for (const char *p = hm_migrations[i].sql[0], *end; (p = strstr(p, "ALTER TABLE")); p = end, added++) {
+            const char *comment = strstr(p, " /* ");
+            end = strstr(p, ";\n");
+            assert_true(end && comment && comment < end && !strncmp(end - 3, " */", 3));
+        }
+    assert_true(added > 20);
+    expect(store, "SELECT sum((length(sql) - length(replace(sql, ' /* ', ''))) / 4) = sum((length(sql) - length(replace(sql, ' */', ''))) / 3) FROM "
+                  "sqlite_schema WHERE type = 'table'", "1");
     expect(store, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE '%STRICT%'", "0");
     hm_store_close(&store);
 }
@@ -421,6 +571,9 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {CASE(a_run_comes_back_as_figures),
+                                       CASE(speech_is_kept_with_all_it_was_told),
+                                       CASE(older_files_grow_and_keep_what_they_hold),
+                                       CASE(streams_have_figures_of_their_own),
                                        CASE(a_run_of_an_unknown_arm_leaves_nothing_behind),
                                        CASE(stored_codes_stay_what_they_were),
                                        CASE(the_newest_unfinished_session_is_found),

@@ -2,10 +2,9 @@
  * codes on a short song and logits close by. And what nothing may change: threads, another run, another instruction set. */
 #define _GNU_SOURCE
 #include "engine/base/isa.h"
-#include "tests/engine_case.h"
+#include "tests/result_case.h"
 
 #define FRAMES 10
-#define LOGIT_BOUND 2e-4f /* what verification allows float32 compute on logits */
 
 static char folder[] = "/tmp/hmbench-bitwise-XXXXXX";
 /* Forced length: the codes are compared to the end. */
@@ -50,50 +49,6 @@ static void drop(hm_result *result)
     case_runtime()->result_free(result);
 }
 
-/* Index of the first of n values in which they differ, or -1. */
-static int64_t first_difference(const void *a, const void *b, int64_t n)
-{
-    const uint32_t *x = a, *y = b;
-    for (int64_t i = 0; i < n; i++)
-        if (x[i] != y[i])
-            return i;
-    return -1;
-}
-
-static void expect_same(const hm_result *a, const hm_result *b, const char *what)
-{
-    int64_t codes = first_difference(a->codes, b->codes, a->frames * a->codebooks);
-    int64_t logits = first_difference(a->logits, b->logits, a->frames * a->codebooks);
-    assert_int_equal(a->samples, b->samples);
-    int64_t samples = a->audio ? first_difference(a->audio, b->audio, a->samples * a->channels) : -1;
-    if (codes >= 0 || logits >= 0 || samples >= 0)
-        fail_msg("%s: first differences at code %lld, logit %lld, sample %lld (-1: none)", what, (long long)codes, (long long)logits,
-                 (long long)samples);
-}
-
-static void expect_codes_and_close_logits(const hm_result *a, const hm_result *b, const char *what)
-{
-    int64_t codes = first_difference(a->codes, b->codes, a->frames * a->codebooks);
-    float most = 0;
-    for (int i = 0; i < a->frames * a->codebooks; i++) {
-        float apart = a->logits[i] < b->logits[i] ? b->logits[i] - a->logits[i] : a->logits[i] - b->logits[i];
-        most = apart > most ? apart : most;
-    }
-    if (codes >= 0 || !(most <= LOGIT_BOUND))
-        fail_msg("%s: first difference at code %lld (-1: none), logits up to %g apart, expected at most %g", what, (long long)codes,
-                 (double)most, (double)LOGIT_BOUND);
-}
-
-/* "kv=prealloc" */
-static const char *value_text(const hm_toggle_info *toggle, int value)
-{
-    static char text[128];
-    char name[64];
-    hm_toggle_value_name(toggle, value, name, sizeof name);
-    snprintf(text, sizeof text, "%s=%s", toggle->name, name);
-    return text;
-}
-
 /* --- toggles --- */
 
 static void every_bitwise_toggle_alone_gives_the_bytes_of_naive(void **state)
@@ -109,7 +64,7 @@ static void every_bitwise_toggle_alone_gives_the_bytes_of_naive(void **state)
             case_satisfy(&with);
             assert_int_equal(hm_toggles_distance(&case_naive, &with), HM_KIND_BITWISE);
             hm_result r = run(&with, &song);
-            expect_same(&naive, &r, value_text(&list[i], value));
+            case_expect_same(&naive, &r, case_value_text(&list[i], value));
             drop(&r);
         }
     assert_true(checked >= 11);
@@ -133,7 +88,7 @@ static void best_without_any_bitwise_toggle_gives_the_same_bytes(void **state)
                 *case_toggle(&with, list[k].offset) = *case_toggle(&without, list[k].offset);
         assert_int_equal(hm_toggles_distance(&with, &without), HM_KIND_BITWISE);
         hm_result a = run(&with, &song), b = run(&without, &song);
-        expect_same(&a, &b, list[i].name);
+        case_expect_same(&a, &b, list[i].name);
         drop(&a);
         drop(&b);
         checked++;
@@ -146,14 +101,14 @@ static void check_rounding(const hm_request *request)
     int count, checked = 0;
     const hm_toggle_info *list = hm_toggle_list(&count);
     hm_result naive = run(&case_naive, request), best = run(&case_best, request);
-    expect_codes_and_close_logits(&naive, &best, "best");
+    case_expect_close(&naive, &best, "best");
     for (int i = 0; i < count; i++)
         for (int value = 1; list[i].kind == HM_KIND_ROUNDING && list[i].models & HM_MODEL_HEARTMULA && value < hm_toggle_values(&list[i]); value++, checked++) {
             hm_toggles with = case_naive;
             *case_toggle(&with, list[i].offset) = (uint8_t)value;
             case_satisfy(&with);
             hm_result r = run(&with, request);
-            expect_codes_and_close_logits(&naive, &r, value_text(&list[i], value));
+            case_expect_close(&naive, &r, case_value_text(&list[i], value));
             drop(&r);
         }
     assert_int_equal(checked, 5);
@@ -195,7 +150,7 @@ static void a_waveform_in_chunks_has_the_bytes_of_one_in_one_piece(void **state)
     }
     assert_true(r[1].counters.decode_chunks > r[0].counters.decode_chunks);
     assert_int_equal(r[0].samples, r[1].samples);
-    assert_int_equal(first_difference(r[0].audio, r[1].audio, r[0].samples * 2), -1);
+    assert_int_equal(case_first_difference(r[0].audio, r[1].audio, r[0].samples * 2), -1);
     drop(&r[0]);
     drop(&r[1]);
     free(codes);
@@ -210,7 +165,7 @@ static void check_stored(hm_toggles toggles)
     hm_result own = run(&toggles, &request), fed;
     request.stored_codes = own.codes;
     fed = run(&toggles, &request);
-    expect_same(&own, &fed, "its own codes fed back");
+    case_expect_same(&own, &fed, "its own codes fed back");
     drop(&fed);
 
     other.seed = 8;
@@ -218,10 +173,10 @@ static void check_stored(hm_toggles toggles)
     hm_result free_run = run(&toggles, &other);
     other.stored_codes = own.codes;
     fed = run(&toggles, &other);
-    assert_int_equal(first_difference(fed.logits, own.logits, FRAMES * CASE_CODEBOOKS), -1); /* the same history: the stored one */
+    assert_int_equal(case_first_difference(fed.logits, own.logits, FRAMES * CASE_CODEBOOKS), -1); /* the same history: the stored one */
     assert_int_equal(fed.codes[0], free_run.codes[0]);                                       /* drawn before anything was fed */
-    assert_true(first_difference(fed.codes, own.codes, FRAMES * CASE_CODEBOOKS) >= 0);       /* draws are kept, not what was fed */
-    assert_true(first_difference(fed.codes, free_run.codes, FRAMES * CASE_CODEBOOKS) >= 0);
+    assert_true(case_first_difference(fed.codes, own.codes, FRAMES * CASE_CODEBOOKS) >= 0);       /* draws are kept, not what was fed */
+    assert_true(case_first_difference(fed.codes, free_run.codes, FRAMES * CASE_CODEBOOKS) >= 0);
     drop(&own);
     drop(&fed);
     drop(&free_run);
@@ -246,7 +201,7 @@ static void one_two_and_three_threads_give_the_same_bytes(void **state)
         hm_result one = run(sets[s], &song);
         for (int threads = 2; threads <= 3; threads++) {
             hm_result r = run_on(sets[s], &song, (setting){.threads = threads});
-            expect_same(&one, &r, s ? "best on threads" : "naive on threads");
+            case_expect_same(&one, &r, s ? "best on threads" : "naive on threads");
             drop(&r);
         }
         drop(&one);
@@ -265,9 +220,9 @@ static void a_second_song_of_an_engine_has_the_bytes_of_the_first(void **state)
         longer.max_frames = FRAMES + 3;
         longer.seed = 99;
         hm_result between = case_generate(api, e, &longer), second = case_generate(api, e, &song);
-        expect_same(&first, &second, "second song");
+        case_expect_same(&first, &second, "second song");
         assert_memory_equal(&first.counters, &second.counters, sizeof first.counters);
-        assert_true(first_difference(first.codes, between.codes, FRAMES * CASE_CODEBOOKS) >= 0); /* a seed is a seed */
+        assert_true(case_first_difference(first.codes, between.codes, FRAMES * CASE_CODEBOOKS) >= 0); /* a seed is a seed */
         drop(&first);
         drop(&between);
         drop(&second);
@@ -285,7 +240,7 @@ static void every_instruction_set_of_the_machine_draws_the_same_codes(void **sta
         hm_result scalar = run_on(sets[s], &request, (setting){1, "scalar"});
         for (int isa = HM_ISA_SCALAR + 1; isa <= (int)hm_isa_detect(); isa++) {
             hm_result r = run_on(sets[s], &request, (setting){1, hm_isa_name((hm_isa)isa)});
-            expect_codes_and_close_logits(&scalar, &r, hm_isa_name((hm_isa)isa));
+            case_expect_close(&scalar, &r, hm_isa_name((hm_isa)isa));
             drop(&r);
         }
         drop(&scalar);

@@ -51,7 +51,7 @@ static int live_codes(const hm_talker_shape *g)
     return (int)g->code_vocab - HM_TALKER_SUPPRESSED;
 }
 
-/* --- drawing (section 8) --- */
+/* --- drawing (section 9) --- */
 
 /* All codes of group 0 that went on so far. Returns how many. */
 static int gather_history(hm_ctx *c, const hm_utterance *u, int32_t *ids)
@@ -289,7 +289,7 @@ void hm_utterance_prefill(hm_ctx *c, hm_talker_work *w, hm_utterance *u)
         hm_talker_remember_prompt(c, w, u);
 }
 
-/* --- the code predictor (section 7) --- */
+/* --- the code predictor (section 8) --- */
 
 /* What the original makes anew in every frame: caches and buffers (Q1). */
 static void rebuild_step(hm_ctx *c, hm_talker_work *w)

@@ -26,7 +26,7 @@ typedef struct hm_talker {
 hm_status hm_talker_bind(hm_ctx *c, hm_talker *m, const hm_talker_shape *shape, hm_weights *w, hm_error *err);
 void hm_talker_release(hm_talker *m);
 /* Weights that one frame must read at least when nothing is reused between passes, bytes; each once, bytes; floating-point operations of
- * one frame at context `context` (spec: cost model). */
+ * one frame at context `context` (section 10). */
 uint64_t hm_talker_frame_bytes(const hm_talker *m);
 uint64_t hm_talker_distinct_bytes(const hm_talker *m);
 double hm_talker_frame_flops(const hm_talker_shape *g, int context);

@@ -1,4 +1,4 @@
-/* Weights of the talker and its code predictor, and what a frame costs (qwen3_tts.md sections 1, 2 and 9). */
+/* Weights of the talker and its code predictor, and what a frame costs (qwen3_tts.md sections 1, 2 and 10). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -201,7 +201,7 @@ void hm_talker_release(hm_talker *m)
     hm_transformer_release(&m->predictor);
 }
 
-/* Section 9: the talker once, the predictor `passes` times. */
+/* Section 10: the talker once, the predictor `passes` times. */
 static uint64_t weight_bytes(const hm_talker *m, int passes)
 {
     uint64_t once = hm_transformer_pass_bytes(&m->predictor) + (m->projection.w ? hm_linear_bytes(&m->projection) : 0);

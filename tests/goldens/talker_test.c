@@ -9,6 +9,7 @@
 #include "engine/cpu/cpu.h"
 #include "engine/cpu/cpu_ops_init.h"
 #include "engine/models/qwen3_tts.h"
+#include "engine/sampling.h"
 #include "harness/golden.h"
 #include "variants/variants.h"
 
@@ -207,8 +208,8 @@ static hm_utterance *begin(model *m, hm_talker_work *w, const hm_talker_request 
     return u;
 }
 
-/* What an utterance has made; ends it. */
-static outcome finish(model *m, hm_utterance *u, bool ended)
+/* What an utterance of a request has made; ends it. Codes that went on lie on the device, which is this memory. */
+static outcome finish(model *m, hm_utterance *u, const hm_talker_request *r, bool ended)
 {
     outcome o = {.frames = hm_utterance_frames(u), .groups = (int)m->talker.shape.groups, .ended = ended};
     size_t n = (size_t)o.frames * (size_t)o.groups;
@@ -217,6 +218,12 @@ static outcome finish(model *m, hm_utterance *u, bool ended)
     o.logits = malloc(n * sizeof *o.logits + 1);
     assert_true(o.codes && o.logits);
     hm_utterance_collect(&m->ctx, u, 0, o.frames, o.codes, o.logits);
+    assert_memory_equal(hm_utterance_codes(u), r->stored ? r->stored : o.codes, n * sizeof *o.codes);
+    if (o.frames > 2) { /* any part of it */
+        int32_t part[64];
+        hm_utterance_collect(&m->ctx, u, 1, 2, part, NULL);
+        assert_memory_equal(part, o.codes + o.groups, 2 * (size_t)o.groups * sizeof *part);
+    }
     o.counters = m->ctx.counters;
     hm_utterance_end(&m->ctx, &u);
     if (m->ctx.error.status)
@@ -232,7 +239,7 @@ static outcome speak_in(model *m, hm_talker_work *w, const hm_talker_request *r)
     hm_utterance_prefill(&m->ctx, w, u);
     while (!ended && hm_utterance_frames(u) < r->max_frames && !m->ctx.error.status)
         hm_talker_frame(&m->ctx, w, &u, 1, &ended);
-    return finish(m, u, ended);
+    return finish(m, u, r, ended);
 }
 
 /* The request alone on a model. */
@@ -473,6 +480,78 @@ static void bitwise_toggles_draw_the_same_bytes_with_and_without_the_others(void
     close_case(k);
 }
 
+/* Raw logits of a run, as they are told. */
+typedef struct told {
+    float *talker, *predictor; /* [frames+1][V], [frames][G-1][Vc] */
+    int frames;
+} told;
+
+static void keep_tap(void *self, const hm_tap_value *v)
+{
+    told *t = self;
+    bool talker = !strcmp(v->name, "talker_logits");
+    size_t n = (size_t)(v->shape[0] * v->shape[1] * v->shape[2]);
+    if (!talker && strcmp(v->name, "cp_logits"))
+        return;
+    assert_true(v->batch_row < t->frames + talker);
+    memcpy((talker ? t->talker : t->predictor) + (size_t)v->batch_row * n, v->data, n * sizeof(float));
+}
+
+static int32_t expected_code(const hm_talker_draw *d, const hm_talker_request *r, const float *logits, int V, int frame, int group,
+                             const uint32_t *seen)
+{
+    float *scratch = malloc(hm_sample_scratch_floats(V) * sizeof *scratch), *z = malloc((size_t)V * sizeof *z);
+    assert_true(scratch && z);
+    for (int j = 0; j < V; j++) { /* spec section 9, steps 1 to 3 */
+        bool penalised = !group && seen[j / 32] >> j % 32 & 1, eos = j == 64 + 102;
+        z[j] = !penalised ? logits[j] : logits[j] < 0 ? logits[j] * r->repetition_penalty : logits[j] / r->repetition_penalty;
+        if (!group && (eos ? frame < r->min_frames : j >= V - 1024))
+            z[j] = -INFINITY;
+    }
+    int32_t code = hm_sample_reference(&(hm_sample_input){.logits = z, .V = V, .topk = d->topk, .temperature = d->temperature, .top_p = d->top_p,
+                                                          .seed = r->seed, .frame = (uint32_t)frame, .codebook = (uint32_t)group},
+                                       NULL, scratch, NULL);
+    free(scratch);
+    free(z);
+    return code;
+}
+
+/* Each code is the draw of its frame and group from the logits told, by the rules in their order. */
+static void codes_are_the_draws_of_their_frame_and_group(void **state)
+{
+    static const hm_toggles *const sets[] = {&case_naive, &case_best};
+    enum { V = 64 + 1024, Vc = 64, G = 8 };
+    tts_case *k = open_case("tiny_b.voice_design");
+    hm_talker_request r = drawn(k);
+    (void)state;
+    for (int s = 0; s < 2; s++) {
+        model *m = open_model(k->preset, k->kind, sets[s]);
+        told t = {.frames = r.max_frames};
+        uint32_t seen[(V + 31) / 32] = {0};
+        hm_probe probe = {.self = &t, .tap = keep_tap};
+        t.talker = calloc((size_t)(t.frames + 1) * V, sizeof(float));
+        t.predictor = calloc((size_t)t.frames * (G - 1) * Vc, sizeof(float));
+        assert_true(t.talker && t.predictor);
+        m->ctx.probe = &probe;
+        outcome o = speak(m, &r);
+        assert_true(o.frames > 8);
+        for (int f = 0; f < o.frames; f++) {
+            int32_t *codes = o.codes + f * G;
+            assert_int_equal(codes[0], expected_code(&r.draw, &r, t.talker + (size_t)f * V, V, f, 0, seen));
+            assert_true(o.logits[f * G] == t.talker[(size_t)f * V + (size_t)codes[0]]);
+            seen[codes[0] / 32] |= 1u << codes[0] % 32;
+            for (int g = 1; g < G; g++)
+                assert_int_equal(codes[g], expected_code(&r.sub_draw, &r, t.predictor + ((size_t)f * (G - 1) + (size_t)g - 1) * Vc, Vc, f, g, seen));
+        }
+        assert_int_equal(o.surplus, expected_code(&r.draw, &r, t.talker + (size_t)o.frames * V, V, o.frames, 0, seen));
+        drop(&o);
+        free(t.talker);
+        free(t.predictor);
+        close_model(m);
+    }
+    close_case(k);
+}
+
 static void threads_do_not_change_a_byte(void **state)
 {
     tts_case *k = open_case("tiny_b.voice_design");
@@ -537,7 +616,7 @@ static void expect_as_alone(const char *preset, const hm_toggles *toggles, int n
         hm_talker_frame(&m->ctx, w, now, count, ended);
         for (int j = 0; j < count; j++)
             if (ended[j] || hm_utterance_frames(now[j]) == r[who[j]].max_frames) {
-                outcome o = finish(m, now[j], ended[j]);
+                outcome o = finish(m, now[j], &r[who[j]], ended[j]);
                 expect_same(&alone[who[j]], &o, "side by side");
                 drop(&o);
                 done[who[j]] = true;
@@ -853,6 +932,7 @@ int main(void)
         cmocka_unit_test(best_meets_every_golden),
         cmocka_unit_test(every_toggle_alone_keeps_the_codes_and_shows_in_its_counter),
         cmocka_unit_test(bitwise_toggles_draw_the_same_bytes_with_and_without_the_others),
+        cmocka_unit_test(codes_are_the_draws_of_their_frame_and_group),
         cmocka_unit_test(threads_do_not_change_a_byte),
         cmocka_unit_test(utterances_side_by_side_have_the_bytes_of_each_alone),
         cmocka_unit_test(more_than_a_predictor_pass_takes_have_the_bytes_of_each_alone),

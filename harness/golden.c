@@ -173,6 +173,10 @@ hm_status hm_golden_compare_rows(hm_golden *g, const hm_safetensors_entry *e, co
     int64_t first = v->batch_row * v->shape[1], count = v->shape[0] * v->shape[1];
     const float *golden = NULL;
     const int32_t *ints = NULL;
+    if (e->rank == 1 && wide == 1 && count >= width) { /* a column: the golden tensor is one row of it */
+        wide = count;
+        count = 1;
+    }
     if (!d->expected) {
         d->expected = all;
         d->exact = true;

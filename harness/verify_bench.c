@@ -27,7 +27,8 @@ void hm_verify_report(hm_verify *v, const hm_verify_row *row)
 void hm_bench_tap(void *self, const hm_tap_value *value)
 {
     hm_bench *b = self;
-    const char *name = !strcmp(value->name, "result") && b->renamed ? b->renamed : value->name;
+    bool result = !strcmp(value->name, "result") || !strcmp(value->name, "probs");
+    const char *name = result && b->renamed ? b->renamed : value->name;
     const hm_safetensors_entry *e = hm_golden_find(&b->golden, b->prefix, name);
     if (e && !b->error.status && b->rows)
         hm_golden_compare_rows(&b->golden, e, value, &b->diffs[e - b->golden.file.entries], &b->error);

@@ -12,7 +12,7 @@ typedef struct hm_bench {
     hm_golden golden;
     const char *name;      /* of the file */
     const char *prefix;    /* of the group at work, "" for none */
-    const char *renamed;   /* golden name that "result" stands for, or NULL */
+    const char *renamed;   /* golden name that "result" or "probs" stands for, or NULL */
     const json_t *config;  /* of the model's manifest, or NULL */
     hm_golden_diff *diffs; /* per entry of the file */
     hm_error error;        /* first failure inside a tap */

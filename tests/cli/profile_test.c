@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "engine/audio/audio.h"
 #include "engine/base/map.h"
 #include "tests/run_program.h"
 
@@ -24,16 +25,31 @@ static char *in_folder(const char *name)
     return out;
 }
 
+/* Half a second of a voice that is none: a buzz that comes and goes. */
+static int write_voice(void)
+{
+    enum { N = 12000 };
+    static float pcm[N];
+    hm_error err;
+    for (int i = 0; i < N; i++)
+        pcm[i] = 0.3f * (float)(i % 160) / 160 * (float)(1 + i / 1000 % 3) / 3;
+    return hm_audio_write(in_folder("voice.wav"), pcm, 1, N, 24000, &err);
+}
+
 static int setup(void **state)
 {
     (void)state;
     static const char text[] =
         "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 10, flow_steps: 1}\n  - {name: b, tags: t, lyrics: m, frames: 5, flow_steps: 1}\n";
+    static const char mixed[] = "suite: mixed\ncases:\n  - {name: song, tags: t, lyrics: l, frames: 5, flow_steps: 1}\n"
+                                "  - {name: said, task: speech, text: hello there, speaker: ryan, language: english, frames: 7}\n"
+                                "  - {name: cloned, task: speech, text: hello there, reference: voice.wav, frames: 4}\n";
     hm_error err;
     if (!mkdtemp(folder))
         return 1;
     setenv("HMBENCH_CACHE", in_folder("cache"), 1);
-    return hm_file_write(in_folder("tiny.yaml"), text, sizeof text - 1, &err);
+    return hm_file_write(in_folder("tiny.yaml"), text, sizeof text - 1, &err) ||
+           hm_file_write(in_folder("mixed.yaml"), mixed, sizeof mixed - 1, &err) || write_voice();
 }
 
 static int teardown(void **state)
@@ -127,6 +143,66 @@ static void trace_refuses_what_is_no_trace(void **state)
     expect(run_program("trace"), 64, NULL, "check, stats or diff");
 }
 
+static void a_profile_of_speech_shows_its_parts(void **state)
+{
+    (void)state;
+    char *path = in_folder("s.json"), name[160], cloned[160];
+    snprintf(name, sizeof name, "%s/said", in_folder("mixed.yaml"));
+    snprintf(cloned, sizeof cloned, "%s/cloned", in_folder("mixed.yaml"));
+    expect(run_program("profile", name, "--model", "qwen3-tts-tiny", "--trace", path, "--repeat", "1"), 0, "code_predictor", NULL);
+    expect(run_program("trace", "check", path), 0, " 0 errors, 0 warnings", NULL);
+    json_error_t e;
+    json_t *trace = json_load_file(path, 0, &e);
+    assert_non_null(trace);
+    assert_int_equal(events_of(trace, "step", "frame"), 7);
+    assert_int_equal(events_of(trace, "phase", NULL), 3);
+    assert_true(events_of(trace, "part", "talker_step") > 0 && events_of(trace, "part", "sampling") > 0);
+    json_decref(trace);
+    expect(run_program("profile", cloned, "--model", "qwen3-tts-tiny-base", "--trace", path, "--repeat", "1"), 0, "mixed/cloned", NULL);
+    expect(run_program("profile", name, "--model", "heartmula-tiny", "--trace", path), 64, NULL, "makes music, mixed/said asks for speech");
+    expect(run_program("profile", name, "--model", "qwen3-tts-tiny-base", "--trace", path), 64, NULL, "of kind base");
+}
+
+static void a_suite_measures_songs_and_speech_with_real_workers(void **state)
+{
+    (void)state;
+    char db[128], *mixed = in_folder("mixed.yaml");
+    snprintf(db, sizeof db, "%s", in_folder("m.db"));
+    expect(run_program("suite", mixed, "--model", "heartmula-tiny,qwen3-tts-tiny,qwen3-tts-tiny-base", "--variant", "naive,best", "--rounds", "1",
+                       "--db", db, "--stream", "--no-trace", "--no-keep-audio"),
+           0, "mixed/said", NULL);
+    expect(run_program("db", "sql", "SELECT c.name, count(*), sum(o.codes_equal), min(m.speech_kind), sum(s.ttfa_ns > 0), sum(s.reference_ns > 0) "
+                                    "FROM sample s JOIN run r ON r.id = s.run_id JOIN suite_case c ON c.id = r.case_id JOIN output o ON "
+                                    "o.sample_id = s.id JOIN model m ON m.id = r.model_id GROUP BY c.name ORDER BY c.name",
+                       "--db", db, "-o", "csv"),
+           0, "cloned,2,2,base,1,2\r\nsaid,2,2,custom_voice,1,\r\nsong,2,2,,1,\r\n", NULL);
+    expect(run_program("db", "sql", "SELECT arm, pieces > 0 FROM stream_figure ORDER BY arm", "--db", db, "-o", "csv"), 0,
+           "best model=heartmula-tiny,1\r\nbest model=qwen3-tts-tiny,1\r\nbest model=qwen3-tts-tiny-base,1\r\n", NULL);
+}
+
+/* One worker, told to open a model and to run a case. */
+static void worker_says(const char *model, const char *order, const char *wanted)
+{
+    char *argv[] = {(char *)HM_PROGRAM, "worker", NULL}, input[1024];
+    snprintf(input, sizeof input, "{\"type\":\"open\",\"model\":\"%s\"}\n{\"type\":\"run\",\"warmup\":\"first\",%s}\n", model, order);
+    hm_run run = run_command(argv, input, 60, 0);
+    if (run.code || !strstr(run.out, wanted))
+        fail_msg("to %s: expected %s, got %s%s", input, wanted, run.out, run.err);
+    run_free(&run);
+}
+
+static void a_worker_refuses_cases_of_another_model_and_runs_its_own(void **state)
+{
+    (void)state;
+    static const char say[] = "\"case\":{\"task\":\"speech\",\"text\":\"hi there\",\"speaker\":\"ryan\",\"frames\":6}";
+    worker_says("heartmula-tiny", say, "the case asks for speech, the model (heartmula) makes music");
+    worker_says("qwen3-tts-tiny", "\"case\":{\"tags\":\"t\",\"lyrics\":\"l\",\"frames\":3}", "the case asks for music");
+    worker_says("qwen3-tts-tiny-base", say, "takes a model of kind custom_voice, this one is base");
+    worker_says("qwen3-tts-tiny", "\"case\":{\"task\":\"dance\",\"tags\":\"t\",\"lyrics\":\"l\",\"frames\":3}", "expected music or speech");
+    worker_says("qwen3-tts-tiny", say, "\"type\":\"done\"");
+    worker_says("qwen3-tts-tiny", say, "\"kind\":\"custom_voice\"");
+}
+
 static void journal_and_plot_follow_a_suite(void **state)
 {
     (void)state;
@@ -173,6 +249,9 @@ int main(void)
         cmocka_unit_test(a_compressed_trace_of_another_case_with_a_limit_says_what_it_left_out),
         cmocka_unit_test(profile_refuses_what_it_cannot_do),
         cmocka_unit_test(trace_refuses_what_is_no_trace),
+        cmocka_unit_test(a_profile_of_speech_shows_its_parts),
+        cmocka_unit_test(a_suite_measures_songs_and_speech_with_real_workers),
+        cmocka_unit_test(a_worker_refuses_cases_of_another_model_and_runs_its_own),
         cmocka_unit_test(journal_and_plot_follow_a_suite),
         cmocka_unit_test(notes_are_woven_in_and_unknown_keys_are_told),
     };

@@ -66,19 +66,36 @@ static hm_status read_mixed(signal *s, SNDFILE *file, const SF_INFO *info, const
     return st;
 }
 
+/* Piece by piece, since soxr moves all that waits inside it. Returns why not, or NULL. */
+static soxr_error_t resample_pieces(soxr_t resampler, const signal *s, float *out, size_t count)
+{
+    size_t at = 0, made = 0;
+    for (;;) {
+        size_t left = (size_t)s->count - at, give = left < HM_AUDIO_CHUNK ? left : HM_AUDIO_CHUNK, used = 0, done = 0;
+        size_t room = count - made < HM_AUDIO_CHUNK ? count - made : HM_AUDIO_CHUNK;
+        soxr_error_t why = soxr_process(resampler, give ? s->samples + at : NULL, give, &used, out + made, room, &done);
+        at += used;
+        made += done;
+        if (why || made == count || (!used && !done))
+            return why;
+    }
+}
+
 /* At another rate: ceil(count * to / from) samples, what the filter lacks at the end is zero. */
 static hm_status resample(signal *s, int from_hz, int to_hz, const char *path, hm_error *err)
 {
     int64_t count = (s->count * to_hz + from_hz - 1) / from_hz;
-    size_t used = 0, made = 0;
+    soxr_error_t why = NULL;
     soxr_io_spec_t io = soxr_io_spec(SOXR_FLOAT32_I, SOXR_FLOAT32_I);
     soxr_quality_spec_t quality = soxr_quality_spec(SOXR_HQ, 0);
     soxr_runtime_spec_t runtime = soxr_runtime_spec(1);
     float *out = hm_calloc((size_t)count, sizeof *out, "resampled recording", err);
     if (!out)
         return HM_EABSENT;
-    soxr_error_t why = soxr_oneshot(from_hz, to_hz, 1, s->samples, (size_t)s->count, &used, out, (size_t)count, &made, &io, &quality,
-                                    &runtime);
+    soxr_t resampler = soxr_create(from_hz, to_hz, 1, &why, &io, &quality, &runtime);
+    if (!why)
+        why = resample_pieces(resampler, s, out, (size_t)count);
+    soxr_delete(resampler);
     if (why) {
         free(out);
         return hm_fail(err, HM_EABSENT, "recording %s: resampling from %d to %d Hz: %s", path, from_hz, to_hz, why);

@@ -1,5 +1,5 @@
-/* The encoders for cloning against the reference implementation: mel, x-vector and codes of a recording, for the plain and the best toggles.
- * Tolerances are those of goldens/qwen3-tts/README.md; "rel" is the largest difference over the largest golden value. */
+/* The encoders for cloning against the reference implementation: mel, x-vector and codes of a recording, for the plain and the best
+ * toggles. Tolerances are those of goldens/qwen3-tts/README.md; "rel" is the largest difference over the largest golden value. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -84,7 +84,8 @@ static void check(const char *name, const float *found, const float *expected, i
 {
     for (int64_t i = 0; i < n; i++)
         if (!(fabs((double)found[i] - (double)expected[i]) <= limit))
-            fail_msg("%s: value %lld is %.9g, expected %.9g, at most %.3g away", name, (long long)i, (double)found[i], (double)expected[i], limit);
+            fail_msg("%s: value %lld is %.9g, expected %.9g, at most %.3g away", name, (long long)i, (double)found[i], (double)expected[i],
+                     limit);
 }
 
 /* A tap whose name the golden file has. */
@@ -123,7 +124,8 @@ static model *open_speaker(const char *preset, const hm_toggles *t, int threads)
     json_t *config = load(preset, "base.config");
     hm_error err = {0};
     open_weights(m, preset, "model.safetensors", config);
-    if (hm_talker_shape_read(&m->talker, config, preset, &err) || hm_speaker_encoder_bind(&m->ctx, &m->speaker, &m->talker, m->weights, &err))
+    if (hm_talker_shape_read(&m->talker, config, preset, &err) ||
+        hm_speaker_encoder_bind(&m->ctx, &m->speaker, &m->talker, m->weights, &err))
         fail_msg("%s", err.text);
     json_decref(config);
     return m;
@@ -135,7 +137,8 @@ static model *open_speech(const char *preset, const hm_toggles *t)
     json_t *config = load(preset, "speech_tokenizer.config");
     hm_error err = {0};
     open_weights(m, preset, "speech_tokenizer/model.safetensors", config);
-    if (hm_speech_codec_shape_read(&m->codec, config, preset, &err) || hm_speech_encoder_bind(&m->ctx, &m->speech, &m->codec, m->weights, &err))
+    if (hm_speech_codec_shape_read(&m->codec, config, preset, &err) ||
+        hm_speech_encoder_bind(&m->ctx, &m->speech, &m->codec, m->weights, &err))
         fail_msg("%s", err.text);
     json_decref(config);
     return m;

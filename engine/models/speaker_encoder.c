@@ -8,7 +8,7 @@
 #include "engine/models/voice_encoder.h"
 
 #define STD_FLOOR 1e-12f
-#define POOL_ROWS 1024 /* rows of [x; mean; std] that are there at a time */
+#define POOL_ROWS 1024 /* of a piece: [x; mean; std] is three times the widest activation */
 
 /* A block between the first and the last; its convolutions over time are those of the parts, out_i = B_i(part_i + out_{i-1}). */
 struct block {
@@ -107,7 +107,8 @@ struct scratch {
     float *x, *a, *t;       /* [T][C] */
     float *part, *last;     /* [T][C/scale] */
     float *joined, *mfa;    /* [T][sum of C]; [T][Cm], Cm the same */
-    float *wide, *attention; /* [POOL_ROWS][3*Cm]; [POOL_ROWS][attention] */
+    int pool;               /* rows that [x; mean; std] is there for at a time */
+    float *wide, *attention; /* [pool][3*Cm]; [pool][attention] */
     float *mean, *gate, *squeezed, *moments, *embedding; /* [C], [C], [se], [2*Cm], [width] */
 };
 
@@ -125,10 +126,11 @@ static int widest_side(const hm_speaker_encoder_shape *s)
     return most;
 }
 
-static void lay_out(hm_layout *l, struct scratch *s, const hm_speaker_encoder_shape *g, int T)
+static void lay_out(const hm_ctx *c, hm_layout *l, struct scratch *s, const hm_speaker_encoder_shape *g, int T)
 {
     size_t n = (size_t)T, C = (size_t)g->channels[0], Cm = (size_t)g->channels[g->blocks - 1], w = C / (size_t)g->res2net_scale;
-    size_t mel = (size_t)g->mel, in = mel > w ? mel : w, pool = T < POOL_ROWS ? n : POOL_ROWS;
+    size_t mel = (size_t)g->mel, in = mel > w ? mel : w;
+    s->pool = hm_t(c)->decode == HM_DECODE_WHOLE || T < POOL_ROWS ? T : POOL_ROWS;
     s->mel = hm_take_f32(l, n * mel);
     s->padded = hm_take_f32(l, (n + 2 * (size_t)widest_side(g)) * in);
     s->x = hm_take_f32(l, n * C);
@@ -138,8 +140,8 @@ static void lay_out(hm_layout *l, struct scratch *s, const hm_speaker_encoder_sh
     s->last = hm_take_f32(l, n * w);
     s->joined = hm_take_f32(l, n * Cm);
     s->mfa = hm_take_f32(l, n * Cm);
-    s->wide = hm_take_f32(l, pool * 3 * Cm);
-    s->attention = hm_take_f32(l, pool * (size_t)g->attention);
+    s->wide = hm_take_f32(l, (size_t)s->pool * 3 * Cm);
+    s->attention = hm_take_f32(l, (size_t)s->pool * (size_t)g->attention);
     s->mean = hm_take_f32(l, C);
     s->gate = hm_take_f32(l, C);
     s->squeezed = hm_take_f32(l, (size_t)g->se);
@@ -200,8 +202,8 @@ static void pool_forward(hm_ctx *c, const hm_speaker_encoder *m, struct scratch 
     const hm_ops *op = &c->ops;
     int C = (int)m->shape.channels[m->shape.blocks - 1];
     op->moments(op, s->moments, s->moments + C, s->mfa, NULL, T, C, STD_FLOOR);
-    for (int at = 0; at < T; at += POOL_ROWS) {
-        int n = T - at < POOL_ROWS ? T - at : POOL_ROWS;
+    for (int at = 0; at < T; at += s->pool) {
+        int n = T - at < s->pool ? T - at : s->pool;
         op->copy_2d(op, s->wide, 3 * (int64_t)C, s->mfa + (size_t)at * (size_t)C, C, C, n);
         op->copy_2d(op, s->wide + C, 3 * (int64_t)C, s->moments, 0, 2 * C, n);
         layer(c, s->attention, s->wide, &m->pool_in, n, 1, HM_ACT_RELU);
@@ -244,11 +246,11 @@ hm_status hm_speaker_embed(hm_ctx *c, const hm_speaker_encoder *m, const float *
     if (frames <= widest_side(&m->shape))
         return hm_fail(err, HM_EUSAGE, "speaker encoder: %d mel frames (of %d samples); its convolutions need %d", frames, HM_MEL_HOP,
                        widest_side(&m->shape) + 1);
-    lay_out(&l, &s, &m->shape, frames);
+    lay_out(c, &l, &s, &m->shape, frames);
     void *memory = op->alloc(op, l.used);
     if (memory) {
         l = (hm_layout){.base = memory};
-        lay_out(&l, &s, &m->shape, frames);
+        lay_out(c, &l, &s, &m->shape, frames);
         op->upload(op, s.mel, mel, (size_t)frames * (size_t)m->shape.mel * sizeof *mel);
         hm_span_begin(c->probe, HM_SPAN_PART, "speaker encoder", -1);
         forward(c, m, &s, frames);

@@ -233,9 +233,10 @@ static void x_vector_equals_the_reference(void **state)
         }
 }
 
-static void x_vector_has_the_same_bytes_with_any_number_of_threads(void **state)
+static void x_vector_has_the_same_bytes_in_pieces_and_with_any_number_of_threads(void **state)
 {
-    float *voice = make_voice(RATE * 15, RATE, 140, 0.5), *mel, found[2][256]; /* more than one piece of the pooling */
+    const hm_toggles whole = {HM_BEST_BUT_DECODE, .decode = HM_DECODE_WHOLE}, pieces = {HM_BEST};
+    float *voice = make_voice(RATE * 15, RATE, 140, 0.5), *mel, found[3][256]; /* more than one piece of the pooling */
     hm_error err = {0};
     int frames;
     (void)state;
@@ -243,12 +244,13 @@ static void x_vector_has_the_same_bytes_with_any_number_of_threads(void **state)
     if (hm_speech_mel(&mel, &frames, voice, RATE * 15, 128, RATE, &err))
         fail_msg("%s", err.text);
     assert_true(frames > 1024);
-    for (int i = 0; i < 2; i++) {
-        model *m = open_speaker("tiny_a", &toggles[TOGGLES - 1], 1 + 2 * i);
+    for (int i = 0; i < 3; i++) {
+        model *m = open_speaker("tiny_a", i ? &pieces : &whole, i < 2 ? 2 : 5);
         embed(m, mel, frames, found[i]);
         close_model(m);
     }
     assert_memory_equal(found[0], found[1], 64 * sizeof(float));
+    assert_memory_equal(found[1], found[2], 64 * sizeof(float));
     free(mel);
     free(voice);
 }
@@ -387,7 +389,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mel_equals_the_reference),
         cmocka_unit_test(x_vector_equals_the_reference),
-        cmocka_unit_test(x_vector_has_the_same_bytes_with_any_number_of_threads),
+        cmocka_unit_test(x_vector_has_the_same_bytes_in_pieces_and_with_any_number_of_threads),
         cmocka_unit_test(codes_equal_the_reference),
         cmocka_unit_test(pieces_give_the_bytes_of_one_whole_pass),
         cmocka_unit_test(weights_are_folded_at_every_use_or_once),

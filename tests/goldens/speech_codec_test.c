@@ -277,7 +277,7 @@ static void chunks_of_the_original_meet_their_golden(void **state)
 
 static void pieces_give_the_bytes_of_one_pass_with(const char *preset, const hm_toggles *toggles, int frames)
 {
-    static const int single[] = {1, 2, 3, 7, 300}, mixed[] = {5, 64, 1, 131, 2};
+    static const int single[] = {1, 2, 3, 7, 263, 300}, mixed[] = {5, 64, 1, 131, 2};
     hm_toggles in_one = *toggles;
     in_one.decode = HM_DECODE_WHOLE;
     decoder d = decoder_open(preset, &in_one, NULL);

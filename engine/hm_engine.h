@@ -104,7 +104,8 @@ typedef struct hm_result {
     int64_t reference_ns;       /* of prefill: encoding the voice to clone */
     hm_counters counters;       /* of this call */
     uint64_t weight_bytes, kv_bytes, scratch_bytes; /* held: weights in use, caches at their largest, scratch at its largest */
-    uint64_t frame_weight_bytes; /* weights that one frame of generate has to read */
+    uint64_t frame_weight_bytes; /* weights that one frame of generate has to read, each pass anew */
+    uint64_t distinct_weight_bytes; /* the same, each weight once */
     double frame_flops;
     double codec_frame_flops;   /* of decoding one frame; 0: not known */
     uint64_t codec_bytes;       /* weights that one call of the decoder reads */

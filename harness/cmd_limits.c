@@ -1,50 +1,36 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "engine/cpu/bench.h"
 #include "harness/commands.h"
 #include "harness/cpu_choice.h"
+#include "harness/limits.h"
 #include "harness/machine.h"
 #include "harness/music_report.h"
 #include "harness/progress.h"
 #include "harness/table.h"
 
 #define MIB ((size_t)1 << 20)
-#define BLOCKS 2
-
-typedef struct limits {
-    size_t block_bytes[BLOCKS];
-    double gb_per_s[BLOCKS], gflop_per_s;
-} limits;
-
-static hm_status measure(limits *l, hm_device *dev, double seconds, bool quiet, hm_error *err)
+static hm_status measure(hm_limits *l, hm_device *dev, double seconds, bool quiet, hm_error *err)
 {
     hm_progress progress;
-    hm_status st = HM_OK;
     hm_progress_start(&progress, "limits", quiet);
-    for (int i = 0; i < BLOCKS && !st; i++) {
-        st = hm_cpu_measure_bandwidth(dev, l->block_bytes[i], seconds, &l->gb_per_s[i], err);
-        hm_progress_update(&progress, "memory", i + 1, BLOCKS);
-        if (!st && hm_interrupted())
-            st = hm_fail(err, HM_EINTERRUPTED, "limits: interrupted");
-    }
-    if (!st)
-        l->gflop_per_s = hm_cpu_measure_flops(dev, seconds);
+    hm_status st = hm_limits_measure(l, dev, seconds, &progress, err);
     hm_progress_end(&progress);
     return st;
 }
 
-static hm_status print(const limits *l, hm_device *dev, hm_error *err)
+static hm_status print(const hm_limits *l, hm_error *err)
 {
     char rate[32], what[64], with[64];
     hm_table *table = hm_table_new((const char *[]){"limit", ">rate", "unit", "measured with", NULL});
-    snprintf(with, sizeof with, "%d threads, %s", hm_team_size(hm_cpu_team(dev)), hm_isa_name(hm_cpu_isa(dev)));
-    for (int i = 0; i < BLOCKS; i++) {
-        snprintf(what, sizeof what, "reading, block of %zu MiB", l->block_bytes[i] / MIB);
-        snprintf(rate, sizeof rate, "%.1f", l->gb_per_s[i]);
+    const size_t blocks[] = {HM_LIMIT_CACHE_BYTES, HM_LIMIT_MEMORY_BYTES};
+    snprintf(with, sizeof with, "%d threads, %s", l->threads, l->isa);
+    for (int i = 0; i < 2; i++) {
+        snprintf(what, sizeof what, "reading, block of %zu MiB", blocks[i] / MIB);
+        snprintf(rate, sizeof rate, "%.1f", i ? l->memory_gb_s : l->cache_gb_s);
         hm_table_row(table, (const char *[]){what, rate, "GB/s", with});
     }
-    snprintf(rate, sizeof rate, "%.1f", l->gflop_per_s);
+    snprintf(rate, sizeof rate, "%.1f", l->gflop_s);
     hm_table_row(table, (const char *[]){"float32 multiply-adds", rate, "GFLOP/s", with});
     hm_status st = hm_table_end(table, stdout, 0, err);
     if (!st && !fflush(stdout))
@@ -52,20 +38,19 @@ static hm_status print(const limits *l, hm_device *dev, hm_error *err)
     return st;
 }
 
-static json_t *to_json(const limits *l, hm_device *dev)
+static json_t *to_json(const hm_limits *l)
 {
     hm_machine_record m;
-    json_t *reading = json_array();
     hm_machine_read(&m);
-    for (int i = 0; i < BLOCKS; i++)
-        json_array_append_new(reading, json_pack("{s:I, s:f}", "block_bytes", (json_int_t)l->block_bytes[i], "gb_per_s", l->gb_per_s[i]));
-    return json_pack("{s:s, s:s, s:i, s:o, s:f}", "cpu", m.cpu_model, "isa", hm_isa_name(hm_cpu_isa(dev)), "threads",
-                     hm_team_size(hm_cpu_team(dev)), "reading", reading, "gflop_per_s", l->gflop_per_s);
+    json_t *reading = json_pack("[{s:I, s:f}, {s:I, s:f}]", "block_bytes", (json_int_t)HM_LIMIT_CACHE_BYTES, "gb_per_s", l->cache_gb_s,
+                                "block_bytes", (json_int_t)HM_LIMIT_MEMORY_BYTES, "gb_per_s", l->memory_gb_s);
+    return json_pack("{s:s, s:s, s:i, s:o, s:f}", "cpu", m.cpu_model, "isa", l->isa, "threads", l->threads, "reading", reading,
+                     "gflop_per_s", l->gflop_s);
 }
 
 hm_status hm_cmd_limits(const hm_command *self, int argc, char **argv, hm_error *err)
 {
-    limits l = {.block_bytes = {8 * MIB, 512 * MIB}};
+    hm_limits l;
     hm_cpu_choice cpu = {0};
     double seconds = 0.5;
     bool json = false, quiet = false, helped;
@@ -85,7 +70,7 @@ hm_status hm_cmd_limits(const hm_command *self, int argc, char **argv, hm_error 
         return st;
     st = measure(&l, dev, seconds, quiet, err);
     if (!st)
-        st = json ? hm_json_print(to_json(&l, dev), err) : print(&l, dev, err);
+        st = json ? hm_json_print(to_json(&l), err) : print(&l, err);
     hm_cpu_close(&dev);
     return st;
 }

@@ -6,6 +6,7 @@
 
 #include "harness/commands.h"
 #include "harness/fidelity.h"
+#include "harness/limits.h"
 #include "harness/machine.h"
 #include "harness/suite_report.h"
 #include "harness/suite_run.h"
@@ -17,6 +18,8 @@ typedef struct suite_args {
     int64_t rounds, seed, max_time_s, timeout_s;
     bool dry_run, resume, keep_audio, trace, stream, quiet;
 } suite_args;
+
+#define LIMIT_SECONDS 0.15 /* for each limit of the machine */
 
 static const char *const warmups[] = {"first", "full", "none", NULL};
 static const char *const backends[] = {"cpu", NULL};
@@ -359,6 +362,19 @@ static bool write_trace(session *s, const suite_args *a, const char *folder, cha
     return !code;
 }
 
+/* What the machine can do, for the shares of it in the journal. */
+static hm_status put_limits(const session *s, hm_error *err)
+{
+    hm_device *dev = NULL;
+    hm_limits limits;
+    hm_status st = hm_cpu_open(&dev, 0, hm_isa_detect(), err);
+    if (!st)
+        st = hm_limits_measure(&limits, dev, LIMIT_SECONDS, NULL, err);
+    if (dev)
+        hm_cpu_close(&dev);
+    return st ? st : hm_store_put_limits(s->store, s->id, &limits, err);
+}
+
 /* Rounds, checks, table. */
 static hm_status carry_out(session *s, const suite_args *a, hm_error *err)
 {
@@ -391,6 +407,8 @@ static hm_status carry_out(session *s, const suite_args *a, hm_error *err)
         st = hm_suite_check(s->store, s->plan, s->id, &outcome, err);
     if (!st && a->keep_audio)
         st = hm_session_fidelity(s->store, s->id, err);
+    if (!st)
+        st = put_limits(s, err);
     if (!st)
         st = hm_suite_report(s->store, s->id, stdout, err);
     if (st)

@@ -30,6 +30,7 @@
     I(kv_bytes, 0, "caches at their largest")                                                                                    \
     I(scratch_bytes, 0, "scratch at its largest")                                                                                \
     I(frame_weight_bytes, 0, "weights that one frame has to read")                                                               \
+    I(distinct_weight_bytes, 0, "the same, those that are read again counted once")                                              \
     R(frame_flops, "floating-point operations of one frame")                                                                     \
     T(codes_hash, 40, "of the codes as drawn")                                                                                   \
     T(logits_hash, 40, "of the logits of the codes that went on")                                                                \

@@ -11,6 +11,7 @@
 #include "engine/base/error.h"
 #include "engine/base/hash.h"
 #include "harness/clock.h"
+#include "harness/limits.h"
 #include "harness/sample.h"
 
 typedef struct hm_store hm_store;
@@ -149,6 +150,8 @@ hm_status hm_store_put_session(hm_store *store, const hm_session_record *session
 hm_status hm_store_put_run(hm_store *store, const hm_run_record *run, hm_error *err);
 /* state: "running", "done", "partial" (its time was up), "interrupted", "failed". */
 hm_status hm_store_end_session(hm_store *store, const char *session_id, const char *state, hm_error *err);
+/* Limits of the machine, measured with the session; what is there already is replaced. */
+hm_status hm_store_put_limits(hm_store *store, const char *session_id, const hm_limits *limits, hm_error *err);
 /* artifact of a whole session (trace, journal). */
 hm_status hm_store_put_artifact(hm_store *store, const char *session_id, const hm_artifact_record *artifact, hm_error *err);
 /* Rounds wanted of a session that goes on. */

@@ -292,7 +292,7 @@ static const char sample_columns[] =
     "s.frame_weight_bytes, s.frame_flops, s.peak_unmapped_bytes, s.peak_rss_bytes, s.codes_hash, s.audio_hash, s.sample_rate_hz, "
     "s.channels, "
     "s.bits, s.bit_rate_kbps, s.peak, s.rms, s.silence_share, s.codec, s.health, s.health_reasons, o.codes_equal, o.first_frame, "
-    "o.differing_codes, o.max_logit_difference "
+    "o.differing_codes, o.max_logit_difference, s.codec_frame_flops, s.codec_bytes, s.distinct_weight_bytes, s.overlapped_ns "
     "FROM run r JOIN sample s ON s.run_id = r.id LEFT JOIN output o ON o.sample_id = s.id "
     "WHERE r.session_id = :id AND r.status = 'ok' AND NOT s.warmup ORDER BY r.round, r.slot, r.id, s.ordinal";
 
@@ -343,6 +343,10 @@ static void take_facts(reading *r, gatherer *g, hm_query *q)
     x->codec = keep(r->data, hm_query_text(q, 24));
     x->health = keep(r->data, hm_query_text(q, 25));
     x->health_reasons = keep(r->data, hm_query_text(q, 26));
+    x->codec_frame_gflop = hm_query_real(q, 31) / 1e9;
+    x->codec_weight_mb = real_of(hm_query_int(q, 32)) / 1e6;
+    x->distinct_weight_mb = real_of(hm_query_int(q, 33)) / 1e6;
+    x->overlapped_ms = real_of(hm_query_int(q, 34)) / 1e6;
     if (hm_query_int(q, 27) == HM_UNKNOWN)
         return;
     g->codes_checked = true;
@@ -470,7 +474,7 @@ static bool open_gatherers(reading *r)
                                         .frame_gflop = NAN,
                                         .codec_frame_gflop = NAN,
                                         .codec_weight_mb = NAN,
-                                        .held_weight_mb = NAN,
+                                        .distinct_weight_mb = NAN,
                                         .overlapped_ms = NAN,
                                         .mem_mb = NAN,
                                         .peak_rss_mb = NAN,
@@ -553,8 +557,9 @@ static hm_status read_session(reading *r)
 static const char session_columns[] =
     "SELECT s.id, s.created_utc, s.state, s.command_line, s.rounds, m.cpu_model, m.os, m.kernel, m.governor, m.container, m.cpus, m.cores, "
     "m.smt, "
-    "m.memory_bytes, m.cpu_quota, b.version, b.git_commit, b.git_dirty, b.compiler, b.flags, b.build_type, b.sanitizer "
-    "FROM session s JOIN machine m ON m.id = s.machine_id JOIN build b ON b.id = s.build_id "
+    "m.memory_bytes, m.cpu_quota, b.version, b.git_commit, b.git_dirty, b.compiler, b.flags, b.build_type, b.sanitizer, "
+    "l.cache_gb_s, l.memory_gb_s, l.gflop_s "
+    "FROM session s JOIN machine m ON m.id = s.machine_id JOIN build b ON b.id = s.build_id LEFT JOIN machine_limit l ON l.session_id = s.id "
     "WHERE (:session IS NULL OR s.id LIKE :session || '%' OR (:session = 'last' AND s.id = (SELECT id FROM session ORDER BY created_utc "
     "DESC, "
     "id DESC LIMIT 1))) "
@@ -581,9 +586,9 @@ static hm_journal_session session_row(hm_journal_data *d, hm_query *q)
                                 .smt = hm_query_int(q, 12) == HM_UNKNOWN ? -1 : small(hm_query_int(q, 12)),
                                 .memory_gb = real_of(hm_query_int(q, 13)) / 1e9,
                                 .cpu_quota = hm_query_real(q, 14),
-                                .cache_gb_s = NAN,
-                                .memory_gb_s = NAN,
-                                .peak_gflop_s = NAN,
+                                .cache_gb_s = hm_query_real(q, 22),
+                                .memory_gb_s = hm_query_real(q, 23),
+                                .peak_gflop_s = hm_query_real(q, 24),
                                 .version = keep_or(d, hm_query_text(q, 15), "?"),
                                 .commit = keep(d, hm_query_text(q, 16)),
                                 .dirty = hm_query_int(q, 17) == 1,

@@ -246,7 +246,8 @@ hm_status hm_store_merge(hm_store *store, const char *path, int64_t *rows, hm_er
 {
     /* In the order of references: a row comes after those it points at. */
     static const char *const tables[] = {"machine", "build", "model", "suite_case", "session",  "arm",         "run",
-                                         "sample",  "span",  "count", "output",     "artifact", "stored_codes", "fidelity"};
+                                         "sample",  "span",  "count", "output",     "artifact", "stored_codes", "fidelity",
+                                         "machine_limit"};
     hm_store *other = NULL;
     hm_status st = hm_store_open(&other, path, HM_STORE_WRITE, err); /* checks it, brings it up to date */
     if (st)

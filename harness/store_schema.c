@@ -290,6 +290,17 @@ static const char stream_view[] = /* c50: a player that begins 50 ms late never 
     "FROM sample s JOIN run r ON r.id = s.run_id JOIN suite_case c ON c.id = r.case_id JOIN arm a ON a.id = r.arm_id\n"
     "WHERE r.status = 'ok' AND NOT s.warmup AND s.ttfa_raw_ns IS NOT NULL;\n";
 
+static const char limit_table[] =
+    "ALTER TABLE sample ADD COLUMN distinct_weight_bytes INTEGER /* bytes of weights one frame reads, each once */;\n"
+    "CREATE TABLE machine_limit(\n"
+    "  session_id TEXT NOT NULL PRIMARY KEY REFERENCES session(id), -- measured when it was done\n"
+    "  threads INTEGER NOT NULL,           -- that measured\n"
+    "  isa TEXT NOT NULL,                  -- scalar, avx2, avx512\n"
+    "  cache_gb_s REAL NOT NULL,           -- GB/s, reading a block of 8 MiB\n"
+    "  memory_gb_s REAL NOT NULL,          -- GB/s, reading a block of 512 MiB\n"
+    "  gflop_s REAL NOT NULL               -- GFLOP/s, float32 multiply-adds\n"
+    ") STRICT, WITHOUT ROWID;\n";
+
 const hm_migration hm_migrations[] = {
-    {{first_tables, first_views}}, {{fidelity_table, NULL}}, {{speech_columns, stream_view}}};
+    {{first_tables, first_views}}, {{fidelity_table, NULL}}, {{speech_columns, stream_view}}, {{limit_table, NULL}}};
 const int hm_migration_count = (int)(sizeof hm_migrations / sizeof *hm_migrations);

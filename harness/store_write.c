@@ -388,3 +388,17 @@ hm_status hm_store_put_codes(hm_store *store, const char *request_hash, const ch
     hm_query_run(&q);
     return hm_query_close(&q);
 }
+
+hm_status hm_store_put_limits(hm_store *store, const char *session_id, const hm_limits *l, hm_error *err)
+{
+    hm_query q;
+    hm_query_open(&q, store, "INSERT OR REPLACE INTO machine_limit VALUES(:session_id, :threads, :isa, :cache, :memory, :gflop_s)", err);
+    hm_bind_text(&q, ":session_id", session_id);
+    hm_bind_int(&q, ":threads", l->threads);
+    hm_bind_text(&q, ":isa", l->isa);
+    hm_bind_real(&q, ":cache", l->cache_gb_s);
+    hm_bind_real(&q, ":memory", l->memory_gb_s);
+    hm_bind_real(&q, ":gflop_s", l->gflop_s);
+    hm_query_run(&q);
+    return hm_query_close(&q);
+}

@@ -227,6 +227,7 @@ static void fill_sample(worker *w, const hm_request *request, const hm_result *r
     s->kv_bytes = (int64_t)r->kv_bytes;
     s->scratch_bytes = (int64_t)r->scratch_bytes;
     s->frame_weight_bytes = (int64_t)r->frame_weight_bytes;
+    s->distinct_weight_bytes = (int64_t)r->distinct_weight_bytes;
     s->frame_flops = r->frame_flops;
     s->overlapped_ns = r->overlapped_ns;
     s->reference_ns = request->speech.reference ? r->reference_ns : HM_UNKNOWN;

@@ -37,7 +37,7 @@ typedef struct hm_journal_result {
     hm_journal_stat wall_ms, prefill_ms, generate_ms, decode_ms, other_ms, load_ms;
     const double *wall_by_round_ms; /* [rounds of the session], NaN: none */
     double frames, codebooks, audio_s, frame_weight_mb, frame_gflop;
-    double codec_frame_gflop, codec_weight_mb, held_weight_mb, overlapped_ms; /* NaN: not known */
+    double codec_frame_gflop, codec_weight_mb, distinct_weight_mb, overlapped_ms; /* NaN: not known */
     double mem_mb, peak_rss_mb; /* largest of the rounds */
     hm_journal_output output;
     int64_t first_frame, differing_codes; /* against the stored codes; -1: none, or not known */

@@ -28,7 +28,7 @@ static double larger(double a, double b)
 /* GB/s at which weights of this size can be read: from caches when they fit there. */
 static double reading_limit(const hm_journal_session *s, const hm_journal_result *r)
 {
-    return r->held_weight_mb <= CACHE_MB ? s->cache_gb_s : s->memory_gb_s;
+    return r->distinct_weight_mb <= CACHE_MB ? s->cache_gb_s : s->memory_gb_s;
 }
 
 /* The least ms that a frame of generate takes: its weights read, its operations done; whichever is more. */
@@ -124,8 +124,8 @@ static void say_limits(const hm_journal_session *s, FILE *file)
     }
     fprintf(file,
             "Limits measured with this session (`hmbench limits`): reading %.1f GB/s from caches (8 MiB), %.1f GB/s from memory (512 MiB), "
-            "%.1f GFLOP/s of float32 multiply-adds.\nBytes: all weights a frame's passes read, each pass anew; those that fit 8 MiB are held "
-            "against caches.\nMore than 100%% of reading: passes find weights in nearer caches.\n\n",
+            "%.1f GFLOP/s of float32 multiply-adds.\nBytes: all weights a frame's passes read, each pass anew; where all of them fit "
+            "8 MiB they are held against caches.\nMore than 100%% of reading: passes find weights in nearer caches.\n\n",
             s->cache_gb_s, s->memory_gb_s, s->peak_gflop_s);
 }
 

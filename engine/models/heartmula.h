@@ -36,6 +36,7 @@ void hm_mula_release(hm_mula *m);
 void hm_mula_theta(float *theta, int head_dim);
 /* Weights that one frame must read at least, bytes; and floating-point operations of one frame at position pos (heartmula.md section 9). */
 uint64_t hm_mula_frame_bytes(const hm_mula *m);
+uint64_t hm_mula_distinct_bytes(const hm_mula *m); /* the same, weights that are read again counted once */
 double hm_mula_frame_flops(const hm_mula_config *g, int rows, int pos);
 
 typedef struct hm_mula_request {

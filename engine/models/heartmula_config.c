@@ -159,6 +159,15 @@ uint64_t hm_mula_frame_bytes(const hm_mula *m)
     return bytes;
 }
 
+uint64_t hm_mula_distinct_bytes(const hm_mula *m)
+{
+    uint64_t bytes = hm_transformer_pass_bytes(&m->backbone) + hm_linear_bytes(&m->c0_head) + hm_transformer_pass_bytes(&m->decoder) +
+                     hm_linear_bytes(&m->projection);
+    for (int i = 1; i < m->config.codebooks; i++)
+        bytes += hm_linear_bytes(&m->audio_head[i - 1]);
+    return bytes;
+}
+
 /* Multiply-adds of one row through one layer: 2D^2 + 2D*KV*hd + 3DF. */
 static double layer_macs(const hm_transformer_config *g)
 {

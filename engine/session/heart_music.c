@@ -288,6 +288,7 @@ static hm_status run_lm(hm_engine *e, const hm_mula_request *request, const hm_r
     for (int p = 0; p < song.passes; p++)
         out->kv_bytes += song.backbone_kv[p].peak_bytes + song.decoder_kv[p].peak_bytes;
     out->frame_weight_bytes = hm_mula_frame_bytes(&e->mula);
+    out->distinct_weight_bytes = hm_mula_distinct_bytes(&e->mula);
     out->frame_flops = hm_mula_frame_flops(&e->mula.config, song.rows, request->n + out->frames / 2);
     hm_mula_end(c, &song);
     return st ? st : hm_session_status(c, err);

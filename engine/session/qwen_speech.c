@@ -81,6 +81,7 @@ void hm_qwen_collect(hm_engine *e, hm_utterance *u, hm_result *out)
     hm_utterance_collect(&e->ctx, u, 0, out->frames, out->codes, out->logits);
     out->kv_bytes = hm_utterance_kv_bytes(u);
     out->frame_weight_bytes = hm_talker_frame_bytes(m);
+    out->distinct_weight_bytes = hm_talker_distinct_bytes(m);
     out->frame_flops = hm_talker_frame_flops(&m->shape, out->prompt_tokens + out->frames / 2);
 }
 

@@ -49,7 +49,7 @@ static hm_journal_result result(const double *rounds, double wall, double prefil
                                .frame_weight_mb = 12.5,
                                .frame_gflop = 0.025,
                                .codec_frame_gflop = 0.02,
-                               .held_weight_mb = 9,
+                               .distinct_weight_mb = 9,
                                .mem_mb = 210,
                                .peak_rss_mb = 260,
                                .output = HM_OUTPUT_EQUAL,

@@ -263,8 +263,10 @@ static void write_old(int version)
     static const char rows[] =
         "INSERT INTO machine VALUES('m1','h','CPU',2,2,NULL,NULL,'avx2',NULL,1,NULL,NULL,'6','Debian',NULL,'2000');"
         "INSERT INTO build VALUES('b1','0',NULL,0,'gcc','-O2','Release',NULL,'x','2000');"
-        "INSERT INTO model VALUES('w1','heartmula','mini','/m',1,8,NULL,48000,2,NULL,0.08,'2000');"
-        "INSERT INTO suite_case VALUES('c1','q1','s1','short','plain','music','pop','[Verse] la la',NULL,NULL,NULL,125,50,1.5,1,3,0,1.25);"
+        "INSERT INTO model(id, kind, name, path, synthetic, codebooks, code_vocabulary, sample_rate_hz, channels, max_positions, frame_s, seen_utc) "
+        "VALUES('w1','heartmula','mini','/m',1,8,NULL,48000,2,NULL,0.08,'2000');"
+        "INSERT INTO suite_case(id, request_hash, suite_hash, suite, name, task, tags, lyrics, frames, topk, cfg_scale, temperature, seed, "
+        "flow_steps, flow_guidance) VALUES('c1','q1','s1','short','plain','music','pop','[Verse] la la',125,50,1.5,1,3,0,1.25);"
         "INSERT INTO session VALUES('e1','m1','b1','2000','2000','done',0,'x','{}',1,1);"
         "INSERT INTO arm VALUES('a1','e1',0,'best','best','kv=1',NULL,'cpu',NULL,0,NULL,'/m',NULL);"
         "INSERT INTO run VALUES('r1','e1','a1','c1','w1',0,0,'ok',NULL,'2000',9,NULL,'first',NULL,NULL);"

@@ -143,7 +143,8 @@ hm_status hm_speech_stream_open(hm_ctx *c, hm_speech_stream **out, const hm_spee
     const hm_speech_codec_shape *g = &m->shape;
     hm_layout measure = {0};
     if (max_frames < 1 || (int64_t)max_frames * g->decode_rate > INT_MAX)
-        return hm_fail(err, HM_EUSAGE, "speech decoder: %d frames at once: expected 1 to %lld", max_frames, (long long)(INT_MAX / g->decode_rate));
+        return hm_fail(err, HM_EUSAGE, "speech decoder: %d frames at once: expected 1 to %lld", max_frames,
+                       (long long)(INT_MAX / g->decode_rate));
     hm_speech_stream *s = hm_calloc(1, sizeof *s, "speech stream", err);
     if (!s)
         return HM_EABSENT;
@@ -249,7 +250,8 @@ static void upload_codes(hm_ctx *c, hm_speech_stream *s, const int32_t *codes, i
         for (int q = 0; q < G; q++) {
             int32_t code = codes[(size_t)i * (size_t)G + (size_t)q];
             c->counters.tokens_out_of_range += code > top;
-            s->ids[by_frame ? (size_t)i * (size_t)G + (size_t)q : (size_t)q * (size_t)frames + (size_t)i] = code < 0 ? 0 : code > top ? top : code;
+            size_t at = by_frame ? (size_t)i * (size_t)G + (size_t)q : (size_t)q * (size_t)frames + (size_t)i;
+            s->ids[at] = code < 0 ? 0 : code > top ? top : code;
         }
     c->ops.upload(&c->ops, s->buffers.ids, s->ids, (size_t)frames * (size_t)G * sizeof *s->ids);
 }
@@ -296,7 +298,8 @@ static void transformer_forward(hm_ctx *c, hm_speech_stream *s, float *x, float 
     hm_kv_cache *kv = &s->kv;
     op->linear_ex(op, &(hm_linear_args){.y = y, .x = x, .w = &m->into, .M = frames});
     hm_tap(c, "pt_input_proj", y, 0, 1, frames, m->into.out, false);
-    hm_transformer_forward(c, &m->transformer, &s->buffers.transformer, &kv, 1, x, y, 1, frames, &(hm_transformer_pass){.first_out = "pt_layer0"});
+    hm_transformer_forward(c, &m->transformer, &s->buffers.transformer, &kv, 1, x, y, 1, frames,
+                           &(hm_transformer_pass){.first_out = "pt_layer0"});
     op->linear_ex(op, &(hm_linear_args){.y = y, .x = x, .w = &m->out_of, .M = frames});
     hm_tap(c, "pt_out", y, 0, 1, frames, m->out_of.out, false);
 }
@@ -466,7 +469,8 @@ hm_status hm_speech_decode(hm_ctx *c, const hm_speech_codec *m, const int32_t *c
     if (frames < 1)
         return hm_fail(err, HM_EUSAGE, "codes: expected at least 1 frame, found %d", frames);
     if (original && (chunk < 1 || context < 0))
-        return hm_fail(err, HM_EUSAGE, "speech decoder: chunks of %d frames after %d: expected at least 1 after at least 0", chunk, context);
+        return hm_fail(err, HM_EUSAGE, "speech decoder: chunks of %d frames after %d: expected at least 1 after at least 0", chunk,
+                       context);
     int64_t longest = original ? (int64_t)chunk + context : frames;
     hm_status st = hm_speech_stream_open(c, &s, m, hm_speech_piece_frames(c, &m->shape, longest < frames ? (int)longest : frames), err);
     if (st)

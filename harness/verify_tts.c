@@ -162,10 +162,23 @@ static hm_status open_engine(hm_bench *b, const models *m, const char *kind, boo
     return st;
 }
 
+static const char *const kinds[] = {"custom_voice", "voice_design", "base"};
+
+/* A kind that there is a config of, for what any of them does; NULL: none. */
+static const char *any_kind(const models *m)
+{
+    for (int i = 0; i < 3; i++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/%s.%s.config.json", m->dir, m->stem, kinds[i]);
+        if (!access(path, F_OK))
+            return kinds[i];
+    }
+    return NULL;
+}
+
 /* Which kind of model made a case: its statistics say, else its name begins with it. */
 static const char *kind_of(const json_t *stats, const char *name)
 {
-    static const char *const kinds[] = {"custom_voice", "voice_design", "base"};
     const char *told = json_string_value(json_object_get(stats, "model_type"));
     for (int i = 0; i < 3; i++)
         if (told ? !strcmp(told, kinds[i]) : hm_begins(name, kinds[i]))
@@ -368,7 +381,8 @@ static hm_status verify_sampling(hm_bench *b, const models *m, hm_error *err)
     hm_probe probe = {.self = b, .tap = hm_bench_tap};
     hm_status st = load_beside(&sets, m, "sampling", true, err);
     if (!st)
-        st = open_engine(b, m, "custom_voice", false, &probe, &engine, err);
+        st = any_kind(m) ? open_engine(b, m, any_kind(m), false, &probe, &engine, err)
+                         : hm_fail(err, HM_EMISSING, "%s: no config of custom_voice, voice_design or base", m->stem);
     for (size_t i = 0; i < json_array_size(sets) && !st; i++)
         st = verify_probs(b, engine, json_array_get(sets, i), i, err);
     b->verify->api->close(&engine);

@@ -361,6 +361,14 @@ static amounts codec_len(const observed *b, const observed *a)
     return (amounts){2 * 2 * 372, 2 * 2 * SHORT_CODES};
 }
 
+/* A first segment of 93 codes is all that so few need. */
+static amounts segments(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){2 * 2 * 372, 2 * 2 * 93};
+}
+
 /* Per channel: the segment in one piece; or three chunks of 68 latent frames, and no more. */
 static amounts decode(const observed *b, const observed *a)
 {
@@ -403,6 +411,8 @@ static const row table[] = {
     {"flow_steps", HM_STEPS_1, STEPS_CODEC, steps_1},
     {"codec_len", HM_CODEC_NEEDED, SHORT_CODEC, codec_len},
     {"decode", HM_DECODE_STREAM, CHUNKED_CODEC, decode},
+    {"decode", HM_DECODE_OVERLAP, CHUNKED_CODEC, decode},
+    {"segments", HM_SEGMENTS_SHORT_FIRST, SHORT_CODEC, segments},
     {"load", HM_WEIGHTS_MMAP, SONG, load},
     {"tail", HM_TAIL_LOST, LOSING_CODEC, tail},
 };
@@ -480,6 +490,16 @@ static void steps_are_solved_for_every_segment(void **state)
     assert_int_equal(o.call.decode_chunks, 2 * 2);
 }
 
+/* A short first segment, then one that begins where its new codes end. */
+static void a_short_first_segment_is_followed_by_the_usual_ones(void **state)
+{
+    json_t *manifest = case_manifest("heartmula-tiny", HM_PRESET_CODEC);
+    observed o = run_codec(&(hm_toggles){.segments = HM_SEGMENTS_SHORT_FIRST}, manifest, LOSING_CODES, 1, 1);
+    (void)state;
+    assert_int_equal(o.call.solver_steps, 2);
+    assert_int_equal(o.call.solver_frames, 2 * (93 + 372));
+}
+
 /* Batched guidance, tables made once and fused kernels work in the codec too. */
 static void the_codec_saves_weights_tables_and_launches(void **state)
 {
@@ -514,6 +534,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_value_moves_its_counter_by_what_the_sizes_say), cmocka_unit_test(preallocated_caches_neither_copy_nor_grow),
         cmocka_unit_test(hoisted_steps_do_not_clear_the_decoders_caches),      cmocka_unit_test(steps_are_solved_for_every_segment),
+        cmocka_unit_test(a_short_first_segment_is_followed_by_the_usual_ones),
         cmocka_unit_test(the_codec_saves_weights_tables_and_launches),
     };
     return cmocka_run_group_tests(tests, make_model, remove_model);

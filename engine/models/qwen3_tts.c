@@ -429,24 +429,22 @@ static void finish_frames(hm_ctx *c, hm_talker_work *w, hm_utterance *const *u, 
 void hm_talker_frame(hm_ctx *c, hm_talker_work *w, hm_utterance *const *u, int n, bool *ended)
 {
     hm_utterance *active[HM_TALKER_BATCH], *made[HM_TALKER_BATCH];
-    int from[HM_TALKER_BATCH], live = 0, count = 0;
+    int live = 0, count = 0;
     bool alone = n == 1;
     assert(n <= w->batch);
     for (int i = 0; i < n; i++) {
         draw(c, w, u[i], 0, u[i]->logits);                  /* 1  c_0                        */
         ended[i] = ends_early(c, u[i]);
-        if (!ended[i]) {
-            from[live] = i;
+        if (!ended[i])
             active[live++] = u[i];
-        }
     }
     for (int i = 0; i < live; i += HM_PREDICTOR_BATCH)      /* 2  c_1 .. c_{G-1}             */
         predict_groups(c, w, active + i, live - i < HM_PREDICTOR_BATCH ? live - i : HM_PREDICTOR_BATCH, alone);
-    for (int i = 0; i < live; i++) {                        /* 3  the frame, unless it ended */
+    for (int i = 0; i < n; i++) {                           /* 3  the frame, unless it ended */
         if (hm_t(c)->codes == HM_CODES_FRAME)
-            ended[from[i]] = fetch_frame(c, active[i]);
-        if (!ended[from[i]])
-            made[count++] = active[i];
+            ended[i] = fetch_frame(c, u[i]);
+        if (!ended[i])
+            made[count++] = u[i];
     }
     if (count && !hm_ops_status(&c->ops))
         finish_frames(c, w, made, count, alone);            /* 4  into the talker            */

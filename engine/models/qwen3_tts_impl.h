@@ -7,7 +7,7 @@
 #define HM_TALKER_SUPPRESSED 1024              /* the last rows of the codec vocabulary are never drawn, codec_eos apart */
 #define HM_PREDICTOR_BATCH (HM_FEW_ROWS / 2)   /* utterances of one predictor pass: its first one has two rows of each */
 #define HM_TEXT_CHUNK 64                       /* text rows projected together */
-#define HM_TEXT_CACHE 1024                     /* projected text rows kept */
+#define HM_TEXT_CACHE 384                      /* projected text rows kept */
 
 /* What a row of a prompt is the sum of: P(text) and a row of codec width. */
 enum { HM_ROW_PAD = -1, HM_ROW_BOS = -2, HM_ROW_EOS = -3 };                   /* text: below 0, one of the three special rows */

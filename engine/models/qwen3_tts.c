@@ -73,7 +73,7 @@ static void build_mask(hm_ctx *c, hm_talker_work *w, const hm_utterance *u)
     c->counters.suppress_bytes += (uint64_t)g->code_vocab * sizeof *w->host_mask;
 }
 
-/* Penalty and suppression that are operations of their own: raw logits of group 0 -> w->processed, or the raw ones where the draw does it all. */
+/* Penalty and suppression that are operations of their own: raw logits of group 0 -> w->processed; the raw ones where the draw does all. */
 static const float *process_logits(hm_ctx *c, hm_talker_work *w, const hm_utterance *u)
 {
     const hm_ops *op = &c->ops;
@@ -104,9 +104,9 @@ static void draw_fused(hm_ctx *c, hm_talker_work *w, hm_utterance *u, int g, con
     const hm_talker_draw *d = g ? &r->sub_draw : &r->draw;
     size_t at = code_at(u, g);
     bool marks = !g && hm_t(c)->penalty == HM_PENALTY_BITMAP && penalised(u);
-    hm_sample_args a = {.logits = g ? logits : process_logits(c, w, u), .V = (int)(g ? shape->codebook : shape->code_vocab), .topk = d->topk,
-                        .temperature = d->temperature, .top_p = d->top_p, .greedy = d->greedy, .forbidden = -1, .seed = r->seed,
-                        .frame = (uint32_t)u->frames, .codebook = (uint32_t)g, .token = u->codes + at};
+    hm_sample_args a = {.logits = g ? logits : process_logits(c, w, u), .V = (int)(g ? shape->codebook : shape->code_vocab),
+                        .topk = d->topk, .temperature = d->temperature, .top_p = d->top_p, .greedy = d->greedy, .forbidden = -1,
+                        .seed = r->seed, .frame = (uint32_t)u->frames, .codebook = (uint32_t)g, .token = u->codes + at};
     if (!g && hm_t(c)->suppress == HM_SUPPRESS_CONSTANT) {
         a.live = live_codes(shape);
         a.spared = (int)shape->codec_eos;

@@ -19,7 +19,7 @@ typedef struct hm_talker {
     hm_linear codec_head, live_head, eos_head;        /* [V][H]; its rows [0, V-1024), and the one of codec_eos */
     hm_linear group_head[HM_TTS_MAX_GROUPS];          /* lm_head of group g at [g], g >= 1 */
     hm_linear projection;                             /* small_to_mtp_projection; w NULL when H = Hc */
-    float *folded[HM_TTS_MAX_GROUPS];                 /* precompute: proj(E_g) for the predictor, [Vc][Hc], of groups 0 ([V][Hc]) .. G-2; else NULL */
+    float *folded[HM_TTS_MAX_GROUPS];                 /* precompute: proj(E_g), [Vc][Hc], of groups 0 ([V][Hc]) .. G-2; else NULL */
     float *text_pad, *text_bos, *text_eos;            /* P of the three special ids, [H]; made at load when precompute asks for it */
 } hm_talker;
 

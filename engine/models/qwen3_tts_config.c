@@ -4,17 +4,31 @@
 
 #include "engine/models/qwen3_tts_impl.h"
 
-static const hm_transformer_names names = {.q = "self_attn.q_proj.weight", .k = "self_attn.k_proj.weight", .v = "self_attn.v_proj.weight",
-                                           .o = "self_attn.o_proj.weight", .gate = "mlp.gate_proj.weight", .up = "mlp.up_proj.weight",
-                                           .down = "mlp.down_proj.weight", .attn_norm = "input_layernorm.weight",
-                                           .mlp_norm = "post_attention_layernorm.weight", .norm = "norm.weight",
-                                           .q_norm = "self_attn.q_norm.weight", .k_norm = "self_attn.k_norm.weight"};
+static const hm_transformer_names names = {.q = "self_attn.q_proj.weight",
+                                           .k = "self_attn.k_proj.weight",
+                                           .v = "self_attn.v_proj.weight",
+                                           .o = "self_attn.o_proj.weight",
+                                           .gate = "mlp.gate_proj.weight",
+                                           .up = "mlp.up_proj.weight",
+                                           .down = "mlp.down_proj.weight",
+                                           .attn_norm = "input_layernorm.weight",
+                                           .mlp_norm = "post_attention_layernorm.weight",
+                                           .norm = "norm.weight",
+                                           .q_norm = "self_attn.q_norm.weight",
+                                           .k_norm = "self_attn.k_norm.weight"};
 
 static hm_transformer_config stack(const hm_tts_stack *s, int positions)
 {
-    return (hm_transformer_config){.layers = (int)s->layers, .heads = (int)s->heads, .kv_heads = (int)s->kv_heads, .dim = (int)s->width,
-                                   .head_dim = (int)s->head_dim, .ffn_dim = (int)s->hidden, .max_positions = positions,
-                                   .eps = (float)s->eps, .half_rope = true, .names = &names};
+    return (hm_transformer_config){.layers = (int)s->layers,
+                                   .heads = (int)s->heads,
+                                   .kv_heads = (int)s->kv_heads,
+                                   .dim = (int)s->width,
+                                   .head_dim = (int)s->head_dim,
+                                   .ffn_dim = (int)s->hidden,
+                                   .max_positions = positions,
+                                   .eps = (float)s->eps,
+                                   .half_rope = true,
+                                   .names = &names};
 }
 
 hm_transformer_config hm_talker_stack(const hm_talker_shape *g, int positions)
@@ -63,8 +77,10 @@ static hm_status bind_embeddings(const hm_binder *b, hm_talker *m)
         hm_dtype type = m->codec_type;
         st = hm_bind_tensor(&stored, &m->group_embedding[g], &type, NULL, "talker.code_predictor.model.codec_embedding.%d.weight", g - 1);
         if (!st && type != m->codec_type)
-            st = hm_fail(b->err, HM_EFORMAT, "talker.code_predictor.model.codec_embedding.%d.weight: expected the type of "
-                         "talker.model.codec_embedding.weight, %s, found %s; store both alike", g - 1, hm_dtype_name(m->codec_type), hm_dtype_name(type));
+            st = hm_fail(b->err, HM_EFORMAT,
+                         "talker.code_predictor.model.codec_embedding.%d.weight: expected the type of talker.model.codec_embedding.weight, "
+                         "%s, found %s; store both alike",
+                         g - 1, hm_dtype_name(m->codec_type), hm_dtype_name(type));
     }
     return st;
 }

@@ -3,8 +3,8 @@
 
 #include "engine/models/qwen3_tts_impl.h"
 
-#define ROLE 3           /* "<|im_start|>assistant\n" */
-#define TEXT_BEHIND 5    /* "<|im_end|>\n<|im_start|>assistant\n" */
+#define ROLE 3             /* "<|im_start|>assistant\n" */
+#define TEXT_BEHIND 5      /* "<|im_end|>\n<|im_start|>assistant\n" */
 #define REFERENCE_BEHIND 2 /* "<|im_end|>\n" */
 
 /* --- which rows --- */

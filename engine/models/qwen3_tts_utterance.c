@@ -122,8 +122,9 @@ hm_status hm_talker_work_open(hm_ctx *c, hm_talker_work **out, const hm_talker *
     if (batch < 1 || batch > HM_TALKER_BATCH)
         return hm_fail(err, HM_EUSAGE, "batch: expected 1 to %d utterances at once, found %d", HM_TALKER_BATCH, batch);
     if (rows < 1 || rows > positions || positions > m->shape.talker.positions)
-        return hm_fail(err, HM_EUSAGE, "prompt of %d rows and %d positions in all: expected at most %lld positions; shorten the text or the speech",
-                       rows, positions, (long long)m->shape.talker.positions);
+        return hm_fail(err, HM_EUSAGE,
+                       "prompt of %d rows, %d positions in all: expected at most %lld positions; shorten the text or the speech", rows,
+                       positions, (long long)m->shape.talker.positions);
     hm_talker_work *w = hm_calloc(1, sizeof *w, "speech", err);
     if (!w)
         return HM_EABSENT;
@@ -205,8 +206,7 @@ void hm_talker_estimate(const hm_ctx *c, const hm_talker_shape *g, const hm_talk
     *kv_bytes = (uint64_t)batch * hm_kv_bytes(c, &w.talker, 1, slots) + hm_kv_bytes(c, &w.predictor, predictor_batch(&w), (int)g->groups);
     if (keeps_prefix(c))
         *kv_bytes += hm_kv_bytes(c, &w.talker, 1, rows);
-    *scratch_bytes = shared.used + host_work_bytes(c, &w, g) +
-                     (uint64_t)batch * (own.used + host_utterance_bytes(g, r, rows + u.trailing));
+    *scratch_bytes = shared.used + host_work_bytes(c, &w, g) + (uint64_t)batch * (own.used + host_utterance_bytes(g, r, rows + u.trailing));
     if (hm_t(c)->kv == HM_KV_CONCAT) /* one layer is there twice while it grows */
         *scratch_bytes += hm_kv_bytes(c, &w.talker, 1, slots) / (uint64_t)w.talker.layers;
     if (hm_t(c)->attn != HM_ATTN_FLASH) { /* scores in memory while the prompt runs */
@@ -249,8 +249,8 @@ static hm_status check_request(const hm_talker_shape *g, const hm_talker_request
     if (r->max_frames < 1)
         return hm_fail(err, HM_EUSAGE, "frames: expected at least 1, found %d", r->max_frames);
     if (!r->reference_ids != !r->reference_codes || (r->reference_ids && (r->reference_count < 5 || r->reference_frames < 1)))
-        return hm_fail(err, HM_EUSAGE, "reference: expected its text and its codes together, found %d tokens and %d frames", r->reference_count,
-                       r->reference_frames);
+        return hm_fail(err, HM_EUSAGE, "reference: expected its text and its codes together, found %d tokens and %d frames",
+                       r->reference_count, r->reference_frames);
     if (!(r->repetition_penalty > 0))
         return hm_fail(err, HM_EUSAGE, "repetition penalty: expected above 0 (1: off), found %g", (double)r->repetition_penalty);
     if (r->speaker >= g->code_vocab || r->language >= g->code_vocab)
@@ -319,8 +319,10 @@ hm_status hm_utterance_begin(hm_ctx *c, hm_utterance **out, hm_talker_work *w, c
         return st;
     int trailing, rows = hm_talker_plan(g, r, NULL, &trailing);
     if (rows > w->rows || r->max_frames > w->positions - rows)
-        return hm_fail(err, HM_EUSAGE, "prompt of %d rows and %d frames: expected at most %d rows and %d positions together; shorten the text or the speech",
-                       rows, r->max_frames, w->rows, w->positions);
+        return hm_fail(
+            err, HM_EUSAGE,
+            "prompt of %d rows and %d frames: expected at most %d rows and %d positions together; shorten the text or the speech", rows,
+            r->max_frames, w->rows, w->positions);
     hm_utterance *u = hm_calloc(1, sizeof *u, "utterance", err);
     if (!u)
         return HM_EABSENT;

@@ -15,9 +15,18 @@
 
 #define GOLDENS HM_TEST_DATA "/goldens/qwen3-tts/"
 
-static const char *const names[] = {"tiny_a.custom_voice", "tiny_a.custom_voice_stream", "tiny_a.voice_design", "tiny_a.base_xvector",
-                                    "tiny_a.base_icl", "tiny_a.base_icl_nonstream", "tiny_a.custom_voice_eos", "tiny_b.custom_voice",
-                                    "tiny_b.custom_voice_stream", "tiny_b.voice_design", "tiny_b.base_xvector", "tiny_b.base_icl",
+static const char *const names[] = {"tiny_a.custom_voice",
+                                    "tiny_a.custom_voice_stream",
+                                    "tiny_a.voice_design",
+                                    "tiny_a.base_xvector",
+                                    "tiny_a.base_icl",
+                                    "tiny_a.base_icl_nonstream",
+                                    "tiny_a.custom_voice_eos",
+                                    "tiny_b.custom_voice",
+                                    "tiny_b.custom_voice_stream",
+                                    "tiny_b.voice_design",
+                                    "tiny_b.base_xvector",
+                                    "tiny_b.base_icl",
                                     "tiny_b.base_icl_nonstream"};
 enum { CASES = sizeof names / sizeof *names };
 
@@ -55,8 +64,8 @@ static model *open_on(const char *preset, const char *kind, const hm_toggles *to
         fail_msg("%s", err.text);
     hm_cpu_ops_init(&m->ctx);
     uint64_t seed = (uint64_t)json_integer_value(json_object_get(manifest, "seed"));
-    if (hm_weights_synth(&m->weights, own, seed, hm_cpu_team(m->ctx.dev), preset, &err) || hm_talker_shape_read(shape, config, preset, &err) ||
-        hm_talker_bind(&m->ctx, &m->talker, shape, m->weights, &err))
+    if (hm_weights_synth(&m->weights, own, seed, hm_cpu_team(m->ctx.dev), preset, &err) ||
+        hm_talker_shape_read(shape, config, preset, &err) || hm_talker_bind(&m->ctx, &m->talker, shape, m->weights, &err))
         fail_msg("%s", err.text);
     free(shape);
     json_decref(own);
@@ -120,7 +129,8 @@ static void read_voice(tts_case *k, const json_t *facts)
     json_t *config = load(k->preset, what);
     if (!g || hm_talker_shape_read(g, config, what, &err))
         fail_msg("%s", err.text);
-    const char *speaker = json_string_value(json_object_get(facts, "speaker")), *language = json_string_value(json_object_get(facts, "language"));
+    const char *speaker = json_string_value(json_object_get(facts, "speaker")),
+               *language = json_string_value(json_object_get(facts, "language"));
     k->request.speaker = speaker ? row_of(g->speakers, g->speaker_count, speaker) : -1;
     if (speaker && (!strcmp(language, "auto") || !strcmp(language, "chinese")))
         for (int i = 0; i < g->speaker_count; i++)
@@ -147,7 +157,8 @@ static tts_case *open_case(const char *file)
     json_t *stats = load(k->preset, "stats"), *facts = json_object_get(stats, k->name);
     k->kind = strstr(k->name, "design") ? "voice_design" : strstr(k->name, "base") ? "base" : "custom_voice";
     groups = strcmp(k->preset, "tiny_a") ? 8 : 16;
-    k->request = (hm_talker_request){.draw.greedy = true, .sub_draw.greedy = true, .repetition_penalty = 1.05f, .min_frames = 2, .seed = 11};
+    k->request =
+        (hm_talker_request){.draw.greedy = true, .sub_draw.greedy = true, .repetition_penalty = 1.05f, .min_frames = 2, .seed = 11};
     read_voice(k, facts);
     k->request.text_ids = ints(k, "input_ids", &k->request.text_count);
     k->request.instruct_ids = ints(k, "instruct_ids", &k->request.instruct_count);
@@ -267,7 +278,8 @@ static void expect_same(const outcome *a, const outcome *b, const char *what)
         fail_msg("%s: %d and %d frames, then %d and %d", what, a->frames, b->frames, a->surplus, b->surplus);
     for (size_t i = 0; i < n; i++)
         if (a->codes[i] != b->codes[i] || memcmp(&a->logits[i], &b->logits[i], sizeof(float)))
-            fail_msg("%s: code %zu is %d of logit %.9g, and %d of %.9g", what, i, a->codes[i], (double)a->logits[i], b->codes[i], (double)b->logits[i]);
+            fail_msg("%s: code %zu is %d of logit %.9g, and %d of %.9g", what, i, a->codes[i], (double)a->logits[i], b->codes[i],
+                     (double)b->logits[i]);
 }
 
 /* --- goldens --- */
@@ -309,8 +321,8 @@ static void compare_with(hm_golden *golden, const hm_tap_value *v, bool whole, i
     double limit = tolerance_of(v->name) * peak_of(expected, n);
     for (int64_t i = 0; i < count; i++)
         if (!(fabs((double)found[i] - (double)expected[first + i]) <= limit))
-            fail_msg("%s, row %d: value %lld is %.9g, expected %.9g, at most %.3g away", v->name, v->batch_row, (long long)i, (double)found[i],
-                     (double)expected[first + i], limit);
+            fail_msg("%s, row %d: value %lld is %.9g, expected %.9g, at most %.3g away", v->name, v->batch_row, (long long)i,
+                     (double)found[i], (double)expected[first + i], limit);
     ++*compared;
 }
 
@@ -333,7 +345,8 @@ static void expect_golden_codes(tts_case *k, const outcome *o, const char *what)
         fail_msg("%s, %s: %d frames, expected %d", k->name, what, o->frames, k->frames);
     for (int i = 0; i < o->frames * o->groups; i++)
         if (o->codes[i] != k->codes[i])
-            fail_msg("%s, %s: code %d of frame %d is %d, expected %d", k->name, what, i % o->groups, i / o->groups, o->codes[i], k->codes[i]);
+            fail_msg("%s, %s: code %d of frame %d is %d, expected %d", k->name, what, i % o->groups, i / o->groups, o->codes[i],
+                     k->codes[i]);
     assert_int_equal(count, k->frames + 1);
     assert_int_equal(o->surplus, sequence[k->frames]);
 }
@@ -458,7 +471,8 @@ static void bitwise_toggles_draw_the_same_bytes_with_and_without_the_others(void
     outcome naive = speak_with(k, &case_naive, &r);
     (void)state;
     for (int i = 0; i < count; i++)
-        for (int value = 1; concerns_talker(&list[i]) && list[i].kind == HM_KIND_BITWISE && value < hm_toggle_values(&list[i]); value++, checked++) {
+        for (int value = 1; concerns_talker(&list[i]) && list[i].kind == HM_KIND_BITWISE && value < hm_toggle_values(&list[i]);
+             value++, checked++) {
             hm_toggles with = case_naive, without = case_best, base = case_best;
             *case_toggle(&with, list[i].offset) = (uint8_t)value;
             case_satisfy(&with);
@@ -508,8 +522,14 @@ static int32_t expected_code(const hm_talker_draw *d, const hm_talker_request *r
         if (!group && (eos ? frame < r->min_frames : j >= V - 1024))
             z[j] = -INFINITY;
     }
-    int32_t code = hm_sample_reference(&(hm_sample_input){.logits = z, .V = V, .topk = d->topk, .temperature = d->temperature, .top_p = d->top_p,
-                                                          .seed = r->seed, .frame = (uint32_t)frame, .codebook = (uint32_t)group},
+    int32_t code = hm_sample_reference(&(hm_sample_input){.logits = z,
+                                                          .V = V,
+                                                          .topk = d->topk,
+                                                          .temperature = d->temperature,
+                                                          .top_p = d->top_p,
+                                                          .seed = r->seed,
+                                                          .frame = (uint32_t)frame,
+                                                          .codebook = (uint32_t)group},
                                        NULL, scratch, NULL);
     free(scratch);
     free(z);
@@ -541,7 +561,8 @@ static void codes_are_the_draws_of_their_frame_and_group(void **state)
             assert_true(o.logits[f * G] == t.talker[(size_t)f * V + (size_t)codes[0]]);
             seen[codes[0] / 32] |= 1u << codes[0] % 32;
             for (int g = 1; g < G; g++)
-                assert_int_equal(codes[g], expected_code(&r.sub_draw, &r, t.predictor + ((size_t)f * (G - 1) + (size_t)g - 1) * Vc, Vc, f, g, seen));
+                assert_int_equal(codes[g],
+                                 expected_code(&r.sub_draw, &r, t.predictor + ((size_t)f * (G - 1) + (size_t)g - 1) * Vc, Vc, f, g, seen));
         }
         assert_int_equal(o.surplus, expected_code(&r.draw, &r, t.talker + (size_t)o.frames * V, V, o.frames, 0, seen));
         drop(&o);
@@ -579,7 +600,8 @@ enum { MOST = 12 };
 /* Utterances of unlike lengths, each joining at a frame of its own and leaving when it is done: bytes as alone. */
 static void expect_as_alone(const char *preset, const hm_toggles *toggles, int n)
 {
-    static const char *const used[3][2] = {{"tiny_a.base_xvector", "tiny_b.base_xvector"}, {"tiny_a.base_icl", "tiny_b.base_icl"},
+    static const char *const used[3][2] = {{"tiny_a.base_xvector", "tiny_b.base_xvector"},
+                                           {"tiny_a.base_icl", "tiny_b.base_icl"},
                                            {"tiny_a.base_icl_nonstream", "tiny_b.base_icl_nonstream"}};
     tts_case *k[3];
     hm_talker_request r[MOST];

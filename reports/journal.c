@@ -24,11 +24,21 @@ void hm_cell_text(hm_sheet *t, const char *text)
         hm_sheet_none(t);
 }
 
-void hm_cell_output(hm_sheet *t, const hm_journal_result *r)
+/* "3 of 12064 codes differ, from frame 331 on, logits within 1e-05": what is known of it. */
+static void codes_differ(hm_sheet *t, const hm_journal_result *r)
 {
-    char where[96] = "";
+    char count[64] = "", where[64] = "", logits[64] = "";
+    if (r->differing_codes > 0 && r->frames > 0 && r->codebooks > 0)
+        snprintf(count, sizeof count, "%" PRId64 " of %.0f ", r->differing_codes, r->frames * r->codebooks);
     if (r->first_frame >= 0)
         snprintf(where, sizeof where, " from frame %" PRId64, r->first_frame);
+    if (isfinite(r->max_logit_difference))
+        snprintf(logits, sizeof logits, ", logits within %.0e", r->max_logit_difference);
+    hm_sheet_cell(t, "%scodes differ%s%s", count, where, logits);
+}
+
+void hm_cell_output(hm_sheet *t, const hm_journal_result *r)
+{
     switch (r->output) {
     case HM_OUTPUT_REFERENCE:
         hm_sheet_cell(t, "reference");
@@ -40,7 +50,7 @@ void hm_cell_output(hm_sheet *t, const hm_journal_result *r)
         hm_sheet_cell(t, "codes equal, audio differs");
         break;
     case HM_OUTPUT_DIFFERENT:
-        hm_sheet_cell(t, "codes differ%s", where);
+        codes_differ(t, r);
         break;
     case HM_OUTPUT_UNSTABLE:
         hm_sheet_cell(t, "UNSTABLE: rounds disagree");

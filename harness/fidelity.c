@@ -94,11 +94,12 @@ hm_fidelity hm_fidelity_compare(const float *reference, int64_t reference_sample
     return (hm_fidelity){decibels(s.signal, s.noise), decibels(s.spectral_signal, s.spectral_noise)};
 }
 
-/* The reference that is in memory, while rows of its case come by. */
+/* The reference that is in memory, while rows of its case and model come by. */
 typedef struct comparer {
     hm_store *store;
     const char *session_id;
     char case_id[HM_HASH_TEXT];
+    int position; /* of its arm */
     float *reference;
     int channels, rate_hz;
     int64_t samples;
@@ -118,15 +119,16 @@ static hm_status take_audio(void *self, const hm_audio_row *row, hm_error *err)
     int channels, rate_hz;
     int64_t samples;
     hm_error ignored;
-    if (strcmp(c->case_id, row->case_id))
+    bool is_reference = row->arm_position == row->first_position;
+    if (strcmp(c->case_id, row->case_id) || c->position != row->first_position)
         drop_reference(c);
-    if (access(row->path, R_OK) || (row->arm_position && !c->reference))
+    if (access(row->path, R_OK) || (!is_reference && !c->reference))
         return HM_OK;
     if (hm_audio_read(row->path, &x, &channels, &samples, &rate_hz, &ignored))
         return HM_OK; /* someone wrote over it: no figure rather than a wrong one */
-    if (!row->arm_position) {
+    if (is_reference) {
         drop_reference(c);
-        *c = (comparer){c->store, c->session_id, "", x, channels, rate_hz, samples};
+        *c = (comparer){c->store, c->session_id, "", row->arm_position, x, channels, rate_hz, samples};
         snprintf(c->case_id, sizeof c->case_id, "%s", row->case_id);
         return HM_OK;
     }

@@ -14,8 +14,8 @@ typedef struct hm_fidelity {
 /* planar [channels][samples]; samples of both are compared as far as the shorter one goes. */
 hm_fidelity hm_fidelity_compare(const float *reference, int64_t reference_samples, const float *x, int64_t samples, int channels);
 
-/* Compares the kept audio of every arm of a session with the first arm's, case by case, and stores the figures. What was not kept, or
- * is gone, has none. */
+/* Compares the kept audio of every arm of a session with that of the first arm of its model, case by case, and stores the figures. What was
+ * not kept, or is gone, has none. */
 hm_status hm_session_fidelity(hm_store *store, const char *session_id, hm_error *err);
 
 #endif

@@ -676,14 +676,15 @@ hm_status hm_store_each_audio(hm_store *store, const char *session_id,
 {
     hm_query q;
     hm_query_open(&q, store,
-                  "SELECT r.case_id, r.arm_id, f.path, a.position, min(r.round) FROM artifact f JOIN run r ON r.id = f.run_id JOIN arm a "
-                  "ON a.id = r.arm_id "
+                  "SELECT r.case_id, r.arm_id, f.path, a.position, (SELECT min(b.position) FROM arm b WHERE b.session_id = a.session_id AND "
+                  "b.model = a.model) AS first, min(r.round) FROM artifact f JOIN run r ON r.id = f.run_id JOIN arm a ON a.id = r.arm_id "
                   "WHERE f.session_id = :id AND f.kind = 'audio' AND r.status = 'ok' GROUP BY r.case_id, a.id "
-                  "ORDER BY r.case_id, a.position",
+                  "ORDER BY r.case_id, first, a.position",
                   err);
     hm_bind_text(&q, ":id", session_id);
     while (hm_query_row(&q)) {
-        hm_audio_row audio = {hm_query_text(&q, 0), hm_query_text(&q, 1), hm_query_text(&q, 2), (int)hm_query_int(&q, 3)};
+        hm_audio_row audio = {hm_query_text(&q, 0), hm_query_text(&q, 1), hm_query_text(&q, 2), (int)hm_query_int(&q, 3),
+                              (int)hm_query_int(&q, 4)};
         q.status = row(self, &audio, err);
     }
     return hm_query_close(&q);

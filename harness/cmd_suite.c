@@ -331,7 +331,7 @@ static hm_status verdict(const hm_suite_outcome *o, hm_error *err)
 /* An untimed run of `hmbench profile` in a process of its own, after all timing. False: there is no trace (a remark tells why). */
 static bool write_trace(session *s, const suite_args *a, const char *folder, char *path, size_t size)
 {
-    char program[HM_MODEL_PATH], name[160];
+    char program[HM_MODEL_PATH], name[HM_MODEL_PATH];
     const char *line;
     size_t length;
     int arm = s->plan->arm_count - 1, first = 0, code = 1;
@@ -344,7 +344,11 @@ static bool write_trace(session *s, const suite_args *a, const char *folder, cha
     program[n > 0 ? n : 0] = 0;
     while (first < s->plan->case_count - 1 && !hm_plan_runs(s->plan, first, arm))
         first++;
-    snprintf(name, sizeof name, "%s/%s", s->plan->cases[first].suite, s->plan->cases[first].name);
+    const char *suite = s->plan->cases[first].suite;
+    for (int i = 0; i < s->plan->suite_count; i++) /* its file: a suite need not lie where names are looked for */
+        if (!strcmp(s->plan->suites[i]->name, s->plan->cases[first].suite))
+            suite = s->plan->suites[i]->path;
+    snprintf(name, sizeof name, "%s/%s", suite, s->plan->cases[first].name);
     snprintf(path, size, "%s/trace-%.8s.json", folder, s->id);
     char *argv[] = {program,   "profile",   name,          "--trace", path,        "--repeat", "1",
                     "--quiet", "--variant", last->variant, "--model", last->model, NULL};

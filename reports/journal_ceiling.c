@@ -20,6 +20,13 @@ static double frame_ms(const hm_journal_result *r)
     return r->generate_ms.n && r->frames > 0 ? r->generate_ms.mean / r->frames : NAN;
 }
 
+/* ms of decoding per frame, what ran beside generate included; NaN: not measured. */
+static double decoding_ms(const hm_journal_result *r)
+{
+    double beside = r->overlapped_ms > 0 ? r->overlapped_ms : 0;
+    return r->decode_ms.n && r->frames > 0 ? (r->decode_ms.mean + beside) / r->frames : NAN;
+}
+
 static double larger(double a, double b)
 {
     return !(a >= b) ? b : a;
@@ -59,7 +66,7 @@ static hm_status traffic(const hm_journal_session *s, FILE *file, hm_error *err)
     for (int c = 0; c < s->case_count; c++)
         for (int a = 0; a < s->arm_count; a++) {
             const hm_journal_result *r = hm_journal_at(s, a, c);
-            double ms = frame_ms(r), decode = r->decode_ms.n && r->frames > 0 ? r->decode_ms.mean / r->frames : NAN;
+            double ms = frame_ms(r), decode = decoding_ms(r);
             hm_sheet_cell(t, "%s", s->arms[a].name);
             hm_sheet_cell(t, "%s", s->cases[c].label);
             hm_cell_number(t, ms, 3);

@@ -4,9 +4,9 @@
 #include "harness/codes.h"
 #include "harness/commands.h"
 #include "harness/engine_open.h"
-#include "harness/music_report.h"
 #include "harness/output_check.h"
 #include "harness/progress.h"
+#include "harness/run_report.h"
 
 typedef struct decode_args {
     hm_engine_choice engine;
@@ -44,7 +44,7 @@ static hm_status deliver(const decode_args *a, const hm_engine_opened *o, const 
 {
     hm_audio_facts facts;
     hm_health health;
-    hm_music_report report = {.path = a->output, .variant = a->engine.variant, .model = o->model, .engine = o->facts, .request = request,
+    hm_run_report report = {.path = a->output, .variant = a->engine.variant, .model = o->model, .engine = o->facts, .request = request,
                               .result = r, .audio = &facts, .health = &health, .synthetic = o->synthetic};
     hm_audio_measure(&facts, r->audio, r->channels, r->samples, r->sample_rate_hz);
     hm_status st = hm_audio_write(a->output, r->audio, r->channels, r->samples, r->sample_rate_hz, err);
@@ -54,8 +54,8 @@ static hm_status deliver(const decode_args *a, const hm_engine_opened *o, const 
         return st;
     hm_health_judge(&health, r, &facts, request, o->facts->frame_seconds, o->synthetic);
     if (!a->quiet)
-        hm_music_report_print(&report, stderr);
-    return a->json ? hm_json_print(hm_music_report_json(&report), err) : HM_OK;
+        hm_run_report_print(&report, stderr);
+    return a->json ? hm_json_print(hm_run_report_json(&report), err) : HM_OK;
 }
 
 static hm_status decode(decode_args *a, const char *path, const hm_codes *codes, hm_error *err)

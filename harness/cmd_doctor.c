@@ -13,7 +13,7 @@
 #include "harness/machine.h"
 #include "harness/model.h"
 #include "harness/module.h"
-#include "harness/music_report.h"
+#include "harness/run_report.h"
 #include "harness/table.h"
 
 typedef enum finding { FINE, NOTE, MISSING } finding; /* MISSING: something does not work without it */

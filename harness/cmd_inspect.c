@@ -7,7 +7,7 @@
 #include "harness/commands.h"
 #include "harness/engine_open.h"
 #include "harness/machine.h"
-#include "harness/music_report.h"
+#include "harness/run_report.h"
 
 #define FRAMES_PER_SECOND 12.5
 

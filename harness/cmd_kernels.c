@@ -4,8 +4,8 @@
 #include "engine/cpu/bench.h"
 #include "harness/commands.h"
 #include "harness/cpu_choice.h"
-#include "harness/music_report.h"
 #include "harness/progress.h"
+#include "harness/run_report.h"
 #include "harness/table.h"
 
 typedef struct rows {

@@ -5,8 +5,8 @@
 #include "harness/cpu_choice.h"
 #include "harness/limits.h"
 #include "harness/machine.h"
-#include "harness/music_report.h"
 #include "harness/progress.h"
+#include "harness/run_report.h"
 #include "harness/table.h"
 
 #define MIB ((size_t)1 << 20)

@@ -11,7 +11,7 @@
 #include "harness/metrics.h"
 #include "harness/model.h"
 #include "harness/module.h"
-#include "harness/music_report.h"
+#include "harness/run_report.h"
 #include "harness/table.h"
 #include "suites/suite.h"
 #include "variants/variants.h"

@@ -6,9 +6,9 @@
 #include "harness/codes.h"
 #include "harness/commands.h"
 #include "harness/engine_open.h"
-#include "harness/music_report.h"
 #include "harness/output_check.h"
 #include "harness/progress.h"
+#include "harness/run_report.h"
 #include "harness/text_input.h"
 
 #define FRAME_MS 80
@@ -129,7 +129,7 @@ static hm_status deliver(const speak_args *a, const hm_engine_opened *o, const h
 {
     hm_audio_facts facts;
     hm_health health;
-    hm_music_report report = {.path = a->output, .codes_path = a->codes, .variant = a->engine.variant, .model = o->model, .engine = o->facts,
+    hm_run_report report = {.path = a->output, .codes_path = a->codes, .variant = a->engine.variant, .model = o->model, .engine = o->facts,
                               .request = request, .result = r, .health = &health, .synthetic = o->synthetic};
     hm_status st = a->codes ? write_codes(a, o, r, err) : HM_OK;
     if (!st && a->output) {
@@ -143,8 +143,8 @@ static hm_status deliver(const speak_args *a, const hm_engine_opened *o, const h
         return st;
     hm_health_judge(&health, r, report.audio, request, o->facts->frame_seconds, o->synthetic);
     if (!a->quiet)
-        hm_music_report_print(&report, stderr);
-    return a->json ? hm_json_print(hm_music_report_json(&report), err) : HM_OK;
+        hm_run_report_print(&report, stderr);
+    return a->json ? hm_json_print(hm_run_report_json(&report), err) : HM_OK;
 }
 
 static hm_status make_speech(speak_args *a, hm_request *request, hm_error *err)

@@ -1,6 +1,6 @@
-/* What generate and decode say when they are done: to people, or as one JSON object. */
-#ifndef HM_HARNESS_MUSIC_REPORT_H
-#define HM_HARNESS_MUSIC_REPORT_H
+/* What generate, speak and decode say when they are done: to people, or as one JSON object. */
+#ifndef HM_HARNESS_RUN_REPORT_H
+#define HM_HARNESS_RUN_REPORT_H
 
 #include <jansson.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "engine/hm_engine.h"
 #include "harness/health.h"
 
-typedef struct hm_music_report {
+typedef struct hm_run_report {
     const char *path;        /* of the audio; NULL: none was written */
     const char *codes_path;  /* NULL: none */
     const char *variant, *model;
@@ -19,10 +19,10 @@ typedef struct hm_music_report {
     const hm_audio_facts *audio; /* NULL without audio */
     const hm_health *health;
     bool synthetic;
-} hm_music_report;
+} hm_run_report;
 
-void hm_music_report_print(const hm_music_report *report, FILE *file);
-json_t *hm_music_report_json(const hm_music_report *report); /* new reference; NULL without memory */
+void hm_run_report_print(const hm_run_report *report, FILE *file);
+json_t *hm_run_report_json(const hm_run_report *report); /* new reference; NULL without memory */
 
 /* One line of a JSON object on stdout; takes the reference. HM_EABSENT when value is NULL. */
 hm_status hm_json_print(json_t *value, hm_error *err);

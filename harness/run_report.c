@@ -1,4 +1,4 @@
-#include "harness/music_report.h"
+#include "harness/run_report.h"
 
 #include <math.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static int64_t other_ns(const hm_result *r)
     return r->wall_ns - r->prefill_ns - r->generate_ns - r->decode_ns;
 }
 
-static double song_seconds(const hm_music_report *p)
+static double audio_seconds(const hm_run_report *p)
 {
     return p->audio ? p->audio->duration_s : p->result->frames * p->engine->frame_seconds;
 }
@@ -30,15 +30,15 @@ static int64_t peak_rss_bytes(void)
     return getrusage(RUSAGE_SELF, &usage) ? 0 : (int64_t)usage.ru_maxrss * 1024;
 }
 
-static const char *how_it_ended(const hm_music_report *p)
+static const char *how_it_ended(const hm_run_report *p)
 {
     return p->result->ended ? "ended by itself" : p->request->force_length ? "length forced" : "stopped by the cap";
 }
 
-static void print_times(const hm_music_report *p, FILE *f)
+static void print_times(const hm_run_report *p, FILE *f)
 {
     const hm_result *r = p->result;
-    double phases = seconds(r->prefill_ns + r->generate_ns + r->decode_ns), song = song_seconds(p), wall = seconds(r->wall_ns);
+    double phases = seconds(r->prefill_ns + r->generate_ns + r->decode_ns), song = audio_seconds(p), wall = seconds(r->wall_ns);
     fprintf(f, "  time      %.2f s:", wall);
     if (r->prefill_ns || r->generate_ns)
         fprintf(f, " prefill %.2f s (%.1f %%), generate %.2f s (%.1f %%),", seconds(r->prefill_ns),
@@ -52,7 +52,7 @@ static void print_times(const hm_music_report *p, FILE *f)
     fprintf(f, "RTF %.3f (%.2f x real time)\n", ratio(wall, song), ratio(song, wall));
 }
 
-void hm_music_report_print(const hm_music_report *p, FILE *f)
+void hm_run_report_print(const hm_run_report *p, FILE *f)
 {
     const hm_result *r = p->result;
     char reasons[1024];
@@ -106,10 +106,10 @@ static json_t *health_json(const hm_health *h)
                      (int)h->sound_judged, "identical_frames", h->identical_frames, "reasons", reasons);
 }
 
-static json_t *times_json(const hm_music_report *p)
+static json_t *times_json(const hm_run_report *p)
 {
     const hm_result *r = p->result;
-    double song = song_seconds(p), wall = seconds(r->wall_ns);
+    double song = audio_seconds(p), wall = seconds(r->wall_ns);
     json_t *object = json_object();
     json_object_set_new(object, "wall_s", json_real(wall));
     json_object_set_new(object, "prefill_s", json_real(seconds(r->prefill_ns)));
@@ -123,7 +123,7 @@ static json_t *times_json(const hm_music_report *p)
     return object;
 }
 
-json_t *hm_music_report_json(const hm_music_report *p)
+json_t *hm_run_report_json(const hm_run_report *p)
 {
     const hm_result *r = p->result;
     json_t *o = json_object();

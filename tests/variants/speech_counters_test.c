@@ -1,0 +1,467 @@
+/* Every value of every toggle moves the counter that its row names, in speech too, by exactly what follows from the sizes of the model. */
+#define _GNU_SOURCE
+#include "tests/speech_case.h"
+
+#define FRAMES 3
+#define TOPK 50
+#define HEARD_FRAMES 12   /* pieces of 3, 8 and what is left */
+#define CHUNKED_FRAMES 310
+#define STREAMED_FRAMES 1100 /* more than decode=stream pushes at once in so small a model */
+
+/* What runs before and after the toggle is set. */
+typedef enum scene { SPEECH, PENALISED, AGAIN, HEARD, CHUNKED, STREAMED, HALF } scene;
+
+typedef struct observed {
+    hm_counters call, load;
+    uint64_t prompt; /* rows */
+} observed;
+
+typedef struct amounts {
+    uint64_t before, after;
+} amounts;
+
+typedef struct row {
+    const char *toggle;
+    int value;
+    scene scene;
+    amounts (*exact)(const observed *before, const observed *after);
+} row;
+
+static uint64_t counter_of(const observed *o, const char *name, bool loading)
+{
+    for (int i = 0; i < HM_COUNTER_COUNT; i++)
+        if (!strcmp(hm_counter_name(i), name))
+            return ((const uint64_t *)(loading ? &o->load : &o->call))[i];
+    fail_msg("no counter %s", name);
+    return 0;
+}
+
+/* --- running --- */
+
+/* The last of `times` calls, of which the first ones say something else. */
+static observed speak(const hm_toggles *toggles, int frames, double penalty, bool audio, int times)
+{
+    const hm_engine_api *api = case_runtime();
+    hm_engine *e = case_open(api, &(hm_engine_options){.source.dir = case_custom, .threads = 1, .toggles = toggles, .need_lm = true, .need_codec = audio});
+    hm_request request = case_spoken;
+    observed o = {0};
+    request.max_frames = frames;
+    request.skip_codec = !audio;
+    request.topk = request.speech.sub_topk = TOPK;
+    request.speech.repetition_penalty = penalty;
+    for (int i = 0; i < times; i++) {
+        request.speech.text = i + 1 < times ? "Six!" : "One two three.";
+        hm_result r = case_speak(e, &request);
+        o = (observed){r.counters, api->facts(e)->load_counters, (uint64_t)r.prompt_tokens};
+        assert_int_equal(r.frames, frames);
+        case_drop(&r);
+    }
+    case_close(e);
+    return o;
+}
+
+/* A speech tokenizer whose weights are stored in half precision, or as they are. */
+static observed decode(const hm_toggles *toggles, int frames, bool half)
+{
+    const hm_engine_api *api = case_runtime();
+    json_t *manifest = case_manifest("qwen3-tts-tiny", HM_PRESET_CODEC), *tensor;
+    int32_t *codes = calloc((size_t)frames * CASE_GROUPS, sizeof *codes);
+    size_t i;
+    assert_non_null(codes);
+    if (half)
+        json_array_foreach(json_object_get(manifest, "tensors"), i, tensor) json_object_set_new(tensor, "dtype", json_string("BF16"));
+    for (int k = 0; k < frames * CASE_GROUPS; k++)
+        codes[k] = (k * 37 + k / 16) % 128;
+    hm_engine *e = case_open(
+        api, &(hm_engine_options){.source = {.codec_manifest = manifest, .seed = 1}, .threads = 1, .toggles = toggles, .need_codec = true});
+    hm_result r = case_decode(api, e, codes, frames, &(hm_request){.task = HM_TASK_SPEECH});
+    observed o = {r.counters, api->facts(e)->load_counters, 0};
+    case_drop(&r);
+    case_close(e);
+    json_decref(manifest);
+    free(codes);
+    return o;
+}
+
+static observed run_scene(scene s, const hm_toggles *toggles)
+{
+    switch (s) {
+    case PENALISED:
+        return speak(toggles, FRAMES, 1.05, false, 1);
+    case AGAIN:
+        return speak(toggles, FRAMES, 1, false, 2);
+    case HEARD:
+        return speak(toggles, HEARD_FRAMES, 1, true, 1);
+    case CHUNKED:
+        return decode(toggles, CHUNKED_FRAMES, false);
+    case STREAMED:
+        return decode(toggles, STREAMED_FRAMES, false);
+    case HALF:
+        return decode(toggles, 2, true);
+    case SPEECH:
+        break;
+    }
+    return speak(toggles, FRAMES, 1, false, 1);
+}
+
+/* --- amounts, from the shapes --- */
+
+static hm_talker_shape talker_shape;
+static hm_speech_codec_shape codec_shape;
+
+#define T (&talker_shape.talker)
+#define P (&talker_shape.predictor)
+#define G ((uint64_t)talker_shape.groups)
+#define V ((uint64_t)talker_shape.code_vocab)
+#define VC ((uint64_t)talker_shape.codebook)
+#define L(stack) ((uint64_t)(stack)->layers)
+#define H(stack) ((uint64_t)(stack)->heads)
+#define KV(stack) ((uint64_t)(stack)->kv_heads)
+#define DIM(stack) ((uint64_t)(stack)->width)
+#define HEAD(stack) ((uint64_t)(stack)->head_dim)
+
+static uint64_t range_sum(uint64_t first, uint64_t last)
+{
+    return last < first ? 0 : (last * (last + 1) - first * (first - 1)) / 2;
+}
+
+/* Rows of queries times slots, per head and layer: the prompt, then a row per frame but the last; the predictor's two rows, then one per
+ * group, in every frame. */
+static uint64_t talker_pairs(uint64_t prompt)
+{
+    return prompt * prompt + range_sum(prompt + 1, prompt + FRAMES - 1);
+}
+
+static uint64_t predictor_pairs(void)
+{
+    return FRAMES * (2 * 2 + range_sum(3, G));
+}
+
+static amounts kv(const observed *b, const observed *a)
+{
+    (void)a;
+    uint64_t talker = L(T) * H(T) * HEAD(T) * range_sum(b->prompt, b->prompt + FRAMES - 2);
+    uint64_t predictor = FRAMES * L(P) * H(P) * HEAD(P) * range_sum(2, G - 1);
+    return (amounts){2 * sizeof(float) * (talker + predictor), 0};
+}
+
+static amounts mask(const observed *b, const observed *a)
+{
+    (void)a;
+    return (amounts){sizeof(float) * (talker_pairs(b->prompt) + predictor_pairs()), 0};
+}
+
+static uint64_t scores(uint64_t talker, uint64_t predictor)
+{
+    return sizeof(float) * (L(T) * H(T) * talker + L(P) * H(P) * predictor);
+}
+
+static amounts attn_flash(const observed *b, const observed *a)
+{
+    (void)a;
+    return (amounts){scores(talker_pairs(b->prompt), predictor_pairs()), 0};
+}
+
+/* All slots that the caches have: of the prompt and all frames, of a frame's groups. */
+static amounts attn_all_slots(const observed *b, const observed *a)
+{
+    uint64_t steps = (b->prompt + FRAMES - 1) * (b->prompt + FRAMES);
+    assert_int_equal(a->call.attn_scores * sizeof(float), a->call.score_bytes);
+    return (amounts){scores(talker_pairs(b->prompt), predictor_pairs()), scores(steps, FRAMES * G * G)};
+}
+
+static amounts gqa(const observed *b, const observed *a)
+{
+    uint64_t talker = L(T) * HEAD(T) * (b->prompt + FRAMES - 1), predictor = L(P) * HEAD(P) * FRAMES * G;
+    assert_int_equal(a->call.attn_scores, b->call.attn_scores);
+    return (amounts){2 * sizeof(float) * (H(T) * talker + H(P) * predictor), 2 * sizeof(float) * (KV(T) * talker + KV(P) * predictor)};
+}
+
+/* Seven linear layers in a block; of the last one's, four are for one row where the others are not needed. The head of the talker is one
+ * for all codes, or one for live ones and one for codec_eos. Text rows go through two layers. */
+static amounts rows(const observed *b, const observed *a)
+{
+    uint64_t text = 2 * b->call.text_rows, passes = FRAMES * (G - 2) * (7 * L(P) + 1);
+    uint64_t all = b->prompt * (7 * L(T) + 1) + (FRAMES - 1) * (7 * L(T) + 1) + FRAMES * 2 * (7 * L(P) + 1);
+    uint64_t needed = b->prompt * (7 * (L(T) - 1) + 3) + 4 + 2 + (FRAMES - 1) * (7 * L(T) + 2) + FRAMES * (2 * (7 * (L(P) - 1) + 3) + 4 + 1);
+    assert_int_equal(b->call.head_rows - a->call.head_rows, b->prompt - 1 + FRAMES);
+    return (amounts){text + all + passes, text + needed + passes};
+}
+
+static amounts sampling(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){FRAMES * 10 * (V + (G - 1) * VC), FRAMES * (V + TOPK + (G - 1) * (VC + TOPK))};
+}
+
+/* Every code as it is drawn, and the logits that were picked at the end. */
+static amounts codes_frame(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){FRAMES * G + 1, FRAMES + 1};
+}
+
+/* Codes and logits at the end: a forced length has no end to look for. */
+static amounts codes_deferred(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){FRAMES * G + 1, 2};
+}
+
+/* No upload any more for the predictor's passes, for the frame's codes. */
+static amounts token_forward(const observed *b, const observed *a)
+{
+    (void)a;
+    return (amounts){b->call.to_device_transfers, b->call.to_device_transfers - FRAMES * G};
+}
+
+/* Inputs of the predictor's passes, for up to 8 utterances of two rows; every layer's hidden states. */
+static amounts step_reset(const observed *b, const observed *a)
+{
+    (void)a;
+    uint64_t buffers = FRAMES * 2 * 8 * (DIM(T) + DIM(P));
+    uint64_t hidden = (b->prompt + FRAMES - 1) * L(T) * DIM(T) + FRAMES * G * L(P) * DIM(P);
+    return (amounts){sizeof(float) * (buffers + hidden), 0};
+}
+
+/* Cosine and sine of every position, in every call; or once. */
+static amounts precompute(const observed *b, const observed *a)
+{
+    assert_true(b->call.text_rows >= a->call.text_rows + 3); /* pad, bos, eos, and tokens that come twice */
+    return (amounts){HEAD(T) * (b->prompt + FRAMES - 1) + HEAD(P) * FRAMES * G, HEAD(T) * (b->prompt + FRAMES) + HEAD(P) * G};
+}
+
+/* Of a block's operations six go: two of q, k, v; gate with up and silu; both residuals. The sum of a frame's embeddings is one
+ * operation; the text projection's silu is done with its first layer: special rows, role, text. */
+static amounts fuse(const observed *b, const observed *a)
+{
+    (void)a;
+    uint64_t blocks = 6 * FRAMES * (L(T) + (G - 1) * L(P));
+    return (amounts){b->call.launches, b->call.launches - blocks - (FRAMES - 1) * 2 * (G - 1) - 3};
+}
+
+static amounts penalty(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){range_sum(1, FRAMES - 1), 0};
+}
+
+static amounts suppress(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){FRAMES * V * sizeof(float), 0};
+}
+
+/* Role, and a prefix of three codec rows, speaker and codec_pad, begin both prompts. */
+static amounts prefix(const observed *b, const observed *a)
+{
+    assert_int_equal(b->prompt, a->prompt);
+    return (amounts){b->prompt, b->prompt - 3 - 5};
+}
+
+static amounts decode_overlap(const observed *b, const observed *a)
+{
+    assert_int_equal(b->call.decoded_frames, HEARD_FRAMES);
+    assert_int_equal(a->call.decoded_frames, HEARD_FRAMES);
+    return (amounts){1, 3};
+}
+
+static amounts decode_stream(const observed *b, const observed *a)
+{
+    assert_int_equal(b->call.decoded_frames, STREAMED_FRAMES);
+    assert_int_equal(a->call.decoded_frames, STREAMED_FRAMES);
+    return (amounts){1, 2};
+}
+
+static amounts chunks(const observed *b, const observed *a)
+{
+    assert_int_equal(b->call.decode_chunks, 1);
+    assert_int_equal(a->call.decode_chunks, 2);
+    return (amounts){CHUNKED_FRAMES, CHUNKED_FRAMES + 25};
+}
+
+/* --- amounts, from the list of tensors --- */
+
+/* Bytes of the tensors that `wanted` takes. */
+static uint64_t bytes_of(hm_preset_part part, bool (*wanted)(const hm_tensor_row *row))
+{
+    hm_tensor_table all;
+    uint64_t n = 0;
+    hm_error err = {0};
+    if (part == HM_PRESET_LM ? hm_talker_table(&all, &talker_shape, &err) : hm_speech_codec_table(&all, &codec_shape, &err))
+        fail_msg("%s", err.text);
+    for (int i = 0; i < all.count; i++)
+        n += wanted(&all.rows[i]) ? hm_tensor_row_bytes(&all.rows[i]) : 0;
+    hm_tensor_table_close(&all);
+    return n;
+}
+
+/* Norms and biases are float32 in memory in any case; embeddings stay as they are stored. */
+static bool of_predictor(const hm_tensor_row *r)
+{
+    return r->rank == 2 && !strncmp(r->name, "talker.code_predictor.", 22) && !strstr(r->name, "codec_embedding");
+}
+
+static bool of_talker(const hm_tensor_row *r)
+{
+    return r->rank == 2 && strncmp(r->name, "talker.code_predictor.", 22) && !strstr(r->name, "_embedding");
+}
+
+static bool of_decoder(const hm_tensor_row *r)
+{
+    return !r->unused && !strncmp(r->name, "decoder.", 8);
+}
+
+static bool any_tensor(const hm_tensor_row *r)
+{
+    return r->rank >= 0;
+}
+
+static amounts precision_backbone(const observed *b, const observed *a)
+{
+    (void)a;
+    return (amounts){b->load.converted_bytes, b->load.converted_bytes + bytes_of(HM_PRESET_LM, of_talker)};
+}
+
+static amounts precision_decoder(const observed *b, const observed *a)
+{
+    (void)a;
+    return (amounts){b->load.converted_bytes, b->load.converted_bytes + bytes_of(HM_PRESET_LM, of_predictor)};
+}
+
+/* All that is read, stored in half the bytes of the list. */
+static amounts precision_codec(const observed *b, const observed *a)
+{
+    (void)a;
+    return (amounts){b->load.converted_bytes, bytes_of(HM_PRESET_CODEC, of_decoder) / 2};
+}
+
+static amounts load(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){bytes_of(HM_PRESET_LM, any_tensor), 0};
+}
+
+/* --- the table --- */
+
+static const row table[] = {
+    {"kv", HM_KV_PREALLOC, SPEECH, kv},
+    {"mask", HM_MASK_NONE, SPEECH, mask},
+    {"attn", HM_ATTN_ALL_SLOTS, SPEECH, attn_all_slots},
+    {"attn", HM_ATTN_FLASH, SPEECH, attn_flash},
+    {"gqa", HM_GQA_DIRECT, SPEECH, gqa},
+    {"rows", HM_ROWS_NEEDED, SPEECH, rows},
+    {"sampling", HM_SAMPLING_FUSED, SPEECH, sampling},
+    {"codes", HM_CODES_FRAME, SPEECH, codes_frame},
+    {"codes", HM_CODES_DEFERRED, SPEECH, codes_deferred},
+    {"token_forward", HM_TOKEN_DEVICE, SPEECH, token_forward},
+    {"step_reset", HM_STEP_HOISTED, SPEECH, step_reset},
+    {"precompute", HM_PRECOMPUTE_ONCE, SPEECH, precompute},
+    {"fuse", HM_FUSE_ALL, SPEECH, fuse},
+    {"precision_backbone", HM_BACKBONE_F32, SPEECH, precision_backbone},
+    {"precision_decoder", HM_DECODER_F32, SPEECH, precision_decoder},
+    {"precision_codec", HM_CODEC_F32, HALF, precision_codec},
+    {"penalty", HM_PENALTY_BITMAP, PENALISED, penalty},
+    {"suppress", HM_SUPPRESS_CONSTANT, SPEECH, suppress},
+    {"prefix", HM_PREFIX_REUSED, AGAIN, prefix},
+    {"decode", HM_DECODE_STREAM, STREAMED, decode_stream},
+    {"decode", HM_DECODE_OVERLAP, HEARD, decode_overlap},
+    {"chunks", HM_CHUNKS_ORIGINAL, CHUNKED, chunks},
+    {"load", HM_WEIGHTS_MMAP, SPEECH, load},
+};
+enum { TABLE_ROWS = sizeof table / sizeof *table };
+
+/* --- cases --- */
+
+static const row *row_of(const char *toggle, int value)
+{
+    for (int i = 0; i < TABLE_ROWS; i++)
+        if (!strcmp(table[i].toggle, toggle) && table[i].value == value)
+            return &table[i];
+    return NULL;
+}
+
+static void check_value(const hm_toggle_info *toggle, int value)
+{
+    const row *r = row_of(toggle->name, value);
+    bool loading = strstr(toggle->counter, "load_") || strstr(toggle->counter, "converted_");
+    hm_toggles without = case_naive, with;
+    if (!r)
+        fail_msg("%s: no row says what it does to %s", case_value_text(toggle, value), toggle->counter);
+    *case_toggle(&without, toggle->offset) = (uint8_t)value;
+    case_satisfy(&without);
+    with = without;
+    *case_toggle(&without, toggle->offset) = 0;
+    observed before = run_scene(r->scene, &without), after = run_scene(r->scene, &with);
+    amounts expected = r->exact(&before, &after);
+    uint64_t found_before = counter_of(&before, toggle->counter, loading), found_after = counter_of(&after, toggle->counter, loading);
+    if (expected.before == expected.after || found_before != expected.before || found_after != expected.after)
+        fail_msg("%s: expected %s to go from %llu to %llu, found %llu to %llu", case_value_text(toggle, value), toggle->counter,
+                 (unsigned long long)expected.before, (unsigned long long)expected.after, (unsigned long long)found_before,
+                 (unsigned long long)found_after);
+}
+
+static void every_value_moves_its_counter_by_what_the_sizes_say(void **state)
+{
+    int count, checked = 0;
+    const hm_toggle_info *list = hm_toggle_list(&count);
+    (void)state;
+    for (int i = 0; i < count; i++)
+        for (int value = 1; list[i].models & HM_MODEL_QWEN3_TTS && value < hm_toggle_values(&list[i]); value++, checked++)
+            check_value(&list[i], value);
+    assert_int_equal(checked, TABLE_ROWS);
+}
+
+static void preallocated_caches_neither_copy_nor_grow(void **state)
+{
+    observed o = run_scene(SPEECH, &(hm_toggles){.kv = HM_KV_PREALLOC});
+    (void)state;
+    assert_int_equal(o.call.kv_copied_bytes, 0);
+    assert_int_equal(o.call.kv_grown, 0);
+}
+
+/* With caches that stay, the original clears those of the predictor in every frame. */
+static void hoisted_steps_do_not_clear_the_predictors_cache(void **state)
+{
+    observed concat = run_scene(SPEECH, &(hm_toggles){0}), prealloc = run_scene(SPEECH, &(hm_toggles){.kv = HM_KV_PREALLOC});
+    observed hoisted = run_scene(SPEECH, &(hm_toggles){.kv = HM_KV_PREALLOC, .step_reset = HM_STEP_HOISTED});
+    (void)state;
+    assert_int_equal(prealloc.call.reset_bytes - concat.call.reset_bytes, FRAMES * 2 * L(P) * H(P) * G * HEAD(P) * sizeof(float));
+    assert_int_equal(hoisted.call.reset_bytes, 0);
+}
+
+/* Tables made once and fused kernels work in the speech tokenizer too. */
+static void the_speech_tokenizer_saves_tables_and_launches(void **state)
+{
+    hm_toggles once = {.precompute = HM_PRECOMPUTE_ONCE}, fused = {.fuse = HM_FUSE_ALL};
+    observed naive = decode(&case_naive, 4, false), tables = decode(&once, 4, false), launches = decode(&fused, 4, false);
+    (void)state;
+    assert_int_equal(naive.load.table_values, 0);
+    assert_true(tables.load.table_values > 0);
+    assert_true(tables.call.table_values < naive.call.table_values / 10);
+    assert_true(launches.call.launches < naive.call.launches);
+}
+
+static int make_models(void **state)
+{
+    if (!hm_preset_tts_shapes(hm_preset_find("qwen3-tts-tiny"), &talker_shape, &codec_shape))
+        return -1;
+    return case_make_models(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_value_moves_its_counter_by_what_the_sizes_say),
+        cmocka_unit_test(preallocated_caches_neither_copy_nor_grow),
+        cmocka_unit_test(hoisted_steps_do_not_clear_the_predictors_cache),
+        cmocka_unit_test(the_speech_tokenizer_saves_tables_and_launches),
+    };
+    return cmocka_run_group_tests(tests, make_models, case_remove_models);
+}

@@ -15,8 +15,8 @@ hm_task hm_case_task(const hm_case_record *c);
 /* With forced length and without reference audio. Texts are borrowed. */
 hm_request hm_case_request(const hm_case_record *c);
 
-/* Reads the voice to clone from an audio file and puts it into the request: mono at the model's rate. *samples is malloc'ed, the caller's to
- * free after the request. HM_EUSAGE: no voice to clone (silent, too short ...), and what reading says. */
+/* Reads the voice to clone from an audio file and puts it into the request: mono at the model's rate. *samples is malloc'ed, the caller's
+ * to free after the request. HM_EUSAGE: no voice to clone (silent, too short ...), and what reading says. */
 hm_status hm_case_reference(hm_request *request, float **samples, const char *path, int rate_hz, hm_error *err);
 
 #endif

@@ -30,7 +30,9 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"variant", 'V', HM_OPT_LIST, &a->plan.variants, "LIST", "arms, as in naive,best:attn=scores; all; none (default: naive,best)", 0,
          0, NULL},
         {"arm", 0, HM_OPT_LIST, &a->plan.commands, "NAME=CMD", "another program that speaks the worker protocol, as an arm", 0, 0, NULL},
-        {"model", 'm', HM_OPT_STRING, &a->plan.model, "LIST", "folders of weights, or presets (default: heartmula-mini for songs, qwen3-tts-mini for speech); each runs the cases it makes", 0, 0, NULL},
+        {"model", 'm', HM_OPT_STRING, &a->plan.model, "LIST",
+         "folders of weights, or presets (default: heartmula-mini for songs, qwen3-tts-mini for speech); each runs the cases it makes", 0,
+         0, NULL},
         {"threads", 't', HM_OPT_STRING, &a->plan.threads, "LIST", "thread counts, as in 1,2 (default: all CPUs)", 0, 0, NULL},
         {"isa", 0, HM_OPT_STRING, &a->plan.isa, "LIST", "instruction sets, as in scalar,avx2 (default: the best here)", 0, 0, NULL},
         {"backend", 0, HM_OPT_STRING, &a->plan.backend, "NAME", "where to compute", 0, 0, backends},
@@ -94,7 +96,8 @@ static char *pack_options(const suite_args *a, const hm_plan *plan, const char *
     const hm_plan_options *p = &a->plan;
     json_t *o = json_pack("{s:o, s:o, s:o, s:s, s:I, s:b, s:b, s:s, s:o}", "suites", pack_strings(&p->suites), "variants",
                           pack_strings(&p->variants), "commands", pack_strings(&p->commands), "warmup", a->warmup, "timeout_s",
-                          (json_int_t)a->timeout_s, "keep_audio", a->keep_audio, "stream", a->stream, "build", build_id, "plan", hm_plan_json(plan));
+                          (json_int_t)a->timeout_s, "keep_audio", a->keep_audio, "stream", a->stream, "build", build_id, "plan",
+                          hm_plan_json(plan));
     const char *const texts[][2] = {
         {"threads", p->threads}, {"isa", p->isa}, {"model", p->model}, {"backend", p->backend}, {"filter", p->filter}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

@@ -216,8 +216,8 @@ hm_status hm_model_look_at(hm_model_look *out, const char *model, hm_error *err)
     if (st)
         return st;
     if (found.model != HM_MODEL_HEARTMULA && found.model != HM_MODEL_QWEN3_TTS)
-        st = hm_fail(err, HM_EMISSING, "model %s: neither a HeartMuLa nor a Qwen3-TTS model was found there (hmbench inspect tells what is)",
-                     model);
+        st = hm_fail(err, HM_EMISSING,
+                     "model %s: neither a HeartMuLa nor a Qwen3-TTS model was found there (hmbench inspect tells what is)", model);
     else if (found.model == HM_MODEL_QWEN3_TTS && found.lm)
         st = talker_kind(&kind, found.lm, err);
     if (!st)

@@ -95,8 +95,8 @@ static hm_status add_arm(hm_plan *plan, const hm_plan_arm *a, hm_error *err)
     hm_plan_arm *twin = a->command ? NULL : same_program(plan, a);
     if (twin) {
         size_t used = strlen(twin->coincides);
-        if (strcmp(twin->name, a->name))
-            snprintf(twin->coincides + used, sizeof twin->coincides - used, "%s%s", used ? ", " : "", a->name);
+        if (strcmp(twin->name, a->name)) /* they have model, threads and the like in common */
+            snprintf(twin->coincides + used, sizeof twin->coincides - used, "%s%s", used ? ", " : "", a->variant);
         return HM_OK;
     }
     for (int i = 0; i < plan->arm_count; i++)
@@ -232,8 +232,7 @@ static hm_status add_command(hm_plan *plan, const char *text, const axes *x, hm_
 /* A model for each task of the cases. Speech in several kinds: the first of them; others are asked for by name. */
 static void default_models(const hm_plan *plan, char out[128])
 {
-    static const char *const wanted[][2] = {
-        {"music", ""}, {"speech", "custom_voice"}, {"speech", "voice_design"}, {"speech", "base"}};
+    static const char *const wanted[][2] = {{"music", ""}, {"speech", "custom_voice"}, {"speech", "voice_design"}, {"speech", "base"}};
     bool speech = false;
     *out = 0;
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted && !speech; i++)
@@ -336,8 +335,9 @@ static void leave_out(hm_plan *plan)
             continue;
         }
         if (gone++ < 4)
-            snprintf(text + strlen(text), size - strlen(text), "%s%s/%s (%s: --model %s)", gone > 1 ? ", " : "left out, as no model here makes them: ",
-                     r->suite, r->name, case_needs(r), hm_model_default(r->task, r->kind));
+            snprintf(text + strlen(text), size - strlen(text), "%s%s/%s (%s: --model %s)",
+                     gone > 1 ? ", " : "left out, as no model here makes them: ", r->suite, r->name, case_needs(r),
+                     hm_model_default(r->task, r->kind));
     }
     if (gone > 4)
         snprintf(text + strlen(text), size - strlen(text), " and %d more", gone - 4);
@@ -378,10 +378,10 @@ static hm_status hash_speech(hm_case_record *c, hm_error *err)
     hm_status st = c->reference ? hm_hash_file(reference, c->reference, err) : HM_OK;
     if (st)
         return hm_fail_within(err, "suite: the reference of a case");
-    return hash_format(c->request_hash, err, "%s\1%s\1%s\1%s\1%s\1%s\1%s\1%s\1%d %d %d %d %.17g %.17g %.17g %.17g %.17g %llu", c->task, c->kind,
-                       c->text, or_empty(c->speaker), or_empty(c->language), or_empty(c->instruct), reference, or_empty(c->reference_text),
-                       c->frames, c->topk, c->sub_topk, c->streaming_text, c->temperature, c->top_p, c->repetition_penalty,
-                       c->sub_temperature, c->sub_top_p, (unsigned long long)c->seed);
+    return hash_format(c->request_hash, err, "%s\1%s\1%s\1%s\1%s\1%s\1%s\1%s\1%d %d %d %d %.17g %.17g %.17g %.17g %.17g %llu", c->task,
+                       c->kind, c->text, or_empty(c->speaker), or_empty(c->language), or_empty(c->instruct), reference,
+                       or_empty(c->reference_text), c->frames, c->topk, c->sub_topk, c->streaming_text, c->temperature, c->top_p,
+                       c->repetition_penalty, c->sub_temperature, c->sub_top_p, (unsigned long long)c->seed);
 }
 
 static hm_status add_case(hm_plan *plan, const hm_suite *suite, const hm_suite_case *c, hm_error *err)

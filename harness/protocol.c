@@ -251,19 +251,28 @@ hm_status hm_proto_read_case(const json_t *m, hm_case_record *c, hm_error *err)
         const char *key, **text;
         int task;
         bool required;
-    } texts[] = {{"tags", &c->tags, MUSIC, true},           {"lyrics", &c->lyrics, MUSIC, true},
-                 {"intro_style", &c->intro_style, MUSIC, false}, {"verse_style", &c->verse_style, MUSIC, false},
-                 {"chorus_style", &c->chorus_style, MUSIC, false}, {"text", &c->text, SPEECH, true},
-                 {"kind", &c->kind, SPEECH, false},         {"speaker", &c->speaker, SPEECH, false},
-                 {"language", &c->language, SPEECH, false}, {"instruct", &c->instruct, SPEECH, false},
-                 {"reference", &c->reference, SPEECH, false}, {"reference_text", &c->reference_text, SPEECH, false}};
+    } texts[] = {{"tags", &c->tags, MUSIC, true},
+                 {"lyrics", &c->lyrics, MUSIC, true},
+                 {"intro_style", &c->intro_style, MUSIC, false},
+                 {"verse_style", &c->verse_style, MUSIC, false},
+                 {"chorus_style", &c->chorus_style, MUSIC, false},
+                 {"text", &c->text, SPEECH, true},
+                 {"kind", &c->kind, SPEECH, false},
+                 {"speaker", &c->speaker, SPEECH, false},
+                 {"language", &c->language, SPEECH, false},
+                 {"instruct", &c->instruct, SPEECH, false},
+                 {"reference", &c->reference, SPEECH, false},
+                 {"reference_text", &c->reference_text, SPEECH, false}};
     const struct {
         const char *key;
         double *value;
         int task;
-    } reals[] = {{"temperature", &c->temperature, BOTH},   {"cfg", &c->cfg_scale, MUSIC},
-                 {"flow_guidance", &c->flow_guidance, MUSIC}, {"top_p", &c->top_p, SPEECH},
-                 {"repetition_penalty", &c->repetition_penalty, SPEECH}, {"sub_temperature", &c->sub_temperature, SPEECH},
+    } reals[] = {{"temperature", &c->temperature, BOTH},
+                 {"cfg", &c->cfg_scale, MUSIC},
+                 {"flow_guidance", &c->flow_guidance, MUSIC},
+                 {"top_p", &c->top_p, SPEECH},
+                 {"repetition_penalty", &c->repetition_penalty, SPEECH},
+                 {"sub_temperature", &c->sub_temperature, SPEECH},
                  {"sub_top_p", &c->sub_top_p, SPEECH}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !st; i++)
         if (texts[i].task & (speech ? SPEECH : MUSIC))
@@ -372,14 +381,10 @@ hm_status hm_proto_read_opened(const json_t *m, hm_opened *w, hm_error *err)
         const char *key;
         char *out;
         size_t size;
-    } texts[] = {{"model", w->model.kind, sizeof w->model.kind},
-                 {"kind", w->model.speech_kind, sizeof w->model.speech_kind},
-                 {"size", w->model.size, sizeof w->model.size},
-                 {"fingerprint", w->model.id, sizeof w->model.id},
-                 {"backend", w->backend, sizeof w->backend},
-                 {"isa", w->isa, sizeof w->isa},
-                 {"device", w->device, sizeof w->device},
-                 {"variant", w->variant, sizeof w->variant}};
+    } texts[] = {{"model", w->model.kind, sizeof w->model.kind}, {"kind", w->model.speech_kind, sizeof w->model.speech_kind},
+                 {"size", w->model.size, sizeof w->model.size},  {"fingerprint", w->model.id, sizeof w->model.id},
+                 {"backend", w->backend, sizeof w->backend},     {"isa", w->isa, sizeof w->isa},
+                 {"device", w->device, sizeof w->device},        {"variant", w->variant, sizeof w->variant}};
     const struct {
         const char *key;
         int *out;

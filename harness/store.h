@@ -51,7 +51,7 @@ typedef struct hm_build_record {
 } hm_build_record;
 
 typedef struct hm_model_record {
-    char id[HM_HASH_TEXT]; /* fingerprint of the weights */
+    char id[HM_HASH_TEXT];               /* fingerprint of the weights */
     char kind[32], name[64], path[1024]; /* kind: of family, "heartmula" */
     char speech_kind[16], size[16];      /* "custom_voice", "0b6"; empty: comes in one */
     bool synthetic;
@@ -73,10 +73,10 @@ typedef struct hm_case_record {
     int flow_steps;                                                       /* 0: as the variant says */
     double cfg_scale, flow_guidance;
     /* speech */
-    const char *kind;                                                /* of model it takes: custom_voice, voice_design, base */
+    const char *kind; /* of model it takes: custom_voice, voice_design, base */
     const char *text;
     const char *speaker, *language, *instruct, *reference, *reference_text; /* may be NULL; reference: path of an audio file */
-    int streaming_text, sub_topk;                                    /* as in hm_speech_input */
+    int streaming_text, sub_topk;                                           /* as in hm_speech_input */
     double top_p, repetition_penalty, sub_temperature, sub_top_p;
 } hm_case_record;
 
@@ -177,7 +177,8 @@ hm_status hm_store_put_codes(hm_store *store, const char *request_hash, const ch
  * got other weights since. */
 hm_status hm_store_find_model(hm_store *store, const char *folder, char id[HM_HASH_TEXT], hm_error *err);
 
-/* A session to go on with: `id`, or with NULL the newest that was interrupted, ran out of time or never finished. Texts are malloc'ed by the store. */
+/* A session to go on with: `id`, or with NULL the newest that was interrupted, ran out of time or never finished. Texts are malloc'ed by
+ * the store. */
 typedef struct hm_session_info {
     char id[HM_UUID_TEXT];
     char *options, *command_line;

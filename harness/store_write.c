@@ -112,12 +112,13 @@ static void bind_speech(hm_query *q, const hm_case_record *c)
 hm_status hm_store_put_case(hm_store *store, const hm_case_record *c, hm_error *err)
 {
     hm_query q;
-    hm_query_open(&q, store,
-                  "INSERT OR IGNORE INTO suite_case VALUES(:id, :request_hash, :suite_hash, :suite, :name, :task, :tags, :lyrics, "
-                  ":intro_style, :verse_style, :chorus_style, :frames, :topk, :cfg_scale, :temperature, :seed, :flow_steps, :flow_guidance, "
-                  ":words, :kind, :text, :speaker, :language, :instruct, :reference, :reference_text, :streaming_text, :top_p, "
-                  ":repetition_penalty, :sub_temperature, :sub_topk, :sub_top_p)",
-                  err);
+    hm_query_open(
+        &q, store,
+        "INSERT OR IGNORE INTO suite_case VALUES(:id, :request_hash, :suite_hash, :suite, :name, :task, :tags, :lyrics, "
+        ":intro_style, :verse_style, :chorus_style, :frames, :topk, :cfg_scale, :temperature, :seed, :flow_steps, :flow_guidance, "
+        ":words, :kind, :text, :speaker, :language, :instruct, :reference, :reference_text, :streaming_text, :top_p, "
+        ":repetition_penalty, :sub_temperature, :sub_topk, :sub_top_p)",
+        err);
     hm_bind_text(&q, ":id", c->id);
     hm_bind_text(&q, ":request_hash", c->request_hash);
     hm_bind_text(&q, ":suite_hash", c->suite_hash);

@@ -305,7 +305,10 @@ static void report_turn(const suite_run *r, const hm_turn *turn, int round)
     int width = 0;
     for (int a = 0; a < r->plan->arm_count; a++)
         width = (int)strlen(r->plan->arms[a].name) > width ? (int)strlen(r->plan->arms[a].name) : width;
-    say(r, "round %d/%d  %s/%s  %-*s ", round + 1, r->o->rounds, c->suite, c->name, width < 22 ? 22 : width > 60 ? 60 : width,
+    say(r, "round %d/%d  %s/%s  %-*s ", round + 1, r->o->rounds, c->suite, c->name,
+        width < 22   ? 22
+        : width > 60 ? 60
+                     : width,
         r->plan->arms[r->arm].name);
     if (turn->status == HM_RUN_OK) {
         const hm_sample *s = &turn->samples[turn->sample_count - 1];

@@ -29,8 +29,8 @@ typedef struct hm_suite_outcome {
     char difference[640];    /* the first output that differs and must not; empty: none */
 } hm_suite_outcome;
 
-/* Asks every arm of ours what it needs for its longest case; fills `refusal` of those that do not fit into the memory there is. HM_EABSENT and others when an
- * arm cannot run at all (no module ...). */
+/* Asks every arm of ours what it needs for its longest case; fills `refusal` of those that do not fit into the memory there is. HM_EABSENT
+ * and others when an arm cannot run at all (no module ...). */
 hm_status hm_suite_estimate(hm_plan *plan, int64_t timeout_ns, hm_error *err);
 
 /* Expected duration of one run of an arm on a case: from past runs here, else a guess by the audio's length (*known false). */

@@ -310,7 +310,8 @@ static hm_status check_order(const worker *w, const hm_run_order *order, hm_erro
     if (strcmp(order->c.task, "music") && strcmp(order->c.task, "speech"))
         return hm_fail(err, HM_EUSAGE, "worker: task \"%.40s\": expected music or speech", order->c.task);
     if (hm_case_task(&order->c) != f->task)
-        return hm_fail(err, HM_EUSAGE, "worker: the case asks for %s, the model (%s) makes %s", order->c.task, f->model, hm_task_name(f->task));
+        return hm_fail(err, HM_EUSAGE, "worker: the case asks for %s, the model (%s) makes %s", order->c.task, f->model,
+                       hm_task_name(f->task));
     if (f->task == HM_TASK_SPEECH && strcmp(order->c.kind, f->kind))
         return hm_fail(err, HM_EUSAGE, "worker: the case takes a model of kind %.40s, this one is %s", order->c.kind, f->kind);
     if (order->codes && order->codes->codebooks != f->codebooks)

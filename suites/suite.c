@@ -281,8 +281,8 @@ static hm_status check_keys(const hm_suite *suite, const yaml_case *y, bool spee
                 {"sub_top_p", y->sub_top_p, true}};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (keys[i].given && keys[i].speech != speech)
-            return hm_fail(err, HM_EFORMAT, "suite %s: case \"%.60s\": %s: means nothing for %s (task: %s)", suite->path, y->name, keys[i].key,
-                           speech ? "speech" : "music", keys[i].speech ? "speech" : "music");
+            return hm_fail(err, HM_EFORMAT, "suite %s: case \"%.60s\": %s: means nothing for %s (task: %s)", suite->path, y->name,
+                           keys[i].key, speech ? "speech" : "music", keys[i].speech ? "speech" : "music");
     return HM_OK;
 }
 
@@ -391,9 +391,8 @@ static hm_status take_case(const hm_suite *suite, yaml_case *y, hm_suite_case *c
 
 static void free_case(hm_suite_case *c)
 {
-    char *texts[] = {c->name,        c->description,  c->task, c->tags, c->lyrics,  c->intro_style, c->verse_style,
-                     c->chorus_style, c->kind,        c->text, c->speaker, c->language, c->instruct,  c->reference,
-                     c->reference_text};
+    char *texts[] = {c->name, c->description, c->task,    c->tags,     c->lyrics,   c->intro_style, c->verse_style,   c->chorus_style,
+                     c->kind, c->text,        c->speaker, c->language, c->instruct, c->reference,   c->reference_text};
     for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
         free(texts[k]);
 }

@@ -12,19 +12,19 @@
 /* Texts are UTF-8. Never NULL: name, description, task, kind, tags, lyrics, text (the last four may be empty). */
 typedef struct hm_suite_case {
     char *name, *description;
-    char *task;    /* "music", "speech" */
-    int frames;    /* forced length; 80 ms each */
-    int words;     /* of the lyrics (section names left out) or the text */
+    char *task; /* "music", "speech" */
+    int frames; /* forced length; 80 ms each */
+    int words;  /* of the lyrics (section names left out) or the text */
     uint64_t seed;
     double temperature;
-    int topk;      /* speech: 0: all */
+    int topk; /* speech: 0: all */
     /* music */
     char *tags, *lyrics;
     char *intro_style, *verse_style, *chorus_style; /* NULL: none */
     double cfg_scale, flow_guidance;
     int flow_steps; /* 0: as the variant says */
     /* speech */
-    char *kind;     /* of model it takes: "custom_voice", "voice_design", "base"; empty for music */
+    char *kind; /* of model it takes: "custom_voice", "voice_design", "base"; empty for music */
     char *text;
     char *speaker, *language, *instruct; /* NULL: none; instruct: how to speak, or the voice itself for voice_design */
     char *reference, *reference_text;    /* NULL: none; path of the voice to clone, and what is said in it */

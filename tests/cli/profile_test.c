@@ -39,8 +39,8 @@ static int write_voice(void)
 static int setup(void **state)
 {
     (void)state;
-    static const char text[] =
-        "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 10, flow_steps: 1}\n  - {name: b, tags: t, lyrics: m, frames: 5, flow_steps: 1}\n";
+    static const char text[] = "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 10, flow_steps: 1}\n  - {name: b, tags: t, "
+                               "lyrics: m, frames: 5, flow_steps: 1}\n";
     static const char mixed[] = "suite: mixed\ncases:\n  - {name: song, tags: t, lyrics: l, frames: 5, flow_steps: 1}\n"
                                 "  - {name: said, task: speech, text: hello there, speaker: ryan, language: english, frames: 7}\n"
                                 "  - {name: cloned, task: speech, text: hello there, reference: voice.wav, frames: 4}\n";
@@ -168,16 +168,18 @@ static void a_suite_measures_songs_and_speech_with_real_workers(void **state)
     (void)state;
     char db[128], *mixed = in_folder("mixed.yaml");
     snprintf(db, sizeof db, "%s", in_folder("m.db"));
-    expect(run_program("suite", mixed, "--model", "heartmula-tiny,qwen3-tts-tiny,qwen3-tts-tiny-base", "--variant", "naive,best", "--rounds", "1",
-                       "--db", db, "--stream", "--no-trace"),
+    expect(run_program("suite", mixed, "--model", "heartmula-tiny,qwen3-tts-tiny,qwen3-tts-tiny-base", "--variant", "naive,best",
+                       "--rounds", "1", "--db", db, "--stream", "--no-trace"),
            0, "mixed/said", NULL);
-    expect(run_program("db", "sql", "SELECT c.name, count(*), sum(o.codes_equal), min(m.speech_kind), sum(s.ttfa_ns > 0), sum(s.reference_ns > 0) "
-                                    "FROM sample s JOIN run r ON r.id = s.run_id JOIN suite_case c ON c.id = r.case_id JOIN output o ON "
-                                    "o.sample_id = s.id JOIN model m ON m.id = r.model_id GROUP BY c.name ORDER BY c.name",
+    expect(run_program("db", "sql",
+                       "SELECT c.name, count(*), sum(o.codes_equal), min(m.speech_kind), sum(s.ttfa_ns > 0), sum(s.reference_ns > 0) "
+                       "FROM sample s JOIN run r ON r.id = s.run_id JOIN suite_case c ON c.id = r.case_id JOIN output o ON "
+                       "o.sample_id = s.id JOIN model m ON m.id = r.model_id GROUP BY c.name ORDER BY c.name",
                        "--db", db, "-o", "csv"),
            0, "cloned,2,2,base,1,2\r\nsaid,2,2,custom_voice,1,\r\nsong,2,2,,1,\r\n", NULL);
-    expect(run_program("db", "sql", "SELECT a.name, c.name, f.snr_db > 40 FROM fidelity f JOIN arm a ON a.id = f.arm_id JOIN suite_case c ON "
-                                    "c.id = f.case_id ORDER BY c.name",
+    expect(run_program("db", "sql",
+                       "SELECT a.name, c.name, f.snr_db > 40 FROM fidelity f JOIN arm a ON a.id = f.arm_id JOIN suite_case c ON "
+                       "c.id = f.case_id ORDER BY c.name",
                        "--db", db, "-o", "csv"),
            0, "best model=qwen3-tts-tiny-base,cloned,1\r\nbest model=qwen3-tts-tiny,said,1\r\nbest model=heartmula-tiny,song,1\r\n", NULL);
     expect(run_program("db", "sql", "SELECT arm, pieces > 0 FROM stream_figure ORDER BY arm", "--db", db, "-o", "csv"), 0,

@@ -263,14 +263,22 @@ static void misbehaving_workers_are_recorded_and_never_believed(void **state)
         const char *kind;
         hm_run_status status;
         const char *reason;
-    } cases[] = {{"crash", HM_RUN_CRASH, "signal 6"},        {"exit", HM_RUN_CRASH, "no such device: gpu7"},
-                 {"hang", HM_RUN_TIMEOUT, "no answer"},      {"chatter", HM_RUN_TIMEOUT, "no answer"},
-                 {"garbage", HM_RUN_GARBAGE, "garbage"},     {"deep", HM_RUN_GARBAGE, "garbage"},
-                 {"error", HM_RUN_FAILED, "device is busy"}, {"empty", HM_RUN_GARBAGE, "no timed sample"},
-                 {"negative", HM_RUN_GARBAGE, "wall_ns"},    {"boast", HM_RUN_GARBAGE, "3600"},
-                 {"sums", HM_RUN_GARBAGE, "phases"},         {"short", HM_RUN_GARBAGE, "9 frames, expected 10"},
-                 {"twice", HM_RUN_GARBAGE, "more samples"},  {"future", HM_RUN_GARBAGE, "protocol 3"},
-                 {"past", HM_RUN_GARBAGE, "protocol 1, expected 2"}, {"late", HM_RUN_GARBAGE, "first audio"},
+    } cases[] = {{"crash", HM_RUN_CRASH, "signal 6"},
+                 {"exit", HM_RUN_CRASH, "no such device: gpu7"},
+                 {"hang", HM_RUN_TIMEOUT, "no answer"},
+                 {"chatter", HM_RUN_TIMEOUT, "no answer"},
+                 {"garbage", HM_RUN_GARBAGE, "garbage"},
+                 {"deep", HM_RUN_GARBAGE, "garbage"},
+                 {"error", HM_RUN_FAILED, "device is busy"},
+                 {"empty", HM_RUN_GARBAGE, "no timed sample"},
+                 {"negative", HM_RUN_GARBAGE, "wall_ns"},
+                 {"boast", HM_RUN_GARBAGE, "3600"},
+                 {"sums", HM_RUN_GARBAGE, "phases"},
+                 {"short", HM_RUN_GARBAGE, "9 frames, expected 10"},
+                 {"twice", HM_RUN_GARBAGE, "more samples"},
+                 {"future", HM_RUN_GARBAGE, "protocol 3"},
+                 {"past", HM_RUN_GARBAGE, "protocol 1, expected 2"},
+                 {"late", HM_RUN_GARBAGE, "first audio"},
                  {"flood", HM_RUN_GARBAGE, "without an end"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hm_turn turn;
@@ -329,10 +337,14 @@ static void speech_goes_through_the_protocol_whole(void **state)
     if (hm_proto_read_run(m, &back, &codes, &err))
         fail_msg("%s", err.text);
     assert_true(back.stream && !back.want_codes && !back.skip_codec && !back.c.tags);
-    const char *const texts[][2] = {{order.c.task, back.c.task},           {order.c.kind, back.c.kind},
-                                    {order.c.text, back.c.text},           {order.c.speaker, back.c.speaker},
-                                    {order.c.language, back.c.language},   {order.c.instruct, back.c.instruct},
-                                    {order.c.reference, back.c.reference}, {order.c.reference_text, back.c.reference_text},
+    const char *const texts[][2] = {{order.c.task, back.c.task},
+                                    {order.c.kind, back.c.kind},
+                                    {order.c.text, back.c.text},
+                                    {order.c.speaker, back.c.speaker},
+                                    {order.c.language, back.c.language},
+                                    {order.c.instruct, back.c.instruct},
+                                    {order.c.reference, back.c.reference},
+                                    {order.c.reference_text, back.c.reference_text},
                                     {order.warmup, back.warmup}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         assert_string_equal(texts[i][0], texts[i][1]);
@@ -340,8 +352,17 @@ static void speech_goes_through_the_protocol_whole(void **state)
     assert_true(back.c.temperature == 0.7 && back.c.top_p == 0.8 && back.c.repetition_penalty == 1.25 && back.c.sub_temperature == 0.6 &&
                 back.c.sub_top_p == 0.5);
     json_decref(m);
-    hm_case_record plain = {.task = "speech", .text = "t", .frames = 1, .temperature = NAN, .top_p = NAN, .repetition_penalty = NAN,
-                            .sub_temperature = NAN, .sub_top_p = NAN, .streaming_text = -1, .sub_topk = 50, .topk = 50};
+    hm_case_record plain = {.task = "speech",
+                            .text = "t",
+                            .frames = 1,
+                            .temperature = NAN,
+                            .top_p = NAN,
+                            .repetition_penalty = NAN,
+                            .sub_temperature = NAN,
+                            .sub_top_p = NAN,
+                            .streaming_text = -1,
+                            .sub_topk = 50,
+                            .topk = 50};
     hm_case_record read;
     hm_open_order open = {.variant = "best", .model = "/m", .backend = "cpu", .encoders = true}, open_back;
     m = hm_proto_open(&open, "open", &plain);

@@ -133,7 +133,8 @@ static void an_impossible_set_is_one_sentence_naming_both_toggles(void **state)
     REFUSED("best:attn=all_slots", "attn=all_slots", "mask=built", "mask=none");
     REFUSED("custom:attn=flash", "attn=flash", "mask=none", "mask=built");
     REFUSED("custom:codes=deferred", "codes=deferred", "token_forward=device");
-    REFUSED("custom:codes=frame", "codes=frame", "token_forward=device");
+    REFUSED("custom:codes=frame", "codes=frame", "sampling=fused");
+    REFUSED("best:chunks=original", "chunks=original", "decode=whole", "decode=stream");
     REFUSED("custom:token_forward=device", "token_forward=device", "sampling=fused");
     REFUSED("best:sampling=passes", "token_forward=device", "sampling=fused");
 }

@@ -210,6 +210,19 @@ static inline int32_t hm_sample_reference(const hm_sample_input *in, float *prob
     return token;
 }
 
+/* Four floats at any address; the compiler makes of it what the machine has. */
+typedef float hm_sample_four __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t hm_sample_mask __attribute__((vector_size(16)));
+#define HM_SAMPLE_BLOCK 16
+
+/* Whether any of a block of z is at least (above: greater than) t. */
+static inline bool hm_sample_any(const float *z, float t, bool above)
+{
+    const hm_sample_four *v = (const hm_sample_four *)z, t4 = {t, t, t, t};
+    hm_sample_mask m = above ? (v[0] > t4) | (v[1] > t4) | (v[2] > t4) | (v[3] > t4) : (v[0] >= t4) | (v[1] >= t4) | (v[2] >= t4) | (v[3] >= t4);
+    return (m[0] | m[1] | m[2] | m[3]) != 0;
+}
+
 /* Keeps the k greatest of what it is given: a heap with the smallest of them at the root. */
 static inline void hm_sample_sift(float *heap, int k, float value)
 {
@@ -233,8 +246,11 @@ static inline void hm_sample_prepare(const hm_sample_input *in, float *z)
 {
     const int V = in->V;
     const float divisor = in->greedy ? 1.0f : in->temperature;
-    for (int j = 0; j < V; j++)
-        z[j] = in->logits[j] / divisor;
+    int at = 0;
+    for (; at + 4 <= V; at += 4)
+        *(hm_sample_four *)(z + at) = *(const hm_sample_four *)(in->logits + at) / divisor;
+    for (; at < V; at++)
+        z[at] = in->logits[at] / divisor;
     for (int word = 0; in->seen && word < (V + 31) / 32; word++)
         for (uint32_t bits = in->seen[word]; bits; bits &= bits - 1) {
             int j = word * 32 + __builtin_ctz(bits);
@@ -254,11 +270,11 @@ static inline float hm_sample_threshold(const float *z, int V, int k, float *hea
 {
     for (int j = 0; j < k; j++)
         heap[j] = -INFINITY;
-    for (int j0 = 0; j0 < V; j0 += 16) {
-        int j1 = j0 + 16 < V ? j0 + 16 : V, above = 0;
+    for (int j0 = 0; j0 < V; j0 += HM_SAMPLE_BLOCK) {
+        int j1 = j0 + HM_SAMPLE_BLOCK < V ? j0 + HM_SAMPLE_BLOCK : V;
+        if (j1 - j0 == HM_SAMPLE_BLOCK && !hm_sample_any(z + j0, heap[0], true))
+            continue;
         for (int j = j0; j < j1; j++)
-            above |= z[j] > heap[0];
-        for (int j = j0; above && j < j1; j++)
             if (z[j] > heap[0])
                 hm_sample_sift(heap, k, z[j]);
     }
@@ -298,11 +314,16 @@ static inline int32_t hm_sample_fused(const hm_sample_input *in, float *scratch,
     }
     if (k < V)
         threshold = hm_sample_threshold(z, V, k, heap);
-    for (int j = 0; j < V; j++)
-        if (z[j] >= threshold && z[j] > -INFINITY) {
-            index[kept++] = j;
-            top = z[j] > top ? z[j] : top;
-        }
+    for (int j0 = 0; j0 < V; j0 += HM_SAMPLE_BLOCK) {
+        int j1 = j0 + HM_SAMPLE_BLOCK < V ? j0 + HM_SAMPLE_BLOCK : V;
+        if (j1 - j0 == HM_SAMPLE_BLOCK && !hm_sample_any(z + j0, threshold, false))
+            continue;
+        for (int j = j0; j < j1; j++)
+            if (z[j] >= threshold && z[j] > -INFINITY) {
+                index[kept++] = j;
+                top = z[j] > top ? z[j] : top;
+            }
+    }
     if (elements)
         *elements += (uint64_t)V + (uint64_t)kept;
     for (int i = 0; i < kept; i++)

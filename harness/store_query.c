@@ -168,6 +168,17 @@ static int nearest_arm(const reading *r, const char *toggles)
     return best;
 }
 
+/* An arm's name without " model=...": here it stands under its model. */
+static const char *arm_name(hm_journal_data *d, const char *name)
+{
+    const char *from = name ? strstr(name, " model=") : NULL, *to = from ? strchr(from + 1, ' ') : NULL;
+    char *copy = from ? take(d, strlen(name) + 1, 1) : NULL;
+    if (!copy)
+        return keep_or(d, name, "?");
+    sprintf(copy, "%.*s%s", (int)(from - name), name, to ? to : "");
+    return copy;
+}
+
 static hm_status read_arms(reading *r)
 {
     hm_query q;
@@ -187,7 +198,7 @@ static hm_status read_arms(reading *r)
         const char *toggles = keep(r->data, hm_query_text(&q, 3)), *variant = hm_query_text(&q, 2);
         const hm_variant_info *info = variant ? hm_variant_find(variant) : NULL;
         snprintf(r->arm_ids[n], HM_UUID_TEXT, "%s", hm_query_text(&q, 0));
-        r->arms[n] = (hm_journal_arm){.name = keep_or(r->data, hm_query_text(&q, 1), "?"),
+        r->arms[n] = (hm_journal_arm){.name = arm_name(r->data, hm_query_text(&q, 1)),
                                       .text = info ? info->text : NULL,
                                       .base = nearest_arm(r, toggles),
                                       .coincides = keep(r->data, hm_query_text(&q, 4)),

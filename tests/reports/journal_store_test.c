@@ -279,12 +279,50 @@ static void fidelity_follows_its_formulas(void **state)
     assert_true(isnan(hm_fidelity_compare(silence, N, silence, N, 1).snr_db));
 }
 
+/* Two models, two variants each, as a suite of songs and speech has them; nothing was measured. */
+static void models_of_a_session_stand_apart(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_journal_data *data;
+    hm_journal_filter filter = {"7e55", NULL};
+    hm_store *store = filled_store("journal_models.db", "wave");
+    hm_session_record session = {.id = "7e551000-0000-4000-8000-000000000001", .machine_id = "m1", .build_id = "b1",
+                                 .command_line = "hmbench suite", .options = "{}", .rounds = 1};
+    static const char *const names[] = {"naive model=m", "best model=m isa=avx2", "naive model=q", "best model=q"};
+    hm_arm_record arms[4];
+    for (int i = 0; i < 4; i++) {
+        arms[i] = (hm_arm_record){.position = i, .name = names[i], .variant = i % 2 ? "best" : "naive", .toggles = toggles[i % 2],
+                                  .backend = "cpu", .model = i < 2 ? "/m" : "/q"};
+        snprintf(arms[i].id, sizeof arms[i].id, "b0000000-0000-4000-8000-00000000000%d", i);
+    }
+    GOOD(hm_store_put_session(store, &session, arms, 4, &err));
+    GOOD(hm_store_put_limits(store, session.id, &(hm_limits){150, 30, 200, 2, "avx2"}, &err));
+    GOOD(hm_store_get_journal(store, &filter, &data, &err));
+    const hm_journal *j = hm_journal_data_journal(data);
+    assert_int_equal(j->session_count, 2);
+    for (int m = 0; m < 2; m++) {
+        assert_string_equal(j->sessions[m].id, session.id);
+        assert_int_equal(j->sessions[m].arm_count, 2);
+        assert_string_equal(j->sessions[m].arms[0].name, "naive");
+        assert_string_equal(j->sessions[m].arms[1].name, m ? "best" : "best isa=avx2");
+        assert_int_equal(j->sessions[m].arms[0].base, -1);
+        assert_int_equal(j->sessions[m].arms[1].base, 0);
+        assert_true(j->sessions[m].cache_gb_s == 150 && j->sessions[m].memory_gb_s == 30 && j->sessions[m].peak_gflop_s == 200);
+    }
+    hm_journal_data_free(&data);
+    const hm_journal_session *other = read_journal(store, &data);
+    assert_true(isnan(other->cache_gb_s) && isnan(other->peak_gflop_s));
+    hm_journal_data_free(&data);
+    hm_store_close(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_stored_is_what_the_journal_says), cmocka_unit_test(rounds_that_disagree_are_called_unstable),
         cmocka_unit_test(the_same_database_gives_the_same_bytes),  cmocka_unit_test(sessions_that_are_not_there_are_told),
-        cmocka_unit_test(fidelity_follows_its_formulas),
+        cmocka_unit_test(models_of_a_session_stand_apart),         cmocka_unit_test(fidelity_follows_its_formulas),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

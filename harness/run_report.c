@@ -30,6 +30,26 @@ static int64_t peak_rss_bytes(void)
     return getrusage(RUSAGE_SELF, &usage) ? 0 : (int64_t)usage.ru_maxrss * 1024;
 }
 
+static void print_stream(const hm_player *p, FILE *f)
+{
+    fprintf(f, "  stream    ");
+    if (!p->chunks) {
+        fprintf(f, "nothing came\n");
+        return;
+    }
+    fprintf(f, "first piece after %.3f s, first sound ", seconds(p->ttfa_raw_ns));
+    if (p->ttfa_ns >= 0)
+        fprintf(f, "after %.3f s", seconds(p->ttfa_ns));
+    else
+        fprintf(f, "never");
+    fprintf(f, "; %d pieces, ", p->chunks);
+    if (p->stalls)
+        fprintf(f, "%d gaps, worst %.3f s, %.3f s in all; none with %.3f s of buffer\n", p->stalls, seconds(p->stall_max_ns),
+                seconds(p->stall_total_ns), seconds(p->buffer_ns));
+    else
+        fprintf(f, "no gap\n");
+}
+
 static const char *how_it_ended(const hm_run_report *p)
 {
     return p->result->ended ? "ended by itself" : p->request->force_length ? "length forced" : "stopped by the cap";
@@ -67,6 +87,8 @@ void hm_run_report_print(const hm_run_report *p, FILE *f)
     fprintf(f, "\n  with      %s, %s on %s (%s, %d threads)%s\n", p->model, p->variant, p->engine->backend, p->engine->isa, p->engine->threads,
             p->synthetic ? ", synthetic weights" : "");
     print_times(p, f);
+    if (p->player)
+        print_stream(p->player, f);
     fprintf(f, "  memory    %.0f MB peak in all; weights %.0f MB, caches %.0f MB, scratch %.0f MB\n", (double)peak_rss_bytes() * 1e-6,
             (double)r->weight_bytes * 1e-6, (double)r->kv_bytes * 1e-6, (double)r->scratch_bytes * 1e-6);
     fprintf(f, "  codes     %llu out of range, clamped\n", (unsigned long long)r->counters.tokens_out_of_range);
@@ -104,6 +126,25 @@ static json_t *health_json(const hm_health *h)
         json_array_append_new(reasons, json_string(h->reasons[i]));
     return json_pack("{s:s, s:b, s:b, s:i, s:o}", "verdict", hm_verdict_name(h->verdict), "ended", (int)h->ended, "sound_judged",
                      (int)h->sound_judged, "identical_frames", h->identical_frames, "reasons", reasons);
+}
+
+static json_t *stream_json(const hm_player *p)
+{
+    json_t *o;
+    if (!p)
+        return json_null(); /* not streamed: no figure, never a good one */
+    o = json_object();
+    json_object_set_new(o, "ttfa_raw_s", p->ttfa_raw_ns < 0 ? json_null() : json_real(seconds(p->ttfa_raw_ns)));
+    json_object_set_new(o, "ttfa_s", p->ttfa_ns < 0 ? json_null() : json_real(seconds(p->ttfa_ns)));
+    json_object_set_new(o, "pieces", json_integer(p->chunks));
+    json_object_set_new(o, "stalls", json_integer(p->stalls));
+    json_object_set_new(o, "stall_max_s", json_real(seconds(p->stall_max_ns)));
+    json_object_set_new(o, "stall_total_s", json_real(seconds(p->stall_total_ns)));
+    json_object_set_new(o, "buffer_s", json_real(seconds(p->buffer_ns)));
+    json_object_set_new(o, "c50", json_boolean(hm_player_smooth(p, 50)));
+    json_object_set_new(o, "c100", json_boolean(hm_player_smooth(p, 100)));
+    json_object_set_new(o, "c200", json_boolean(hm_player_smooth(p, 200)));
+    return o;
 }
 
 static json_t *times_json(const hm_run_report *p)
@@ -148,6 +189,7 @@ json_t *hm_run_report_json(const hm_run_report *p)
     json_object_set_new(o, "weight_bytes", json_integer((json_int_t)r->weight_bytes));
     json_object_set_new(o, "kv_bytes", json_integer((json_int_t)r->kv_bytes));
     json_object_set_new(o, "scratch_bytes", json_integer((json_int_t)r->scratch_bytes));
+    json_object_set_new(o, "stream", stream_json(p->player));
     json_object_set_new(o, "audio", audio_json(p->audio));
     json_object_set_new(o, "health", health_json(p->health));
     json_object_set_new(o, "counters", counters_json(&r->counters));

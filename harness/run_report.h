@@ -8,6 +8,7 @@
 #include "engine/audio/audio.h"
 #include "engine/hm_engine.h"
 #include "harness/health.h"
+#include "harness/player.h"
 
 typedef struct hm_run_report {
     const char *path;        /* of the audio; NULL: none was written */
@@ -18,6 +19,7 @@ typedef struct hm_run_report {
     const hm_result *result;
     const hm_audio_facts *audio; /* NULL without audio */
     const hm_health *health;
+    const hm_player *player; /* of audio that was streamed; NULL: it was not */
     bool synthetic;
 } hm_run_report;
 

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "engine/base/error.h"
 
@@ -26,6 +27,16 @@ typedef struct hm_audio_facts {
  * Through a temporary file beside it and a rename: never a half-written file. HM_EUSAGE: another suffix; HM_EINVALID: a sample is not
  * finite; HM_ECREATE, HM_EIO; HM_EABSENT: this libsndfile cannot write MP3. */
 hm_status hm_audio_write(const char *path, const float *planar, int channels, int64_t samples, int rate_hz, hm_error *err);
+
+/* The same in pieces, while the signal is made. The file is there under its name once it is closed, not before. */
+typedef struct hm_audio_writer hm_audio_writer;
+hm_status hm_audio_writer_open(hm_audio_writer **out, const char *path, int channels, int rate_hz, hm_error *err);
+/* To a pipe or a terminal instead: WAV of 16 bits, clipped, of unknown length, each piece flushed. stream stays the caller's. */
+hm_status hm_audio_writer_open_stream(hm_audio_writer **out, FILE *stream, int channels, int rate_hz, hm_error *err);
+/* planar [channels][samples]. After a failure only close is left. */
+hm_status hm_audio_writer_write(hm_audio_writer *writer, const float *planar, int64_t samples, hm_error *err);
+/* Puts the file in place, or, unless `keep`, takes it away. Accepts NULL inside. */
+hm_status hm_audio_writer_close(hm_audio_writer **writer, bool keep, hm_error *err);
 
 /* What of the above can be known before there is audio: suffix, encoder, and that a file can be made in the folder. */
 hm_status hm_audio_check_path(const char *path, hm_error *err);

@@ -63,78 +63,198 @@ hm_status hm_audio_check_path(const char *path, hm_error *err)
     return HM_OK;
 }
 
-static hm_status write_samples(SNDFILE *file, const char *path, bool clips, const float *planar, int channels, int64_t samples,
-                               hm_error *err)
+struct hm_audio_writer {
+    const struct container *container;
+    char path[PATH_MAX], temporary[PATH_MAX + 16];
+    int fd, channels;
+    SNDFILE *file;
+    FILE *stream;    /* instead of all above */
+    float *buffer;   /* [HM_AUDIO_CHUNK][channels] */
+    int64_t samples; /* per channel so far */
+};
+
+static hm_status check_signal(const char *path, int channels, int rate_hz, hm_error *err)
 {
-    float *buffer = hm_calloc((size_t)channels * HM_AUDIO_CHUNK, sizeof *buffer, "audio being written", err);
-    hm_status st = buffer ? HM_OK : HM_EABSENT;
+    if (channels >= 1 && channels <= HM_AUDIO_MAX_CHANNELS && rate_hz >= 1)
+        return HM_OK;
+    return hm_fail(err, HM_EUSAGE, "output %s: %d channels at %d Hz is no signal", path, channels, rate_hz);
+}
+
+static hm_status open_encoder(hm_audio_writer *w, int rate_hz, hm_error *err)
+{
+    const struct container *c = w->container;
+    SF_INFO info = {.samplerate = rate_hz, .channels = w->channels, .format = c->format};
+    if (!sf_format_check(&info))
+        return hm_fail(err, HM_EUSAGE, "output %s: %s cannot hold %d channels at %d Hz", w->path, c->suffix + 1, w->channels, rate_hz);
+    w->file = sf_open_fd(w->fd, SFM_WRITE, &info, SF_FALSE);
+    if (!w->file)
+        return hm_fail(err, HM_EIO, "output %s: %s", w->path, sf_strerror(NULL));
+    sf_command(w->file, SFC_SET_ADD_PEAK_CHUNK, NULL, SF_FALSE); /* it holds the time of day */
+    return HM_OK;
+}
+
+static hm_status open_temporary(hm_audio_writer *w, hm_error *err)
+{
+    snprintf(w->temporary, sizeof w->temporary, "%s.XXXXXX", w->path);
+    w->fd = mkstemp(w->temporary);
+    if (w->fd < 0)
+        return hm_fail(err, HM_ECREATE, "output %s cannot be made: %s", w->path, strerror(errno));
+    mode_t mask = umask(0);
+    umask(mask);
+    return fchmod(w->fd, 0666 & ~mask) ? hm_fail(err, HM_EIO, "output %s: %s", w->path, strerror(errno)) : HM_OK;
+}
+
+static hm_audio_writer *new_writer(int channels, hm_error *err)
+{
+    hm_audio_writer *w = hm_calloc(1, sizeof *w, "audio writer", err);
+    if (!w)
+        return NULL;
+    w->fd = -1;
+    w->channels = channels;
+    w->buffer = hm_calloc((size_t)channels * HM_AUDIO_CHUNK, sizeof *w->buffer, "audio being written", err);
+    if (!w->buffer)
+        hm_audio_writer_close(&w, false, NULL);
+    return w;
+}
+
+hm_status hm_audio_writer_open(hm_audio_writer **out, const char *path, int channels, int rate_hz, hm_error *err)
+{
+    hm_status st = hm_audio_check_path(path, err);
+    if (!st)
+        st = check_signal(path, channels, rate_hz, err);
+    if (st)
+        return st;
+    hm_audio_writer *w = new_writer(channels, err);
+    if (!w)
+        return HM_EABSENT;
+    w->container = container_of_path(path);
+    snprintf(w->path, sizeof w->path, "%s", path);
+    st = open_temporary(w, err);
+    if (!st)
+        st = open_encoder(w, rate_hz, err);
+    if (st)
+        hm_audio_writer_close(&w, false, NULL);
+    else
+        *out = w;
+    return st;
+}
+
+static void put_le(uint8_t *out, uint32_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        out[i] = (uint8_t)(value >> 8 * i);
+}
+
+/* 44 bytes of header whose lengths say: until the end. */
+static void stream_header(uint8_t *h, int channels, int rate_hz)
+{
+    memcpy(h, "RIFF\xff\xff\xff\xffWAVEfmt ", 16);
+    put_le(h + 16, 16, 4);
+    put_le(h + 20, 1, 2); /* PCM */
+    put_le(h + 22, (uint32_t)channels, 2);
+    put_le(h + 24, (uint32_t)rate_hz, 4);
+    put_le(h + 28, (uint32_t)rate_hz * (uint32_t)channels * 2, 4);
+    put_le(h + 32, (uint32_t)channels * 2, 2);
+    put_le(h + 34, 16, 2);
+    memcpy(h + 36, "data\xff\xff\xff\xff", 8);
+}
+
+hm_status hm_audio_writer_open_stream(hm_audio_writer **out, FILE *stream, int channels, int rate_hz, hm_error *err)
+{
+    uint8_t header[44];
+    hm_status st = check_signal("-", channels, rate_hz, err);
+    if (st)
+        return st;
+    hm_audio_writer *w = new_writer(channels, err);
+    if (!w)
+        return HM_EABSENT;
+    w->stream = stream;
+    snprintf(w->path, sizeof w->path, "-");
+    stream_header(header, channels, rate_hz);
+    if (fwrite(header, sizeof header, 1, stream) != 1 || fflush(stream)) {
+        st = hm_fail(err, HM_EIO, "output -: %s", strerror(errno));
+        hm_audio_writer_close(&w, false, NULL);
+        return st;
+    }
+    *out = w;
+    return HM_OK;
+}
+
+/* Up to a chunk of interleaved samples. */
+static hm_status put(hm_audio_writer *w, int64_t n, hm_error *err)
+{
+    if (w->file)
+        return sf_writef_float(w->file, w->buffer, n) == n ? HM_OK
+                                                           : hm_fail(err, HM_EIO, "output %s: writing failed: %s", w->path, sf_strerror(w->file));
+    uint8_t *bytes = (uint8_t *)w->buffer; /* two for every four: what is behind is written already */
+    for (int64_t i = 0; i < n * w->channels; i++)
+        put_le(bytes + 2 * i, (uint32_t)(int32_t)lrintf(w->buffer[i] * 32767.0f), 2);
+    size_t size = (size_t)(n * w->channels) * 2;
+    return fwrite(bytes, 1, size, w->stream) == size ? HM_OK : hm_fail(err, HM_EIO, "output -: %s", strerror(errno));
+}
+
+hm_status hm_audio_writer_write(hm_audio_writer *w, const float *planar, int64_t samples, hm_error *err)
+{
+    bool clips = !w->container || w->container->clips;
+    hm_status st = HM_OK;
+    if (w->container && w->container->format == (SF_FORMAT_WAV | SF_FORMAT_FLOAT) &&
+        samples > (int64_t)0xFFFF0000 / 4 / w->channels - w->samples)
+        return hm_fail(err, HM_EUSAGE, "output %s: WAV files end at 4 GiB; choose .flac", w->path);
     for (int64_t first = 0; first < samples && !st; first += HM_AUDIO_CHUNK) {
         int64_t n = samples - first < HM_AUDIO_CHUNK ? samples - first : HM_AUDIO_CHUNK;
-        for (int c = 0; c < channels; c++)
+        for (int c = 0; c < w->channels; c++)
             for (int64_t i = 0; i < n; i++) {
                 float v = planar[(int64_t)c * samples + first + i];
                 if (!isfinite(v))
                     st = HM_EINVALID;
-                buffer[i * channels + c] = !clips ? v : v > 1 ? 1 : v < -1 ? -1 : v;
+                w->buffer[i * w->channels + c] = !clips ? v : v > 1 ? 1 : v < -1 ? -1 : v;
             }
         if (st)
-            hm_fail(err, st, "output %s: the signal has a NaN or infinite sample after %lld samples; nothing is written", path,
-                    (long long)first);
-        else if (sf_writef_float(file, buffer, n) != n)
-            st = hm_fail(err, HM_EIO, "output %s: writing failed: %s", path, sf_strerror(file));
+            return hm_fail(err, st, "output %s: the signal has a NaN or infinite sample after %lld samples; nothing is written", w->path,
+                           (long long)(w->samples + first));
+        st = put(w, n, err);
     }
-    free(buffer);
+    w->samples += samples;
+    if (!st && w->stream && fflush(w->stream))
+        st = hm_fail(err, HM_EIO, "output -: %s", strerror(errno));
     return st;
 }
 
-/* Encodes into the open file fd, which stays open. */
-static hm_status encode(int fd, const char *path, const struct container *c, const float *planar, int channels, int64_t samples, int rate_hz,
-                        hm_error *err)
+hm_status hm_audio_writer_close(hm_audio_writer **writer, bool keep, hm_error *err)
 {
-    SF_INFO info = {.samplerate = rate_hz, .channels = channels, .format = c->format};
-    hm_status st;
-    if (!sf_format_check(&info))
-        return hm_fail(err, HM_EUSAGE, "output %s: %s cannot hold %d channels at %d Hz", path, c->suffix + 1, channels, rate_hz);
-    SNDFILE *file = sf_open_fd(fd, SFM_WRITE, &info, SF_FALSE);
-    if (!file)
-        return hm_fail(err, HM_EIO, "output %s: %s", path, sf_strerror(NULL));
-    sf_command(file, SFC_SET_ADD_PEAK_CHUNK, NULL, SF_FALSE); /* it holds the time of day */
-    st = write_samples(file, path, c->clips, planar, channels, samples, err);
-    if (sf_close(file) && !st)
-        st = hm_fail(err, HM_EIO, "output %s: closing it failed", path);
-    if (!st && fsync(fd) && errno != EINVAL)
-        st = hm_fail(err, HM_EIO, "output %s: %s", path, strerror(errno));
+    hm_audio_writer *w = *writer;
+    hm_status st = HM_OK;
+    if (!w)
+        return HM_OK;
+    if (w->file && sf_close(w->file))
+        st = hm_fail(err, HM_EIO, "output %s: closing it failed", w->path);
+    if (w->fd >= 0) {
+        if (keep && !st && fsync(w->fd) && errno != EINVAL)
+            st = hm_fail(err, HM_EIO, "output %s: %s", w->path, strerror(errno));
+        if (close(w->fd) && !st)
+            st = hm_fail(err, HM_EIO, "output %s: %s", w->path, strerror(errno));
+        if (keep && !st && rename(w->temporary, w->path))
+            st = hm_fail(err, HM_ECREATE, "output %s cannot be put in place: %s", w->path, strerror(errno));
+        if (!keep || st)
+            unlink(w->temporary);
+    }
+    free(w->buffer);
+    free(w);
+    *writer = NULL;
     return st;
 }
 
 hm_status hm_audio_write(const char *path, const float *planar, int channels, int64_t samples, int rate_hz, hm_error *err)
 {
-    const struct container *c = container_of_path(path);
-    char temporary[PATH_MAX + 16];
-    hm_status st = hm_audio_check_path(path, err);
+    hm_audio_writer *w = NULL;
+    if (samples < 0)
+        return hm_fail(err, HM_EUSAGE, "output %s: %lld samples at %d Hz is no signal", path, (long long)samples, rate_hz);
+    hm_status st = hm_audio_writer_open(&w, path, channels, rate_hz, err);
     if (st)
         return st;
-    if (channels < 1 || channels > HM_AUDIO_MAX_CHANNELS || samples < 0 || rate_hz < 1)
-        return hm_fail(err, HM_EUSAGE, "output %s: %d channels, %lld samples at %d Hz is no signal", path, channels, (long long)samples,
-                       rate_hz);
-    if (c->format == (SF_FORMAT_WAV | SF_FORMAT_FLOAT) && samples > (int64_t)0xFFFF0000 / 4 / channels)
-        return hm_fail(err, HM_EUSAGE, "output %s: WAV files end at 4 GiB; choose .flac", path);
-    snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
-    int fd = mkstemp(temporary);
-    if (fd < 0)
-        return hm_fail(err, HM_ECREATE, "output %s cannot be made: %s", path, strerror(errno));
-    mode_t mask = umask(0);
-    umask(mask);
-    st = fchmod(fd, 0666 & ~mask) ? hm_fail(err, HM_EIO, "output %s: %s", path, strerror(errno)) : HM_OK;
-    if (!st)
-        st = encode(fd, path, c, planar, channels, samples, rate_hz, err);
-    if (close(fd) && !st)
-        st = hm_fail(err, HM_EIO, "output %s: %s", path, strerror(errno));
-    if (!st && rename(temporary, path))
-        st = hm_fail(err, HM_ECREATE, "output %s cannot be put in place: %s", path, strerror(errno));
-    if (st)
-        unlink(temporary);
-    return st;
+    st = hm_audio_writer_write(w, planar, samples, err);
+    hm_status closed = hm_audio_writer_close(&w, !st, st ? NULL : err);
+    return st ? st : closed;
 }
 
 /* Why libsndfile did not open a file, without the full stop. */

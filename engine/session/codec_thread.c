@@ -207,9 +207,10 @@ void hm_codec_thread_finish(hm_codec_thread **thread, int64_t *next, int64_t *ov
     hm_codec_thread *t = *thread;
     if (!t)
         return;
-    *overlapped_ns = t->worked_ns;
     if (t->started)
         end_own(t, overlapped_ns);
+    else
+        *overlapped_ns = t->worked_ns;
     *next = t->next;
     close_own(t);
     free(t);

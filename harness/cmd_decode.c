@@ -1,12 +1,13 @@
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/audio/audio.h"
+#include "engine/preset.h"
 #include "harness/codes.h"
 #include "harness/commands.h"
+#include "harness/deliver.h"
 #include "harness/engine_open.h"
 #include "harness/output_check.h"
 #include "harness/progress.h"
-#include "harness/run_report.h"
 
 typedef struct decode_args {
     hm_engine_choice engine;
@@ -20,15 +21,23 @@ static hm_status parse(const hm_command *self, int argc, char **argv, decode_arg
 {
     const hm_option options[] = {
         {"output", 'o', HM_OPT_STRING, &a->output, "PATH", "audio: .wav (float32), .flac (24 bit) or .mp3", 0, 0, NULL},
-        {"steps", 0, HM_OPT_INT, &a->steps, "N", "solver steps; 0: as the variant says", 0, 100, NULL},
-        {"guidance", 0, HM_OPT_DOUBLE, &a->guidance, "X", "guidance of the codec; 1: off", 1, 100, NULL},
-        {"seed", 0, HM_OPT_INT, &a->seed, "N", "of the noise; -1: the one in the file", -1, HM_OPTION_NO_MAX, NULL},
+        {"steps", 0, HM_OPT_INT, &a->steps, "N", "songs: solver steps; 0: as the variant says", 0, 100, NULL},
+        {"guidance", 0, HM_OPT_DOUBLE, &a->guidance, "X", "songs: guidance of the codec; 1: off", 1, 100, NULL},
+        {"seed", 0, HM_OPT_INT, &a->seed, "N", "songs: of the noise; -1: the one in the file", -1, HM_OPTION_NO_MAX, NULL},
         HM_ENGINE_CHOICE_OPTIONS(a->engine),
         {"json", 0, HM_OPT_FLAG, &a->json, NULL, "the result as one JSON object on standard output", 0, 0, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &a->quiet, NULL, "no progress and no summary", 0, 0, NULL},
         {0},
     };
     return hm_options_parse(self, options, argc, argv, files, 1, helped, err);
+}
+
+/* The model asked for, else the preset that drew the codes. */
+static hm_status choose_model(decode_args *a, const hm_codes *codes, const char *path, hm_error *err)
+{
+    if (!a->engine.model && hm_preset_find(codes->model))
+        a->engine.model = codes->model;
+    return a->engine.model ? HM_OK : hm_fail(err, HM_EUSAGE, "codes %s: the file names no preset that drew them; give --model", path);
 }
 
 static hm_status check_codes(const hm_codes *codes, const char *path, const hm_engine_opened *o, hm_error *err)
@@ -39,44 +48,28 @@ static hm_status check_codes(const hm_codes *codes, const char *path, const hm_e
     return HM_OK;
 }
 
-static hm_status deliver(const decode_args *a, const hm_engine_opened *o, const hm_request *request, const hm_result *r,
-                         hm_error *err)
-{
-    hm_audio_facts facts;
-    hm_health health;
-    hm_run_report report = {.path = a->output, .variant = a->engine.variant, .model = o->model, .engine = o->facts, .request = request,
-                              .result = r, .audio = &facts, .health = &health, .synthetic = o->synthetic};
-    hm_audio_measure(&facts, r->audio, r->channels, r->samples, r->sample_rate_hz);
-    hm_status st = hm_audio_write(a->output, r->audio, r->channels, r->samples, r->sample_rate_hz, err);
-    if (!st)
-        st = hm_audio_file_facts(&facts, a->output, err);
-    if (st)
-        return st;
-    hm_health_judge(&health, r, &facts, request, o->facts->frame_seconds, o->synthetic);
-    if (!a->quiet)
-        hm_run_report_print(&report, stderr);
-    return a->json ? hm_json_print(hm_run_report_json(&report), err) : HM_OK;
-}
-
 static hm_status decode(decode_args *a, const char *path, const hm_codes *codes, hm_error *err)
 {
     hm_request request = {.max_frames = codes->frames, .force_length = true, .seed = a->seed < 0 ? codes->seed : (uint64_t)a->seed,
-                                .music.flow_steps = (int)a->steps, .music.flow_guidance = a->guidance, .music.cfg_scale = 1, .topk = 1, .temperature = 1};
+                          .music.flow_steps = (int)a->steps, .music.flow_guidance = a->guidance, .music.cfg_scale = 1, .topk = 1,
+                          .temperature = 1};
     hm_progress progress;
     hm_probe probe = {.self = &progress, .progress = hm_progress_probe};
     hm_engine_opened opened = {0};
     hm_result result = {0};
+    const hm_delivery delivery = {.path = a->output, .variant = a->engine.variant, .quiet = a->quiet, .json = a->json};
     a->engine.probe = &probe;
     a->engine.log = hm_log_stderr(false);
     hm_progress_start(&progress, "", a->quiet);
     hm_status st = hm_engine_open_chosen(&opened, &a->engine, err);
     if (!st)
         st = check_codes(codes, path, &opened, err);
+    request.task = st ? HM_TASK_MUSIC : opened.facts->task;
     if (!st)
         st = opened.api->decode(opened.engine, codes->codes, codes->frames, &request, &result, err);
     hm_progress_end(&progress);
     if (!st)
-        st = deliver(a, &opened, &request, &result, err);
+        st = hm_deliver(&delivery, &opened, &request, &result, err);
     if (opened.api)
         opened.api->result_free(&result);
     hm_engine_close_chosen(&opened);
@@ -85,7 +78,7 @@ static hm_status decode(decode_args *a, const char *path, const hm_codes *codes,
 
 hm_status hm_cmd_decode(const hm_command *self, int argc, char **argv, hm_error *err)
 {
-    decode_args a = {.engine = {.variant = "best", .model = HM_MODEL_DEFAULT, .backend = "cpu", .need_codec = true}, .guidance = 1.25, .seed = -1};
+    decode_args a = {.engine = {.variant = "best", .backend = "cpu", .need_codec = true}, .guidance = 1.25, .seed = -1};
     hm_strings files = {0};
     hm_codes codes = {0};
     bool helped;
@@ -95,12 +88,14 @@ hm_status hm_cmd_decode(const hm_command *self, int argc, char **argv, hm_error 
     if (!files.count)
         return hm_fail(err, HM_EUSAGE, "decode: which file of codes? (hmbench decode --help)");
     if (!a.output)
-        return hm_fail(err, HM_EUSAGE, "decode: -o is missing: where should the audio go? (song.wav, .flac or .mp3)");
+        return hm_fail(err, HM_EUSAGE, "decode: -o is missing: where should the audio go? (a .wav, .flac or .mp3 file)");
     st = hm_audio_check_path(a.output, err);
     if (!st)
         st = hm_output_check("output", a.output, err);
     if (!st)
         st = hm_codes_read(files.items[0], &codes, err);
+    if (!st)
+        st = choose_model(&a, &codes, files.items[0], err);
     if (!st)
         st = decode(&a, files.items[0], &codes, err);
     free(codes.codes);

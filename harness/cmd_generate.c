@@ -1,13 +1,12 @@
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/codes.h"
+#include "engine/audio/audio.h"
 #include "harness/commands.h"
+#include "harness/deliver.h"
 #include "harness/engine_open.h"
 #include "harness/output_check.h"
 #include "harness/progress.h"
-#include "harness/run_report.h"
 #include "harness/text_input.h"
 
 #define FRAME_MS 80
@@ -86,44 +85,14 @@ static hm_status read_texts(const generate_args *a, hm_request *request, char **
     return HM_OK;
 }
 
-static hm_status write_codes(const generate_args *a, const hm_engine_opened *o, const hm_result *r, hm_error *err)
-{
-    hm_codes codes = {.frames = r->frames, .codebooks = r->codebooks, .codes = r->codes, .seed = (uint64_t)a->seed};
-    snprintf(codes.fingerprint, sizeof codes.fingerprint, "%s", o->facts->fingerprint);
-    snprintf(codes.variant, sizeof codes.variant, "%s", a->engine.variant);
-    return hm_codes_write(a->codes, &codes, err);
-}
-
-/* Files and summary of a song that is there. */
-static hm_status deliver(const generate_args *a, const hm_engine_opened *o, const hm_request *request, const hm_result *r,
-                         hm_error *err)
-{
-    hm_audio_facts facts;
-    hm_health health;
-    hm_run_report report = {.path = a->output, .codes_path = a->codes, .variant = a->engine.variant, .model = o->model, .engine = o->facts,
-                              .request = request, .result = r, .health = &health, .synthetic = o->synthetic};
-    hm_status st = a->codes ? write_codes(a, o, r, err) : HM_OK;
-    if (!st && a->output) {
-        hm_audio_measure(&facts, r->audio, r->channels, r->samples, r->sample_rate_hz);
-        st = hm_audio_write(a->output, r->audio, r->channels, r->samples, r->sample_rate_hz, err);
-        if (!st)
-            st = hm_audio_file_facts(&facts, a->output, err);
-        report.audio = &facts;
-    }
-    if (st)
-        return st;
-    hm_health_judge(&health, r, report.audio, request, o->facts->frame_seconds, o->synthetic);
-    if (!a->quiet)
-        hm_run_report_print(&report, stderr);
-    return a->json ? hm_json_print(hm_run_report_json(&report), err) : HM_OK;
-}
-
 static hm_status make_song(generate_args *a, hm_request *request, hm_error *err)
 {
     hm_progress progress;
     hm_probe probe = {.self = &progress, .progress = hm_progress_probe};
     hm_engine_opened opened = {0};
     hm_result result = {0};
+    const hm_delivery delivery = {.path = a->output, .codes_path = a->codes, .variant = a->engine.variant, .quiet = a->quiet,
+                                  .json = a->json};
     a->engine.probe = &probe;
     a->engine.log = hm_log_stderr(false);
     hm_progress_start(&progress, "", a->quiet);
@@ -132,7 +101,7 @@ static hm_status make_song(generate_args *a, hm_request *request, hm_error *err)
         st = opened.api->generate(opened.engine, request, &result, err);
     hm_progress_end(&progress);
     if (!st)
-        st = deliver(a, &opened, request, &result, err);
+        st = hm_deliver(&delivery, &opened, request, &result, err);
     if (opened.api)
         opened.api->result_free(&result);
     hm_engine_close_chosen(&opened);

@@ -1,18 +1,18 @@
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness/codes.h"
+#include "engine/audio/audio.h"
 #include "harness/commands.h"
+#include "harness/deliver.h"
 #include "harness/engine_open.h"
 #include "harness/output_check.h"
 #include "harness/progress.h"
-#include "harness/run_report.h"
 #include "harness/text_input.h"
 
 #define FRAME_MS 80
 #define REFERENCE_RATE_HZ 24000 /* of every model's encoders */
+#define OWN "; as the model says if not given"
 
 typedef struct speak_args {
     hm_engine_choice engine;
@@ -28,27 +28,25 @@ static hm_status parse(const hm_command *self, int argc, char **argv, speak_args
         {"text", 0, HM_OPT_STRING, &a->text, "TEXT", "what to say", 0, 0, NULL},
         {"text-file", 0, HM_OPT_STRING, &a->text_file, "FILE", "what to say, as a file; -: standard input", 0, 0, NULL},
         {"speaker", 0, HM_OPT_STRING, &a->speaker, "NAME", "who speaks: a voice of a custom_voice model", 0, 0, NULL},
-        {"language", 0, HM_OPT_STRING, &a->language, "NAME", "of the text: english, chinese ...; auto, or not given: by the text itself", 0, 0, NULL},
+        {"language", 0, HM_OPT_STRING, &a->language, "NAME", "of the text: english, chinese ...; auto if not given", 0, 0, NULL},
         {"instruct", 0, HM_OPT_STRING, &a->instruct, "TEXT", "how to speak", 0, 0, NULL},
-        {"design", 0, HM_OPT_STRING, &a->design, "TEXT", "the voice in words, for a voice_design model", 0, 0, NULL},
-        {"ref-audio", 0, HM_OPT_STRING, &a->reference, "FILE", "recording of a voice to clone, for a base model", 0, 0, NULL},
-        {"ref-text", 0, HM_OPT_STRING, &a->reference_text, "TEXT", "what is said in it: cloned in context, not by its timbre alone; or a file of it",
-         0, 0, NULL},
+        {"design", 0, HM_OPT_STRING, &a->design, "TEXT", "the voice in words: takes a voice_design model", 0, 0, NULL},
+        {"ref-audio", 0, HM_OPT_STRING, &a->reference, "FILE", "recording of a voice to clone: takes a base model", 0, 0, NULL},
+        {"ref-text", 0, HM_OPT_STRING, &a->reference_text, "TEXT", "what is said in it, or a file of that: cloned in context", 0, 0, NULL},
         {"seconds", 's', HM_OPT_DOUBLE, &a->seconds, "N", "length at most", 0.08, 3600, NULL},
         {"output", 'o', HM_OPT_STRING, &a->output, "PATH", "audio: .wav (float32), .flac (24 bit) or .mp3", 0, 0, NULL},
         {"codes", 0, HM_OPT_STRING, &a->codes, "PATH", "also write the codes (safetensors), for hmbench decode", 0, 0, NULL},
         {"seed", 0, HM_OPT_INT, &a->seed, "N", "of all random numbers", 0, HM_OPTION_NO_MAX, NULL},
-        {"topk", 0, HM_OPT_INT, &a->topk, "N", "first codes to choose among; 1: always the likeliest, 0: all, -1: as the model says", -1, 1000000, NULL},
-        {"temperature", 0, HM_OPT_DOUBLE, &a->temperature, "X", "of the choice among first codes; as the model says if not given", 0.001, 100, NULL},
-        {"top-p", 0, HM_OPT_DOUBLE, &a->top_p, "X", "share of the probability to choose among; as the model says if not given", 0.001, 1, NULL},
-        {"repetition-penalty", 0, HM_OPT_DOUBLE, &a->penalty, "X", "against first codes that were drawn before; 1: off; as the model says if not given",
-         0.001, 100, NULL},
-        {"sub-topk", 0, HM_OPT_INT, &a->sub_topk, "N", "as --topk, of the other codes of a frame", -1, 1000000, NULL},
-        {"sub-temperature", 0, HM_OPT_DOUBLE, &a->sub_temperature, "X", "as --temperature, of the other codes of a frame", 0.001, 100, NULL},
-        {"sub-top-p", 0, HM_OPT_DOUBLE, &a->sub_top_p, "X", "as --top-p, of the other codes of a frame", 0.001, 1, NULL},
+        {"topk", 0, HM_OPT_INT, &a->topk, "N", "codes 0 to choose among; 1: one, 0: all, -1: as the model says", -1, 1000000, NULL},
+        {"temperature", 0, HM_OPT_DOUBLE, &a->temperature, "X", "of the choice among codes 0" OWN, 0.001, 100, NULL},
+        {"top-p", 0, HM_OPT_DOUBLE, &a->top_p, "X", "share of the probability that codes 0 are chosen from" OWN, 0.001, 1, NULL},
+        {"repetition-penalty", 0, HM_OPT_DOUBLE, &a->penalty, "X", "against codes 0 drawn before; 1: off" OWN, 0.001, 100, NULL},
+        {"sub-topk", 0, HM_OPT_INT, &a->sub_topk, "N", "as --topk, for a frame's other codes", -1, 1000000, NULL},
+        {"sub-temperature", 0, HM_OPT_DOUBLE, &a->sub_temperature, "X", "as --temperature, for a frame's other codes", 0.001, 100, NULL},
+        {"sub-top-p", 0, HM_OPT_DOUBLE, &a->sub_top_p, "X", "as --top-p, for a frame's other codes", 0.001, 1, NULL},
         {"force-length", 0, HM_OPT_FLAG, &a->force_length, NULL, "go on to the full length even if the speech ends before", 0, 0, NULL},
-        {"streaming-text", 0, HM_OPT_FLAG, &a->streaming_text, NULL, "text goes in with the frames, one token each; a base model's way", 0, 0, NULL},
-        {"whole-text", 0, HM_OPT_FLAG, &a->whole_text, NULL, "all text goes in before the first frame; the other models' way", 0, 0, NULL},
+        {"streaming-text", 0, HM_OPT_FLAG, &a->streaming_text, NULL, "one token of the text a frame: what base models do", 0, 0, NULL},
+        {"whole-text", 0, HM_OPT_FLAG, &a->whole_text, NULL, "all of the text before the first frame: what other models do", 0, 0, NULL},
         HM_ENGINE_CHOICE_OPTIONS(a->engine),
         {"json", 0, HM_OPT_FLAG, &a->json, NULL, "the result as one JSON object on standard output", 0, 0, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &a->quiet, NULL, "no progress and no summary", 0, 0, NULL},
@@ -72,7 +70,7 @@ static hm_status check_args(const speak_args *a, hm_error *err)
     if (a->reference_text && !a->reference)
         return hm_fail(err, HM_EUSAGE, "speak: --ref-text is what is said in --ref-audio, which is missing");
     if (!a->output && !a->codes)
-        return hm_fail(err, HM_EUSAGE, "speak: -o is missing: where should the speech go? (speech.wav, .flac or .mp3; or --codes FILE alone)");
+        return hm_fail(err, HM_EUSAGE, "speak: -o is missing: where should the speech go? (a .wav, .flac or .mp3; or --codes FILE alone)");
     st = a->output ? hm_audio_check_path(a->output, err) : HM_OK;
     if (!st && a->output)
         st = hm_output_check("output", a->output, err);
@@ -116,43 +114,14 @@ static void free_inputs(speak_inputs *in)
     free(in->reference);
 }
 
-static hm_status write_codes(const speak_args *a, const hm_engine_opened *o, const hm_result *r, hm_error *err)
-{
-    hm_codes codes = {.frames = r->frames, .codebooks = r->codebooks, .codes = r->codes, .seed = (uint64_t)a->seed};
-    snprintf(codes.fingerprint, sizeof codes.fingerprint, "%s", o->facts->fingerprint);
-    snprintf(codes.variant, sizeof codes.variant, "%s", a->engine.variant);
-    return hm_codes_write(a->codes, &codes, err);
-}
-
-/* Files and summary of speech that is there. */
-static hm_status deliver(const speak_args *a, const hm_engine_opened *o, const hm_request *request, const hm_result *r, hm_error *err)
-{
-    hm_audio_facts facts;
-    hm_health health;
-    hm_run_report report = {.path = a->output, .codes_path = a->codes, .variant = a->engine.variant, .model = o->model, .engine = o->facts,
-                              .request = request, .result = r, .health = &health, .synthetic = o->synthetic};
-    hm_status st = a->codes ? write_codes(a, o, r, err) : HM_OK;
-    if (!st && a->output) {
-        hm_audio_measure(&facts, r->audio, r->channels, r->samples, r->sample_rate_hz);
-        st = hm_audio_write(a->output, r->audio, r->channels, r->samples, r->sample_rate_hz, err);
-        if (!st)
-            st = hm_audio_file_facts(&facts, a->output, err);
-        report.audio = &facts;
-    }
-    if (st)
-        return st;
-    hm_health_judge(&health, r, report.audio, request, o->facts->frame_seconds, o->synthetic);
-    if (!a->quiet)
-        hm_run_report_print(&report, stderr);
-    return a->json ? hm_json_print(hm_run_report_json(&report), err) : HM_OK;
-}
-
 static hm_status make_speech(speak_args *a, hm_request *request, hm_error *err)
 {
     hm_progress progress;
     hm_probe probe = {.self = &progress, .progress = hm_progress_probe};
     hm_engine_opened opened = {0};
     hm_result result = {0};
+    const hm_delivery delivery = {.path = a->output, .codes_path = a->codes, .variant = a->engine.variant, .quiet = a->quiet,
+                                  .json = a->json};
     a->engine.probe = &probe;
     a->engine.log = hm_log_stderr(false);
     hm_progress_start(&progress, "", a->quiet);
@@ -161,7 +130,7 @@ static hm_status make_speech(speak_args *a, hm_request *request, hm_error *err)
         st = opened.api->generate(opened.engine, request, &result, err);
     hm_progress_end(&progress);
     if (!st)
-        st = deliver(a, &opened, request, &result, err);
+        st = hm_deliver(&delivery, &opened, request, &result, err);
     if (opened.api)
         opened.api->result_free(&result);
     hm_engine_close_chosen(&opened);

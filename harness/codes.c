@@ -18,9 +18,9 @@ static char *header_text(const hm_codes *codes, size_t bytes, hm_error *err)
 {
     char seed[24];
     snprintf(seed, sizeof seed, "%" PRIu64, codes->seed);
-    json_t *root = json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:s, s:[i, i], s:[i, I]}}", "__metadata__", "format", "hmbench codes", "fingerprint",
-                             codes->fingerprint, "seed", seed, "variant", codes->variant, "codes", "dtype", "I32", "shape", codes->codebooks,
-                             codes->frames, "data_offsets", 0, (json_int_t)bytes);
+    json_t *root = json_pack("{s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:[i, i], s:[i, I]}}", "__metadata__", "format", "hmbench codes", "fingerprint",
+                             codes->fingerprint, "model", codes->model, "seed", seed, "variant", codes->variant, "codes", "dtype", "I32", "shape",
+                             codes->codebooks, codes->frames, "data_offsets", 0, (json_int_t)bytes);
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL, *padded = NULL;
     json_decref(root);
     if (text) {
@@ -81,7 +81,7 @@ static hm_status find_tensor(const hm_safetensors *file, const char *path, const
         *out = e;
         return HM_OK;
     }
-    return hm_fail(err, HM_EFORMAT, "codes %s: it has no tensor \"codes\": is it a file that generate --codes wrote?", path);
+    return hm_fail(err, HM_EFORMAT, "codes %s: it has no tensor \"codes\": is it a file that generate or speak --codes wrote?", path);
 }
 
 static hm_status copy_codes(const hm_safetensors_entry *e, const uint8_t *data, const char *path, hm_codes *out, hm_error *err)
@@ -114,9 +114,12 @@ static void copy_metadata(const json_t *metadata, hm_codes *out)
 {
     const char *fingerprint = json_string_value(json_object_get(metadata, "fingerprint"));
     const char *variant = json_string_value(json_object_get(metadata, "variant"));
+    const char *model = json_string_value(json_object_get(metadata, "model"));
     const char *seed = json_string_value(json_object_get(metadata, "seed"));
     if (fingerprint)
         snprintf(out->fingerprint, sizeof out->fingerprint, "%s", fingerprint);
+    if (model)
+        snprintf(out->model, sizeof out->model, "%s", model);
     if (variant)
         snprintf(out->variant, sizeof out->variant, "%s", variant);
     if (seed)

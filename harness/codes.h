@@ -1,4 +1,5 @@
-/* Codes of a song as a file: safetensors with one tensor "codes", I32 [codebooks, frames], and what they are in its metadata. */
+/* Codes of a song or an utterance as a file: safetensors with one tensor "codes", I32 [codebooks, frames], and what they are in its
+ * metadata. */
 #ifndef HM_HARNESS_CODES_H
 #define HM_HARNESS_CODES_H
 
@@ -11,6 +12,7 @@ typedef struct hm_codes {
     int32_t *codes;       /* [frames][codebooks], as the engine has them; free() */
     char fingerprint[33]; /* of the model that drew them; empty: not known */
     uint64_t seed;
+    char model[64];       /* the preset that drew them; empty: none, or not known */
     char variant[256];
 } hm_codes;
 

@@ -19,8 +19,9 @@ const hm_command hm_commands[] = {
      "hmbench speak --text 'Good morning.' --design 'an old man, slow and hoarse' -o old.wav\n"
      "hmbench speak --text 'Good morning.' --ref-audio voice.wav --ref-text 'What is said in it.' -o clone.wav\n"
      "hmbench speak --text 'Good morning.' --speaker vivian --model ~/ckpt --variant naive --json -o morning.mp3"},
-    {"decode", hm_cmd_decode, "audio of the codes that generate --codes kept", "decode FILE -o song.wav [options]",
-     "hmbench decode song.codes -o song.wav\nhmbench decode song.codes --steps 50 --variant best -o song.flac"},
+    {"decode", hm_cmd_decode, "audio of the codes that generate or speak --codes kept", "decode FILE -o song.wav [options]",
+     "hmbench decode song.codes -o song.wav\nhmbench decode song.codes --steps 50 --variant best -o song.flac\n"
+     "hmbench decode speech.codes --model ~/ckpt -o speech.wav"},
     {"profile", hm_cmd_profile, "a timeline of one case", "profile CASE --trace FILE [options]",
      "hmbench profile short --trace short.json\nhmbench profile long/plain --trace long.json.gz --variant naive --repeat 1\n"
      "hmbench profile short --trace t.json --trace-window frames=100:104 --seconds 20"},

@@ -55,36 +55,74 @@ static const char *how_it_ended(const hm_run_report *p)
     return p->result->ended ? "ended by itself" : p->request->force_length ? "length forced" : "stopped by the cap";
 }
 
+/* Of generate: a frame's time, and how fast weights were read for it. */
+static double frame_ms(const hm_result *r)
+{
+    return ratio(seconds(r->generate_ns) * 1e3, r->frames);
+}
+
+static double read_gbps(const hm_result *r)
+{
+    return ratio((double)r->frame_weight_bytes * r->frames * 1e-9, seconds(r->generate_ns));
+}
+
 static void print_times(const hm_run_report *p, FILE *f)
 {
     const hm_result *r = p->result;
-    double phases = seconds(r->prefill_ns + r->generate_ns + r->decode_ns), song = audio_seconds(p), wall = seconds(r->wall_ns);
+    double phases = seconds(r->prefill_ns + r->generate_ns + r->decode_ns), audio = audio_seconds(p), wall = seconds(r->wall_ns);
     fprintf(f, "  time      %.2f s:", wall);
     if (r->prefill_ns || r->generate_ns)
         fprintf(f, " prefill %.2f s (%.1f %%), generate %.2f s (%.1f %%),", seconds(r->prefill_ns),
                 100 * ratio(seconds(r->prefill_ns), phases), seconds(r->generate_ns), 100 * ratio(seconds(r->generate_ns), phases));
     fprintf(f, " decode %.2f s (%.1f %%), other %.2f s; load %.2f s before\n", seconds(r->decode_ns),
             100 * ratio(seconds(r->decode_ns), phases), seconds(other_ns(r)), seconds(p->engine->load_ns));
+    if (r->reference_ns)
+        fprintf(f, "            of prefill %.2f s for the voice of the recording\n", seconds(r->reference_ns));
+    if (r->overlapped_ns)
+        fprintf(f, "            %.2f s more of decoding while frames were made\n", seconds(r->overlapped_ns));
     fprintf(f, "  speed     ");
     if (r->generate_ns)
         fprintf(f, "%.1f frames/s in generate (%.1f ms each, weights read at %.1f GB/s), ", ratio(r->frames, seconds(r->generate_ns)),
-                ratio(seconds(r->generate_ns) * 1e3, r->frames), ratio((double)r->frame_weight_bytes * r->frames * 1e-9, seconds(r->generate_ns)));
-    fprintf(f, "RTF %.3f (%.2f x real time)\n", ratio(wall, song), ratio(song, wall));
+                frame_ms(r), read_gbps(r));
+    fprintf(f, "RTF %.3f (%.2f x real time)\n", ratio(wall, audio), ratio(audio, wall));
+}
+
+/* How the voice of an utterance was given. */
+static const char *voice_from(const hm_speech_input *s)
+{
+    return s->reference ? s->reference_text ? "recording and its text" : "recording" : s->speaker ? "speaker" : "description";
+}
+
+static void print_voice(const hm_run_report *p, FILE *f)
+{
+    const hm_speech_input *s = &p->request->speech;
+    if (p->engine->task != HM_TASK_SPEECH || !s->text)
+        return;
+    fprintf(f, "  voice     by %s%s%s, language %s%s\n", voice_from(s), s->speaker ? " " : "", s->speaker ? s->speaker : "",
+            s->language ? s->language : "auto", s->speaker && s->instruct ? ", as instructed" : "");
+}
+
+static const char *channels_text(int channels, char *out, size_t size)
+{
+    snprintf(out, size, channels == 1 ? "mono" : "%d channels", channels);
+    return out;
 }
 
 void hm_run_report_print(const hm_run_report *p, FILE *f)
 {
     const hm_result *r = p->result;
-    char reasons[1024];
+    char reasons[1024], channels[32];
     if (p->path)
-        fprintf(f, "%s: %.2f s, %d Hz, %d channels, %s, %.0f kbit/s\n", p->path, p->audio->duration_s, p->audio->rate_hz, p->audio->channels,
-                p->audio->codec, p->audio->bit_rate_kbps);
+        fprintf(f, "%s: %.2f s, %d Hz, %s, %s, %.0f kbit/s\n", p->path, p->audio->duration_s, p->audio->rate_hz,
+                channels_text(p->audio->channels, channels, sizeof channels), p->audio->codec, p->audio->bit_rate_kbps);
     if (p->codes_path)
         fprintf(f, "%s: codes of %d frames\n", p->codes_path, r->frames);
-    fprintf(f, "  made      %d frames of %d codes", r->frames, r->codebooks);
+    fprintf(f, "  made      %s%d frames of %d codes", p->engine->task == HM_TASK_SPEECH ? "an utterance of " : "", r->frames, r->codebooks);
     if (r->generate_ns)
         fprintf(f, ", %s; prompt %d tokens", how_it_ended(p), r->prompt_tokens);
-    fprintf(f, "\n  with      %s, %s on %s (%s, %d threads)%s\n", p->model, p->variant, p->engine->backend, p->engine->isa, p->engine->threads,
+    fputc('\n', f);
+    print_voice(p, f);
+    fprintf(f, "  with      %s, %s on %s (%s, %d threads)%s\n", p->model, p->variant, p->engine->backend, p->engine->isa, p->engine->threads,
             p->synthetic ? ", synthetic weights" : "");
     print_times(p, f);
     if (p->player)
@@ -150,7 +188,7 @@ static json_t *stream_json(const hm_player *p)
 static json_t *times_json(const hm_run_report *p)
 {
     const hm_result *r = p->result;
-    double song = audio_seconds(p), wall = seconds(r->wall_ns);
+    double audio = audio_seconds(p), wall = seconds(r->wall_ns);
     json_t *object = json_object();
     json_object_set_new(object, "wall_s", json_real(wall));
     json_object_set_new(object, "prefill_s", json_real(seconds(r->prefill_ns)));
@@ -158,10 +196,23 @@ static json_t *times_json(const hm_run_report *p)
     json_object_set_new(object, "decode_s", json_real(seconds(r->decode_ns)));
     json_object_set_new(object, "other_s", json_real(seconds(other_ns(r))));
     json_object_set_new(object, "load_s", json_real(seconds(p->engine->load_ns)));
+    json_object_set_new(object, "reference_s", json_real(seconds(r->reference_ns)));
+    json_object_set_new(object, "overlapped_s", json_real(seconds(r->overlapped_ns)));
+    json_object_set_new(object, "frame_ms", r->generate_ns ? json_real(frame_ms(r)) : json_null());
+    json_object_set_new(object, "read_gbps", r->generate_ns ? json_real(read_gbps(r)) : json_null());
     json_object_set_new(object, "fps", r->generate_ns ? json_real(ratio(r->frames, seconds(r->generate_ns))) : json_null());
-    json_object_set_new(object, "rtf", json_real(ratio(wall, song)));
-    json_object_set_new(object, "x_real_time", json_real(ratio(song, wall)));
+    json_object_set_new(object, "rtf", json_real(ratio(wall, audio)));
+    json_object_set_new(object, "x_real_time", json_real(ratio(audio, wall)));
     return object;
+}
+
+static json_t *voice_json(const hm_run_report *p)
+{
+    const hm_speech_input *s = &p->request->speech;
+    if (p->engine->task != HM_TASK_SPEECH || !s->text)
+        return json_null();
+    return json_pack("{s:s, s:s?, s:s, s:s?}", "from", voice_from(s), "speaker", s->speaker, "language", s->language ? s->language : "auto",
+                     "instruct", s->instruct);
 }
 
 json_t *hm_run_report_json(const hm_run_report *p)
@@ -170,6 +221,8 @@ json_t *hm_run_report_json(const hm_run_report *p)
     json_t *o = json_object();
     json_object_set_new(o, "audio_path", p->path ? json_string(p->path) : json_null());
     json_object_set_new(o, "codes_path", p->codes_path ? json_string(p->codes_path) : json_null());
+    json_object_set_new(o, "task", json_string(hm_task_name(p->engine->task)));
+    json_object_set_new(o, "voice", voice_json(p));
     json_object_set_new(o, "model", json_string(p->model));
     json_object_set_new(o, "fingerprint", json_string(p->engine->fingerprint));
     json_object_set_new(o, "synthetic", json_boolean(p->synthetic));

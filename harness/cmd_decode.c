@@ -1,12 +1,10 @@
 #include <stdlib.h>
 
-#include "engine/audio/audio.h"
 #include "engine/preset.h"
 #include "harness/codes.h"
 #include "harness/commands.h"
 #include "harness/deliver.h"
 #include "harness/engine_open.h"
-#include "harness/output_check.h"
 #include "harness/progress.h"
 
 typedef struct decode_args {
@@ -69,7 +67,7 @@ static hm_status decode(decode_args *a, const char *path, const hm_codes *codes,
         st = opened.api->decode(opened.engine, codes->codes, codes->frames, &request, &result, err);
     hm_progress_end(&progress);
     if (!st)
-        st = hm_deliver(&delivery, &opened, &request, &result, err);
+        st = hm_deliver(&delivery, &opened, &request, &result, NULL, err);
     if (opened.api)
         opened.api->result_free(&result);
     hm_engine_close_chosen(&opened);
@@ -89,9 +87,7 @@ hm_status hm_cmd_decode(const hm_command *self, int argc, char **argv, hm_error 
         return hm_fail(err, HM_EUSAGE, "decode: which file of codes? (hmbench decode --help)");
     if (!a.output)
         return hm_fail(err, HM_EUSAGE, "decode: -o is missing: where should the audio go? (a .wav, .flac or .mp3 file)");
-    st = hm_audio_check_path(a.output, err);
-    if (!st)
-        st = hm_output_check("output", a.output, err);
+    st = hm_delivery_check(&(hm_delivery){.path = a.output}, "decode", err);
     if (!st)
         st = hm_codes_read(files.items[0], &codes, err);
     if (!st)

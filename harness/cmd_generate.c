@@ -1,12 +1,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/audio/audio.h"
 #include "harness/commands.h"
 #include "harness/deliver.h"
-#include "harness/engine_open.h"
-#include "harness/output_check.h"
 #include "harness/progress.h"
+#include "harness/stream_out.h"
 #include "harness/text_input.h"
 
 #define FRAME_MS 80
@@ -16,7 +14,7 @@ typedef struct generate_args {
     const char *tags, *lyrics, *intro, *verse, *chorus, *output, *codes;
     double seconds, cfg, temperature, guidance;
     int64_t topk, seed, steps;
-    bool force_length, quiet, json;
+    bool stream, force_length, quiet, json;
 } generate_args;
 
 static hm_status parse(const hm_command *self, int argc, char **argv, generate_args *a, bool *helped, hm_error *err)
@@ -26,6 +24,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, generate_a
         {"lyrics", 0, HM_OPT_STRING, &a->lyrics, "FILE", "what is sung, with [Verse], [Chorus] ... lines; -: standard input", 0, 0, NULL},
         {"seconds", 's', HM_OPT_DOUBLE, &a->seconds, "N", "length at most", 0.08, 3600, NULL},
         {"output", 'o', HM_OPT_STRING, &a->output, "PATH", "audio: .wav (float32), .flac (24 bit) or .mp3", 0, 0, NULL},
+        HM_STREAM_OPTION(&a->stream),
         {"codes", 0, HM_OPT_STRING, &a->codes, "PATH", "also write the codes (safetensors), for hmbench decode", 0, 0, NULL},
         {"seed", 0, HM_OPT_INT, &a->seed, "N", "of all random numbers", 0, HM_OPTION_NO_MAX, NULL},
         {"cfg", 0, HM_OPT_DOUBLE, &a->cfg, "X", "guidance by tags and lyrics; 1: off", 1, 100, NULL},
@@ -47,19 +46,13 @@ static hm_status parse(const hm_command *self, int argc, char **argv, generate_a
 
 static hm_status check_args(const generate_args *a, hm_error *err)
 {
-    hm_status st;
     if (!a->tags)
         return hm_fail(err, HM_EUSAGE, "generate: --tags is missing: what should it sound like? (hmbench generate --help)");
     if (!a->lyrics)
         return hm_fail(err, HM_EUSAGE, "generate: --lyrics is missing: a file, or - for standard input (hmbench generate --help)");
     if (!a->output && !a->codes)
         return hm_fail(err, HM_EUSAGE, "generate: -o is missing: where should the song go? (song.wav, .flac or .mp3; or --codes FILE alone)");
-    st = a->output ? hm_audio_check_path(a->output, err) : HM_OK;
-    if (!st && a->output)
-        st = hm_output_check("output", a->output, err);
-    if (!st && a->codes)
-        st = hm_output_check("codes", a->codes, err);
-    return st;
+    return HM_OK;
 }
 
 static bool is_blank(const char *text)
@@ -85,29 +78,6 @@ static hm_status read_texts(const generate_args *a, hm_request *request, char **
     return HM_OK;
 }
 
-static hm_status make_song(generate_args *a, hm_request *request, hm_error *err)
-{
-    hm_progress progress;
-    hm_probe probe = {.self = &progress, .progress = hm_progress_probe};
-    hm_engine_opened opened = {0};
-    hm_result result = {0};
-    const hm_delivery delivery = {.path = a->output, .codes_path = a->codes, .variant = a->engine.variant, .quiet = a->quiet,
-                                  .json = a->json};
-    a->engine.probe = &probe;
-    a->engine.log = hm_log_stderr(false);
-    hm_progress_start(&progress, "", a->quiet);
-    hm_status st = hm_engine_open_chosen(&opened, &a->engine, err);
-    if (!st)
-        st = opened.api->generate(opened.engine, request, &result, err);
-    hm_progress_end(&progress);
-    if (!st)
-        st = hm_deliver(&delivery, &opened, request, &result, err);
-    if (opened.api)
-        opened.api->result_free(&result);
-    hm_engine_close_chosen(&opened);
-    return st;
-}
-
 hm_status hm_cmd_generate(const hm_command *self, int argc, char **argv, hm_error *err)
 {
     generate_args a = {.engine = {.variant = "best", .model = HM_MODEL_DEFAULT, .backend = "cpu", .need_lm = true},
@@ -117,7 +87,11 @@ hm_status hm_cmd_generate(const hm_command *self, int argc, char **argv, hm_erro
     hm_status st = parse(self, argc, argv, &a, &helped, err);
     if (st || helped)
         return st;
+    const hm_delivery delivery = {.path = a.output, .codes_path = a.codes, .variant = a.engine.variant, .stream = a.stream, .quiet = a.quiet,
+                                  .json = a.json};
     st = check_args(&a, err);
+    if (!st)
+        st = hm_delivery_check(&delivery, "generate", err);
     if (st)
         return st;
     a.engine.need_codec = a.output != NULL;
@@ -136,7 +110,7 @@ hm_status hm_cmd_generate(const hm_command *self, int argc, char **argv, hm_erro
                                 .skip_codec = !a.output};
     st = read_texts(&a, &request, &tags, &lyrics, err);
     if (!st)
-        st = make_song(&a, &request, err);
+        st = hm_make(&a.engine, &delivery, &request, err);
     free(tags);
     free(lyrics);
     return st;

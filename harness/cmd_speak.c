@@ -5,9 +5,7 @@
 #include "engine/audio/audio.h"
 #include "harness/commands.h"
 #include "harness/deliver.h"
-#include "harness/engine_open.h"
-#include "harness/output_check.h"
-#include "harness/progress.h"
+#include "harness/stream_out.h"
 #include "harness/text_input.h"
 
 #define FRAME_MS 80
@@ -19,7 +17,7 @@ typedef struct speak_args {
     const char *text, *text_file, *speaker, *language, *instruct, *design, *reference, *reference_text, *output, *codes;
     double seconds, temperature, top_p, penalty, sub_temperature, sub_top_p; /* NaN: the model's own */
     int64_t topk, sub_topk, seed;                                            /* topk -1: the model's own */
-    bool force_length, streaming_text, whole_text, quiet, json;
+    bool stream, force_length, streaming_text, whole_text, quiet, json;
 } speak_args;
 
 static hm_status parse(const hm_command *self, int argc, char **argv, speak_args *a, bool *helped, hm_error *err)
@@ -35,6 +33,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, speak_args
         {"ref-text", 0, HM_OPT_STRING, &a->reference_text, "TEXT", "what is said in it, or a file of that: cloned in context", 0, 0, NULL},
         {"seconds", 's', HM_OPT_DOUBLE, &a->seconds, "N", "length at most", 0.08, 3600, NULL},
         {"output", 'o', HM_OPT_STRING, &a->output, "PATH", "audio: .wav (float32), .flac (24 bit) or .mp3", 0, 0, NULL},
+        HM_STREAM_OPTION(&a->stream),
         {"codes", 0, HM_OPT_STRING, &a->codes, "PATH", "also write the codes (safetensors), for hmbench decode", 0, 0, NULL},
         {"seed", 0, HM_OPT_INT, &a->seed, "N", "of all random numbers", 0, HM_OPTION_NO_MAX, NULL},
         {"topk", 0, HM_OPT_INT, &a->topk, "N", "codes 0 to choose among; 1: one, 0: all, -1: as the model says", -1, 1000000, NULL},
@@ -57,7 +56,6 @@ static hm_status parse(const hm_command *self, int argc, char **argv, speak_args
 
 static hm_status check_args(const speak_args *a, hm_error *err)
 {
-    hm_status st;
     if (!a->text && !a->text_file)
         return hm_fail(err, HM_EUSAGE, "speak: --text is missing: what is to be said? (or --text-file FILE; hmbench speak --help)");
     if (a->text && a->text_file)
@@ -71,12 +69,7 @@ static hm_status check_args(const speak_args *a, hm_error *err)
         return hm_fail(err, HM_EUSAGE, "speak: --ref-text is what is said in --ref-audio, which is missing");
     if (!a->output && !a->codes)
         return hm_fail(err, HM_EUSAGE, "speak: -o is missing: where should the speech go? (a .wav, .flac or .mp3; or --codes FILE alone)");
-    st = a->output ? hm_audio_check_path(a->output, err) : HM_OK;
-    if (!st && a->output)
-        st = hm_output_check("output", a->output, err);
-    if (!st && a->codes)
-        st = hm_output_check("codes", a->codes, err);
-    return st;
+    return HM_OK;
 }
 
 /* What the engine borrows. */
@@ -114,29 +107,6 @@ static void free_inputs(speak_inputs *in)
     free(in->reference);
 }
 
-static hm_status make_speech(speak_args *a, hm_request *request, hm_error *err)
-{
-    hm_progress progress;
-    hm_probe probe = {.self = &progress, .progress = hm_progress_probe};
-    hm_engine_opened opened = {0};
-    hm_result result = {0};
-    const hm_delivery delivery = {.path = a->output, .codes_path = a->codes, .variant = a->engine.variant, .quiet = a->quiet,
-                                  .json = a->json};
-    a->engine.probe = &probe;
-    a->engine.log = hm_log_stderr(false);
-    hm_progress_start(&progress, "", a->quiet);
-    hm_status st = hm_engine_open_chosen(&opened, &a->engine, err);
-    if (!st)
-        st = opened.api->generate(opened.engine, request, &result, err);
-    hm_progress_end(&progress);
-    if (!st)
-        st = hm_deliver(&delivery, &opened, request, &result, err);
-    if (opened.api)
-        opened.api->result_free(&result);
-    hm_engine_close_chosen(&opened);
-    return st;
-}
-
 static double or_own(double value)
 {
     return isnan(value) ? -1 : value;
@@ -170,7 +140,11 @@ hm_status hm_cmd_speak(const hm_command *self, int argc, char **argv, hm_error *
     hm_status st = parse(self, argc, argv, &a, &helped, err);
     if (st || helped)
         return st;
+    const hm_delivery delivery = {.path = a.output, .codes_path = a.codes, .variant = a.engine.variant, .stream = a.stream, .quiet = a.quiet,
+                                  .json = a.json};
     st = check_args(&a, err);
+    if (!st)
+        st = hm_delivery_check(&delivery, "speak", err);
     if (st)
         return st;
     if (!a.engine.model)
@@ -180,7 +154,7 @@ hm_status hm_cmd_speak(const hm_command *self, int argc, char **argv, hm_error *
     hm_request request = request_of(&a);
     st = read_inputs(&a, &request, &in, err);
     if (!st)
-        st = make_speech(&a, &request, err);
+        st = hm_make(&a.engine, &delivery, &request, err);
     free_inputs(&in);
     return st;
 }

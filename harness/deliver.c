@@ -4,7 +4,23 @@
 
 #include "engine/preset.h"
 #include "harness/codes.h"
+#include "harness/output_check.h"
+#include "harness/progress.h"
 #include "harness/run_report.h"
+#include "harness/stream_out.h"
+
+hm_status hm_delivery_check(const hm_delivery *d, const char *command, hm_error *err)
+{
+    hm_status st = HM_OK;
+    if (d->stream) {
+        st = hm_stream_check(command, d->path, d->json, err);
+    } else if (d->path) {
+        st = hm_audio_check_path(d->path, err);
+        if (!st)
+            st = hm_output_check("output", d->path, err);
+    }
+    return !st && d->codes_path ? hm_output_check("codes", d->codes_path, err) : st;
+}
 
 static hm_status write_codes(const hm_delivery *d, const hm_engine_opened *o, const hm_request *q, const hm_result *r, hm_error *err)
 {
@@ -16,19 +32,28 @@ static hm_status write_codes(const hm_delivery *d, const hm_engine_opened *o, co
     return hm_codes_write(d->codes_path, &codes, err);
 }
 
+/* Facts of the audio, which is written unless it was streamed. */
 static hm_status write_audio(const hm_delivery *d, const hm_result *r, hm_audio_facts *facts, hm_error *err)
 {
     hm_audio_measure(facts, r->audio, r->channels, r->samples, r->sample_rate_hz);
-    hm_status st = hm_audio_write(d->path, r->audio, r->channels, r->samples, r->sample_rate_hz, err);
-    return st ? st : hm_audio_file_facts(facts, d->path, err);
+    hm_status st = d->stream ? HM_OK : hm_audio_write(d->path, r->audio, r->channels, r->samples, r->sample_rate_hz, err);
+    if (st || !d->stream || !hm_stream_to_stdout(d->path))
+        return st ? st : hm_audio_file_facts(facts, d->path, err);
+    facts->bits = 16;
+    facts->bit_rate_kbps /= 2;
+    snprintf(facts->codec, sizeof facts->codec, "wav 16 bit");
+    return HM_OK;
 }
 
-hm_status hm_deliver(const hm_delivery *d, const hm_engine_opened *o, const hm_request *q, const hm_result *r, hm_error *err)
+hm_status hm_deliver(const hm_delivery *d, const hm_engine_opened *o, const hm_request *q, const hm_result *r, const hm_player *player,
+                     hm_error *err)
 {
     hm_audio_facts facts;
     hm_health health;
-    hm_run_report report = {.path = d->path, .codes_path = d->codes_path, .variant = d->variant, .model = o->model, .engine = o->facts,
-                            .request = q, .result = r, .audio = d->path ? &facts : NULL, .health = &health, .synthetic = o->synthetic};
+    bool to_stdout = d->stream && hm_stream_to_stdout(d->path);
+    hm_run_report report = {.path = to_stdout ? "standard output" : d->path, .codes_path = d->codes_path, .variant = d->variant,
+                            .model = o->model, .engine = o->facts, .request = q, .result = r, .audio = d->path ? &facts : NULL,
+                            .health = &health, .player = player, .synthetic = o->synthetic};
     hm_status st = d->codes_path ? write_codes(d, o, q, r, err) : HM_OK;
     if (!st && d->path)
         st = write_audio(d, r, &facts, err);
@@ -38,4 +63,40 @@ hm_status hm_deliver(const hm_delivery *d, const hm_engine_opened *o, const hm_r
     if (!d->quiet)
         hm_run_report_print(&report, stderr);
     return d->json ? hm_json_print(hm_run_report_json(&report), err) : HM_OK;
+}
+
+static hm_status make_stream(const hm_delivery *d, const hm_engine_opened *o, hm_request *q, hm_result *r, hm_stream_out *stream,
+                             hm_error *err)
+{
+    hm_status st = hm_stream_open(stream, d->path, o->facts, err);
+    if (st)
+        return st;
+    q->sink = &stream->sink;
+    st = o->api->generate(o->engine, q, r, err);
+    q->sink = NULL;
+    return hm_stream_close(stream, st, err);
+}
+
+hm_status hm_make(hm_engine_choice *choice, const hm_delivery *d, hm_request *q, hm_error *err)
+{
+    hm_progress progress;
+    hm_probe probe = {.self = &progress, .progress = hm_progress_probe};
+    hm_engine_opened opened = {0};
+    hm_stream_out stream;
+    hm_result result = {0};
+    choice->probe = &probe;
+    choice->log = hm_log_stderr(false);
+    hm_progress_start(&progress, "", d->quiet);
+    hm_status st = hm_engine_open_chosen(&opened, choice, err);
+    if (!st && d->stream)
+        st = make_stream(d, &opened, q, &result, &stream, err);
+    else if (!st)
+        st = opened.api->generate(opened.engine, q, &result, err);
+    hm_progress_end(&progress);
+    if (!st)
+        st = hm_deliver(d, &opened, q, &result, d->stream ? &stream.player : NULL, err);
+    if (opened.api)
+        opened.api->result_free(&result);
+    hm_engine_close_chosen(&opened);
+    return st;
 }

@@ -12,12 +12,14 @@ const hm_command hm_commands[] = {
     {"generate", hm_cmd_generate, "one song from tags and lyrics", "generate --tags T --lyrics FILE -o song.wav [options]",
      "hmbench generate --tags 'pop, piano, warm' --lyrics lyrics.txt --seconds 30 -o song.wav\n"
      "hmbench generate --tags tags.txt --lyrics - --codes song.codes -o song.flac <lyrics.txt\n"
+     "hmbench generate --tags 'folk' --lyrics lyrics.txt --stream -o - | aplay\n"
      "hmbench generate --tags 'folk' --lyrics lyrics.txt --model ~/ckpt --variant naive --json -o song.mp3"},
-    {"speak", hm_cmd_speak, "one utterance from text", "speak --text TEXT --speaker NAME -o speech.wav [options]",
+    {"speak", hm_cmd_speak, "one utterance from text", "speak --text TEXT --speaker NAME|--design TEXT|--ref-audio FILE -o speech.wav [options]",
      "hmbench speak --text 'Good morning.' --speaker vivian --language english -o morning.wav\n"
      "hmbench speak --text-file - --speaker ryan --codes speech.codes -o speech.flac <text.txt\n"
      "hmbench speak --text 'Good morning.' --design 'an old man, slow and hoarse' -o old.wav\n"
      "hmbench speak --text 'Good morning.' --ref-audio voice.wav --ref-text 'What is said in it.' -o clone.wav\n"
+     "hmbench speak --text 'Good morning.' --speaker vivian --stream -o - | aplay\n"
      "hmbench speak --text 'Good morning.' --speaker vivian --model ~/ckpt --variant naive --json -o morning.mp3"},
     {"decode", hm_cmd_decode, "audio of the codes that generate or speak --codes kept", "decode FILE -o song.wav [options]",
      "hmbench decode song.codes -o song.wav\nhmbench decode song.codes --steps 50 --variant best -o song.flac\n"

@@ -51,40 +51,62 @@ typedef struct hm_mula_request {
     const int32_t *stored;   /* [max_frames][K] fed back, or NULL */
 } hm_mula_request;
 
-/* State of one song: caches, buffers, codes. Sized by hm_mula_begin, nothing is allocated afterwards (except by kv=concat). */
-typedef struct hm_mula_song {
+#define HM_MULA_BATCH 16 /* songs that go side by side at most */
+
+/* Buffers of forwards, shared by the songs that are at work. What lies side by side in them goes pass by pass, in a pass song by song, of
+ * a song its rows in that pass. Nothing is kept here from one call to the next. */
+typedef struct hm_mula_work {
     const hm_mula *m;
-    hm_mula_request request;
-    int rows, passes, pass_rows; /* batch rows in all (2 with guidance), passes, rows per pass */
-    hm_kv_cache backbone_kv[2], decoder_kv[2];
+    int batch, rows;             /* songs at once, batch rows of each (2 where any has guidance) */
+    int prompt, positions;       /* longest prompt; longest prompt and frames together */
     hm_transformer_scratch backbone_scratch, decoder_scratch;
     void *memory;                /* device scratch */
     uint64_t scratch_bytes;
-    float *h, *y, *last;         /* [rows*n][Db], [rows*n][Db], [rows][Db] */
-    float *columns, *column_mask;/* embeddings to sum: [rows*n][K+1][Db], [rows*n][K+1] */
-    float *dec_in, *dec_x, *dec_y; /* [rows*2+1][Db], [rows*2][Dd], [rows*2][Dd] */
-    float *logits, *row_logits, *guided; /* [rows][V], [rows*n][V], [V] */
+    float *h, *x, *y;            /* with R the rows of a prompt, or those of all songs: [R][Db]; x: one pass of several songs */
+    float *columns, *column_mask;/* embeddings to sum: [rows*prompt][K+1][Db], [rows*prompt][K+1] */
+    float *dec_in, *dec_x, *dec_y; /* a pass of the decoder: [few+1][Db], [few+1][Dd] twice */
+    float *logits, *row_logits, *guided; /* of the decoder [rows of all songs][V]; of heads on all rows; [V] */
+    float *muq_in;               /* [Q] */
+    int32_t *ids, *offsets, *zeros, *flag; /* device: [prompt*K + prompt], [K], [prompt], [1] */
+    float *host_logits, *host_floats, *host_scratch; /* [V], [rows*prompt*(K+1)], of the sampling passes */
+    int32_t *host_ids;           /* [prompt*K + prompt] */
+} hm_mula_work;
+
+/* State of one song: caches, codes, and what leads to its next frame. Nothing is allocated between begin and end (except by kv=concat). */
+typedef struct hm_mula_song {
+    const hm_mula *m;
+    hm_mula_request request;
+    int frames;                  /* made so far */
+    int rows, passes, pass_rows; /* batch rows in all (2 with guidance), passes, rows per pass */
+    hm_kv_cache backbone_kv[2], decoder_kv[2];
+    void *memory;                /* device */
+    uint64_t bytes;
+    float *last, *logits;        /* the backbone's last position [rows][Db], and the logits of codebook 0 there [rows][V] */
     float *picked;               /* [max_frames][K] guided logits of the codes that went on */
-    float *muq_in, *muq_out;
-    int32_t *ids, *offsets, *zeros, *codes, *stored, *flag; /* device: [rows*n*K], [K], [rows*n], [max_frames][K], [max_frames][K], [1] */
+    int32_t *codes, *stored;     /* device: [max_frames][K] each; stored NULL without */
     int32_t *host_codes;         /* [max_frames][K] as drawn */
     int32_t *host_fed;           /* [max_frames][K] as they went on, where the host knows them */
-    float *host_logits, *host_picked, *host_floats;
-    int32_t *host_ids;
-    float *host_scratch;         /* of the sampling passes */
+    float *host_picked;
 } hm_mula_song;
 
-/* Sizes and allocates. HM_EUSAGE when prompt and frames do not fit the positions. */
+/* batch: songs at once; guided: any of them has guidance; prompt: the longest; positions: the longest prompt and frames together.
+ * HM_EUSAGE when these do not fit the model's. */
+hm_status hm_mula_work_open(hm_ctx *c, hm_mula_work *w, const hm_mula *m, int batch, bool guided, int prompt, int positions, hm_error *err);
+void hm_mula_work_close(hm_ctx *c, hm_mula_work *w);
+
+/* A song within what the work was opened for. */
 hm_status hm_mula_begin(hm_ctx *c, hm_mula_song *s, const hm_mula *m, const hm_mula_request *request, hm_error *err);
 void hm_mula_end(hm_ctx *c, hm_mula_song *s);
-/* Bytes begin would take: caches (at their largest) and scratch. */
-void hm_mula_estimate(const hm_ctx *c, const hm_mula_config *g, const hm_mula_request *request, uint64_t *kv_bytes, uint64_t *scratch_bytes);
+uint64_t hm_mula_kv_bytes(const hm_mula_song *s);
+/* Bytes that a song alone would take: caches (at their largest) and scratch. */
+void hm_mula_estimate(const hm_ctx *c, const hm_mula_config *g, const hm_mula_request *request, uint64_t *kv_bytes,
+                      uint64_t *scratch_bytes);
 
-/* The prompt through the backbone; then the codes of frame 0, 1, ... *ended: the end-of-song rule met (never in frame 0). */
-void hm_mula_prefill(hm_ctx *c, hm_mula_song *s);
-void hm_mula_frame(hm_ctx *c, hm_mula_song *s, int frame, bool *ended);
-/* Frame `frame` goes on: its codes through the backbone, ready for the next. */
-void hm_mula_advance(hm_ctx *c, hm_mula_song *s, int frame);
+/* The prompt through the backbone. */
+void hm_mula_prefill(hm_ctx *c, hm_mula_work *w, hm_mula_song *s);
+/* The next frame of n <= batch songs: the one before goes through the backbone, then the codes are drawn. A song's codes are those it
+ * gets alone. ended[i]: the end-of-song rule met (never in frame 0); the frame is made and counted all the same. */
+void hm_mula_frame(hm_ctx *c, hm_mula_work *w, hm_mula_song *const *songs, int n, bool *ended);
 /* Codes of `frames` frames from `first` on as drawn, to the host: [frames][K]. */
 void hm_mula_codes(hm_ctx *c, hm_mula_song *s, int first, int frames, int32_t *codes);
 /* Codes and picked logits of `frames` frames on the host: codes [frames][K], logits [frames][K]. */

@@ -1,4 +1,4 @@
-/* The state of one song: sizes, caches, buffers. */
+/* The state of songs and the buffers they share: sizes, caches, memory. */
 #include <stdlib.h>
 
 #include "engine/models/heartmula.h"
@@ -15,51 +15,165 @@ static int song_rows(const hm_mula_request *r)
     return r->cfg_scale > 1.0 ? 2 : 1;
 }
 
-static void layout(const hm_ctx *c, hm_layout *l, hm_mula_song *s, const hm_mula_config *g, const hm_mula_request *r)
+static size_t most(size_t a, size_t b)
 {
-    size_t rows = (size_t)song_rows(r), n = (size_t)r->n, K = (size_t)g->codebooks, V = (size_t)g->code_vocabulary, F = (size_t)r->max_frames;
-    size_t Db = (size_t)g->backbone.dim, Dd = (size_t)g->decoder.dim, all = hm_t(c)->rows == HM_ROWS_ALL;
-    int pass_rows = hm_t(c)->cfg == HM_CFG_BATCHED ? (int)rows : 1;
-    size_t wide = all ? n * K : n > K ? n : K;
-    s->h = hm_take_f32(l, rows * n * Db);
-    s->y = hm_take_f32(l, (rows * n > wide ? rows * n : wide) * Db);
-    s->last = hm_take_f32(l, rows * Db);
-    s->columns = hm_take_f32(l, (all ? rows * n * (K + 1) : K) * Db);
-    s->column_mask = hm_take_f32(l, rows * n * (K + 1) + K);
-    s->dec_in = hm_take_f32(l, (rows * 2 + 1) * Db);
-    s->dec_x = hm_take_f32(l, (rows * 2 + 1) * Dd);
-    s->dec_y = hm_take_f32(l, (rows * 2 + 1) * Dd);
-    s->logits = hm_take_f32(l, rows * V);
-    s->row_logits = hm_take_f32(l, (all ? (rows * n > 2 * rows ? rows * n : 2 * rows) : 1) * V);
-    s->guided = hm_take_f32(l, V);
-    s->picked = hm_take_f32(l, F * K);
-    s->muq_in = hm_take_f32(l, (size_t)g->muq_dim);
-    s->ids = hm_take(l, (n * K + n + K + 1) * sizeof(int32_t));
-    s->offsets = hm_take(l, K * sizeof(int32_t));
-    s->zeros = hm_take(l, n * sizeof(int32_t));
-    s->codes = hm_take(l, F * K * sizeof(int32_t));
-    s->stored = hm_take(l, F * K * sizeof(int32_t));
-    s->flag = hm_take(l, sizeof(int32_t));
-    hm_transformer_layout(c, l, &s->backbone_scratch, &g->backbone, pass_rows * r->n, pass_rows, r->n + r->max_frames);
-    hm_transformer_layout(c, l, &s->decoder_scratch, &g->decoder, pass_rows * 2, pass_rows, g->codebooks + 1);
+    return a > b ? a : b;
 }
 
-/* What host_buffers takes, and the codes and logits of the result. */
-static uint64_t host_bytes(const hm_mula_config *g, const hm_mula_request *r)
+/* The first failure of an operation, if any, as the caller's error. */
+static hm_status status(hm_ctx *c, hm_error *err)
 {
-    uint64_t n = (uint64_t)r->n, K = (uint64_t)g->codebooks, F = (uint64_t)r->max_frames, V = (uint64_t)g->code_vocabulary;
-    uint64_t masks = (uint64_t)song_rows(r) * n * (K + 1), ids = n * K + n + K;
-    return (5 * F * K + V + masks + ids + hm_sample_scratch_floats((int)V)) * sizeof(float);
+    hm_status st = hm_ops_status(&c->ops);
+    if (st && err)
+        *err = *c->ops.error;
+    return st;
+}
+
+/* --- shared buffers --- */
+
+/* Batch rows that several songs have in one product, `each` of one song. */
+static size_t few_rows(const hm_mula_work *w, int each)
+{
+    size_t rows = (size_t)(w->batch * each);
+    return rows < HM_FEW_ROWS || w->batch == 1 ? rows : HM_FEW_ROWS;
+}
+
+static void work_layout(const hm_ctx *c, hm_layout *l, hm_mula_work *w, const hm_mula_config *g)
+{
+    size_t rows = (size_t)w->rows, n = (size_t)w->prompt, K = (size_t)g->codebooks, V = (size_t)g->code_vocabulary;
+    size_t Db = (size_t)g->backbone.dim, Dd = (size_t)g->decoder.dim, all = hm_t(c)->rows == HM_ROWS_ALL;
+    int pass_rows = hm_t(c)->cfg == HM_CFG_BATCHED ? w->rows : 1;
+    size_t side_by_side = few_rows(w, w->rows), pairs = few_rows(w, 2 * w->rows) + 1;
+    size_t R = most(rows * n, side_by_side), wide = all ? n * K : most(n, K);
+    w->h = hm_take_f32(l, R * Db);
+    w->x = w->batch > 1 && pass_rows < w->rows ? hm_take_f32(l, side_by_side * Db) : NULL;
+    w->y = hm_take_f32(l, most(R, wide) * Db);
+    w->columns = hm_take_f32(l, (all ? rows * n * (K + 1) : K) * Db);
+    w->column_mask = hm_take_f32(l, rows * n * (K + 1) + K);
+    w->dec_in = hm_take_f32(l, pairs * Db);
+    w->dec_x = hm_take_f32(l, pairs * Dd);
+    w->dec_y = hm_take_f32(l, pairs * Dd);
+    w->logits = hm_take_f32(l, side_by_side * V);
+    w->row_logits = hm_take_f32(l, (all ? most(R, pairs) : w->batch > 1 ? side_by_side : 1) * V);
+    w->guided = hm_take_f32(l, V);
+    w->muq_in = hm_take_f32(l, (size_t)g->muq_dim);
+    w->ids = hm_take(l, (n * K + n + K + 1) * sizeof(int32_t));
+    w->offsets = hm_take(l, K * sizeof(int32_t));
+    w->zeros = hm_take(l, n * sizeof(int32_t));
+    w->flag = hm_take(l, sizeof(int32_t));
+    hm_transformer_layout(c, l, &w->backbone_scratch, &g->backbone, (int)most((size_t)pass_rows * n, few_rows(w, pass_rows)), pass_rows,
+                          w->positions);
+    hm_transformer_layout(c, l, &w->decoder_scratch, &g->decoder, (int)few_rows(w, pass_rows * 2), (int)few_rows(w, pass_rows),
+                          g->codebooks + 1);
+}
+
+static size_t host_id_room(const hm_mula_work *w, const hm_mula_config *g)
+{
+    size_t n = (size_t)w->prompt, K = (size_t)g->codebooks;
+    return n * K + n + K;
+}
+
+static uint64_t host_work_bytes(const hm_mula_work *w, const hm_mula_config *g)
+{
+    uint64_t V = (uint64_t)g->code_vocabulary, masks = (uint64_t)w->rows * (uint64_t)w->prompt * ((uint64_t)g->codebooks + 1);
+    return (V + masks + host_id_room(w, g) + hm_sample_scratch_floats((int)V)) * sizeof(float);
+}
+
+static hm_status host_work(hm_mula_work *w, const hm_mula_config *g, hm_error *err)
+{
+    size_t n = (size_t)w->prompt, K = (size_t)g->codebooks, V = (size_t)g->code_vocabulary;
+    w->host_logits = hm_calloc(V, sizeof(float), "logits", err);
+    w->host_floats = hm_calloc((size_t)w->rows * n * (K + 1), sizeof(float), "masks", err);
+    w->host_ids = hm_calloc(host_id_room(w, g), sizeof(int32_t), "ids", err);
+    w->host_scratch = hm_calloc(hm_sample_scratch_floats((int)V), sizeof(float), "sampling", err);
+    return w->host_logits && w->host_floats && w->host_ids && w->host_scratch ? HM_OK : HM_EABSENT;
+}
+
+/* What no song changes goes to the device once. */
+static void upload_constants(hm_ctx *c, hm_mula_work *w, const hm_mula_config *g)
+{
+    const hm_ops *op = &c->ops;
+    for (int k = 0; k < g->codebooks; k++)
+        w->host_ids[k] = k * g->code_vocabulary;
+    op->upload(op, w->offsets, w->host_ids, (size_t)g->codebooks * sizeof(int32_t));
+    for (int i = 0; i < w->prompt; i++)
+        w->host_ids[i] = 0;
+    op->upload(op, w->zeros, w->host_ids, (size_t)w->prompt * sizeof(int32_t));
+}
+
+hm_status hm_mula_work_open(hm_ctx *c, hm_mula_work *w, const hm_mula *m, int batch, bool guided, int prompt, int positions, hm_error *err)
+{
+    const hm_mula_config *g = &m->config;
+    hm_layout measure = {0};
+    *w = (hm_mula_work){.m = m, .batch = batch, .rows = guided ? 2 : 1, .prompt = prompt, .positions = positions};
+    if (batch < 1 || batch > HM_MULA_BATCH)
+        return hm_fail(err, HM_EUSAGE, "batch: expected 1 to %d songs at a time, found %d", HM_MULA_BATCH, batch);
+    if (positions > g->backbone.max_positions)
+        return hm_fail(err, HM_EUSAGE,
+                       "prompt of %d tokens and %d frames: expected at most %d positions together; shorten the lyrics or the song", prompt, positions - prompt, g->backbone.max_positions);
+    work_layout(c, &measure, w, g);
+    w->scratch_bytes = measure.used;
+    w->memory = c->ops.alloc(&c->ops, measure.used);
+    hm_status st = w->memory ? host_work(w, g, err) : hm_fail(err, HM_EABSENT, "song: no memory for %zu bytes of scratch", measure.used);
+    if (!st) {
+        work_layout(c, &(hm_layout){.base = w->memory}, w, g);
+        upload_constants(c, w, g);
+        hm_transformer_prepare(c, &m->backbone, &w->backbone_scratch);
+        hm_transformer_prepare(c, &m->decoder, &w->decoder_scratch);
+        st = status(c, err);
+    }
+    if (st)
+        hm_mula_work_close(c, w);
+    return st;
+}
+
+void hm_mula_work_close(hm_ctx *c, hm_mula_work *w)
+{
+    if (w->memory)
+        c->ops.free(&c->ops, w->memory);
+    free(w->host_logits);
+    free(w->host_floats);
+    free(w->host_ids);
+    free(w->host_scratch);
+    *w = (hm_mula_work){0};
+}
+
+/* --- one song --- */
+
+static void song_layout(hm_layout *l, hm_mula_song *s, const hm_mula_config *g, const hm_mula_request *r)
+{
+    size_t rows = (size_t)song_rows(r), V = (size_t)g->code_vocabulary, codes = (size_t)r->max_frames * (size_t)g->codebooks;
+    s->last = hm_take_f32(l, rows * (size_t)g->backbone.dim);
+    s->logits = hm_take_f32(l, rows * V);
+    s->picked = hm_take_f32(l, codes);
+    s->codes = hm_take(l, codes * sizeof(int32_t));
+    s->stored = r->stored ? hm_take(l, codes * sizeof(int32_t)) : NULL;
+}
+
+/* What host_song takes, and the codes and logits of the result. */
+static uint64_t host_song_bytes(const hm_mula_config *g, const hm_mula_request *r)
+{
+    return 5 * (uint64_t)r->max_frames * (uint64_t)g->codebooks * sizeof(float);
+}
+
+static hm_status host_song(hm_mula_song *s, const hm_mula_config *g, hm_error *err)
+{
+    size_t codes = (size_t)s->request.max_frames * (size_t)g->codebooks;
+    s->host_codes = hm_calloc(codes, sizeof(int32_t), "codes", err);
+    s->host_fed = hm_calloc(codes, sizeof(int32_t), "codes", err);
+    s->host_picked = hm_calloc(codes, sizeof(float), "logits", err);
+    return s->host_codes && s->host_fed && s->host_picked ? HM_OK : HM_EABSENT;
 }
 
 void hm_mula_estimate(const hm_ctx *c, const hm_mula_config *g, const hm_mula_request *r, uint64_t *kv_bytes, uint64_t *scratch_bytes)
 {
     hm_mula_song song = {0};
+    hm_mula_work work = {.batch = 1, .rows = song_rows(r), .prompt = r->n, .positions = r->n + r->max_frames};
     hm_layout l = {0};
-    layout(c, &l, &song, g, r);
-    *scratch_bytes = l.used;
-    *kv_bytes = hm_kv_bytes(c, &g->backbone, song_rows(r), backbone_slots(c, g, r)) + hm_kv_bytes(c, &g->decoder, song_rows(r), g->codebooks);
-    *scratch_bytes += host_bytes(g, r);
+    work_layout(c, &l, &work, g);
+    song_layout(&l, &song, g, r);
+    *scratch_bytes = l.used + host_work_bytes(&work, g) + host_song_bytes(g, r);
+    *kv_bytes = hm_kv_bytes(c, &g->backbone, work.rows, backbone_slots(c, g, r)) + hm_kv_bytes(c, &g->decoder, work.rows, g->codebooks);
     if (hm_t(c)->kv == HM_KV_CONCAT) /* one layer is there twice while it grows */
         *scratch_bytes += hm_kv_bytes(c, &g->backbone, 1, backbone_slots(c, g, r)) / (uint64_t)g->backbone.layers;
     if (hm_t(c)->attn != HM_ATTN_FLASH) { /* scores in memory while the prompt runs */
@@ -81,42 +195,6 @@ static hm_status open_caches(hm_ctx *c, hm_mula_song *s, const hm_mula_config *g
     return st;
 }
 
-static hm_status host_buffers(hm_mula_song *s, const hm_mula_config *g, hm_error *err)
-{
-    size_t n = (size_t)s->request.n, K = (size_t)g->codebooks, F = (size_t)s->request.max_frames, V = (size_t)g->code_vocabulary;
-    s->host_codes = hm_calloc(F * K, sizeof(int32_t), "codes", err);
-    s->host_fed = hm_calloc(F * K, sizeof(int32_t), "codes", err);
-    s->host_picked = hm_calloc(F * K, sizeof(float), "logits", err);
-    s->host_logits = hm_calloc(V, sizeof(float), "logits", err);
-    s->host_floats = hm_calloc((size_t)s->rows * n * (K + 1), sizeof(float), "masks", err);
-    s->host_ids = hm_calloc(n * K + n + K, sizeof(int32_t), "ids", err);
-    s->host_scratch = hm_calloc(hm_sample_scratch_floats((int)V), sizeof(float), "sampling", err);
-    return s->host_codes && s->host_fed && s->host_picked && s->host_logits && s->host_floats && s->host_ids && s->host_scratch ? HM_OK
-                                                                                                                                : HM_EABSENT;
-}
-
-/* What does not change during the song goes to the device once. */
-static void upload_constants(hm_ctx *c, hm_mula_song *s, const hm_mula_config *g)
-{
-    const hm_ops *op = &c->ops;
-    const hm_mula_request *r = &s->request;
-    size_t FK = (size_t)r->max_frames * (size_t)g->codebooks;
-    for (int k = 0; k < g->codebooks; k++)
-        s->host_ids[k] = k * g->code_vocabulary;
-    op->upload(op, s->offsets, s->host_ids, (size_t)g->codebooks * sizeof(int32_t));
-    for (int i = 0; i < r->n; i++)
-        s->host_ids[i] = 0;
-    op->upload(op, s->zeros, s->host_ids, (size_t)r->n * sizeof(int32_t));
-    if (r->stored)
-        op->upload(op, s->stored, r->stored, FK * sizeof(int32_t));
-    else
-        s->stored = NULL;
-    if (r->muq)
-        op->upload(op, s->muq_in, r->muq, (size_t)g->muq_dim * sizeof(float));
-    else
-        op->fill(op, s->muq_in, 0.0f, (size_t)g->muq_dim);
-}
-
 hm_status hm_mula_begin(hm_ctx *c, hm_mula_song *s, const hm_mula *m, const hm_mula_request *r, hm_error *err)
 {
     const hm_mula_config *g = &m->config;
@@ -124,24 +202,21 @@ hm_status hm_mula_begin(hm_ctx *c, hm_mula_song *s, const hm_mula *m, const hm_m
     *s = (hm_mula_song){.m = m, .request = *r, .rows = song_rows(r)};
     s->pass_rows = hm_t(c)->cfg == HM_CFG_BATCHED ? s->rows : 1;
     s->passes = s->rows / s->pass_rows;
-    if (r->n + r->max_frames > g->backbone.max_positions)
-        return hm_fail(err, HM_EUSAGE, "prompt of %d tokens and %d frames: expected at most %d positions together; shorten the lyrics or the song",
-                       r->n, r->max_frames, g->backbone.max_positions);
-    layout(c, &measure, s, g, r);
-    s->scratch_bytes = measure.used;
+    song_layout(&measure, s, g, r);
+    s->bytes = measure.used;
     s->memory = c->ops.alloc(&c->ops, measure.used);
-    hm_status st = s->memory ? host_buffers(s, g, err) : hm_fail(err, HM_EABSENT, "song: no memory for %zu bytes of scratch", measure.used);
+    hm_status st = s->memory ? host_song(s, g, err) : hm_fail(err, HM_EABSENT, "song: no memory for %zu bytes", measure.used);
     if (!st)
         st = open_caches(c, s, g, err);
-    if (st) {
-        hm_mula_end(c, s);
-        return st;
+    if (!st) {
+        song_layout(&(hm_layout){.base = s->memory}, s, g, r);
+        if (r->stored)
+            c->ops.upload(&c->ops, s->stored, r->stored, (size_t)r->max_frames * (size_t)g->codebooks * sizeof(int32_t));
+        st = status(c, err);
     }
-    layout(c, &(hm_layout){.base = s->memory}, s, g, r);
-    upload_constants(c, s, g);
-    hm_transformer_prepare(c, &m->backbone, &s->backbone_scratch);
-    hm_transformer_prepare(c, &m->decoder, &s->decoder_scratch);
-    return hm_ops_status(&c->ops);
+    if (st)
+        hm_mula_end(c, s);
+    return st;
 }
 
 void hm_mula_end(hm_ctx *c, hm_mula_song *s)
@@ -155,9 +230,13 @@ void hm_mula_end(hm_ctx *c, hm_mula_song *s)
     free(s->host_codes);
     free(s->host_fed);
     free(s->host_picked);
-    free(s->host_logits);
-    free(s->host_floats);
-    free(s->host_ids);
-    free(s->host_scratch);
     *s = (hm_mula_song){0};
+}
+
+uint64_t hm_mula_kv_bytes(const hm_mula_song *s)
+{
+    uint64_t bytes = 0;
+    for (int p = 0; p < s->passes; p++)
+        bytes += s->backbone_kv[p].peak_bytes + s->decoder_kv[p].peak_bytes;
+    return bytes;
 }

@@ -182,6 +182,7 @@ const hm_family hm_heart_family = {
     .facts = heart_facts,
     .estimate = heart_estimate,
     .generate = hm_heart_generate,
+    .generate_many = hm_heart_generate_many,
     .decode = hm_heart_decode,
     .check = hm_heart_check,
 };

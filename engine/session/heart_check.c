@@ -63,15 +63,13 @@ static hm_status check_prompt(hm_engine *e, const hm_check *k, int32_t **ids, hm
 }
 
 /* Greedy frames; *kept of them when the end-of-song rule is applied. */
-static void check_frames(hm_engine *e, hm_mula_song *song, const hm_check *k, int *kept)
+static void check_frames(hm_engine *e, hm_mula_work *work, hm_mula_song *song, const hm_check *k, int *kept)
 {
     hm_ctx *c = &e->ctx;
-    hm_mula_prefill(c, song);
+    hm_mula_prefill(c, work, song);
     for (*kept = 0; *kept < k->frames && !hm_ops_status(&c->ops); (*kept)++) {
         bool ended;
-        if (*kept)
-            hm_mula_advance(c, song, *kept - 1);
-        hm_mula_frame(c, song, *kept, &ended);
+        hm_mula_frame(c, work, &song, 1, &ended);
         if (ended && k->stop_at_eos)
             return;
     }
@@ -82,6 +80,7 @@ static hm_status check_lm(hm_engine *e, const hm_check *k, hm_error *err)
     hm_ctx *c = &e->ctx;
     int K = e->mula.config.codebooks, kept = 0;
     size_t n = (size_t)k->frames * (size_t)K;
+    hm_mula_work work = {0};
     hm_mula_song song = {0};
     int32_t *ids = NULL, *codes = hm_calloc(n, sizeof *codes, "codes", err);
     float *logits = hm_calloc(n, sizeof *logits, "logits", err), *margins = hm_calloc(n, sizeof *margins, "margins", err);
@@ -92,19 +91,22 @@ static hm_status check_lm(hm_engine *e, const hm_check *k, hm_error *err)
     hm_status st = codes && logits && margins ? check_prompt(e, k, &ids, &request, err) : HM_EABSENT;
     request.text_ids = ids;
     if (!st)
+        st = hm_mula_work_open(c, &work, &e->mula, 1, request.cfg_scale > 1.0, request.n, request.n + request.max_frames, err);
+    if (!st)
         st = hm_mula_begin(c, &song, &e->mula, &request, err);
     if (!st) {
         c->probe = outer && outer->tap ? &probe : outer;
-        check_frames(e, &song, k, &kept);
+        check_frames(e, &work, &song, k, &kept);
         hm_mula_collect(c, &song, kept, codes, logits);
         c->probe = outer;
         tap_values(c, "tags_ids", ids, true, 1, request.slot);
         tap_values(c, "lyrics_ids", ids + request.slot + 1, true, 1, request.n - request.slot - 1);
         tap_values(c, "tokens", codes, true, kept, K);
         tap_values(c, "margins", margins, false, kept, K);
-        hm_mula_end(c, &song);
         st = hm_session_status(c, err);
     }
+    hm_mula_end(c, &song);
+    hm_mula_work_close(c, &work);
     free(ids);
     free(codes);
     free(logits);

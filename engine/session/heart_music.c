@@ -225,51 +225,96 @@ static hm_status end_stream(hm_engine *e, struct audio *a, hm_result *out, hm_st
 
 /* --- language model --- */
 
-/* Frames until the end-of-song rule or the cap; audio (or NULL) of them meanwhile. */
-static int draw_frames(hm_engine *e, hm_mula_song *song, const hm_request *r, struct audio *audio, bool *ended)
+hm_status hm_heart_prompted_open(hm_engine *e, const hm_request *r, hm_heart_prompted *p, hm_error *err)
+{
+    hm_status st = validate(e, r, err);
+    *p = (hm_heart_prompted){.request = {.max_frames = r->max_frames, .cfg_scale = r->music.cfg_scale, .topk = r->topk,
+                                         .temperature = (float)r->temperature, .seed = r->seed, .stored = r->stored_codes}};
+    if (!st)
+        st = hm_heart_prompt(e, r, &p->ids, &p->request.n, &p->request.slot, err);
+    p->request.text_ids = p->ids;
+    return st;
+}
+
+void hm_heart_prompted_close(hm_heart_prompted *p)
+{
+    free(p->ids);
+    *p = (hm_heart_prompted){0};
+}
+
+hm_status hm_heart_result_open(const hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
+{
+    size_t n = (size_t)r->max_frames * (size_t)e->mula.config.codebooks;
+    out->codes = hm_calloc(n, sizeof *out->codes, "codes", err);
+    out->logits = out->codes ? hm_calloc(n, sizeof *out->logits, "logits", err) : NULL;
+    return out->logits ? HM_OK : HM_EABSENT;
+}
+
+void hm_heart_collect(hm_engine *e, const hm_mula_work *work, hm_mula_song *song, hm_result *out)
+{
+    hm_mula_collect(&e->ctx, song, out->frames, out->codes, out->logits);
+    out->prompt_tokens = song->request.n;
+    out->scratch_bytes = work->scratch_bytes + song->bytes;
+    out->kv_bytes = hm_mula_kv_bytes(song);
+    out->frame_weight_bytes = hm_mula_frame_bytes(&e->mula);
+    out->distinct_weight_bytes = hm_mula_distinct_bytes(&e->mula);
+    out->frame_flops = hm_mula_frame_flops(&e->mula.config, song->rows, out->prompt_tokens + out->frames / 2);
+}
+
+hm_status hm_heart_audio(hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
+{
+    /* what goes on to the codec: the stored codes, where there are some */
+    return out->frames ? run_codec(e, r->stored_codes ? r->stored_codes : out->codes, out->frames, r, out, err) : HM_OK;
+}
+
+/* --- one song --- */
+
+/* What is at work between request and result. */
+struct making {
+    const hm_request *r;
+    const hm_mula_request *request;
+    hm_mula_work work;
+    hm_mula_song song;
+    struct audio *audio; /* of frames meanwhile; NULL: at the end */
+};
+
+/* Frames until the end-of-song rule or the cap. */
+static int draw_frames(hm_engine *e, struct making *m, bool *ended)
 {
     hm_ctx *c = &e->ctx;
+    hm_mula_song *song = &m->song;
     int frames = 0;
     *ended = false;
-    for (int f = 0; f < r->max_frames; f++) {
+    for (int f = 0; f < m->r->max_frames; f++) {
         bool end = false;
-        hm_progress(c, "generate", f, r->max_frames);
+        hm_progress(c, "generate", f, m->r->max_frames);
         if (hm_ops_status(&c->ops))
             break;
         hm_span_begin(c->probe, HM_SPAN_STEP, "frame", f);
-        if (f)
-            hm_mula_advance(c, song, f - 1);
-        hm_mula_frame(c, song, f, &end);
+        hm_mula_frame(c, &m->work, &song, 1, &end);
         hm_span_end(c->probe, HM_SPAN_STEP, "frame");
         if (hm_ops_status(&c->ops))
             break;
-        if (end && !r->force_length) {
+        if (end && !m->r->force_length) {
             *ended = true;
             break;
         }
         frames = f + 1;
-        if (audio)
-            push_frames(c, audio, song, frames);
+        if (m->audio)
+            push_frames(c, m->audio, song, frames);
     }
     return frames;
 }
 
-static hm_status run_lm(hm_engine *e, const hm_mula_request *request, const hm_request *r, struct audio *audio, hm_result *out, hm_error *err)
+/* Prompt and frames. */
+static hm_status draw_song(hm_engine *e, struct making *m, hm_result *out, hm_error *err)
 {
     hm_ctx *c = &e->ctx;
-    hm_mula_song song;
-    size_t n = (size_t)r->max_frames * (size_t)e->mula.config.codebooks;
-    out->codes = hm_calloc(n, sizeof *out->codes, "codes", err);
-    out->logits = hm_calloc(n, sizeof *out->logits, "logits", err);
-    if (!out->codes || !out->logits)
-        return HM_EABSENT;
-    hm_status st = hm_mula_begin(c, &song, &e->mula, request, err);
-    if (st)
-        return st;
-
+    struct audio *audio = m->audio;
+    hm_status st = HM_OK;
     int64_t start = hm_now_ns();
     hm_span_begin(c->probe, HM_SPAN_PHASE, "prefill", -1);
-    hm_mula_prefill(c, &song);
+    hm_mula_prefill(c, &m->work, &m->song);
     c->ops.sync(&c->ops);
     hm_span_end(c->probe, HM_SPAN_PHASE, "prefill");
     int64_t prefilled = hm_now_ns();
@@ -277,21 +322,29 @@ static hm_status run_lm(hm_engine *e, const hm_mula_request *request, const hm_r
     if (audio)
         st = hm_codec_thread_start(&audio->thread, c, hm_t(c)->decode == HM_DECODE_OVERLAP, decode_piece, audio, err);
     if (!st)
-        out->frames = draw_frames(e, &song, r, audio, &out->ended);
-    hm_mula_collect(c, &song, out->frames, out->codes, out->logits);
+        out->frames = draw_frames(e, m, &out->ended);
+    hm_heart_collect(e, &m->work, &m->song, out);
     c->ops.sync(&c->ops);
     hm_span_end(c->probe, HM_SPAN_PHASE, "generate");
     out->generate_ns = hm_now_ns() - prefilled;
     out->prefill_ns = prefilled - start;
-
-    out->scratch_bytes = song.scratch_bytes;
-    for (int p = 0; p < song.passes; p++)
-        out->kv_bytes += song.backbone_kv[p].peak_bytes + song.decoder_kv[p].peak_bytes;
-    out->frame_weight_bytes = hm_mula_frame_bytes(&e->mula);
-    out->distinct_weight_bytes = hm_mula_distinct_bytes(&e->mula);
-    out->frame_flops = hm_mula_frame_flops(&e->mula.config, song.rows, request->n + out->frames / 2);
-    hm_mula_end(c, &song);
     return st ? st : hm_session_status(c, err);
+}
+
+static hm_status run_lm(hm_engine *e, struct making *m, hm_result *out, hm_error *err)
+{
+    hm_ctx *c = &e->ctx;
+    const hm_mula_request *q = m->request;
+    hm_status st = hm_heart_result_open(e, m->r, out, err);
+    if (!st)
+        st = hm_mula_work_open(c, &m->work, &e->mula, 1, q->cfg_scale > 1.0, q->n, q->n + q->max_frames, err);
+    if (!st)
+        st = hm_mula_begin(c, &m->song, &e->mula, q, err);
+    if (!st)
+        st = draw_song(e, m, out, err);
+    hm_mula_end(c, &m->song);
+    hm_mula_work_close(c, &m->work);
+    return st;
 }
 
 /* --- whole calls --- */
@@ -300,33 +353,26 @@ static hm_status make_song(hm_engine *e, const hm_mula_request *request, const h
 {
     struct audio audio = {0};
     bool meanwhile = hm_heart_streams(&e->ctx, r);
+    struct making m = {.r = r, .request = request, .audio = meanwhile ? &audio : NULL};
     hm_status st = meanwhile ? begin_stream(e, &audio, r, err) : HM_OK;
     if (!st)
-        st = run_lm(e, request, r, meanwhile ? &audio : NULL, out, err);
+        st = run_lm(e, &m, out, err);
     if (!st)
         st = hm_session_check_result(out, err);
     if (meanwhile)
         return end_stream(e, &audio, out, st, err);
-    if (!st && !r->skip_codec && out->frames) /* what goes on to the codec: the stored codes, where there are some */
-        st = run_codec(e, r->stored_codes ? r->stored_codes : out->codes, out->frames, r, out, err);
-    return st;
+    return st || r->skip_codec ? st : hm_heart_audio(e, r, out, err);
 }
 
 hm_status hm_heart_generate(hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
 {
     int64_t start = hm_now_ns();
-    int32_t *ids = NULL;
-    hm_mula_request request = {.max_frames = r->max_frames, .cfg_scale = r->music.cfg_scale, .topk = r->topk, .temperature = (float)r->temperature,
-                               .seed = r->seed, .stored = r->stored_codes};
+    hm_heart_prompted p;
     hm_session_begin_call(e, out);
-    hm_status st = validate(e, r, err);
+    hm_status st = hm_heart_prompted_open(e, r, &p, err);
     if (!st)
-        st = hm_heart_prompt(e, r, &ids, &request.n, &request.slot, err);
-    request.text_ids = ids;
-    out->prompt_tokens = request.n;
-    if (!st)
-        st = make_song(e, &request, r, out, err);
-    free(ids);
+        st = make_song(e, &p.request, r, out, err);
+    hm_heart_prompted_close(&p);
     return hm_session_end_call(e, start, out, st);
 }
 

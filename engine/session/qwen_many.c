@@ -1,40 +1,25 @@
-/* Several utterances in one process: a frame of all that are at work is one pass; when one ends, the next takes its seat. */
-#include <math.h>
+/* Several utterances side by side. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "engine/base/time.h"
+#include "engine/session/many.h"
 #include "engine/session/qwen.h"
 
-/* An utterance at work. */
+_Static_assert(HM_MANY_MOST <= HM_TALKER_BATCH, "the talker takes all that may sit side by side");
+
 struct seat {
-    int index; /* of the request */
+    const hm_request *request;
     hm_qwen_prompt prompt;
     hm_utterance *utterance;
-    int64_t joined_ns, prefilled_ns;
 };
 
 struct hall {
     hm_engine *e;
-    const hm_many *many;
+    const hm_request *requests;
     hm_qwen_prompt *prompts; /* [count] until they take a seat */
-    hm_result *results;      /* [count] */
+    int rows, positions;     /* of the longest prompt; of the longest prompt and frames together */
     hm_talker_work *work;
-    struct seat seats[HM_TALKER_BATCH];
-    int seated, next;        /* seats 0 .. seated-1 are taken; the request that joins next */
-    int64_t steps, step_rows;
 };
-
-/* A result counts what was done for it alone, and every step that it took part in. */
-static void count_for(hm_result *out, const hm_counters *before, const hm_counters *after)
-{
-    uint64_t *sum = (uint64_t *)&out->counters;
-    const uint64_t *b = (const uint64_t *)before, *a = (const uint64_t *)after;
-    for (int i = 0; i < HM_COUNTER_COUNT; i++)
-        sum[i] += a[i] - b[i];
-}
-
-/* --- before the first frame --- */
 
 /* Rows of a prompt whose voice is not encoded yet. */
 static hm_status count_rows(const hm_engine *e, const hm_qwen_prompt *p, const hm_request *r, int *rows, hm_error *err)
@@ -55,157 +40,101 @@ static hm_status count_rows(const hm_engine *e, const hm_qwen_prompt *p, const h
     return st;
 }
 
-static hm_status open_prompts(struct hall *h, hm_error *err)
+static hm_status check(void *self, int i, hm_error *err)
 {
-    const hm_many *m = h->many;
-    int rows = 0, positions = 0, batch = m->batch < m->count ? m->batch : m->count;
-    for (int i = 0; i < m->count; i++) {
-        const hm_request *r = &m->requests[i];
-        int own = 0;
-        hm_status st = r->sink ? hm_fail(err, HM_EUSAGE, "several at once cannot be streamed; ask for one at a time") : HM_OK;
-        if (!st)
-            st = hm_qwen_prompt_open(h->e, r, &h->prompts[i], err);
-        if (!st)
-            st = count_rows(h->e, &h->prompts[i], r, &own, err);
-        if (st)
-            return hm_fail_within(err, "request %d", i + 1);
-        rows = own > rows ? own : rows;
-        positions = own + r->max_frames > positions ? own + r->max_frames : positions;
-    }
-    return hm_qwen_work_take(h->e, batch, rows, positions, &h->work, err);
-}
-
-/* --- joining and leaving --- */
-
-static hm_status join(struct hall *h, hm_error *err)
-{
-    hm_ctx *c = &h->e->ctx;
-    struct seat *s = &h->seats[h->seated];
-    const hm_request *r = &h->many->requests[h->next];
-    hm_result *out = &h->results[h->next];
-    *s = (struct seat){.index = h->next, .prompt = h->prompts[h->next], .joined_ns = hm_now_ns()};
-    h->prompts[h->next] = (hm_qwen_prompt){0};
-    h->next++;
-    h->seated++;
-    hm_session_begin_call(h->e, out);
-    hm_span_begin(c->probe, HM_SPAN_PHASE, "prefill", s->index);
-    hm_status st = r->speech.reference ? hm_qwen_prompt_reference(h->e, r, &s->prompt, err) : HM_OK;
-    out->reference_ns = r->speech.reference ? hm_now_ns() - s->joined_ns : 0;
+    struct hall *h = self;
+    const hm_request *r = &h->requests[i];
+    int rows = 0;
+    hm_status st = hm_qwen_prompt_open(h->e, r, &h->prompts[i], err);
     if (!st)
-        st = hm_qwen_result_open(h->e, r, out, err);
-    if (!st)
-        st = hm_utterance_begin(c, &s->utterance, h->work, &s->prompt.request, err);
-    if (!st) {
-        hm_utterance_prefill(c, h->work, s->utterance);
-        c->ops.sync(&c->ops);
-        st = hm_session_status(c, err);
-    }
-    hm_span_end(c->probe, HM_SPAN_PHASE, "prefill");
-    s->prefilled_ns = hm_now_ns();
-    out->prefill_ns = s->prefilled_ns - s->joined_ns;
-    count_for(out, &(hm_counters){0}, &c->counters);
+        st = count_rows(h->e, &h->prompts[i], r, &rows, err);
+    h->rows = rows > h->rows ? rows : h->rows;
+    h->positions = rows + r->max_frames > h->positions ? rows + r->max_frames : h->positions;
     return st;
 }
 
-/* Seat i becomes free; the last one takes its place. */
-static hm_status leave(struct hall *h, int i, bool ended, hm_error *err)
+static hm_status room(void *self, int batch, hm_error *err)
 {
-    hm_ctx *c = &h->e->ctx;
-    struct seat s = h->seats[i];
-    const hm_request *r = &h->many->requests[s.index];
-    hm_result *out = &h->results[s.index];
-    hm_counters before = c->counters;
-    out->ended = ended;
-    hm_qwen_collect(h->e, s.utterance, out);
+    struct hall *h = self;
+    return hm_qwen_work_take(h->e, batch, h->rows, h->positions, &h->work, err);
+}
+
+static hm_status join(void *self, void *at, int i, hm_result *out, hm_error *err)
+{
+    struct hall *h = self;
+    struct seat *s = at;
+    int64_t start = hm_now_ns();
+    *s = (struct seat){.request = &h->requests[i], .prompt = h->prompts[i]};
+    h->prompts[i] = (hm_qwen_prompt){0};
+    hm_status st = HM_OK;
+    if (s->request->speech.reference) {
+        st = hm_qwen_prompt_reference(h->e, s->request, &s->prompt, err);
+        out->reference_ns = hm_now_ns() - start;
+    }
+    if (!st)
+        st = hm_qwen_result_open(h->e, s->request, out, err);
+    if (!st)
+        st = hm_utterance_begin(&h->e->ctx, &s->utterance, h->work, &s->prompt.request, err);
+    if (!st)
+        hm_utterance_prefill(&h->e->ctx, h->work, s->utterance);
+    return st;
+}
+
+static void step(void *self, void *seats, int n, bool *done, bool *ended)
+{
+    struct hall *h = self;
+    const struct seat *s = seats;
+    hm_utterance *u[HM_MANY_MOST] = {0};
+    for (int i = 0; i < n; i++)
+        u[i] = s[i].utterance;
+    hm_talker_frame(&h->e->ctx, h->work, u, n, ended);
+    for (int i = 0; i < n; i++)
+        done[i] = ended[i] || hm_utterance_frames(u[i]) == s[i].request->max_frames;
+}
+
+static void collect(void *self, void *at, hm_result *out)
+{
+    struct hall *h = self;
+    struct seat *s = at;
+    hm_qwen_collect(h->e, s->utterance, out);
     out->scratch_bytes = hm_talker_work_bytes(h->work);
-    out->generate_ns = hm_now_ns() - s.prefilled_ns;
-    hm_utterance_end(c, &s.utterance);
-    h->seats[i] = h->seats[--h->seated];
-    hm_status st = hm_session_status(c, err);
-    if (!st)
-        st = hm_session_check_result(out, err);
-    if (!st && !r->skip_codec)
-        st = hm_qwen_audio(h->e, &s.prompt, r, out, err);
-    hm_qwen_prompt_close(&s.prompt);
-    count_for(out, &before, &c->counters);
-    out->wall_ns = hm_now_ns() - s.joined_ns;
-    return st;
+    hm_utterance_end(&h->e->ctx, &s->utterance);
 }
 
-/* A frame of everyone. */
-static hm_status step(struct hall *h, hm_error *err)
+static hm_status audio(void *self, void *at, hm_result *out, hm_error *err)
 {
-    hm_ctx *c = &h->e->ctx;
-    hm_utterance *u[HM_TALKER_BATCH];
-    bool ended[HM_TALKER_BATCH];
-    hm_counters before = c->counters;
-    for (int i = 0; i < h->seated; i++)
-        u[i] = h->seats[i].utterance;
-    hm_span_begin(c->probe, HM_SPAN_PHASE, "generate", h->steps);
-    hm_span_begin(c->probe, HM_SPAN_STEP, "frame", h->steps);
-    hm_talker_frame(c, h->work, u, h->seated, ended);
-    hm_span_end(c->probe, HM_SPAN_STEP, "frame");
-    hm_span_end(c->probe, HM_SPAN_PHASE, "generate");
-    h->steps++;
-    h->step_rows += h->seated;
-    for (int i = 0; i < h->seated; i++)
-        count_for(&h->results[h->seats[i].index], &before, &c->counters);
-    hm_status st = hm_session_status(c, err);
-    for (int i = h->seated - 1; i >= 0 && !st; i--)
-        if (ended[i] || hm_utterance_frames(u[i]) == h->many->requests[h->seats[i].index].max_frames)
-            st = leave(h, i, ended[i], err);
-    return st;
+    const struct seat *s = at;
+    return hm_qwen_audio(((struct hall *)self)->e, &s->prompt, s->request, out, err);
 }
 
-static hm_status run(struct hall *h, hm_error *err)
+static void leave(void *self, void *at)
 {
-    hm_ctx *c = &h->e->ctx;
-    const hm_many *m = h->many;
-    hm_status st = open_prompts(h, err);
-    while (!st && (h->seated || h->next < m->count)) {
-        hm_progress(c, "generate", h->next - h->seated, m->count);
-        st = hm_session_status(c, err);
-        while (!st && h->seated < m->batch && h->next < m->count)
-            st = join(h, err);
-        if (!st)
-            st = step(h, err);
-    }
-    return st;
+    struct seat *s = at;
+    hm_utterance_end(&((struct hall *)self)->e->ctx, &s->utterance);
+    hm_qwen_prompt_close(&s->prompt);
 }
 
-static void close_hall(struct hall *h)
-{
-    while (h->seated) {
-        struct seat *s = &h->seats[--h->seated];
-        hm_utterance_end(&h->e->ctx, &s->utterance);
-        hm_qwen_prompt_close(&s->prompt);
-    }
-    for (int i = 0; h->prompts && i < h->many->count; i++)
-        hm_qwen_prompt_close(&h->prompts[i]);
-    free(h->prompts);
-    if (h->work)
-        hm_qwen_work_give(h->e, &h->work);
-}
+static const hm_many_family utterances = {
+    .what = "utterances",
+    .seat_bytes = sizeof(struct seat),
+    .check = check,
+    .room = room,
+    .join = join,
+    .step = step,
+    .collect = collect,
+    .audio = audio,
+    .leave = leave,
+};
 
 hm_status hm_qwen_generate_many(hm_engine *e, hm_many *many, hm_error *err)
 {
-    int64_t start = hm_now_ns();
-    struct hall h = {.e = e, .many = many};
-    if (many->batch > HM_TALKER_BATCH)
-        return hm_fail(err, HM_EUSAGE, "batch: expected at most %d utterances at a time, found %d", HM_TALKER_BATCH, many->batch);
+    struct hall h = {.e = e, .requests = many->requests};
     h.prompts = hm_calloc((size_t)many->count, sizeof *h.prompts, "requests", err);
-    h.results = h.prompts ? hm_calloc((size_t)many->count, sizeof *h.results, "results", err) : NULL;
-    e->ctx.error = (hm_error){0};
-    hm_status st = h.results ? run(&h, err) : HM_EABSENT;
-    close_hall(&h);
-    for (int i = 0; h.results && i < many->count; i++)
-        if (st)
-            hm_session_result_free(&h.results[i]);
-        else
-            many->results[i] = h.results[i];
-    free(h.results);
-    many->wall_ns = hm_now_ns() - start;
-    many->steps = h.steps;
-    many->step_rows = h.step_rows;
+    hm_status st = h.prompts ? hm_session_many(e, many, &utterances, &h, err) : HM_EABSENT;
+    for (int i = 0; h.prompts && i < many->count; i++)
+        hm_qwen_prompt_close(&h.prompts[i]);
+    free(h.prompts);
+    if (h.work)
+        hm_qwen_work_give(e, &h.work);
     return st;
 }

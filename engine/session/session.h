@@ -74,12 +74,28 @@ hm_status hm_session_status(const hm_ctx *c, hm_error *err);
 hm_status hm_heart_prompt(const hm_engine *e, const hm_request *request, int32_t **ids, int *count, int *slot, hm_error *err);
 
 /* heart_music.c */
+/* A request as the language model takes it, checked; its ids are owned. */
+typedef struct hm_heart_prompted {
+    hm_mula_request request;
+    int32_t *ids;
+} hm_heart_prompted;
+hm_status hm_heart_prompted_open(hm_engine *e, const hm_request *request, hm_heart_prompted *out, hm_error *err);
+void hm_heart_prompted_close(hm_heart_prompted *p);
+/* Room for codes and logits of the request; then those of the song's out->frames frames, and what else the result tells of it. */
+hm_status hm_heart_result_open(const hm_engine *e, const hm_request *request, hm_result *out, hm_error *err);
+void hm_heart_collect(hm_engine *e, const hm_mula_work *work, hm_mula_song *song, hm_result *out);
+/* All codes of a result to audio, once they are all there. */
+hm_status hm_heart_audio(hm_engine *e, const hm_request *request, hm_result *out, hm_error *err);
+
 hm_status hm_heart_generate(hm_engine *e, const hm_request *request, hm_result *result, hm_error *err);
 hm_status hm_heart_decode(hm_engine *e, const int32_t *codes, int frames, const hm_request *request, hm_result *result, hm_error *err);
 /* What the variant and the request say about a song's segments; codes and noise are the caller's. */
 hm_detok_request hm_heart_detok_request(const hm_ctx *c, const hm_request *request);
 /* Whether segments are decoded while frames are drawn. */
 bool hm_heart_streams(const hm_ctx *c, const hm_request *request);
+
+/* heart_many.c */
+hm_status hm_heart_generate_many(hm_engine *e, hm_many *many, hm_error *err);
 
 /* heart_check.c */
 hm_status hm_heart_check(hm_engine *e, const hm_check *check, hm_error *err);

@@ -14,7 +14,8 @@ const hm_command hm_commands[] = {
      "hmbench generate --tags tags.txt --lyrics - --codes song.codes -o song.flac <lyrics.txt\n"
      "hmbench generate --tags 'folk' --lyrics lyrics.txt --stream -o - | aplay\n"
      "hmbench generate --tags 'folk' --lyrics lyrics.txt --model ~/ckpt --variant naive --json -o song.mp3"},
-    {"speak", hm_cmd_speak, "one utterance from text", "speak --text TEXT --speaker NAME|--design TEXT|--ref-audio FILE -o speech.wav [options]",
+    {"speak", hm_cmd_speak, "one utterance from text",
+     "speak --text TEXT --speaker NAME|--design TEXT|--ref-audio FILE -o speech.wav [options]",
      "hmbench speak --text 'Good morning.' --speaker vivian --language english -o morning.wav\n"
      "hmbench speak --text-file - --speaker ryan --codes speech.codes -o speech.flac <text.txt\n"
      "hmbench speak --text 'Good morning.' --design 'an old man, slow and hoarse' -o old.wav\n"

@@ -49,6 +49,21 @@ static void run_rounds(hm_team *team, long rounds)
         assert_int_equal(t.parts[i], i < parts ? rounds : 0);
 }
 
+/* With and without CPUs enough to pin the second one's workers behind the first one's. */
+static void teams_beside_each_other_run_all_their_parts(void **state)
+{
+    (void)state;
+    for (int first = 0; first <= 4; first += 2) {
+        hm_team *one = open_team(2), *two = NULL;
+        hm_error err = {0};
+        assert_int_equal(hm_team_open_at(&two, 2, first, &err), HM_OK);
+        run_rounds(one, 200);
+        run_rounds(two, 200);
+        hm_team_close(&one);
+        hm_team_close(&two);
+    }
+}
+
 static void every_part_runs_once_in_each_of_many_tiny_rounds(void **state)
 {
     (void)state;
@@ -205,6 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_part_runs_once_in_each_of_many_tiny_rounds),
+        cmocka_unit_test(teams_beside_each_other_run_all_their_parts),
         cmocka_unit_test(more_threads_than_cpus_finish_their_rounds),
         cmocka_unit_test(sleeping_workers_and_a_sleeping_caller_are_woken),
         cmocka_unit_test(a_round_sees_what_other_threads_wrote_before),

@@ -1,11 +1,11 @@
-/* The fixed build of every variant and the runtime build given the same toggles are the same program: same codes, logits, samples and
- * counts. Needs every engine module. */
+/* The fixed build of every variant and the runtime build given the same toggles are the same program, for songs and for speech: same codes,
+ * logits, samples and counts. Needs every engine module. */
 #define _GNU_SOURCE
 #include "tests/engine_case.h"
 
 #define FRAMES 6
 
-static char folder[] = "/tmp/hmbench-fixed-XXXXXX";
+static char music[] = "/tmp/hmbench-fixed-XXXXXX", speech[] = "/tmp/hmbench-fixed-speech-XXXXXX";
 static const hm_request song = {.music.tags = "pop",
                                       .music.lyrics = "[Verse]\nla la",
                                       .max_frames = FRAMES,
@@ -25,11 +25,21 @@ static hm_module *open_module(const char *variant)
     return module;
 }
 
-/* toggles NULL: a fixed build's own. steps 0: as the variant says. */
-static hm_result run(const hm_engine_api *api, const hm_toggles *toggles, int steps, hm_counters *load)
+static const hm_request utterance = {.task = HM_TASK_SPEECH,
+                                     .speech = {.text = "One two.", .speaker = "vivian", .streaming_text = -1, .top_p = -1,
+                                                .repetition_penalty = -1, .sub_temperature = -1, .sub_top_p = -1, .sub_topk = -1},
+                                     .max_frames = FRAMES,
+                                     .force_length = true,
+                                     .topk = -1,
+                                     .temperature = -1,
+                                     .seed = 7};
+
+/* toggles NULL: a fixed build's own. steps of a song; 0: as the variant says. */
+static hm_result run(const hm_engine_api *api, const hm_toggles *toggles, const hm_request *asked, int steps, hm_counters *load)
 {
-    hm_engine_options options = {.source.dir = folder, .threads = 1, .toggles = toggles, .need_lm = true, .need_codec = true};
-    hm_request request = song;
+    hm_engine_options options = {.source.dir = asked->task == HM_TASK_SPEECH ? speech : music, .threads = 1, .toggles = toggles,
+                                 .need_lm = true, .need_codec = true};
+    hm_request request = *asked;
     hm_engine *e = case_open(api, &options);
     request.music.flow_steps = steps;
     hm_result r = case_generate(api, e, &request);
@@ -40,7 +50,8 @@ static hm_result run(const hm_engine_api *api, const hm_toggles *toggles, int st
 
 static void expect_same(const char *name, const hm_result *a, const hm_result *b)
 {
-    size_t n = FRAMES * CASE_CODEBOOKS * sizeof(int32_t);
+    size_t n = (size_t)(a->frames * a->codebooks) * sizeof(int32_t);
+    assert_true(a->frames == FRAMES && b->frames == FRAMES && a->codebooks == b->codebooks);
     if (a->samples != b->samples || a->channels != b->channels || memcmp(a->codes, b->codes, n) || memcmp(a->logits, b->logits, n) ||
         memcmp(a->audio, b->audio, (size_t)(a->samples * a->channels) * sizeof *a->audio))
         fail_msg("%s: fixed and runtime build give other codes, logits or samples", name);
@@ -62,13 +73,16 @@ static void every_fixed_build_gives_the_bytes_of_the_runtime_build(void **state)
         assert_string_equal(api->variant, list[i].name);
         assert_memory_equal(&api->toggles, &list[i].toggles, sizeof api->toggles);
         assert_null(hm_module_option(module));
-        int steps = list[i].toggles.flow_steps || !strcmp(list[i].name, "best") ? 0 : 1;
-        hm_result fixed = run(api, hm_module_option(module), steps, &fixed_load);
-        hm_result same = run(runtime, &list[i].toggles, steps, &runtime_load);
-        expect_same(list[i].name, &fixed, &same);
-        assert_memory_equal(&fixed_load, &runtime_load, sizeof fixed_load);
-        api->result_free(&fixed);
-        runtime->result_free(&same);
+        for (int task = 0; task < 2; task++) {
+            const hm_request *request = task ? &utterance : &song;
+            int steps = list[i].toggles.flow_steps || !strcmp(list[i].name, "best") ? 0 : 1;
+            hm_result fixed = run(api, hm_module_option(module), request, steps, &fixed_load);
+            hm_result same = run(runtime, &list[i].toggles, request, steps, &runtime_load);
+            expect_same(list[i].name, &fixed, &same);
+            assert_memory_equal(&fixed_load, &runtime_load, sizeof fixed_load);
+            api->result_free(&fixed);
+            runtime->result_free(&same);
+        }
         hm_module_close(&module);
     }
 }
@@ -81,7 +95,7 @@ static void a_fixed_build_takes_its_own_toggles_and_no_others(void **state)
         hm_module *module = open_module(names[i]);
         const hm_engine_api *api = hm_module_api(module);
         hm_toggles other = api->toggles;
-        hm_engine_options options = {.source.dir = folder, .threads = 1, .toggles = &api->toggles, .need_lm = true};
+        hm_engine_options options = {.source.dir = music, .threads = 1, .toggles = &api->toggles, .need_lm = true};
         hm_memory_estimate estimate;
         hm_engine *e = case_open(api, &options);
         hm_error err = {0};
@@ -99,7 +113,7 @@ static void a_fixed_build_takes_its_own_toggles_and_no_others(void **state)
 static void the_runtime_build_needs_toggles(void **state)
 {
     const hm_engine_api *api = case_runtime();
-    hm_engine_options options = {.source.dir = folder, .threads = 1, .need_lm = true};
+    hm_engine_options options = {.source.dir = music, .threads = 1, .need_lm = true};
     hm_memory_estimate estimate;
     hm_engine *e = NULL;
     hm_error err = {0};
@@ -131,7 +145,8 @@ static void an_impossible_set_opens_no_module(void **state)
             char value[64];
             size_t used = strlen(text);
             hm_toggle_value_name(&list[k], hm_toggle_get(&set, &list[k]), value, sizeof value);
-            snprintf(text + used, sizeof text - used, "%c%s=%s", k ? ',' : ':', list[k].name, value);
+            int more = snprintf(text + used, sizeof text - used, "%c%s=%s", k ? ',' : ':', list[k].name, value);
+            assert_true(used + (size_t)more < sizeof text);
         }
         hm_toggles parsed;
         hm_module *module = NULL;
@@ -144,14 +159,16 @@ static void an_impossible_set_opens_no_module(void **state)
 static int make_model(void **state)
 {
     (void)state;
-    case_model(folder, "heartmula-tiny");
+    case_model(music, "heartmula-tiny");
+    case_model(speech, "qwen3-tts-tiny");
     return 0;
 }
 
 static int remove_model(void **state)
 {
     (void)state;
-    case_remove(folder);
+    case_remove(music);
+    case_remove(speech);
     return 0;
 }
 

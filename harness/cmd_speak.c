@@ -1,10 +1,8 @@
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/audio/audio.h"
-#include "engine/preset.h"
 #include "harness/commands.h"
 #include "harness/deliver.h"
 #include "harness/stream_out.h"
@@ -20,7 +18,6 @@ typedef struct speak_args {
     double seconds, temperature, top_p, penalty, sub_temperature, sub_top_p; /* NaN: the model's own */
     int64_t topk, sub_topk, seed;                                            /* topk -1: the model's own */
     bool stream, force_length, streaming_text, whole_text, quiet, json;
-    char preset[128]; /* the sibling of a preset whose kind is asked for */
 } speak_args;
 
 static hm_status parse(const hm_command *self, int argc, char **argv, speak_args *a, bool *helped, hm_error *err)
@@ -134,21 +131,6 @@ static hm_request request_of(const speak_args *a)
                         .skip_codec = !a->output};
 }
 
-/* The model of the kind that is asked for: when none is named, and when a preset is that has a sibling of that kind. */
-static void choose_model(speak_args *a)
-{
-    const char *kind = a->design ? "voice_design" : a->reference ? "base" : "custom_voice";
-    hm_model_look look;
-    hm_error ignored = {0};
-    if (!a->engine.model)
-        a->engine.model = hm_model_default("speech", kind);
-    else if ((a->design || a->reference) && hm_preset_find(a->engine.model) && !hm_model_look_at(&look, a->engine.model, &ignored) &&
-             !strcmp(look.kind, "custom_voice")) {
-        snprintf(a->preset, sizeof a->preset, "%s-%s", a->engine.model, a->design ? "voice-design" : "base");
-        a->engine.model = a->preset;
-    }
-}
-
 hm_status hm_cmd_speak(const hm_command *self, int argc, char **argv, hm_error *err)
 {
     speak_args a = {.engine = {.variant = "best", .backend = "cpu", .need_lm = true}, .seconds = 120, .temperature = NAN, .top_p = NAN,
@@ -165,7 +147,8 @@ hm_status hm_cmd_speak(const hm_command *self, int argc, char **argv, hm_error *
         st = hm_delivery_check(&delivery, "speak", err);
     if (st)
         return st;
-    choose_model(&a);
+    if (!a.engine.model)
+        a.engine.model = hm_model_default("speech", a.design ? "voice_design" : a.reference ? "base" : "custom_voice");
     a.engine.need_codec = a.output != NULL;
     a.engine.need_encoders = a.reference != NULL;
     hm_request request = request_of(&a);

@@ -78,6 +78,14 @@ typedef struct speak_inputs {
     float *reference;
 } speak_inputs;
 
+/* The line breaks a file ends with are not to be said. */
+static void trim_end(char *text)
+{
+    size_t n = text ? strlen(text) : 0;
+    while (n && text[n - 1] == '\n')
+        text[--n] = 0;
+}
+
 static hm_status read_inputs(const speak_args *a, hm_request *request, speak_inputs *in, hm_error *err)
 {
     hm_speech_input *s = &request->speech;
@@ -93,6 +101,8 @@ static hm_status read_inputs(const speak_args *a, hm_request *request, speak_inp
         st = hm_text_or_file(&in->reference_text, a->reference_text, "reference text", err);
     if (!st && a->reference)
         st = hm_audio_read_reference(&in->reference, &s->reference_samples, a->reference, REFERENCE_RATE_HZ, err);
+    trim_end(in->text);
+    trim_end(in->reference_text);
     s->text = in->text ? in->text : a->text;
     s->instruct = instruct;
     s->reference = in->reference;

@@ -15,7 +15,8 @@ hm_status hm_delivery_check(const hm_delivery *d, const char *command, hm_error 
     if (d->stream) {
         st = hm_stream_check(command, d->path, d->json, err);
     } else if (d->path && hm_stream_to_stdout(d->path)) {
-        st = hm_fail(err, HM_EUSAGE, "%s: -o -: audio goes to standard output with --stream only", command);
+        st = hm_fail(err, HM_EUSAGE, "%s: -o -: audio goes to standard output with --stream only; expected a .wav, .flac or .mp3 file",
+                     command);
     } else if (d->path) {
         st = hm_audio_check_path(d->path, err);
         if (!st)

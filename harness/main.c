@@ -34,6 +34,10 @@ const hm_command hm_commands[] = {
      "hmbench suite short\nhmbench suite short medium --variant naive,best:attn=scores --rounds 6\n"
      "hmbench suite long --variant all --dry-run\nhmbench suite song --model ~/ckpt --threads 1,2 --max-time 2h\n"
      "hmbench suite short --arm other='./other_worker.py' --db other.db\nhmbench suite --resume"},
+    {"batch", hm_cmd_batch, "several requests side by side in one process: what it gains, and that each stays what it is alone",
+     "batch SUITE... [options]",
+     "hmbench batch short\nhmbench batch short --batch 1,4 --repeat-cases 4 --variant naive,best\n"
+     "hmbench batch medium --model ~/ckpt --rounds 5 --json"},
     {"db", hm_cmd_db, "the database: ask it, look at it, merge others into it", "db sql 'SELECT ...' | db info | db merge FILE...",
      "hmbench db info\nhmbench db sql 'SELECT * FROM arm_figure' -o csv\nhmbench db merge node1.db node2.db --db all.db"},
     {"worker", hm_cmd_worker, "one engine that takes its orders as lines of JSON (docs/worker-protocol.md)", "worker",

@@ -450,13 +450,14 @@ int hm_transformer_forward(hm_ctx *c, const hm_transformer *m, hm_transformer_sc
     const hm_transformer_config *g = &m->config;
     int L = g->layers, R = n * B, M = R * S;
     bool only_last = hm_t(c)->rows == HM_ROWS_NEEDED && S > 1 && !g->cut_free;
+    bool told = hm_tapping(c) && pass->first_out && L == 1; /* the only layer's output is wanted whole */
     struct step st = {.m = m, .s = s, .kv = kv, .pass = pass, .n = n, .B = B, .S = S, .rows = M};
     size_t D = (size_t)g->dim;
 
     c->counters.forward_passes++;
     make_tables(c, &st);
     for (int i = 0; i < L && !hm_ops_status(op); i++) {
-        bool last = only_last && i == L - 1;
+        bool last = only_last && i == L - 1 && !told;
         size_t kept = (size_t)(last ? R : M) * D;
         layer_forward(c, &st, i, x, last);
         if (pass->hidden) {
@@ -464,6 +465,8 @@ int hm_transformer_forward(hm_ctx *c, const hm_transformer *m, hm_transformer_sc
             c->counters.reset_bytes += kept * sizeof *x;
         }
     }
+    if (only_last && told)
+        op->copy_2d(op, s->x_last, g->dim, x + (size_t)(S - 1) * D, (int64_t)S * g->dim, g->dim, R);
     for (int i = 0; i < n; i++) {
         kv[i]->length += S;
         kv[i]->capacity = kv[i]->memory ? kv[i]->capacity : kv[i]->length;

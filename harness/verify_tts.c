@@ -53,6 +53,12 @@ static bool input_of_talk(const char *tensor)
     return among(tensor, inputs);
 }
 
+/* The same where no tokenizer or no text makes the ids again. */
+static bool input_of_talk_in_ids(const char *tensor)
+{
+    return !strcmp(tensor, "input_ids") || input_of_talk(tensor);
+}
+
 static bool input_of_steps(const char *tensor)
 {
     return !strcmp(tensor, "codes");
@@ -137,13 +143,19 @@ static hm_status models_open(models *m, const char *dir, const char *manifest_na
     return st;
 }
 
+/* The folder's tokenizer; NULL: none. */
+static const char *tokenizer_of(const models *m, char path[4096])
+{
+    snprintf(path, 4096, "%s/tokenizer", m->dir);
+    return access(path, F_OK) ? NULL : path;
+}
+
 /* kind NULL: the speech tokenizer alone. */
 static hm_status open_engine(hm_bench *b, const models *m, const char *kind, bool encoders, const hm_probe *probe, hm_engine **out, hm_error *err)
 {
     char what[128], tokenizer[4096];
     json_t *config = NULL, *talker = NULL;
     hm_status st = HM_OK;
-    snprintf(tokenizer, sizeof tokenizer, "%s/tokenizer", m->dir);
     if (kind) {
         snprintf(what, sizeof what, "%s.config", kind);
         st = load_beside(&config, m, what, true, err);
@@ -153,7 +165,7 @@ static hm_status open_engine(hm_bench *b, const models *m, const char *kind, boo
     if (!st)
         st = b->verify->api->open(out,
                                   &(hm_engine_options){.source = {.lm_manifest = talker, .codec_manifest = m->codec, .seed = m->seed,
-                                                                  .tokenizer = kind && !access(tokenizer, F_OK) ? tokenizer : NULL},
+                                                                  .tokenizer = kind ? tokenizer_of(m, tokenizer) : NULL},
                                                        .backend = "cpu", .threads = b->verify->threads, .isa = b->verify->isa,
                                                        .toggles = b->verify->toggles, .need_lm = kind != NULL, .need_codec = true,
                                                        .need_encoders = encoders, .probe = probe},
@@ -212,7 +224,8 @@ static const char *text_of(const json_t *stats, const char *key)
     return json_string_value(json_object_get(stats, key)); /* null: NULL */
 }
 
-/* Text and voice of a case as its statistics tell them; ids from the file, or through the tokenizer. */
+/* Text and voice of a case as its statistics tell them; ids from the file, or through the tokenizer. An instruction and a reference that the
+ * file has no ids or codes of were not used. */
 static hm_status fill_talk(hm_bench *b, hm_engine *engine, const json_t *stats, hm_speech_check *s, hm_error *err)
 {
     int64_t n;
@@ -224,14 +237,16 @@ static hm_status fill_talk(hm_bench *b, hm_engine *engine, const json_t *stats, 
     if (hm_golden_find(&b->golden, "", "input_ids"))
         st = ids_of(b, "input_ids", &s->text_ids, &s->text_count, err);
     s->text = text_of(stats, "text");
-    s->instruct = text_of(stats, "instruct");
-    s->reference_text = text_of(stats, "ref_text");
-    if (!st)
+    if (!st && hm_golden_find(&b->golden, "", "instruct_ids")) {
+        s->instruct = text_of(stats, "instruct");
         st = ids_of(b, "instruct_ids", &s->instruct_ids, &s->instruct_count, err);
-    if (!st)
+    }
+    if (!st && hm_golden_find(&b->golden, "", "ref_codes")) {
+        s->reference_text = text_of(stats, "ref_text");
         st = ids_of(b, "ref_ids", &s->reference_ids, &s->reference_count, err);
-    if (!st && hm_golden_find(&b->golden, "", "ref_codes"))
-        st = codes_of(b, engine, "ref_codes", &s->reference_codes, &s->reference_frames, err);
+        if (!st)
+            st = codes_of(b, engine, "ref_codes", &s->reference_codes, &s->reference_frames, err);
+    }
     if (!st && hm_golden_find(&b->golden, "", "speaker_embedding"))
         st = hm_golden_need_f32(&b->golden, "", "speaker_embedding", &s->speaker_embedding, &n, err);
     return st;
@@ -250,12 +265,15 @@ static hm_status verify_talk(hm_bench *b, const models *m, const char *name, hm_
     hm_engine *engine = NULL;
     hm_speech_check s = {0};
     const int32_t *codes;
+    char tokenizer[4096];
     hm_probe probe = {.self = b, .tap = hm_bench_tap};
     if (!stats || !kind)
         return hm_fail(err, HM_EMISSING, "case %s: %s.stats.json does not tell its speaker, language and kind", name, m->stem);
     hm_status st = open_engine(b, m, kind, false, &probe, &engine, err);
     if (!st)
         st = fill_talk(b, engine, stats, &s, err);
+    if (!tokenizer_of(m, tokenizer) || !s.text || !*s.text)
+        b->is_input = input_of_talk_in_ids;
     if (!st)
         st = codes_of(b, engine, "codes", &codes, &s.frames, err);
     if (!st)
@@ -343,9 +361,8 @@ static hm_status verify_encoder(hm_bench *b, const models *m, hm_check_kind kind
 static hm_status verify_probs(hm_bench *b, hm_engine *engine, const json_t *set, size_t index, hm_error *err)
 {
     char name[32];
-    int32_t history[1024];
     int64_t n, topk = 0, eos = -1, least = 0;
-    hm_speech_check s = {.suppress = true, .forbidden = -1, .history = history};
+    hm_speech_check s = {.suppress = true, .forbidden = -1};
     const json_t *past = json_object_get(set, "history");
     hm_status st = hm_json_double(set, "repetition_penalty", true, &s.repetition_penalty, "sampling", err);
     if (!st)
@@ -362,8 +379,12 @@ static hm_status verify_probs(hm_bench *b, hm_engine *engine, const json_t *set,
         st = hm_golden_need_f32(&b->golden, "", "logits", &s.logits, &n, err);
     if (st)
         return st;
-    for (size_t i = 0; i < json_array_size(past) && s.history_count < 1024; i++)
+    int32_t *history = hm_calloc(json_array_size(past) + 1, sizeof *history, "history", err);
+    if (!history)
+        return HM_EABSENT;
+    for (size_t i = 0; i < json_array_size(past); i++)
         history[s.history_count++] = (int32_t)json_integer_value(json_array_get(past, i));
+    s.history = history;
     s.vocabulary = (int)n;
     s.topk = (int)topk;
     s.forbidden = (int64_t)json_array_size(past) < least ? (int)eos : -1;
@@ -371,6 +392,7 @@ static hm_status verify_probs(hm_bench *b, hm_engine *engine, const json_t *set,
     b->renamed = name;
     st = check_speech(b, engine, HM_CHECK_SPEECH_SAMPLE, &s, err);
     b->renamed = NULL;
+    free(history);
     return st;
 }
 
@@ -397,7 +419,7 @@ static hm_status verify_case(hm_verify *v, const models *m, const char *file, hm
     char name[256];
     size_t stem = strlen(m->stem) + 1;
     snprintf(name, sizeof name, "%.*s", (int)(strlen(file) - stem - strlen(".safetensors")), file + stem);
-    bool decoder = hm_begins(name, "decoder"), speaker = !strcmp(name, "speaker_encoder"), encoder = !strcmp(name, "speech_encoder");
+    bool decoder = hm_begins(name, "decoder"), speaker = hm_begins(name, "speaker_encoder"), encoder = hm_begins(name, "speech_encoder");
     bool sampling = !strcmp(name, "sampling"), steps = hm_ends(name, "_steps");
     hm_bench b;
     hm_status st = hm_bench_open(&b, v, m->dir, file, sampling ? tolerance_of_probs : speaker ? tolerance_from_audio : tolerance_of,

@@ -10,6 +10,7 @@
 #include "tests/run_program.h"
 
 #define SHAPES HM_TEST_DATA "/goldens/heart-shapes"
+#define SPEECH HM_TEST_DATA "/goldens/qwen3-tts-shapes"
 
 static char folder[] = "/tmp/hmbench-shapes-XXXXXX";
 
@@ -79,6 +80,25 @@ static void single_toggles_meet_every_shape(void **state)
                    0, "225 compared, 0 missed", "");
 }
 
+static void naive_and_best_meet_every_shape_of_speech(void **state)
+{
+    (void)state;
+    expect_verify(SPEECH, "naive", "scalar", 0, "220 compared, 0 missed", "");
+    expect_verify(SPEECH, "best", "scalar", 0, "220 compared, 0 missed", "");
+    expect_run(run_command((char *const[]){(char *)HM_PROGRAM, "verify", SPEECH, "--variant", "naive,best", NULL}, NULL, 300, 0), 0,
+               "best: 220 compared, 0 missed", "");
+}
+
+static void single_toggles_meet_every_shape_of_speech(void **state)
+{
+    (void)state;
+    static const char *const variants[] = {"custom:gqa=direct", "custom:rows=needed", "custom:kv=prealloc,attn=all_slots", "custom:fuse=fused",
+                                           "custom:decode=stream", "custom:precompute=once", "custom:mask=none", "best:attn=scores"};
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+        expect_run(run_command((char *const[]){(char *)HM_PROGRAM, "verify", SPEECH, "--variant", (char *)variants[i], NULL}, NULL, 300, 0),
+                   0, "220 compared, 0 missed", "");
+}
+
 static void a_tensor_the_engine_never_tells_is_a_miss(void **state)
 {
     hm_map manifest = read_golden("lm_odd.manifest.json"), golden = read_golden("lm_odd.s15.safetensors");
@@ -140,6 +160,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(naive_and_best_meet_every_shape),
         cmocka_unit_test(single_toggles_meet_every_shape),
+        cmocka_unit_test(naive_and_best_meet_every_shape_of_speech),
+        cmocka_unit_test(single_toggles_meet_every_shape_of_speech),
         cmocka_unit_test(a_tensor_the_engine_never_tells_is_a_miss),
         cmocka_unit_test(a_group_without_its_tokens_is_compared_in_the_rest),
         cmocka_unit_test(an_input_of_another_size_than_the_config_says_is_refused),

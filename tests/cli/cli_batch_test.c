@@ -85,6 +85,23 @@ static void songs_and_speech_side_by_side_have_the_codes_they_have_alone(void **
     json_decref(tables);
 }
 
+static void a_request_that_differs_side_by_side_is_found(void **state)
+{
+    char built[512], path[600];
+    (void)state;
+    snprintf(built, sizeof built, "%.*s", (int)(strrchr(HM_PROGRAM, '/') - HM_PROGRAM), HM_PROGRAM);
+    snprintf(path, sizeof path, "%s/variants/best.so", built);
+    setenv("HM_REAL_MODULE", path, 1);
+    snprintf(path, sizeof path, "%s/tests/differing", built);
+    setenv("HMBENCH_MODULES", path, 1);
+    hm_run run = BATCH("--model", "heartmula-tiny", "--batch", "1,2", "--rounds", "1", "--filter", "song", "-q");
+    unsetenv("HMBENCH_MODULES");
+    unsetenv("HM_REAL_MODULE");
+    if (run.code != 5 || !strstr(run.err, "not those that they have alone") || !strstr(run.out, "1 of 2 differ"))
+        fail_msg("expected 5; found %d and:\n%s%s", run.code, run.out, run.err);
+    run_free(&run);
+}
+
 static void a_table_is_printed_for_every_variant(void **state)
 {
     (void)state;
@@ -182,6 +199,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(songs_and_speech_side_by_side_have_the_codes_they_have_alone),
+        cmocka_unit_test(a_request_that_differs_side_by_side_is_found),
         cmocka_unit_test(a_table_is_printed_for_every_variant),
         cmocka_unit_test(cases_that_no_model_makes_are_named),
         cmocka_unit_test(what_makes_no_sense_is_refused),

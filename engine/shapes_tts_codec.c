@@ -1,5 +1,6 @@
 /* Config of the speech tokenizer of Qwen3-TTS: read with every size checked, and written back. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -177,8 +178,8 @@ static hm_status check_encoder(const hm_speech_codec_shape *s, const json_t *own
         return st;
     for (int64_t i = 0; i < s->encoder.ratio_count; i++)
         product = product > 1 << 20 ? product : product * s->encoder.ratios[i];
-    if (s->encode_rate % product || s->encode_rate / product < 2 ||
-        s->encoder.frame_rate * (double)s->encode_rate != (double)s->sample_rate)
+    double rate_off = fabs(s->encoder.frame_rate * (double)s->encode_rate - (double)s->sample_rate); /* a decimal fraction may be cut */
+    if (s->encode_rate % product || s->encode_rate / product < 2 || rate_off > 1e-6 * (double)s->sample_rate)
         return hm_fail(err, HM_EFORMAT,
                        "%s: encode_downsample_rate %" PRId64 ": expected a multiple, twice or more, of the product of upsampling_ratios "
                        "(%" PRId64 "), and sample rate %" PRId64 " / _frame_rate %g",

@@ -300,6 +300,30 @@ static void wrong_speech_tokenizer_configs_are_refused_by_name(void **state)
     }
 }
 
+/* 24000 / 182 has no end, and its double times 182 is not 24000. */
+static void frame_rates_without_an_end_are_read(void **state)
+{
+    static const char *const changes[][2] = {{"decode_upsample_rate", "182"},          {"encode_downsample_rate", "182"},
+                                             {"decoder_config.upsample_rates", "[13]"}, {"decoder_config.upsampling_ratios", "[7,2]"},
+                                             {"encoder_config.upsampling_ratios", "[7]"}};
+    hm_speech_codec_shape s;
+    char rate[32];
+    (void)state;
+    json_t *config = golden("tiny_a", "speech_tokenizer.config");
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+        change(config, changes[i][0], changes[i][1]);
+    snprintf(rate, sizeof rate, "%.17g", 24000.0 / 182);
+    assert_true(24000.0 / 182 * 182 != 24000.0);
+    change(config, "encoder_config._frame_rate", rate);
+    if (hm_speech_codec_shape_read(&s, config, "c", &err))
+        fail_msg("%s", err.text);
+    change(config, "encoder_config._frame_rate", "131.8681");
+    assert_int_equal(hm_speech_codec_shape_read(&s, config, "c", &err), HM_OK);
+    change(config, "encoder_config._frame_rate", "131.87");
+    assert_int_equal(hm_speech_codec_shape_read(&s, config, "c", &err), HM_EFORMAT);
+    json_decref(config);
+}
+
 /* Every mutation reads, and then its table is made, or fails with one sentence. */
 static void mutated_configs_read_or_fail_with_a_sentence(void **state)
 {
@@ -384,6 +408,7 @@ int main(void)
         cmocka_unit_test(wrong_talker_configs_are_refused_by_name),
         cmocka_unit_test(wrong_speaker_encoders_are_refused_by_name),
         cmocka_unit_test(wrong_speech_tokenizer_configs_are_refused_by_name),
+        cmocka_unit_test(frame_rates_without_an_end_are_read),
         cmocka_unit_test(mutated_configs_read_or_fail_with_a_sentence),
         cmocka_unit_test(generation_settings_come_from_the_file_or_are_built_in),
     };

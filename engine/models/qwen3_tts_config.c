@@ -41,28 +41,6 @@ hm_transformer_config hm_predictor_stack(const hm_talker_shape *g)
     return stack(&g->predictor, (int)g->groups);
 }
 
-static hm_status bind_stack(const hm_binder *b, hm_transformer *m, const hm_transformer_config *g, double base, const char *prefix)
-{
-    float *theta = hm_calloc((size_t)g->head_dim / 2, sizeof *theta, "rotation table", b->err);
-    if (!theta)
-        return HM_EABSENT;
-    hm_rope_theta(theta, g->head_dim, base);
-    hm_status st = hm_transformer_bind(b, m, g, theta, prefix);
-    free(theta);
-    return st;
-}
-
-/* A matrix NAME.weight with NAME.bias. */
-static hm_status bind_biased(const hm_binder *b, hm_linear *out, const char *name)
-{
-    float *bias = NULL;
-    hm_status st = hm_bind_linear(b, out, "%s.weight", name);
-    if (!st)
-        st = hm_bind_f32(b, &bias, "%s.bias", name);
-    out->bias = bias;
-    return st;
-}
-
 /* Embeddings as they are stored: rows are converted as they are gathered. All of codes in one type, so that they can be summed at once. */
 static hm_status bind_embeddings(const hm_binder *b, hm_talker *m)
 {
@@ -106,7 +84,7 @@ static hm_status bind_heads(const hm_binder *talker, const hm_binder *predictor,
     for (int i = 1; i < (int)g->groups && !st; i++)
         st = hm_bind_linear(predictor, &m->group_head[i], "talker.code_predictor.lm_head.%d.weight", i - 1);
     if (!st && g->talker.width != g->predictor.width)
-        st = bind_biased(predictor, &m->projection, "talker.code_predictor.small_to_mtp_projection");
+        st = hm_bind_biased(predictor, &m->projection, "talker.code_predictor.small_to_mtp_projection");
     return st;
 }
 
@@ -190,15 +168,15 @@ hm_status hm_talker_bind(hm_ctx *c, hm_talker *m, const hm_talker_shape *g, hm_w
     *m = (hm_talker){.shape = *g};
     hm_status st = hm_talker_table(&table, g, err);
     if (!st)
-        st = bind_stack(&talker, &m->talker, &big, g->talker.rope_theta, "talker.model");
+        st = hm_transformer_bind_rope(&talker, &m->talker, &big, g->talker.rope_theta, "talker.model");
     if (!st)
-        st = bind_stack(&predictor, &m->predictor, &small, g->predictor.rope_theta, "talker.code_predictor.model");
+        st = hm_transformer_bind_rope(&predictor, &m->predictor, &small, g->predictor.rope_theta, "talker.code_predictor.model");
     if (!st)
         st = bind_embeddings(&talker, m);
     if (!st)
-        st = bind_biased(&talker, &m->fc1, "talker.text_projection.linear_fc1");
+        st = hm_bind_biased(&talker, &m->fc1, "talker.text_projection.linear_fc1");
     if (!st)
-        st = bind_biased(&talker, &m->fc2, "talker.text_projection.linear_fc2");
+        st = hm_bind_biased(&talker, &m->fc2, "talker.text_projection.linear_fc2");
     if (!st)
         st = bind_heads(&talker, &predictor, m);
     hm_tensor_table_close(&table);

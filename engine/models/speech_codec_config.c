@@ -128,12 +128,7 @@ static hm_status fold_codebooks(const hm_binder *b, hm_speech_codec *m)
 static hm_status bind_transformer(const hm_binder *b, hm_speech_codec *m)
 {
     hm_transformer_config config = hm_speech_transformer_config(&m->shape, 0);
-    float *theta = hm_calloc((size_t)config.head_dim / 2, sizeof *theta, "rotation table", b->err);
-    if (!theta)
-        return HM_EABSENT;
-    hm_rope_theta(theta, config.head_dim, m->shape.decoder.rope_theta);
-    hm_status st = hm_transformer_bind(b, &m->transformer, &config, theta, PRE);
-    free(theta);
+    hm_status st = hm_transformer_bind_rope(b, &m->transformer, &config, m->shape.decoder.rope_theta, PRE);
     if (!st)
         st = hm_bind_biased(b, &m->into, PRE ".input_proj");
     return st ? st : hm_bind_biased(b, &m->out_of, PRE ".output_proj");

@@ -97,13 +97,7 @@ static hm_status bind_transformer(const hm_binder *b, hm_speech_encoder *m)
         .cut_free = true, /* every row of the last layer is needed */
         .names = &names,
     };
-    float *theta = hm_calloc((size_t)config.head_dim / 2, sizeof *theta, "rotation table", b->err);
-    if (!theta)
-        return HM_EABSENT;
-    hm_rope_theta(theta, config.head_dim, g->encoder.rope_theta);
-    hm_status st = hm_transformer_bind(b, &m->transformer, &config, theta, "encoder.encoder_transformer");
-    free(theta);
-    return st;
+    return hm_transformer_bind_rope(b, &m->transformer, &config, g->encoder.rope_theta, "encoder.encoder_transformer");
 }
 
 static void make_table(hm_ctx *c, const hm_speech_encoder *m, const struct codebook *k)

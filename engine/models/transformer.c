@@ -58,6 +58,18 @@ hm_status hm_transformer_bind(const hm_binder *b, hm_transformer *m, const hm_tr
     return st || !config->names->norm ? st : hm_bind_f32(b, &m->norm, "%s.%s", prefix, config->names->norm);
 }
 
+hm_status hm_transformer_bind_rope(const hm_binder *b, hm_transformer *m, const hm_transformer_config *config, double base,
+                                   const char *prefix)
+{
+    float *theta = hm_calloc((size_t)config->head_dim / 2, sizeof *theta, "rotation table", b->err);
+    if (!theta)
+        return HM_EABSENT;
+    hm_rope_theta(theta, config->head_dim, base);
+    hm_status st = hm_transformer_bind(b, m, config, theta, prefix);
+    free(theta);
+    return st;
+}
+
 void hm_transformer_release(hm_transformer *m)
 {
     free(m->layers);
@@ -68,7 +80,8 @@ uint64_t hm_transformer_pass_bytes(const hm_transformer *m)
 {
     const hm_transformer_layer *l = m->layers;
     uint64_t one = hm_linear_bytes(&l->q) + hm_linear_bytes(&l->k) + hm_linear_bytes(&l->v) + hm_linear_bytes(&l->o) +
-                   (l->gate.w ? hm_linear_bytes(&l->gate) : 0) + hm_linear_bytes(&l->up) + hm_linear_bytes(&l->down) + 8u * (uint64_t)m->config.dim;
+                   (l->gate.w ? hm_linear_bytes(&l->gate) : 0) + hm_linear_bytes(&l->up) + hm_linear_bytes(&l->down) +
+                   8u * (uint64_t)m->config.dim;
     return one * (uint64_t)m->config.layers;
 }
 
@@ -196,7 +209,8 @@ void hm_kv_take(hm_ctx *c, hm_kv_cache *kv, const hm_kv_cache *from, int slots)
 
 /* --- forward --- */
 
-void hm_transformer_layout(const hm_ctx *c, hm_layout *l, hm_transformer_scratch *s, const hm_transformer_config *g, int rows, int batch, int positions)
+void hm_transformer_layout(const hm_ctx *c, hm_layout *l, hm_transformer_scratch *s, const hm_transformer_config *g, int rows, int batch,
+                           int positions)
 {
     size_t R = (size_t)rows, D = (size_t)g->dim, Q = (size_t)g->heads * (size_t)g->head_dim, KV = (size_t)g->kv_heads * (size_t)g->head_dim;
     size_t half = (size_t)g->head_dim / 2;

@@ -69,6 +69,9 @@ typedef struct hm_transformer_pass {
 /* Weights "`prefix`.layers.i.*" under config->names. theta [Dh/2] (host) is copied to the device. */
 hm_status hm_transformer_bind(const hm_binder *b, hm_transformer *m, const hm_transformer_config *config, const float *theta,
                               const char *prefix);
+/* The same with the plain rotation of this base (hm_rope_theta). */
+hm_status hm_transformer_bind_rope(const hm_binder *b, hm_transformer *m, const hm_transformer_config *config, double base,
+                                   const char *prefix);
 void hm_transformer_release(hm_transformer *m);
 /* Bytes of weights that one pass over all layers reads; and parameters in them. */
 uint64_t hm_transformer_pass_bytes(const hm_transformer *m);
@@ -79,8 +82,8 @@ void hm_rope_theta(float *theta, int head_dim, double base);
 /* prealloc: room for `slots` per head at once. concat: nothing yet. zero: slots are read before they are written. */
 hm_status hm_kv_open(hm_ctx *c, hm_kv_cache *kv, const hm_transformer_config *config, int batch, int slots, bool zero, hm_error *err);
 void hm_kv_close(hm_ctx *c, hm_kv_cache *kv);
-/* Drops the first `slots` of them, at most kv->length: the rest moves to the front. A multiple of HM_ATTENTION_BLOCK keeps the bytes of what
- * follows, when no later row sees the dropped ones. */
+/* Drops the first `slots` of them, at most kv->length: the rest moves to the front. A multiple of HM_ATTENTION_BLOCK keeps the bytes of
+ * what follows, when no later row sees the dropped ones. */
 void hm_kv_drop(hm_ctx *c, hm_kv_cache *kv, int slots);
 /* Forgets all slots; concat frees them. */
 void hm_kv_reset(hm_ctx *c, hm_kv_cache *kv);
@@ -89,7 +92,8 @@ void hm_kv_take(hm_ctx *c, hm_kv_cache *kv, const hm_kv_cache *from, int slots);
 uint64_t hm_kv_bytes(const hm_ctx *c, const hm_transformer_config *config, int batch, int slots);
 
 /* Takes the buffers from the layout: at most `rows` rows (all batch rows together), `batch` batch rows, positions up to `positions`. */
-void hm_transformer_layout(const hm_ctx *c, hm_layout *l, hm_transformer_scratch *s, const hm_transformer_config *config, int rows, int batch, int positions);
+void hm_transformer_layout(const hm_ctx *c, hm_layout *l, hm_transformer_scratch *s, const hm_transformer_config *config, int rows, int batch,
+                           int positions);
 /* Fills the rotation tables for all positions when they are made once. */
 void hm_transformer_prepare(hm_ctx *c, const hm_transformer *m, hm_transformer_scratch *s);
 

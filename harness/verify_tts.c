@@ -151,7 +151,8 @@ static const char *tokenizer_of(const models *m, char path[4096])
 }
 
 /* kind NULL: the speech tokenizer alone. */
-static hm_status open_engine(hm_bench *b, const models *m, const char *kind, bool encoders, const hm_probe *probe, hm_engine **out, hm_error *err)
+static hm_status open_engine(hm_bench *b, const models *m, const char *kind, bool encoders, const hm_probe *probe, hm_engine **out,
+                             hm_error *err)
 {
     char what[128], tokenizer[4096];
     json_t *config = NULL, *talker = NULL;
@@ -224,8 +225,8 @@ static const char *text_of(const json_t *stats, const char *key)
     return json_string_value(json_object_get(stats, key)); /* null: NULL */
 }
 
-/* Text and voice of a case as its statistics tell them; ids from the file, or through the tokenizer. An instruction and a reference that the
- * file has no ids or codes of were not used. */
+/* Text and voice of a case as its statistics tell them; ids from the file, or through the tokenizer. An instruction and a reference that
+ * the file has no ids or codes of were not used. */
 static hm_status fill_talk(hm_bench *b, hm_engine *engine, const json_t *stats, hm_speech_check *s, hm_error *err)
 {
     int64_t n;
@@ -473,7 +474,8 @@ static void watch_cut(void *self, const hm_tap_value *value)
 }
 
 /* A model of this folder, any: the rule needs none of its weights. */
-static hm_status open_any(hm_verify *v, const char *dir, struct dirent **files, int count, const hm_probe *probe, hm_engine **out, hm_error *err)
+static hm_status open_any(hm_verify *v, const char *dir, struct dirent **files, int count, const hm_probe *probe, hm_engine **out,
+                          hm_error *err)
 {
     hm_bench b = {.verify = v};
     for (int i = 0; i < count; i++) {

@@ -92,8 +92,8 @@ void hm_kv_take(hm_ctx *c, hm_kv_cache *kv, const hm_kv_cache *from, int slots);
 uint64_t hm_kv_bytes(const hm_ctx *c, const hm_transformer_config *config, int batch, int slots);
 
 /* Takes the buffers from the layout: at most `rows` rows (all batch rows together), `batch` batch rows, positions up to `positions`. */
-void hm_transformer_layout(const hm_ctx *c, hm_layout *l, hm_transformer_scratch *s, const hm_transformer_config *config, int rows, int batch,
-                           int positions);
+void hm_transformer_layout(const hm_ctx *c, hm_layout *l, hm_transformer_scratch *s, const hm_transformer_config *config, int rows,
+                           int batch, int positions);
 /* Fills the rotation tables for all positions when they are made once. */
 void hm_transformer_prepare(hm_ctx *c, const hm_transformer *m, hm_transformer_scratch *s);
 

@@ -471,6 +471,15 @@ static int make_files(void **state)
         return -1;
     write_voice("voice.wav", voice, RATE * 3 / 2, RATE);
     free(voice);
+    static const char *const models[] = {"qwen3-tts-tiny", "qwen3-tts-tiny-voice-design", "qwen3-tts-tiny-base", "qwen3-tts-mini",
+                                         "qwen3-tts-mini-voice-design", "qwen3-tts-mini-base", "heartmula-tiny"};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) { /* making one says so: later runs say one line alone */
+        hm_run run = run_command((char *const[]){(char *)HM_PROGRAM, "inspect", (char *)models[i], NULL}, NULL, 120, 0);
+        int code = run.code;
+        run_free(&run);
+        if (code)
+            return -1;
+    }
     return 0;
 }
 

@@ -185,6 +185,7 @@ static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const
     struct audio a = {0};
     hm_detok_request request;
     int64_t start = hm_now_ns();
+    uint64_t flops = c->counters.flops;
     codec_request(e, &a, r, &request);
     request.codes = codes;
     request.frames = frames;
@@ -197,6 +198,7 @@ static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const
     }
     hm_span_end(c->probe, HM_SPAN_PHASE, "decode");
     out->decode_ns = hm_now_ns() - start;
+    out->codec_frame_flops = (double)(c->counters.flops - flops) / frames;
     return st;
 }
 

@@ -1,4 +1,5 @@
 /* Tokenizer and lower-casing cases. */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,7 @@
 
 #include "engine/base/json.h"
 #include "engine/text/tokenizer.h"
-#include "harness/verify.h"
+#include "harness/verify_bench.h"
 
 /* A list of expected ids, and the tokenizer that gives them: a tokenizer.json, or a Qwen2 folder with either split. */
 static const struct id_list {
@@ -154,20 +155,30 @@ static hm_status verify_lower(hm_verify *v, const json_t *cases, hm_error *err)
     return st;
 }
 
+static int is_cases_file(const struct dirent *file)
+{
+    return hm_begins(file->d_name, "tokenizer_cases") && hm_ends(file->d_name, ".json");
+}
+
 hm_status hm_verify_text(hm_verify *v, const char *dir, hm_error *err)
 {
     json_t *cases = NULL;
-    static const char *const files[] = {"tokenizer_cases.json", "tokenizer_cases2.json"};
-    hm_status st = HM_OK;
-    for (size_t f = 0; f < sizeof files / sizeof *files && !st; f++) {
-        st = load_cases(dir, files[f], &cases, err);
+    struct dirent **files;
+    int count = scandir(dir, &files, is_cases_file, alphasort);
+    hm_status st = count < 0 ? hm_fail(err, HM_EMISSING, "%s: no such folder", dir) : HM_OK;
+    for (int f = 0; f < count && !st; f++) {
+        st = load_cases(dir, files[f]->d_name, &cases, err);
         for (size_t i = 0; i < sizeof lists / sizeof *lists && cases && !st; i++)
-            st = verify_list(v, dir, files[f], cases, &lists[i], err);
+            st = verify_list(v, dir, files[f]->d_name, cases, &lists[i], err);
         for (size_t i = 0; i < sizeof piece_lists / sizeof *piece_lists && cases && !st; i++)
-            st = verify_pieces(v, dir, files[f], cases, piece_lists[i].key, piece_lists[i].split, err);
+            st = verify_pieces(v, dir, files[f]->d_name, cases, piece_lists[i].key, piece_lists[i].split, err);
         json_decref(cases);
         cases = NULL;
     }
+    for (int f = 0; f < count; f++)
+        free(files[f]);
+    if (count >= 0)
+        free(files);
     if (!st)
         st = load_cases(dir, "lower_cases.json", &cases, err);
     if (!st && cases)

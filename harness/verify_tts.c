@@ -358,11 +358,11 @@ static hm_status verify_encoder(hm_bench *b, const models *m, hm_check_kind kind
     return st;
 }
 
-/* One parameter set of NAME.sampling.json: probabilities "probs<index>". */
+/* One parameter set of NAME.sampling.json: probabilities "probs<index>"; without an index, its place in the list. */
 static hm_status verify_probs(hm_bench *b, hm_engine *engine, const json_t *set, size_t index, hm_error *err)
 {
     char name[32];
-    int64_t n, topk = 0, eos = -1, least = 0;
+    int64_t n, at = (int64_t)index, topk = 0, eos = -1, least = 0;
     hm_speech_check s = {.suppress = true, .forbidden = -1};
     const json_t *past = json_object_get(set, "history");
     hm_status st = hm_json_double(set, "repetition_penalty", true, &s.repetition_penalty, "sampling", err);
@@ -377,6 +377,8 @@ static hm_status verify_probs(hm_bench *b, hm_engine *engine, const json_t *set,
     if (!st)
         st = hm_json_int(set, "min_new_tokens", 0, INT32_MAX, false, &least, "sampling", err);
     if (!st)
+        st = hm_json_int(set, "index", 0, INT32_MAX, false, &at, "sampling", err);
+    if (!st)
         st = hm_golden_need_f32(&b->golden, "", "logits", &s.logits, &n, err);
     if (st)
         return st;
@@ -389,7 +391,7 @@ static hm_status verify_probs(hm_bench *b, hm_engine *engine, const json_t *set,
     s.vocabulary = (int)n;
     s.topk = (int)topk;
     s.forbidden = (int64_t)json_array_size(past) < least ? (int)eos : -1;
-    snprintf(name, sizeof name, "probs%zu", index);
+    snprintf(name, sizeof name, "probs%lld", (long long)at);
     b->renamed = name;
     st = check_speech(b, engine, HM_CHECK_SPEECH_SAMPLE, &s, err);
     b->renamed = NULL;
@@ -397,12 +399,12 @@ static hm_status verify_probs(hm_bench *b, hm_engine *engine, const json_t *set,
     return st;
 }
 
-static hm_status verify_sampling(hm_bench *b, const models *m, hm_error *err)
+static hm_status verify_sampling(hm_bench *b, const models *m, const char *name, hm_error *err)
 {
     json_t *sets = NULL;
     hm_engine *engine = NULL;
     hm_probe probe = {.self = b, .tap = hm_bench_tap};
-    hm_status st = load_beside(&sets, m, "sampling", true, err);
+    hm_status st = load_beside(&sets, m, name, true, err);
     if (!st)
         st = any_kind(m) ? open_engine(b, m, any_kind(m), false, &probe, &engine, err)
                          : hm_fail(err, HM_EMISSING, "%s: no config of custom_voice, voice_design or base", m->stem);
@@ -421,7 +423,7 @@ static hm_status verify_case(hm_verify *v, const models *m, const char *file, hm
     size_t stem = strlen(m->stem) + 1;
     snprintf(name, sizeof name, "%.*s", (int)(strlen(file) - stem - strlen(".safetensors")), file + stem);
     bool decoder = hm_begins(name, "decoder"), speaker = hm_begins(name, "speaker_encoder"), encoder = hm_begins(name, "speech_encoder");
-    bool sampling = !strcmp(name, "sampling"), steps = hm_ends(name, "_steps");
+    bool sampling = hm_begins(name, "sampling"), steps = hm_ends(name, "_steps");
     hm_bench b;
     hm_status st = hm_bench_open(&b, v, m->dir, file, sampling ? tolerance_of_probs : speaker ? tolerance_from_audio : tolerance_of,
                                  decoder            ? input_of_decoder
@@ -438,7 +440,7 @@ static hm_status verify_case(hm_verify *v, const models *m, const char *file, hm
     else if (speaker || encoder)
         st = verify_encoder(&b, m, speaker ? HM_CHECK_SPEAKER : HM_CHECK_SPEECH_ENCODE, false, err);
     else if (sampling)
-        st = verify_sampling(&b, m, err);
+        st = verify_sampling(&b, m, name, err);
     else if (steps)
         st = verify_steps(v, &b, m, name, err);
     else
@@ -536,7 +538,7 @@ hm_status hm_verify_tts_file(hm_verify *v, const char *dir, struct dirent **file
 {
     if (hm_ends(name, ".manifest.json"))
         return verify_stem(v, dir, files, count, name, err);
-    if (!strcmp(name, "icl_cut.json"))
+    if (hm_begins(name, "icl_cut") && hm_ends(name, ".json"))
         return verify_cuts(v, dir, files, count, name, err);
     return HM_OK;
 }

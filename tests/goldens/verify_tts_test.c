@@ -134,6 +134,28 @@ static void a_truncated_file_is_malformed_not_missed(void **state)
     hm_map_close(&golden);
 }
 
+/* Any number of files of a kind: what they are is told by how their names begin. */
+static void another_file_of_a_kind_is_compared_too(void **state)
+{
+    static const char cuts[] = "[{\"ref_frames\": 1, \"total_frames\": 49, \"samples\": 94080, \"cut\": %d}]";
+    char text[sizeof cuts + 16], path[512];
+    hm_map golden = read_golden(DECODER);
+    (void)state;
+    put_model(&golden, golden.size);
+    for (int cut = 1919; cut <= 1920; cut++) {
+        snprintf(text, sizeof text, cuts, cut);
+        put("icl_cut_more.json", text, strlen(text));
+        expect_run(verify(folder, "best"), cut == 1919 ? 0 : 5, "icl_cut_more.json", cut == 1919 ? "" : "1 results differ");
+    }
+    snprintf(path, sizeof path, "%s/icl_cut_more.json", folder);
+    unlink(path);
+    put("tokenizer_cases_more.json", "{}", 2);
+    expect_run(verify(folder, "best"), 65, "", "tokenizer_cases_more.json: expected an array");
+    snprintf(path, sizeof path, "%s/tokenizer_cases_more.json", folder);
+    unlink(path);
+    hm_map_close(&golden);
+}
+
 static void a_case_without_its_statistics_says_so(void **state)
 {
     hm_map golden = read_golden(DECODER);
@@ -166,6 +188,7 @@ int main(void)
         cmocka_unit_test(a_changed_value_is_missed_and_named),
         cmocka_unit_test(another_input_changes_everything),
         cmocka_unit_test(a_truncated_file_is_malformed_not_missed),
+        cmocka_unit_test(another_file_of_a_kind_is_compared_too),
         cmocka_unit_test(a_case_without_its_statistics_says_so),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

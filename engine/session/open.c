@@ -1,5 +1,6 @@
 /* Opening an engine: device, op table, weights, tokenizer; and what a model would need, from shapes alone. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,7 +90,7 @@ static hm_status choose_family(hm_engine *e, const hm_engine_options *o, hm_erro
 
 static void fill_facts(hm_engine *e)
 {
-    char parts[2][33] = {"", ""}, joined[67];
+    char parts[2][33] = {"", ""}, joined[128];
     hm_engine_facts *f = &e->facts;
     const hm_weights *const sets[] = {e->lm_weights, e->codec_weights};
     f->model = e->family->model;
@@ -101,9 +102,9 @@ static void fill_facts(hm_engine *e)
             hm_weights_fingerprint(sets[i], parts[i]);
             f->synthetic = f->synthetic || hm_weights_metadata(sets[i], HM_PRESET_METADATA) != NULL;
         }
-    memcpy(joined, parts[0], 33);
-    memcpy(joined + strlen(joined), parts[1], 33);
-    hm_hash_text(f->fingerprint, joined, strlen(joined));
+    /* the kind too: made weights of two kinds may be equal, what they are asked and answer is not */
+    int length = snprintf(joined, sizeof joined, "%s%s%s", parts[0], parts[1], f->kind);
+    hm_hash_text(f->fingerprint, joined, (size_t)length);
     f->load_counters = e->ctx.counters;
     e->ctx.counters = (hm_counters){0};
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/model.h"
 #include "harness/store_internal.h"
 #include "suites/suite.h"
 #include "variants/variants.h"
@@ -522,22 +523,23 @@ static void finish_results(reading *r)
     r->s.cases = r->cases;
 }
 
+/* The folder names the model: made weights may be equal in several. */
 static hm_status read_models(reading *r)
 {
-    char names[512] = "", ids[512] = "";
+    char name[256] = "no model", ids[512] = "";
     hm_query q;
     hm_query_open(&q, r->store,
-                  "SELECT name, id, synthetic FROM model WHERE id IN (SELECT u.model_id FROM run u JOIN arm a ON a.id = u.arm_id "
-                  "WHERE u.session_id = :id AND a.model = :model) ORDER BY name, id",
+                  "SELECT id, synthetic FROM model WHERE id IN (SELECT u.model_id FROM run u JOIN arm a ON a.id = u.arm_id "
+                  "WHERE u.session_id = :id AND a.model = :model) ORDER BY id",
                   r->err);
     hm_bind_text(&q, ":id", r->s.id);
     hm_bind_text(&q, ":model", r->model);
     while (hm_query_row(&q)) {
-        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", *names ? ", " : "", hm_query_text(&q, 0));
-        snprintf(ids + strlen(ids), sizeof ids - strlen(ids), "%s%s", *ids ? ", " : "", hm_query_text(&q, 1));
-        r->s.synthetic = r->s.synthetic || hm_query_int(&q, 2) == 1;
+        hm_model_name(r->model, name, sizeof name);
+        snprintf(ids + strlen(ids), sizeof ids - strlen(ids), "%s%s", *ids ? ", " : "", hm_query_text(&q, 0));
+        r->s.synthetic = r->s.synthetic || hm_query_int(&q, 1) == 1;
     }
-    r->s.model = keep_or(r->data, *names ? names : "no model", "no model");
+    r->s.model = keep_or(r->data, name, "no model");
     r->s.model_ids = keep_or(r->data, *ids ? ids : "-", "-");
     return hm_query_close(&q);
 }

@@ -35,6 +35,7 @@ typedef struct hm_engine_options {
     const hm_toggles *toggles;  /* runtime build: required; fixed build: NULL, or equal to its own (else HM_EUSAGE) */
     bool need_lm, need_codec;   /* parts that must be there; other parts are not loaded */
     bool need_encoders;         /* what cloning a voice from audio takes, of a model that can */
+    bool local_split;           /* Qwen3-TTS: text is cut as the original cuts it for a model in a local folder (docs/models.md) */
     const hm_probe *probe;      /* must outlive the engine; may be NULL */
     const hm_log *log;
 } hm_engine_options;

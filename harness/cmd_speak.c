@@ -45,6 +45,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, speak_args
         {"sub-top-p", 0, HM_OPT_DOUBLE, &a->sub_top_p, "X", "as --top-p, for a frame's other codes", 0.001, 1, NULL},
         {"force-length", 0, HM_OPT_FLAG, &a->force_length, NULL, "go on to the full length even if the speech ends before", 0, 0, NULL},
         {"streaming-text", 0, HM_OPT_FLAG, &a->streaming_text, NULL, "one token of the text a frame: what base models do", 0, 0, NULL},
+        {"local-split", 0, HM_OPT_FLAG, &a->engine.local_split, NULL,
+         "cut the text as the original does for a model in a local folder, not as the model was trained", 0, 0, NULL},
         {"whole-text", 0, HM_OPT_FLAG, &a->whole_text, NULL, "all of the text before the first frame: what other models do", 0, 0, NULL},
         HM_ENGINE_CHOICE_OPTIONS(a->engine),
         {"json", 0, HM_OPT_FLAG, &a->json, NULL, "the result as one JSON object on standard output", 0, 0, NULL},

@@ -16,6 +16,7 @@ hm_engine_options hm_engine_options_of(const hm_engine_choice *choice, const hm_
         .need_lm = choice->need_lm,
         .need_codec = choice->need_codec,
         .need_encoders = choice->need_encoders,
+        .local_split = choice->local_split,
         .probe = choice->probe,
         .log = choice->log,
     };

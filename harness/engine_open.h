@@ -10,6 +10,7 @@ typedef struct hm_engine_choice {
     const char *variant, *model, *backend, *isa; /* isa NULL: the best here; model NULL: HM_MODEL_DEFAULT */
     int64_t threads;                             /* 0: all CPUs this process may use */
     bool need_lm, need_codec, need_encoders;
+    bool local_split; /* as in hm_engine_options */
     const hm_probe *probe; /* must outlive the engine */
     const hm_log *log;
 } hm_engine_choice;

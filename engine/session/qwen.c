@@ -8,9 +8,10 @@
 
 static hm_status open_tokenizer(hm_engine *e, const hm_engine_options *o, hm_error *err)
 {
+    hm_qwen2_split split = o->local_split ? HM_QWEN2_SPLIT_COMPAT : HM_QWEN2_SPLIT_PLAIN;
     if (o->source.dir)
-        return hm_checkpoint_qwen2_tokenizer(&e->tokenizer, &e->checkpoint, HM_QWEN2_SPLIT_PLAIN, err);
-    return o->source.tokenizer ? hm_tokenizer_open_qwen2(&e->tokenizer, o->source.tokenizer, HM_QWEN2_SPLIT_PLAIN, err) : HM_OK;
+        return hm_checkpoint_qwen2_tokenizer(&e->tokenizer, &e->checkpoint, split, err);
+    return o->source.tokenizer ? hm_tokenizer_open_qwen2(&e->tokenizer, o->source.tokenizer, split, err) : HM_OK;
 }
 
 static hm_status open_generation(hm_engine *e, const hm_engine_options *o, hm_error *err)

@@ -441,6 +441,27 @@ static void text_comes_from_standard_input_too(void **state)
     assert_same_file(in_folder("whole.wav"), in_folder("piped.wav"));
 }
 
+static int prompt_tokens(const char *text, const char *split)
+{
+    char *const argv[] = {HM_PROGRAM, "speak", "--model", "qwen3-tts-tiny", "--speaker", "vivian", "--text", (char *)text, SHORT, "--json", "-q",
+                          "-o", in_folder("split.wav"), (char *)split, NULL};
+    hm_run run = run_command(argv, NULL, 60, 0);
+    json_t *result = json_loads(run.out, 0, NULL);
+    int tokens = (int)json_integer_value(json_object_get(result, "prompt_tokens"));
+    assert_int_equal(run.code, 0);
+    json_decref(result);
+    run_free(&run);
+    return tokens;
+}
+
+/* As the golden cases have it: "HelloWorld CamelCaseWords" is 7 tokens, or 11 when words end where case changes. */
+static void text_is_cut_as_for_local_folders_on_request(void **state)
+{
+    (void)state;
+    assert_int_equal(prompt_tokens("HelloWorld CamelCaseWords", "--local-split") - prompt_tokens("HelloWorld CamelCaseWords", NULL), 4);
+    assert_int_equal(prompt_tokens("one two", "--local-split"), prompt_tokens("one two", NULL));
+}
+
 static void a_stream_that_is_interrupted_is_kept(void **state)
 {
     (void)state;
@@ -510,6 +531,7 @@ int main(void)
         cmocka_unit_test(voices_are_cloned_by_timbre_and_in_context),
         cmocka_unit_test(the_preset_of_a_kind_is_taken_unless_one_is_named),
         cmocka_unit_test(text_comes_from_standard_input_too),
+        cmocka_unit_test(text_is_cut_as_for_local_folders_on_request),
         cmocka_unit_test(a_stream_that_is_interrupted_is_kept),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);

@@ -8,4 +8,5 @@ set(HM_TIER_DEFAULT
 set(HM_TIER_FULL)
 
 # What runs under ThreadSanitizer: whatever starts threads or worker processes. Regular expressions over test names.
-set(HM_THREADED "^base_team" "^team_" "^probe_" "^worker_" "^store_" "^suite_" "^rounds_" "^progress_" "^cpu_" "^harness_" "^bitwise_" "^speech_" "_stream_" "_thread_")
+set(HM_THREADED "^base_team" "^team_" "^probe_" "^worker_" "^store_" "^suite_" "^rounds_" "^progress_" "^cpu_" "^harness_" "^bitwise_" "^speech_audio" "^speech_bitwise"
+  "_stream_" "_thread_")

@@ -6,7 +6,7 @@
 
 #define BOOKKEEPING_BYTES 1000000 /* names, sizes, tokenizer and configuration; no part of an estimate */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__)
 size_t __sanitizer_get_current_allocated_bytes(void); /* its header is not installed with every compiler */
 #endif
 
@@ -340,7 +340,7 @@ static void bad_reference_audio_is_refused(void **state)
 
 static size_t allocated(void)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__)
     return __sanitizer_get_current_allocated_bytes();
 #else
     struct mallinfo2 m = mallinfo2();

@@ -59,7 +59,7 @@ typedef struct hm_talker_request {
     bool surplus;                 /* the last frame goes through the talker too: for hm_utterance_surplus */
 } hm_talker_request;
 
-/* Prompt rows that a request makes. */
+/* Prompt rows that a request makes; 0: its text has no token between the template's. */
 int hm_talker_prompt_rows(const hm_talker_shape *g, const hm_talker_request *r);
 
 typedef struct hm_utterance hm_utterance; /* caches, codes, history, trailing text of one utterance */

@@ -113,7 +113,7 @@ int hm_talker_plan(const hm_talker_shape *g, const hm_talker_request *r, hm_row_
 int hm_talker_prompt_rows(const hm_talker_shape *g, const hm_talker_request *r)
 {
     int trailing;
-    return hm_talker_plan(g, r, NULL, &trailing);
+    return r->text_count > ROLE + TEXT_BEHIND ? hm_talker_plan(g, r, NULL, &trailing) : 0;
 }
 
 /* --- text --- */

@@ -244,7 +244,7 @@ static hm_status check_draw(const hm_talker_draw *d, const char *what, hm_error 
 
 static hm_status check_request(const hm_talker_shape *g, const hm_talker_request *r, hm_error *err)
 {
-    if (r->text_count < 9)
+    if (!hm_talker_prompt_rows(g, r))
         return hm_fail(err, HM_EUSAGE, "text: no tokens between its template; expected at least one word");
     if (r->max_frames < 1)
         return hm_fail(err, HM_EUSAGE, "frames: expected at least 1, found %d", r->max_frames);

@@ -43,7 +43,7 @@ static hm_status join(void *self, void *at, int i, hm_result *out, hm_error *err
     struct hall *h = self;
     struct seat *s = at;
     s->request = &h->requests[i];
-    hm_status st = hm_heart_result_open(h->e, s->request, out, err);
+    hm_status st = hm_session_result_open(h->e, s->request, out, err);
     if (!st)
         st = hm_mula_begin(&h->e->ctx, &s->song, &h->e->mula, &h->prompts[i].request, err);
     if (!st)

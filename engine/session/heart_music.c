@@ -173,8 +173,6 @@ static hm_status finish_audio(hm_engine *e, struct audio *a, int first, hm_resul
     memmove(d->audio + d->samples, d->audio + d->room, (size_t)d->samples * sizeof *d->audio); /* channels move together */
     out->audio = d->audio;
     d->audio = NULL;
-    for (int64_t i = 0; !st && i < out->samples * out->channels; i++)
-        out->non_finite += !isfinite(out->audio[i]);
     return st ? st : hm_session_check_result(out, err);
 }
 
@@ -242,14 +240,6 @@ void hm_heart_prompted_close(hm_heart_prompted *p)
 {
     free(p->ids);
     *p = (hm_heart_prompted){0};
-}
-
-hm_status hm_heart_result_open(const hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
-{
-    size_t n = (size_t)r->max_frames * (size_t)e->mula.config.codebooks;
-    out->codes = hm_calloc(n, sizeof *out->codes, "codes", err);
-    out->logits = out->codes ? hm_calloc(n, sizeof *out->logits, "logits", err) : NULL;
-    return out->logits ? HM_OK : HM_EABSENT;
 }
 
 void hm_heart_collect(hm_engine *e, const hm_mula_work *work, hm_mula_song *song, hm_result *out)
@@ -337,7 +327,7 @@ static hm_status run_lm(hm_engine *e, struct making *m, hm_result *out, hm_error
 {
     hm_ctx *c = &e->ctx;
     const hm_mula_request *q = m->request;
-    hm_status st = hm_heart_result_open(e, m->r, out, err);
+    hm_status st = hm_session_result_open(e, m->r, out, err);
     if (!st)
         st = hm_mula_work_open(c, &m->work, &e->mula, 1, q->cfg_scale > 1.0, q->n, q->n + q->max_frames, err);
     if (!st)

@@ -271,8 +271,19 @@ hm_status hm_session_check_stored(const hm_engine *e, const hm_request *r, int v
     return HM_OK;
 }
 
-hm_status hm_session_check_result(const hm_result *r, hm_error *err)
+hm_status hm_session_result_open(const hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
 {
+    size_t n = (size_t)r->max_frames * (size_t)e->facts.codebooks;
+    out->codes = hm_calloc(n, sizeof *out->codes, "codes", err);
+    out->logits = out->codes ? hm_calloc(n, sizeof *out->logits, "logits", err) : NULL;
+    return out->logits ? HM_OK : HM_EABSENT;
+}
+
+hm_status hm_session_check_result(hm_result *r, hm_error *err)
+{
+    r->non_finite = 0;
+    for (int64_t i = 0; r->audio && i < r->samples * r->channels; i++)
+        r->non_finite += !isfinite(r->audio[i]);
     for (int i = 0; r->logits && i < r->frames * r->codebooks; i++)
         if (!isfinite(r->logits[i]))
             return hm_fail(err, HM_EINVALID, "logits of frame %d, codebook %d are not finite; the weights or a kernel are broken",

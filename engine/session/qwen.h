@@ -56,10 +56,9 @@ hm_status hm_qwen_decode(hm_engine *e, const int32_t *codes, int frames, const h
 /* Buffers for `batch` utterances with prompts of `rows` rows and `positions` in all; the kept ones where they are large enough. */
 hm_status hm_qwen_work_take(hm_engine *e, int batch, int rows, int positions, hm_talker_work **out, hm_error *err);
 void hm_qwen_work_give(hm_engine *e, hm_talker_work **work);
-/* HM_EUSAGE: prompt and frames do not fit the model's positions. */
-hm_status hm_qwen_check_length(const hm_engine *e, const hm_talker_request *r, hm_error *err);
-/* Room for codes and logits of the request; then those of the utterance, and what else the result tells of it. */
-hm_status hm_qwen_result_open(const hm_engine *e, const hm_request *r, hm_result *out, hm_error *err);
+/* Rows of the prompt. HM_EUSAGE: its text has no tokens, or prompt and frames do not fit the model's positions. */
+hm_status hm_qwen_prompt_rows(const hm_engine *e, const hm_talker_request *r, int *rows, hm_error *err);
+/* The codes and logits of the utterance, and what else the result tells of it. */
 void hm_qwen_collect(hm_engine *e, hm_utterance *u, hm_result *out);
 /* All codes of a result to audio, once they are all there. */
 hm_status hm_qwen_audio(hm_engine *e, const hm_qwen_prompt *p, const hm_request *r, hm_result *out, hm_error *err);

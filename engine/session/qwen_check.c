@@ -55,7 +55,7 @@ static hm_status talk_request(hm_engine *e, const hm_speech_check *k, hm_qwen_pr
         st = take_ids(e, HM_QWEN_REFERENCE, k->reference_text, "ref_ids", &t->reference_ids, &t->reference_count, &p->reference_ids, err);
     if (!st && k->frames < 1)
         st = hm_fail(err, HM_EUSAGE, "check: expected at least 1 frame, found %d", k->frames);
-    return st ? st : hm_qwen_check_length(e, t, err);
+    return st;
 }
 
 static hm_status run_talk(hm_engine *e, hm_talker_work *work, hm_utterance *u, const hm_speech_check *k, hm_error *err)
@@ -92,7 +92,9 @@ static hm_status check_talk(hm_engine *e, const hm_speech_check *k, hm_error *er
     hm_talker_work *work = NULL;
     hm_utterance *u = NULL;
     hm_status st = talk_request(e, k, &p, err);
-    int rows = st || p.request.text_count < 9 ? 1 : hm_talker_prompt_rows(&e->qwen->talker.shape, &p.request);
+    int rows = 0;
+    if (!st)
+        st = hm_qwen_prompt_rows(e, &p.request, &rows, err);
     if (!st)
         st = hm_qwen_work_take(e, 1, rows, rows + k->frames, &work, err);
     if (!st)

@@ -33,11 +33,7 @@ static hm_status count_rows(const hm_engine *e, const hm_qwen_prompt *p, const h
         t.reference_ids = t.reference_codes = p->reference_ids; /* counted, not read */
         t.reference_frames = (int)((r->speech.reference_samples + rate - 1) / rate);
     }
-    hm_status st = hm_qwen_check_length(e, &t, err);
-    if (!st && t.text_count < 9)
-        st = hm_fail(err, HM_EUSAGE, "text: no tokens between its template; expected at least one word");
-    *rows = st ? 0 : hm_talker_prompt_rows(&e->qwen->talker.shape, &t);
-    return st;
+    return hm_qwen_prompt_rows(e, &t, rows, err);
 }
 
 static hm_status check(void *self, int i, hm_error *err)
@@ -72,7 +68,7 @@ static hm_status join(void *self, void *at, int i, hm_result *out, hm_error *err
         out->reference_ns = hm_now_ns() - start;
     }
     if (!st)
-        st = hm_qwen_result_open(h->e, s->request, out, err);
+        st = hm_session_result_open(h->e, s->request, out, err);
     if (!st)
         st = hm_utterance_begin(&h->e->ctx, &s->utterance, h->work, &s->prompt.request, err);
     if (!st)

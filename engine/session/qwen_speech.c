@@ -1,5 +1,4 @@
 /* An utterance from request to audio. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,22 +54,16 @@ void hm_qwen_work_give(hm_engine *e, hm_talker_work **work)
     *work = NULL;
 }
 
-hm_status hm_qwen_check_length(const hm_engine *e, const hm_talker_request *r, hm_error *err)
+hm_status hm_qwen_prompt_rows(const hm_engine *e, const hm_talker_request *r, int *rows, hm_error *err)
 {
     const hm_talker_shape *g = &e->qwen->talker.shape;
-    int64_t rows = r->text_count > 8 ? hm_talker_prompt_rows(g, r) : 1; /* fewer tokens are refused by name */
-    if (rows + r->max_frames <= g->talker.positions)
+    *rows = hm_talker_prompt_rows(g, r);
+    if (!*rows)
+        return hm_fail(err, HM_EUSAGE, "text: no tokens between its template; expected at least one word");
+    if ((int64_t)*rows + r->max_frames <= g->talker.positions)
         return HM_OK;
-    return hm_fail(err, HM_EUSAGE, "speech: a prompt of %lld rows and %d frames do not fit the model's %lld positions; shorten the text or the speech",
-                   (long long)rows, r->max_frames, (long long)g->talker.positions);
-}
-
-hm_status hm_qwen_result_open(const hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
-{
-    size_t n = (size_t)r->max_frames * (size_t)e->facts.codebooks;
-    out->codes = hm_calloc(n, sizeof *out->codes, "codes", err);
-    out->logits = out->codes ? hm_calloc(n, sizeof *out->logits, "logits", err) : NULL;
-    return out->logits ? HM_OK : HM_EABSENT;
+    return hm_fail(err, HM_EUSAGE, "speech: a prompt of %d rows and %d frames do not fit the model's %lld positions; shorten the text or the speech",
+                   *rows, r->max_frames, (long long)g->talker.positions);
 }
 
 void hm_qwen_collect(hm_engine *e, hm_utterance *u, hm_result *out)
@@ -94,13 +87,6 @@ static void describe_audio(const hm_engine *e, hm_result *out)
     out->sample_rate_hz = (int)q->codec_shape.sample_rate;
     out->codec_frame_flops = hm_speech_codec_frame_flops(&q->codec_shape);
     out->codec_bytes = hm_speech_codec_bytes(q->codec);
-}
-
-static hm_status check_audio(hm_result *out, hm_error *err)
-{
-    for (int64_t i = 0; i < out->samples * out->channels; i++)
-        out->non_finite += !isfinite(out->audio[i]);
-    return hm_session_check_result(out, err);
 }
 
 /* codes [frames][groups] behind `dropped` frames whose audio is not wanted. */
@@ -144,7 +130,7 @@ hm_status hm_qwen_audio(hm_engine *e, const hm_qwen_prompt *p, const hm_request 
     }
     hm_status st = run_codec(e, joined ? joined : codes, frames, reference, out, err);
     free(joined);
-    return st ? st : check_audio(out, err);
+    return st ? st : hm_session_check_result(out, err);
 }
 
 /* --- one utterance --- */
@@ -171,9 +157,9 @@ static hm_status prefill(hm_engine *e, struct speech *s, hm_result *out, hm_erro
         out->reference_ns = hm_now_ns() - start;
     }
     const hm_talker_request *t = &s->prompt.request;
-    int rows = st || t->text_count < 9 ? 1 : hm_talker_prompt_rows(&e->qwen->talker.shape, t);
+    int rows = 0;
     if (!st)
-        st = hm_qwen_check_length(e, t, err);
+        st = hm_qwen_prompt_rows(e, t, &rows, err);
     if (!st)
         st = hm_qwen_work_take(e, 1, rows, rows + t->max_frames, &s->work, err);
     if (!st)
@@ -233,7 +219,7 @@ static hm_status speak(hm_engine *e, struct speech *s, hm_result *out, hm_error 
 {
     hm_status st = prefill(e, s, out, err);
     if (!st)
-        st = hm_qwen_result_open(e, s->r, out, err);
+        st = hm_session_result_open(e, s->r, out, err);
     if (!st && hm_qwen_streams(&e->ctx, s->r))
         st = hm_qwen_stream_open(e, &s->stream, s->r, &s->prompt, err);
     if (!st)
@@ -242,7 +228,7 @@ static hm_status speak(hm_engine *e, struct speech *s, hm_result *out, hm_error 
         describe_audio(e, out);
         st = hm_qwen_stream_finish(s->stream, out, st, err);
         end_utterance(e, s);
-        return st ? st : check_audio(out, err);
+        return st ? st : hm_session_check_result(out, err);
     }
     end_utterance(e, s); /* its memory is the decoder's now */
     return st || s->r->skip_codec ? st : hm_qwen_audio(e, &s->prompt, s->r, out, err);
@@ -276,6 +262,6 @@ hm_status hm_qwen_decode(hm_engine *e, const int32_t *codes, int frames, const h
         st = run_codec(e, codes, frames, 0, out, err);
     }
     if (!st)
-        st = check_audio(out, err);
+        st = hm_session_check_result(out, err);
     return hm_session_end_call(e, start, out, st);
 }

@@ -65,8 +65,10 @@ void hm_session_begin_call(hm_engine *e, hm_result *out);
 hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm_status st);
 /* HM_EFORMAT: a stored code outside 0 .. vocabulary-1. */
 hm_status hm_session_check_stored(const hm_engine *e, const hm_request *r, int vocabulary, hm_error *err);
-/* HM_EINVALID: a logit or sample that is not finite makes every later number meaningless. */
-hm_status hm_session_check_result(const hm_result *r, hm_error *err);
+/* Room for the codes and logits of a request. */
+hm_status hm_session_result_open(const hm_engine *e, const hm_request *r, hm_result *out, hm_error *err);
+/* HM_EINVALID: a logit or sample that is not finite makes every later number meaningless. Counts the samples. */
+hm_status hm_session_check_result(hm_result *r, hm_error *err);
 /* The first failure of an operation, if any, as the caller's error. */
 hm_status hm_session_status(const hm_ctx *c, hm_error *err);
 
@@ -81,8 +83,6 @@ typedef struct hm_heart_prompted {
 } hm_heart_prompted;
 hm_status hm_heart_prompted_open(hm_engine *e, const hm_request *request, hm_heart_prompted *out, hm_error *err);
 void hm_heart_prompted_close(hm_heart_prompted *p);
-/* Room for codes and logits of the request; then those of the song's out->frames frames, and what else the result tells of it. */
-hm_status hm_heart_result_open(const hm_engine *e, const hm_request *request, hm_result *out, hm_error *err);
 void hm_heart_collect(hm_engine *e, const hm_mula_work *work, hm_mula_song *song, hm_result *out);
 /* All codes of a result to audio, once they are all there. */
 hm_status hm_heart_audio(hm_engine *e, const hm_request *request, hm_result *out, hm_error *err);

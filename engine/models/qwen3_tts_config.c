@@ -4,17 +4,7 @@
 
 #include "engine/models/qwen3_tts_impl.h"
 
-static const hm_transformer_names names = {.q = "self_attn.q_proj.weight",
-                                           .k = "self_attn.k_proj.weight",
-                                           .v = "self_attn.v_proj.weight",
-                                           .o = "self_attn.o_proj.weight",
-                                           .gate = "mlp.gate_proj.weight",
-                                           .up = "mlp.up_proj.weight",
-                                           .down = "mlp.down_proj.weight",
-                                           .attn_norm = "input_layernorm.weight",
-                                           .mlp_norm = "post_attention_layernorm.weight",
-                                           .norm = "norm.weight",
-                                           .q_norm = "self_attn.q_norm.weight",
+static const hm_transformer_names names = {HM_TRANSFORMER_HF_NAMES, HM_TRANSFORMER_HF_GATED, .q_norm = "self_attn.q_norm.weight",
                                            .k_norm = "self_attn.k_norm.weight"};
 
 static hm_transformer_config stack(const hm_tts_stack *s, int positions)

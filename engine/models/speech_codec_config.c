@@ -8,20 +8,7 @@
 #define PRE "decoder.pre_transformer"
 #define RVQ "decoder.quantizer."
 
-static const hm_transformer_names transformer_names = {
-    .q = "self_attn.q_proj.weight",
-    .k = "self_attn.k_proj.weight",
-    .v = "self_attn.v_proj.weight",
-    .o = "self_attn.o_proj.weight",
-    .gate = "mlp.gate_proj.weight",
-    .up = "mlp.up_proj.weight",
-    .down = "mlp.down_proj.weight",
-    .attn_norm = "input_layernorm.weight",
-    .mlp_norm = "post_attention_layernorm.weight",
-    .norm = "norm.weight",
-    .attn_scale = "self_attn_layer_scale.scale",
-    .mlp_scale = "mlp_layer_scale.scale",
-};
+static const hm_transformer_names transformer_names = {HM_TRANSFORMER_HF_NAMES, HM_TRANSFORMER_HF_GATED, HM_TRANSFORMER_HF_SCALES};
 
 hm_transformer_config hm_speech_transformer_config(const hm_speech_codec_shape *g, int slots)
 {

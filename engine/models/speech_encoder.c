@@ -69,20 +69,8 @@ static hm_status bind_seanet(const hm_binder *b, hm_speech_encoder *m)
 
 static hm_status bind_transformer(const hm_binder *b, hm_speech_encoder *m)
 {
-    static const hm_transformer_names names = {
-        .q = "self_attn.q_proj.weight",
-        .k = "self_attn.k_proj.weight",
-        .v = "self_attn.v_proj.weight",
-        .o = "self_attn.o_proj.weight",
-        .up = "mlp.fc1.weight",
-        .down = "mlp.fc2.weight",
-        .attn_norm = "input_layernorm.weight",
-        .attn_norm_bias = "input_layernorm.bias",
-        .mlp_norm = "post_attention_layernorm.weight",
-        .mlp_norm_bias = "post_attention_layernorm.bias",
-        .attn_scale = "self_attn_layer_scale.scale",
-        .mlp_scale = "mlp_layer_scale.scale",
-    };
+    static const hm_transformer_names names = {HM_TRANSFORMER_HF_NAMES, HM_TRANSFORMER_HF_SCALES, .up = "mlp.fc1.weight", .down = "mlp.fc2.weight",
+                                               .attn_norm_bias = "input_layernorm.bias", .mlp_norm_bias = "post_attention_layernorm.bias"};
     const hm_speech_codec_shape *g = &m->shape;
     hm_transformer_config config = {
         .layers = (int)g->encoder.layers,

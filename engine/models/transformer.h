@@ -14,6 +14,15 @@ typedef struct hm_transformer_names {
     const char *attn_scale, *mlp_scale;         /* [D], on what a sublayer adds */
 } hm_transformer_names;
 
+/* Names that the Hugging Face models have in common. */
+#define HM_TRANSFORMER_HF_NAMES                                                                                                  \
+    .q = "self_attn.q_proj.weight", .k = "self_attn.k_proj.weight", .v = "self_attn.v_proj.weight",                              \
+    .o = "self_attn.o_proj.weight", .attn_norm = "input_layernorm.weight", .mlp_norm = "post_attention_layernorm.weight"
+/* Their gated feed-forward layer and final norm; the scales on what a sublayer adds. */
+#define HM_TRANSFORMER_HF_GATED                                                                                                  \
+    .gate = "mlp.gate_proj.weight", .up = "mlp.up_proj.weight", .down = "mlp.down_proj.weight", .norm = "norm.weight"
+#define HM_TRANSFORMER_HF_SCALES .attn_scale = "self_attn_layer_scale.scale", .mlp_scale = "mlp_layer_scale.scale"
+
 typedef struct hm_transformer_config {
     int layers, heads, kv_heads, dim, head_dim, ffn_dim, max_positions;
     float eps;

@@ -1,18 +1,12 @@
 /* Songs from request to audio: what is refused and how, the end-of-song rule, section styles, codes outside the codec, the lost tail,
  * memory against its estimate, interruption. */
 #define _GNU_SOURCE
-#include <malloc.h>
 #include <math.h>
 
 #include "tests/engine_case.h"
+#include "tests/memory_case.h"
 
-/* Names, sizes, tokenizer and configuration of heartmula-tiny; no part of an estimate. */
-#define BOOKKEEPING_BYTES 1000000
 #define ALLOCATOR_BYTES 4096 /* headers of blocks */
-
-#if defined(__SANITIZE_ADDRESS__)
-size_t __sanitizer_get_current_allocated_bytes(void); /* its header is not installed with every compiler */
-#endif
 
 static char folder[] = "/tmp/hmbench-session-XXXXXX", broken[] = "/tmp/hmbench-broken-XXXXXX";
 static const hm_toggles *const sets[] = {&case_naive, &case_best};
@@ -408,42 +402,6 @@ static void only_songs_104_over_a_multiple_of_320_lose_their_tail(void **state)
 
 /* --- memory --- */
 
-static size_t allocated(void)
-{
-#if defined(__SANITIZE_ADDRESS__)
-    return __sanitizer_get_current_allocated_bytes();
-#else
-    struct mallinfo2 m = mallinfo2();
-    return m.uordblks + m.hblkhd;
-#endif
-}
-
-struct watch {
-    size_t most;
-};
-
-static void look(void *self, hm_span_kind kind, const char *name, int64_t index)
-{
-    struct watch *w = self;
-    size_t now = allocated();
-    (void)kind;
-    (void)name;
-    (void)index;
-    w->most = now > w->most ? now : w->most;
-}
-
-static void look_after(void *self, hm_span_kind kind, const char *name)
-{
-    look(self, kind, name, -1);
-}
-
-static void expect_estimate(const char *set, const char *what, uint64_t estimated, uint64_t found)
-{
-    if (estimated + ALLOCATOR_BYTES < found || estimated > 2 * found)
-        fail_msg("%s: %s: expected an estimate of %llu to %llu bytes, found %llu", set, what, (unsigned long long)found,
-                 (unsigned long long)(2 * found), (unsigned long long)estimated);
-}
-
 /* What is held while a song is made, at the begin and end of every operation, against what was foretold. */
 static void check_estimate(const char *name, const hm_toggles *toggles)
 {
@@ -478,11 +436,11 @@ static void check_estimate(const char *name, const hm_toggles *toggles)
                  (unsigned long long)estimate.weights_bytes, held);
     watch.most = 0;
     hm_result song = case_generate(case_runtime(), e, &request);
-    expect_estimate(name, "caches", estimate.kv_bytes, song.kv_bytes);
-    expect_estimate(name, "caches and scratch", estimate.kv_bytes + estimate.scratch_bytes, watch.most - opened);
+    expect_estimate(name, "caches", estimate.kv_bytes, song.kv_bytes, ALLOCATOR_BYTES);
+    expect_estimate(name, "caches and scratch", estimate.kv_bytes + estimate.scratch_bytes, watch.most - opened, ALLOCATOR_BYTES);
     watch.most = opened = allocated(); /* with that song still held */
     hm_result audio = case_decode(case_runtime(), e, song.codes, song.frames, &request);
-    expect_estimate(name, "codec", estimate.codec_bytes, watch.most - opened);
+    expect_estimate(name, "codec", estimate.codec_bytes, watch.most - opened, ALLOCATOR_BYTES);
     assert_true(estimate.total_bytes >= estimate.weights_bytes + estimate.codec_bytes);
     drop(&song);
     drop(&audio);

@@ -1,14 +1,9 @@
 /* Requests for speech: what each kind of model takes, what it refuses and how, where settings come from, memory against its estimate. */
 #define _GNU_SOURCE
-#include <malloc.h>
-
+#include "tests/memory_case.h"
 #include "tests/speech_case.h"
 
-#define BOOKKEEPING_BYTES 1000000 /* names, sizes, tokenizer and configuration; no part of an estimate */
-
-#if defined(__SANITIZE_ADDRESS__)
-size_t __sanitizer_get_current_allocated_bytes(void); /* its header is not installed with every compiler */
-#endif
+#define ALLOCATOR_BYTES 65536 /* headers of blocks */
 
 /* --- requests --- */
 
@@ -338,42 +333,6 @@ static void bad_reference_audio_is_refused(void **state)
 
 /* --- memory --- */
 
-static size_t allocated(void)
-{
-#if defined(__SANITIZE_ADDRESS__)
-    return __sanitizer_get_current_allocated_bytes();
-#else
-    struct mallinfo2 m = mallinfo2();
-    return m.uordblks + m.hblkhd;
-#endif
-}
-
-struct watch {
-    size_t most;
-};
-
-static void look(void *self, hm_span_kind kind, const char *name, int64_t index)
-{
-    struct watch *w = self;
-    size_t now = allocated();
-    (void)kind;
-    (void)name;
-    (void)index;
-    w->most = now > w->most ? now : w->most;
-}
-
-static void look_after(void *self, hm_span_kind kind, const char *name)
-{
-    look(self, kind, name, -1);
-}
-
-static void expect_estimate(const char *set, const char *what, uint64_t estimated, uint64_t found)
-{
-    if (estimated + 65536 < found || estimated > 2 * found)
-        fail_msg("%s: %s: expected an estimate of %llu to %llu bytes, found %llu", set, what, (unsigned long long)found,
-                 (unsigned long long)(2 * found), (unsigned long long)estimated);
-}
-
 /* What is held while an utterance is made, at the begin and end of every operation, against what was foretold. */
 static void check_estimate(const char *name, const hm_toggles *toggles)
 {
@@ -408,11 +367,11 @@ static void check_estimate(const char *name, const hm_toggles *toggles)
     request.skip_codec = true;
     watch.most = 0;
     hm_result r = case_speak(e, &request);
-    expect_estimate(name, "caches", estimate.kv_bytes, r.kv_bytes);
-    expect_estimate(name, "caches and scratch", estimate.kv_bytes + estimate.scratch_bytes, watch.most - opened);
+    expect_estimate(name, "caches", estimate.kv_bytes, r.kv_bytes, ALLOCATOR_BYTES);
+    expect_estimate(name, "caches and scratch", estimate.kv_bytes + estimate.scratch_bytes, watch.most - opened, ALLOCATOR_BYTES);
     watch.most = opened = allocated(); /* with that one still held */
     hm_result audio = case_decode(case_runtime(), e, r.codes, r.frames, &request);
-    expect_estimate(name, "speech tokenizer", estimate.codec_bytes, watch.most - opened);
+    expect_estimate(name, "speech tokenizer", estimate.codec_bytes, watch.most - opened, ALLOCATOR_BYTES);
     assert_true(estimate.total_bytes >= estimate.weights_bytes + estimate.codec_bytes);
     case_drop(&r);
     case_drop(&audio);

@@ -14,12 +14,7 @@
 #include "engine/audio/audio.h"
 #include "harness/fidelity.h"
 #include "harness/store_query.h"
-
-#define GOOD(call)                                                                                                                         \
-    do {                                                                                                                                   \
-        if (call)                                                                                                                          \
-            fail_msg("%s", err.text);                                                                                                      \
-    } while (0)
+#include "tests/store_case.h"
 
 static const char session_id[] = "5e551000-0000-4000-8000-000000000001";
 static const char *const arm_ids[] = {"a0000000-0000-4000-8000-000000000000", "a0000000-0000-4000-8000-000000000001",
@@ -31,36 +26,6 @@ static const char *const arm_names[] = {"naive", "best", "steps5"};
 static void put_facts(hm_store *store)
 {
     hm_error err = {0};
-    hm_machine_record machine = {.id = "m1",
-                                 .host_id = "h",
-                                 .cpu_model = "A CPU",
-                                 .isa = "avx2",
-                                 .kernel = "6",
-                                 .os = "A System",
-                                 .cpus = 2,
-                                 .cpus_online = 2,
-                                 .smt = -1,
-                                 .cpu_quota = NAN,
-                                 .memory_bytes = 8000000000,
-                                 .memory_limit_bytes = HM_UNKNOWN};
-    hm_build_record build = {
-        .id = "b1", .version = "0.1.0", .compiler = "gcc", .flags = "-O2", .build_type = "Release", .binary_hash = "x"};
-    hm_case_record c = {.id = "c1",
-                        .request_hash = "q1",
-                        .suite_hash = "s1",
-                        .suite = "short",
-                        .name = "plain",
-                        .task = "music",
-                        .tags = "pop",
-                        .lyrics = "[Verse one]\nPaper boats, along\n  the gutter[x] rain\n",
-                        .frames = 125,
-                        .topk = 50,
-                        .cfg_scale = 1.5,
-                        .temperature = 1,
-                        .flow_guidance = 1.25,
-                        .seed = 1};
-    hm_model_record model = {
-        .id = "w1", .kind = "heartmula", .name = "mini", .path = "/m", .synthetic = true, .codebooks = 8, .frame_s = 0.08};
     hm_session_record session = {.machine_id = "m1", .build_id = "b1", .command_line = "hmbench suite short", .options = "{}", .rounds = 2};
     hm_arm_record arms[3];
     snprintf(session.id, sizeof session.id, "%s", session_id);
@@ -69,10 +34,7 @@ static void put_facts(hm_store *store)
             .position = i, .name = arm_names[i], .variant = arm_names[i], .toggles = toggles[i], .backend = "cpu", .model = "/m"};
         snprintf(arms[i].id, sizeof arms[i].id, "%s", arm_ids[i]);
     }
-    GOOD(hm_store_put_machine(store, &machine, &err));
-    GOOD(hm_store_put_build(store, &build, &err));
-    GOOD(hm_store_put_case(store, &c, &err));
-    GOOD(hm_store_put_model(store, &model, &err));
+    put_store_facts(store, "[Verse one]\nPaper boats, along\n  the gutter[x] rain\n", 1);
     GOOD(hm_store_put_session(store, &session, arms, 3, &err));
 }
 

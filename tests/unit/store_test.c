@@ -11,6 +11,7 @@
 #include "engine/base/map.h"
 #include "harness/store.h"
 #include "harness/store_internal.h"
+#include "tests/store_case.h"
 
 static char folder[64], path[128];
 
@@ -31,12 +32,6 @@ static int teardown(void **state)
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     return system(command);
 }
-
-#define GOOD(call)                                                                                                                         \
-    do {                                                                                                                                   \
-        if (call)                                                                                                                          \
-            fail_msg("%s", err.text);                                                                                                      \
-    } while (0)
 
 static hm_store *open_store(hm_store_mode mode)
 {
@@ -89,41 +84,8 @@ static void expect(hm_store *store, const char *sql, const char *wanted)
 static void fill(hm_store *store, hm_session_record *session, hm_arm_record arms[2])
 {
     hm_error err = {0};
-    hm_machine_record machine = {.id = "m1",
-                                 .host_id = "h",
-                                 .cpu_model = "CPU",
-                                 .isa = "avx2",
-                                 .kernel = "6",
-                                 .os = "Debian",
-                                 .cpus = 2,
-                                 .cpus_online = 2,
-                                 .smt = -1,
-                                 .cpu_quota = NAN,
-                                 .memory_bytes = 1 << 30,
-                                 .memory_limit_bytes = HM_UNKNOWN};
-    hm_build_record build = {
-        .id = "b1", .version = "0.1.0", .compiler = "gcc", .flags = "-O2", .build_type = "Release", .binary_hash = "x"};
-    hm_case_record c = {.id = "c1",
-                        .request_hash = "q1",
-                        .suite_hash = "s1",
-                        .suite = "short",
-                        .name = "plain",
-                        .task = "music",
-                        .tags = "pop",
-                        .lyrics = "la",
-                        .frames = 125,
-                        .topk = 50,
-                        .cfg_scale = 1.5,
-                        .temperature = 1,
-                        .flow_guidance = 1.25,
-                        .seed = UINT64_MAX};
-    hm_model_record model = {
-        .id = "w1", .kind = "heartmula", .name = "mini", .path = "/m", .synthetic = true, .codebooks = 8, .frame_s = 0.08};
-    GOOD(hm_store_put_machine(store, &machine, &err));
-    GOOD(hm_store_put_machine(store, &machine, &err));
-    GOOD(hm_store_put_build(store, &build, &err));
-    GOOD(hm_store_put_case(store, &c, &err));
-    GOOD(hm_store_put_model(store, &model, &err));
+    put_store_facts(store, "la", UINT64_MAX);
+    GOOD(hm_store_put_machine(store, &store_machine, &err)); /* again: the same one */
     *session = (hm_session_record){.machine_id = "m1",
                                    .build_id = "b1",
                                    .command_line = "hmbench suite short",

@@ -1,28 +1,8 @@
 /* hmbench batch from the outside: songs and speech of tiny models side by side. */
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <jansson.h>
-
 #include "engine/audio/audio.h"
-#include "engine/base/map.h"
+#include "tests/cli_case.h"
 #include "tests/make_voice.h"
-#include "tests/run_program.h"
-
-static char folder[] = "/tmp/hmbench-batch-XXXXXX";
-
-static char *in_folder(const char *name)
-{
-    static char paths[8][128];
-    static int next;
-    char *out = paths[next++ % 8];
-    snprintf(out, sizeof paths[0], "%s/%s", folder, name);
-    return out;
-}
 
 #define BATCH(...) run_program("batch", in_folder("mixed.yaml"), __VA_ARGS__)
 
@@ -131,27 +111,19 @@ static void cases_that_no_model_makes_are_named(void **state)
     run_free(&run);
 }
 
-static void expect_refused(hm_run run, int code, const char *text)
-{
-    if (run.code != code || !strstr(run.err, text) || run_lines(run.err) != 1)
-        fail_msg("expected %d and \"%s\"; found %d and:\n%s", code, text, run.code, run.err);
-    assert_string_equal(run.out, "");
-    run_free(&run);
-}
-
 static void what_makes_no_sense_is_refused(void **state)
 {
     (void)state;
-    expect_refused(run_program("batch"), 64, "no suite");
-    expect_refused(BATCH("--batch", "0"), 64, "from 1 to 16");
-    expect_refused(BATCH("--batch", "17"), 64, "from 1 to 16");
-    expect_refused(BATCH("--batch", "1,,2"), 64, "from 1 to 16");
-    expect_refused(BATCH("--batch", "2,2"), 64, "2 is there twice");
-    expect_refused(BATCH("--batch", "1,"), 64, "nothing after the last comma");
-    expect_refused(BATCH("--filter", "nothing-like-it"), 64, "matches none");
-    expect_refused(BATCH("--model", "qwen3-tts-tiny-voice-design"), 64, "no case here asks for that");
-    expect_refused(BATCH("--rounds", "0"), 64, "rounds");
-    expect_refused(run_program("batch", "no-such-suite"), 66, "no-such-suite");
+    assert_fails(run_program("batch"), 64, "no suite");
+    assert_fails(BATCH("--batch", "0"), 64, "from 1 to 16");
+    assert_fails(BATCH("--batch", "17"), 64, "from 1 to 16");
+    assert_fails(BATCH("--batch", "1,,2"), 64, "from 1 to 16");
+    assert_fails(BATCH("--batch", "2,2"), 64, "2 is there twice");
+    assert_fails(BATCH("--batch", "1,"), 64, "nothing after the last comma");
+    assert_fails(BATCH("--filter", "nothing-like-it"), 64, "matches none");
+    assert_fails(BATCH("--model", "qwen3-tts-tiny-voice-design"), 64, "no case here asks for that");
+    assert_fails(BATCH("--rounds", "0"), 64, "rounds");
+    assert_fails(run_program("batch", "no-such-suite"), 66, "no-such-suite");
 }
 
 /* Complete rounds are told, the rest is given up; or nothing is told where there was none. */
@@ -176,23 +148,14 @@ static int make_folder(void **state)
                                "  - {name: cloned, task: speech, text: hello there, reference: voice.wav, frames: 4}\n";
     hm_error err;
     (void)state;
-    if (!mkdtemp(folder))
+    if (make_case_folder_and_cache())
         return 1;
-    setenv("HMBENCH_CACHE", in_folder("cache"), 1);
     if (hm_file_write(in_folder("mixed.yaml"), text, sizeof text - 1, &err))
         return 1;
     float *voice = make_voice(12000, 24000, 150, 0.5);
     int failed = !voice || hm_audio_write(in_folder("voice.wav"), voice, 1, 12000, 24000, &err);
     free(voice);
     return failed;
-}
-
-static int remove_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
 }
 
 int main(void)

@@ -1,17 +1,8 @@
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <jansson.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
-#include "tests/run_program.h"
-
-static char folder[] = "/tmp/hmbench-cli-XXXXXX";
+#include "tests/cli_case.h"
 
 static hm_run shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -24,19 +15,6 @@ static hm_run shell(const char *format, ...)
     vsnprintf(command, sizeof command, format, ap);
     va_end(ap);
     return run_command((char *const[]){(char *)"/bin/bash", (char *)"-c", command, NULL}, NULL, 120, 0);
-}
-
-/* One line on stderr that has `text`, nothing on stdout, this code. */
-static void assert_fails(hm_run run, int code, const char *text)
-{
-    if (run.code != code || !strstr(run.err, text) || run_lines(run.err) != 1)
-        print_error("expected %d and \"%s\"; found %d and:\n%s", code, text, run.code, run.err);
-    assert_int_equal(run.code, code);
-    assert_non_null(strstr(run.err, text));
-    assert_int_equal(run_lines(run.err), 1);
-    assert_int_equal(strncmp(run.err, "hmbench: ", 9), 0);
-    assert_string_equal(run.out, "");
-    run_free(&run);
 }
 
 static void assert_works(hm_run run)
@@ -284,7 +262,7 @@ static void limits_and_kernels_are_measured(void **state)
 static int make_folder(void **state)
 {
     (void)state;
-    if (!mkdtemp(folder))
+    if (make_case_folder())
         return -1;
     setenv("P", HM_PROGRAM, 1);
     setenv("D", folder, 1);
@@ -293,14 +271,6 @@ static int make_folder(void **state)
     setenv("HMBENCH_CACHE", cache, 1);
     setenv("LC_ALL", "C", 1);
     return 0;
-}
-
-static int remove_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
 }
 
 int main(void)

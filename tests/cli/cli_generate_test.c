@@ -1,57 +1,7 @@
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <dirent.h>
-#include <fcntl.h>
-#include <jansson.h>
-
 #include "engine/audio/audio.h"
-#include "engine/base/map.h"
 #include "harness/codes.h"
-#include "tests/run_program.h"
-
-static char folder[] = "/tmp/hmbench-generate-XXXXXX";
-
-static char *in_folder(const char *name)
-{
-    static char paths[8][256];
-    static int next;
-    char *out = paths[next++ % 8];
-    snprintf(out, sizeof paths[0], "%s/%s", folder, name);
-    return out;
-}
-
-static void put(const char *name, const char *text, size_t size)
-{
-    hm_error err;
-    assert_int_equal(hm_file_write(in_folder(name), text, size, &err), HM_OK);
-}
-
-/* Files in the folder whose names start with `start`. */
-static int files(const char *start)
-{
-    int n = 0;
-    DIR *d = opendir(folder);
-    for (struct dirent *e; (e = readdir(d));)
-        n += !strncmp(e->d_name, start, strlen(start));
-    closedir(d);
-    return n;
-}
-
-static void assert_fails(hm_run run, int code, const char *text)
-{
-    if (run.code != code || !strstr(run.err, text) || run_lines(run.err) != 1)
-        print_error("expected %d and \"%s\"; found %d and:\n%s", code, text, run.code, run.err);
-    assert_int_equal(run.code, code);
-    assert_non_null(strstr(run.err, text));
-    assert_int_equal(run_lines(run.err), 1);
-    assert_string_equal(run.out, "");
-    run_free(&run);
-}
+#include "tests/cli_case.h"
 
 #define GENERATE(...) run_program("generate", "--model", "heartmula-tiny", __VA_ARGS__)
 #define OUT in_folder("song.wav")
@@ -145,28 +95,6 @@ static void files_that_are_no_codes_are_refused(void **state)
     assert_fails(run_program("decode", in_folder("codes.bad"), "--model", "heartmula-tiny", "-o", OUT), 65, "4 codebooks");
     assert_fails(run_program("decode", in_folder("absent"), "-o", OUT), 66, "absent");
     assert_int_equal(files("song.wav"), 0);
-}
-
-static json_t *result_of(hm_run *run)
-{
-    json_t *result;
-    if (run->code)
-        print_error("exit %d: %s", run->code, run->err);
-    assert_int_equal(run->code, 0);
-    result = json_loads(run->out, 0, NULL);
-    assert_true(json_is_object(result));
-    return result;
-}
-
-static void assert_same_file(const char *one, const char *two)
-{
-    hm_map a = {0}, b = {0};
-    hm_error err;
-    assert_int_equal(hm_map_open(&a, one, &err), HM_OK);
-    assert_int_equal(hm_map_open(&b, two, &err), HM_OK);
-    assert_true(a.size == b.size && !memcmp(a.data, b.data, a.size));
-    hm_map_close(&a);
-    hm_map_close(&b);
 }
 
 static void a_song_comes_out_and_decodes_to_the_same_bytes(void **state)
@@ -282,23 +210,14 @@ static void an_interrupted_song_leaves_no_file(void **state)
 static int make_folder(void **state)
 {
     (void)state;
-    if (!mkdtemp(folder))
+    if (make_case_folder_and_cache())
         return -1;
-    setenv("HMBENCH_CACHE", in_folder("cache"), 1);
     static const char lyrics[] = "[Verse]\nthe morning comes in slowly\n\n[Chorus]\nstay a while\n";
     put("lyrics.txt", lyrics, sizeof lyrics - 1);
     hm_run run = run_program("inspect", "heartmula-tiny"); /* makes it, so that no test sees the line about that */
     int failed = run.code;
     run_free(&run);
     return failed;
-}
-
-static int remove_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
 }
 
 int main(void)

@@ -1,60 +1,12 @@
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <dirent.h>
-#include <jansson.h>
 #include <math.h>
 
 #include "engine/audio/audio.h"
-#include "engine/base/map.h"
 #include "harness/codes.h"
+#include "tests/cli_case.h"
 #include "tests/make_voice.h"
-#include "tests/run_program.h"
 
 #define RATE 24000
-
-static char folder[] = "/tmp/hmbench-speak-XXXXXX";
-
-static char *in_folder(const char *name)
-{
-    static char paths[16][256];
-    static int next;
-    char *out = paths[next++ % 16];
-    snprintf(out, sizeof paths[0], "%s/%s", folder, name);
-    return out;
-}
-
-static void put(const char *name, const char *text, size_t size)
-{
-    hm_error err;
-    assert_int_equal(hm_file_write(in_folder(name), text, size, &err), HM_OK);
-}
-
-/* Files in the folder whose names start with `start`. */
-static int files(const char *start)
-{
-    int n = 0;
-    DIR *d = opendir(folder);
-    for (struct dirent *e; (e = readdir(d));)
-        n += !strncmp(e->d_name, start, strlen(start));
-    closedir(d);
-    return n;
-}
-
-static void assert_fails(hm_run run, int code, const char *text)
-{
-    if (run.code != code || !strstr(run.err, text) || run_lines(run.err) != 1)
-        print_error("expected %d and \"%s\"; found %d and:\n%s", code, text, run.code, run.err);
-    assert_int_equal(run.code, code);
-    assert_non_null(strstr(run.err, text));
-    assert_int_equal(run_lines(run.err), 1);
-    assert_string_equal(run.out, "");
-    run_free(&run);
-}
 
 static void assert_spoken(hm_run run)
 {
@@ -64,15 +16,9 @@ static void assert_spoken(hm_run run)
     run_free(&run);
 }
 
-static void assert_same_file(const char *one, const char *two)
+static void assert_same_speech(const char *one, const char *two)
 {
-    hm_map a = {0}, b = {0};
-    hm_error err;
-    assert_int_equal(hm_map_open(&a, one, &err), HM_OK);
-    assert_int_equal(hm_map_open(&b, two, &err), HM_OK);
-    assert_true(a.size == b.size && a.size > 1000 && !memcmp(a.data, b.data, a.size));
-    hm_map_close(&a);
-    hm_map_close(&b);
+    assert_true(assert_same_file(one, two) > 1000);
 }
 
 #define SPEAK_WITH(model, ...) run_program("speak", "--model", (char *)model, __VA_ARGS__)
@@ -219,16 +165,6 @@ static void recordings_that_cannot_be_cloned_are_refused(void **state)
 
 /* --- what is said --- */
 
-static json_t *result_of(hm_run *run)
-{
-    if (run->code)
-        print_error("exit %d: %s", run->code, run->err);
-    assert_int_equal(run->code, 0);
-    json_t *result = json_loads(run->out, 0, NULL);
-    assert_true(json_is_object(result));
-    return result;
-}
-
 static const char *text_of(json_t *object, const char *key)
 {
     return json_string_value(json_object_get(object, key));
@@ -276,7 +212,7 @@ static void speech_comes_out_and_decodes_to_the_same_bytes(void **state)
     run = run_program("decode", in_folder("custom.codes"), "-q", "-o", in_folder("again.wav"));
     assert_string_equal(run.err, "");
     assert_spoken(run);
-    assert_same_file(in_folder("custom.wav"), in_folder("again.wav"));
+    assert_same_speech(in_folder("custom.wav"), in_folder("again.wav"));
     assert_fails(run_program("decode", in_folder("custom.codes"), "--model", "heartmula-tiny", "-o", OUT), 65, "16 codebooks");
 }
 
@@ -305,7 +241,7 @@ static void streamed_speech_has_the_bytes_of_the_whole(void **state)
         assert_non_null(strstr(run.err, "stream"));
         json_decref(result);
         run_free(&run);
-        assert_same_file(in_folder("whole.wav"), in_folder("streamed.wav"));
+        assert_same_speech(in_folder("whole.wav"), in_folder("streamed.wav"));
     }
     assert_fails(SPEAK(TEXT, SHORT, "--stream", "-o", OUT, "--variant", "naive"), 64, "decode=stream");
     assert_int_equal(files("out.wav"), 0);
@@ -409,7 +345,7 @@ static void voices_are_cloned_by_timbre_and_in_context(void **state)
         assert_wav(in_folder("clone.wav"));
         if (!i) {
             assert_spoken(run_program("decode", in_folder("clone.codes"), "-q", "-o", in_folder("again.wav")));
-            assert_same_file(in_folder("clone.wav"), in_folder("again.wav"));
+            assert_same_speech(in_folder("clone.wav"), in_folder("again.wav"));
         }
     }
 }
@@ -438,7 +374,7 @@ static void text_comes_from_standard_input_too(void **state)
     assert_spoken(SPEAK(TEXT, SHORT, "-q", "-o", in_folder("whole.wav")));
     hm_run run = run_command(argv, "One two three.\r\n\n", 60, 0);
     assert_spoken(run);
-    assert_same_file(in_folder("whole.wav"), in_folder("piped.wav"));
+    assert_same_speech(in_folder("whole.wav"), in_folder("piped.wav"));
 }
 
 static int prompt_tokens(const char *text, const char *split)
@@ -485,7 +421,7 @@ static void a_stream_that_is_interrupted_is_kept(void **state)
 static int make_files(void **state)
 {
     (void)state;
-    if (!mkdtemp(folder))
+    if (make_case_folder())
         return -1;
     float *voice = make_voice(RATE * 3 / 2, RATE, 130, 0.5);
     if (!voice)
@@ -502,14 +438,6 @@ static int make_files(void **state)
             return -1;
     }
     return 0;
-}
-
-static int remove_files(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
 }
 
 int main(void)
@@ -534,5 +462,5 @@ int main(void)
         cmocka_unit_test(text_is_cut_as_for_local_folders_on_request),
         cmocka_unit_test(a_stream_that_is_interrupted_is_kept),
     };
-    return cmocka_run_group_tests(tests, make_files, remove_files);
+    return cmocka_run_group_tests(tests, make_files, remove_folder);
 }

@@ -1,73 +1,9 @@
 /* Audio that is written while it is made: the same file, pipes, players, interruption. */
 #define _GNU_SOURCE
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <dirent.h>
-#include <jansson.h>
-
 #include "engine/audio/audio.h"
-#include "engine/base/map.h"
-#include "tests/run_program.h"
+#include "tests/cli_case.h"
 
 #define HEADER 44 /* bytes of a streamed WAV's header */
-
-static char folder[] = "/tmp/hmbench-stream-out-XXXXXX";
-
-static char *in_folder(const char *name)
-{
-    static char paths[8][256];
-    static int next;
-    char *out = paths[next++ % 8];
-    snprintf(out, sizeof paths[0], "%s/%s", folder, name);
-    return out;
-}
-
-/* Files in the folder whose names start with `start`. */
-static int files(const char *start)
-{
-    int n = 0;
-    DIR *d = opendir(folder);
-    for (struct dirent *e; (e = readdir(d));)
-        n += !strncmp(e->d_name, start, strlen(start));
-    closedir(d);
-    return n;
-}
-
-static void assert_fails(hm_run run, int code, const char *text)
-{
-    if (run.code != code || !strstr(run.err, text) || run_lines(run.err) != 1)
-        print_error("expected %d and \"%s\"; found %d and:\n%s", code, text, run.code, run.err);
-    assert_int_equal(run.code, code);
-    assert_non_null(strstr(run.err, text));
-    assert_int_equal(run_lines(run.err), 1);
-    run_free(&run);
-}
-
-static void assert_same_file(const char *one, const char *two)
-{
-    hm_map a = {0}, b = {0};
-    hm_error err;
-    assert_int_equal(hm_map_open(&a, one, &err), HM_OK);
-    assert_int_equal(hm_map_open(&b, two, &err), HM_OK);
-    assert_true(a.size == b.size && !memcmp(a.data, b.data, a.size));
-    hm_map_close(&a);
-    hm_map_close(&b);
-}
-
-static json_t *result_of(hm_run *run)
-{
-    json_t *result;
-    if (run->code)
-        print_error("exit %d: %s", run->code, run->err);
-    assert_int_equal(run->code, 0);
-    result = json_loads(run->out, 0, NULL);
-    assert_true(json_is_object(result));
-    return result;
-}
 
 /* Songs of 18 s: a short first segment and one more. Speech in many pieces. */
 #define SONG(...)                                                                                                                          \
@@ -217,9 +153,8 @@ static int make_folder(void **state)
 {
     hm_error err;
     (void)state;
-    if (!mkdtemp(folder))
+    if (make_case_folder_and_cache())
         return -1;
-    setenv("HMBENCH_CACHE", in_folder("cache"), 1);
     if (hm_file_write(in_folder("lyrics.txt"), "la la\n", 6, &err))
         return -1;
     hm_run one = run_program("inspect", "heartmula-tiny"), two = run_program("inspect", "qwen3-tts-tiny"); /* makes them */
@@ -227,14 +162,6 @@ static int make_folder(void **state)
     run_free(&one);
     run_free(&two);
     return failed;
-}
-
-static int remove_folder(void **state)
-{
-    char command[128];
-    (void)state;
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
 }
 
 int main(void)

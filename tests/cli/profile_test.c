@@ -1,29 +1,7 @@
 /* hmbench profile, trace, journal and plot from the outside: a real timeline of a tiny model, and what they refuse. */
-#define _GNU_SOURCE /* pipe2 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-#include <jansson.h>
-
+#define _GNU_SOURCE
 #include "engine/audio/audio.h"
-#include "engine/base/map.h"
-#include "tests/run_program.h"
-
-static char folder[] = "/tmp/hm_profile_XXXXXX";
-
-static char *in_folder(const char *name)
-{
-    static char paths[8][128];
-    static int next;
-    char *out = paths[next++ % 8];
-    snprintf(out, sizeof paths[0], "%s/%s", folder, name);
-    return out;
-}
+#include "tests/cli_case.h"
 
 /* Half a second of a voice that is none: a buzz that comes and goes. */
 static int write_voice(void)
@@ -45,19 +23,10 @@ static int setup(void **state)
                                 "  - {name: said, task: speech, text: hello there, speaker: ryan, language: english, frames: 7}\n"
                                 "  - {name: cloned, task: speech, text: hello there, reference: voice.wav, frames: 4}\n";
     hm_error err;
-    if (!mkdtemp(folder))
+    if (make_case_folder_and_cache())
         return 1;
-    setenv("HMBENCH_CACHE", in_folder("cache"), 1);
     return hm_file_write(in_folder("tiny.yaml"), text, sizeof text - 1, &err) ||
            hm_file_write(in_folder("mixed.yaml"), mixed, sizeof mixed - 1, &err) || write_voice();
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
 }
 
 static void expect(hm_run run, int code, const char *in_out, const char *in_err)
@@ -261,5 +230,5 @@ int main(void)
         cmocka_unit_test(journal_and_plot_follow_a_suite),
         cmocka_unit_test(notes_are_woven_in_and_unknown_keys_are_told),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, remove_folder);
 }

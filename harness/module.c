@@ -11,7 +11,6 @@ struct hm_module {
     void *handle;
     const hm_engine_api *api;
     hm_toggles toggles;
-    char variant[HM_VARIANT_SPEC];
     char path[PATH_MAX];
 };
 
@@ -92,7 +91,7 @@ hm_status hm_module_open(hm_module **out, const char *variant, hm_error *err)
     st = hm_variant_parse(variant, &m->toggles, &fixed, err);
     if (st)
         goto fail;
-    if ((size_t)snprintf(m->variant, sizeof m->variant, "%s", variant) >= sizeof m->variant) {
+    if (strlen(variant) >= HM_VARIANT_SPEC) {
         st = hm_fail(err, HM_EUSAGE, "variant: the text is %zu bytes, at most %d", strlen(variant), HM_VARIANT_SPEC - 1);
         goto fail;
     }
@@ -124,22 +123,7 @@ const hm_engine_api *hm_module_api(const hm_module *module)
     return module->api;
 }
 
-const hm_toggles *hm_module_toggles(const hm_module *module)
-{
-    return &module->toggles;
-}
-
 const hm_toggles *hm_module_option(const hm_module *module)
 {
     return module->api->fixed ? NULL : &module->toggles;
-}
-
-const char *hm_module_variant(const hm_module *module)
-{
-    return module->variant;
-}
-
-const char *hm_module_path(const hm_module *module)
-{
-    return module->path;
 }

@@ -15,9 +15,6 @@ void hm_module_close(hm_module **module);
 
 /* Valid until hm_module_close. */
 const hm_engine_api *hm_module_api(const hm_module *module);
-const hm_toggles *hm_module_toggles(const hm_module *module); /* what runs, in both kinds of build */
-const char *hm_module_variant(const hm_module *module);       /* as asked for */
-const char *hm_module_path(const hm_module *module);
 
 /* For hm_engine_options.toggles: the toggles for the runtime build, NULL for a fixed one. */
 const hm_toggles *hm_module_option(const hm_module *module);

@@ -152,8 +152,6 @@ hm_status hm_store_put_run(hm_store *store, const hm_run_record *run, hm_error *
 hm_status hm_store_end_session(hm_store *store, const char *session_id, const char *state, hm_error *err);
 /* Limits of the machine, measured with the session; what is there already is replaced. */
 hm_status hm_store_put_limits(hm_store *store, const char *session_id, const hm_limits *limits, hm_error *err);
-/* artifact of a whole session (trace, journal). */
-hm_status hm_store_put_artifact(hm_store *store, const char *session_id, const hm_artifact_record *artifact, hm_error *err);
 /* Rounds wanted of a session that goes on. */
 hm_status hm_store_extend_session(hm_store *store, const char *session_id, int rounds, hm_error *err);
 

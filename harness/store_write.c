@@ -240,11 +240,6 @@ static hm_status put_artifact(hm_store *store, const char *session_id, const cha
     return hm_query_close(&q);
 }
 
-hm_status hm_store_put_artifact(hm_store *store, const char *session_id, const hm_artifact_record *artifact, hm_error *err)
-{
-    return put_artifact(store, session_id, NULL, artifact, err);
-}
-
 static hm_status put_spans(hm_store *store, const char *sample_id, const hm_sample *s, hm_error *err)
 {
     hm_query q;

@@ -70,8 +70,6 @@ void hm_codec_release(hm_codec *m);
 hm_status hm_codec_describe(hm_codec *m, const hm_codec_shape *shape, hm_error *err);
 /* Bytes of folded convolution weights that binding allocates. */
 uint64_t hm_codec_folded_bytes(const hm_codec *m);
-/* Bytes of weights that are read by one estimator call, and by one pass of the waveform decoder. */
-uint64_t hm_dit_bytes(const hm_dit *m);
 
 /* --- dit.c: the estimator and the solver --- */
 

@@ -238,19 +238,3 @@ uint64_t hm_codec_folded_bytes(const hm_codec *m)
     }
     return n;
 }
-
-static uint64_t project_bytes(const hm_project *p)
-{
-    return hm_linear_bytes(&p->conv.linear) + hm_linear_bytes(&p->linear);
-}
-
-uint64_t hm_dit_bytes(const hm_dit *m)
-{
-    uint64_t bytes = project_bytes(&m->proj_in) + project_bytes(&m->connection) + project_bytes(&m->proj_out);
-    for (int i = 0; i < 2; i++) {
-        const hm_dit_block *b = m->stack[i].blocks;
-        bytes += (uint64_t)m->stack[i].layers * (hm_linear_bytes(&b->q) + hm_linear_bytes(&b->k) + hm_linear_bytes(&b->v) +
-                                                 hm_linear_bytes(&b->o) + hm_linear_bytes(&b->gate) + hm_linear_bytes(&b->up) + hm_linear_bytes(&b->down));
-    }
-    return bytes;
-}

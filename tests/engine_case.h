@@ -105,6 +105,29 @@ static inline void case_withdraw(hm_toggles *t)
 
 static const hm_toggles case_best = {HM_BEST}, case_naive = {0};
 
+/* Naive with one value of a toggle, and what that value needs. */
+static inline hm_toggles case_only(const hm_toggle_info *toggle, int value)
+{
+    hm_toggles t = case_naive;
+    *case_toggle(&t, toggle->offset) = (uint8_t)value;
+    case_satisfy(&t);
+    return t;
+}
+
+/* Best without a toggle and those that need it; and what that is to be compared with: best, where what is then no longer bitwise the same
+ * is as it is without. */
+static inline void case_take_away(const hm_toggle_info *toggle, hm_toggles *with, hm_toggles *without)
+{
+    int count;
+    const hm_toggle_info *list = hm_toggle_list(&count);
+    *with = *without = case_best;
+    *case_toggle(without, toggle->offset) = 0;
+    case_withdraw(without);
+    for (int i = 0; i < count; i++)
+        if (list[i].kind != HM_KIND_BITWISE)
+            *case_toggle(with, list[i].offset) = *case_toggle(without, list[i].offset);
+}
+
 /* --- engines --- */
 
 /* The runtime build, opened once and for all. */

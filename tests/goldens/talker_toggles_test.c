@@ -37,9 +37,7 @@ static void every_toggle_alone_keeps_the_codes_and_shows_in_its_counter(void **s
         outcome naive = speak_with(k, &case_naive, &k->request);
         for (int i = 0; i < count; i++)
             for (int value = 1; concerns_talker(&list[i]) && value < hm_toggle_values(&list[i]); value++, checked++) {
-                hm_toggles with = case_naive;
-                *case_toggle(&with, list[i].offset) = (uint8_t)value;
-                case_satisfy(&with);
+                hm_toggles with = case_only(&list[i], value);
                 outcome o = speak_with(k, &with, &k->request);
                 expect_golden_codes(k, &o, case_value_text(&list[i], value));
                 if (hm_toggles_distance(&case_naive, &with) == HM_KIND_BITWISE)
@@ -67,17 +65,11 @@ static void bitwise_toggles_draw_the_same_bytes_with_and_without_the_others(void
     for (int i = 0; i < count; i++)
         for (int value = 1; concerns_talker(&list[i]) && list[i].kind == HM_KIND_BITWISE && value < hm_toggle_values(&list[i]);
              value++, checked++) {
-            hm_toggles with = case_naive, without = case_best, base = case_best;
-            *case_toggle(&with, list[i].offset) = (uint8_t)value;
-            case_satisfy(&with);
+            hm_toggles with = case_only(&list[i], value), without, base;
             outcome o = speak_with(k, &with, &r);
             expect_same(&naive, &o, case_value_text(&list[i], value));
             drop(&o);
-            *case_toggle(&without, list[i].offset) = 0;
-            case_withdraw(&without);
-            for (int j = 0; j < count; j++)
-                if (list[j].kind != HM_KIND_BITWISE)
-                    *case_toggle(&base, list[j].offset) = *case_toggle(&without, list[j].offset);
+            case_take_away(&list[i], &base, &without);
             outcome a = speak_with(k, &base, &r), b = speak_with(k, &without, &r);
             expect_same(&a, &b, list[i].name);
             drop(&a);

@@ -1,5 +1,6 @@
 /* Every value of every toggle moves the counter that its row names, in speech too, by exactly what follows from the sizes of the model. */
 #define _GNU_SOURCE
+#include "tests/counters_case.h"
 #include "tests/speech_case.h"
 
 #define FRAMES 3
@@ -8,33 +9,7 @@
 #define CHUNKED_FRAMES 310
 #define STREAMED_FRAMES 1100 /* more than decode=stream pushes at once in so small a model */
 
-/* What runs before and after the toggle is set. */
-typedef enum scene { SPEECH, PENALISED, AGAIN, HEARD, CHUNKED, STREAMED, HALF } scene;
-
-typedef struct observed {
-    hm_counters call, load;
-    uint64_t prompt; /* rows */
-} observed;
-
-typedef struct amounts {
-    uint64_t before, after;
-} amounts;
-
-typedef struct row {
-    const char *toggle;
-    int value;
-    scene scene;
-    amounts (*exact)(const observed *before, const observed *after);
-} row;
-
-static uint64_t counter_of(const observed *o, const char *name, bool loading)
-{
-    for (int i = 0; i < HM_COUNTER_COUNT; i++)
-        if (!strcmp(hm_counter_name(i), name))
-            return ((const uint64_t *)(loading ? &o->load : &o->call))[i];
-    fail_msg("no counter %s", name);
-    return 0;
-}
+enum scene { SPEECH, PENALISED, AGAIN, HEARD, CHUNKED, STREAMED, HALF };
 
 /* --- running --- */
 
@@ -42,7 +17,8 @@ static uint64_t counter_of(const observed *o, const char *name, bool loading)
 static observed speak(const hm_toggles *toggles, int frames, double penalty, bool audio, int times)
 {
     const hm_engine_api *api = case_runtime();
-    hm_engine *e = case_open(api, &(hm_engine_options){.source.dir = case_custom, .threads = 1, .toggles = toggles, .need_lm = true, .need_codec = audio});
+    hm_engine *e = case_open(api, &(hm_engine_options){.source.dir = case_custom, .threads = 1, .toggles = toggles, .need_lm = true,
+                                                       .need_codec = audio});
     hm_request request = case_spoken;
     observed o = {0};
     request.max_frames = frames;
@@ -83,25 +59,25 @@ static observed decode(const hm_toggles *toggles, int frames, bool half)
     return o;
 }
 
-static observed run_scene(scene s, const hm_toggles *toggles)
+static observed run_scene(int scene, hm_toggles toggles)
 {
-    switch (s) {
+    switch ((enum scene)scene) {
     case PENALISED:
-        return speak(toggles, FRAMES, 1.05, false, 1);
+        return speak(&toggles, FRAMES, 1.05, false, 1);
     case AGAIN:
-        return speak(toggles, FRAMES, 1, false, 2);
+        return speak(&toggles, FRAMES, 1, false, 2);
     case HEARD:
-        return speak(toggles, HEARD_FRAMES, 1, true, 1);
+        return speak(&toggles, HEARD_FRAMES, 1, true, 1);
     case CHUNKED:
-        return decode(toggles, CHUNKED_FRAMES, false);
+        return decode(&toggles, CHUNKED_FRAMES, false);
     case STREAMED:
-        return decode(toggles, STREAMED_FRAMES, false);
+        return decode(&toggles, STREAMED_FRAMES, false);
     case HALF:
-        return decode(toggles, 2, true);
+        return decode(&toggles, 2, true);
     case SPEECH:
         break;
     }
-    return speak(toggles, FRAMES, 1, false, 1);
+    return speak(&toggles, FRAMES, 1, false, 1);
 }
 
 /* --- amounts, from the shapes --- */
@@ -120,61 +96,10 @@ static hm_speech_codec_shape codec_shape;
 #define DIM(stack) ((uint64_t)(stack)->width)
 #define HEAD(stack) ((uint64_t)(stack)->head_dim)
 
-static uint64_t range_sum(uint64_t first, uint64_t last)
-{
-    return last < first ? 0 : (last * (last + 1) - first * (first - 1)) / 2;
-}
-
-/* Rows of queries times slots, per head and layer: the prompt, then a row per frame but the last; the predictor's two rows, then one per
- * group, in every frame. */
-static uint64_t talker_pairs(uint64_t prompt)
-{
-    return prompt * prompt + range_sum(prompt + 1, prompt + FRAMES - 1);
-}
-
-static uint64_t predictor_pairs(void)
-{
-    return FRAMES * (2 * 2 + range_sum(3, G));
-}
-
-static amounts kv(const observed *b, const observed *a)
-{
-    (void)a;
-    uint64_t talker = L(T) * H(T) * HEAD(T) * range_sum(b->prompt, b->prompt + FRAMES - 2);
-    uint64_t predictor = FRAMES * L(P) * H(P) * HEAD(P) * range_sum(2, G - 1);
-    return (amounts){2 * sizeof(float) * (talker + predictor), 0};
-}
-
-static amounts mask(const observed *b, const observed *a)
-{
-    (void)a;
-    return (amounts){sizeof(float) * (talker_pairs(b->prompt) + predictor_pairs()), 0};
-}
-
-static uint64_t scores(uint64_t talker, uint64_t predictor)
-{
-    return sizeof(float) * (L(T) * H(T) * talker + L(P) * H(P) * predictor);
-}
-
-static amounts attn_flash(const observed *b, const observed *a)
-{
-    (void)a;
-    return (amounts){scores(talker_pairs(b->prompt), predictor_pairs()), 0};
-}
-
-/* All slots that the caches have: of the prompt and all frames, of a frame's groups. */
+/* The talker's cache has slots for the prompt and all frames. */
 static amounts attn_all_slots(const observed *b, const observed *a)
 {
-    uint64_t steps = (b->prompt + FRAMES - 1) * (b->prompt + FRAMES);
-    assert_int_equal(a->call.attn_scores * sizeof(float), a->call.score_bytes);
-    return (amounts){scores(talker_pairs(b->prompt), predictor_pairs()), scores(steps, FRAMES * G * G)};
-}
-
-static amounts gqa(const observed *b, const observed *a)
-{
-    uint64_t talker = L(T) * HEAD(T) * (b->prompt + FRAMES - 1), predictor = L(P) * HEAD(P) * FRAMES * G;
-    assert_int_equal(a->call.attn_scores, b->call.attn_scores);
-    return (amounts){2 * sizeof(float) * (H(T) * talker + H(P) * predictor), 2 * sizeof(float) * (KV(T) * talker + KV(P) * predictor)};
+    return case_attn_all(b, a, b->prompt + FRAMES);
 }
 
 /* Seven linear layers in a block; of the last one's, four are for one row where the others are not needed. The head of the talker is one
@@ -183,7 +108,8 @@ static amounts rows(const observed *b, const observed *a)
 {
     uint64_t text = 2 * b->call.text_rows, passes = FRAMES * (G - 2) * (7 * L(P) + 1);
     uint64_t all = b->prompt * (7 * L(T) + 1) + (FRAMES - 1) * (7 * L(T) + 1) + FRAMES * 2 * (7 * L(P) + 1);
-    uint64_t needed = b->prompt * (7 * (L(T) - 1) + 3) + 4 + 2 + (FRAMES - 1) * (7 * L(T) + 2) + FRAMES * (2 * (7 * (L(P) - 1) + 3) + 4 + 1);
+    uint64_t needed = b->prompt * (7 * (L(T) - 1) + 3) + 4 + 2 + (FRAMES - 1) * (7 * L(T) + 2);
+    needed += FRAMES * (2 * (7 * (L(P) - 1) + 3) + 4 + 1);
     assert_int_equal(b->call.head_rows - a->call.head_rows, b->prompt - 1 + FRAMES);
     return (amounts){text + all + passes, text + needed + passes};
 }
@@ -193,14 +119,6 @@ static amounts sampling(const observed *b, const observed *a)
     (void)b;
     (void)a;
     return (amounts){FRAMES * 10 * (V + (G - 1) * VC), FRAMES * (V + TOPK + (G - 1) * (VC + TOPK))};
-}
-
-/* Every code as it is drawn, and the logits that were picked at the end. */
-static amounts codes_frame(const observed *b, const observed *a)
-{
-    (void)b;
-    (void)a;
-    return (amounts){FRAMES * G + 1, FRAMES + 1};
 }
 
 /* Codes and logits at the end: a forced length has no end to look for. */
@@ -247,7 +165,7 @@ static amounts penalty(const observed *b, const observed *a)
 {
     (void)b;
     (void)a;
-    return (amounts){range_sum(1, FRAMES - 1), 0};
+    return (amounts){case_range_sum(1, FRAMES - 1), 0};
 }
 
 static amounts suppress(const observed *b, const observed *a)
@@ -291,14 +209,10 @@ static amounts chunks(const observed *b, const observed *a)
 static uint64_t bytes_of(hm_preset_part part, bool (*wanted)(const hm_tensor_row *row))
 {
     hm_tensor_table all;
-    uint64_t n = 0;
     hm_error err = {0};
     if (part == HM_PRESET_LM ? hm_talker_table(&all, &talker_shape, &err) : hm_speech_codec_table(&all, &codec_shape, &err))
         fail_msg("%s", err.text);
-    for (int i = 0; i < all.count; i++)
-        n += wanted(&all.rows[i]) ? hm_tensor_row_bytes(&all.rows[i]) : 0;
-    hm_tensor_table_close(&all);
-    return n;
+    return case_bytes_of(&all, wanted);
 }
 
 /* Norms and biases are float32 in memory in any case; embeddings stay as they are stored. */
@@ -315,11 +229,6 @@ static bool of_talker(const hm_tensor_row *r)
 static bool of_decoder(const hm_tensor_row *r)
 {
     return !r->unused && !strncmp(r->name, "decoder.", 8);
-}
-
-static bool any_tensor(const hm_tensor_row *r)
-{
-    return r->rank >= 0;
 }
 
 static amounts precision_backbone(const observed *b, const observed *a)
@@ -345,20 +254,20 @@ static amounts load(const observed *b, const observed *a)
 {
     (void)b;
     (void)a;
-    return (amounts){bytes_of(HM_PRESET_LM, any_tensor), 0};
+    return (amounts){bytes_of(HM_PRESET_LM, case_any_tensor), 0};
 }
 
 /* --- the table --- */
 
 static const row table[] = {
-    {"kv", HM_KV_PREALLOC, SPEECH, kv},
-    {"mask", HM_MASK_NONE, SPEECH, mask},
+    {"kv", HM_KV_PREALLOC, SPEECH, case_kv},
+    {"mask", HM_MASK_NONE, SPEECH, case_mask},
     {"attn", HM_ATTN_ALL_SLOTS, SPEECH, attn_all_slots},
-    {"attn", HM_ATTN_FLASH, SPEECH, attn_flash},
-    {"gqa", HM_GQA_DIRECT, SPEECH, gqa},
+    {"attn", HM_ATTN_FLASH, SPEECH, case_attn_flash},
+    {"gqa", HM_GQA_DIRECT, SPEECH, case_gqa},
     {"rows", HM_ROWS_NEEDED, SPEECH, rows},
     {"sampling", HM_SAMPLING_FUSED, SPEECH, sampling},
-    {"codes", HM_CODES_FRAME, SPEECH, codes_frame},
+    {"codes", HM_CODES_FRAME, SPEECH, case_codes_frame},
     {"codes", HM_CODES_DEFERRED, SPEECH, codes_deferred},
     {"token_forward", HM_TOKEN_DEVICE, SPEECH, token_forward},
     {"step_reset", HM_STEP_HOISTED, SPEECH, step_reset},
@@ -379,58 +288,24 @@ enum { TABLE_ROWS = sizeof table / sizeof *table };
 
 /* --- cases --- */
 
-static const row *row_of(const char *toggle, int value)
-{
-    for (int i = 0; i < TABLE_ROWS; i++)
-        if (!strcmp(table[i].toggle, toggle) && table[i].value == value)
-            return &table[i];
-    return NULL;
-}
-
-static void check_value(const hm_toggle_info *toggle, int value)
-{
-    const row *r = row_of(toggle->name, value);
-    bool loading = strstr(toggle->counter, "load_") || strstr(toggle->counter, "converted_");
-    hm_toggles without = case_naive, with;
-    if (!r)
-        fail_msg("%s: no row says what it does to %s", case_value_text(toggle, value), toggle->counter);
-    *case_toggle(&without, toggle->offset) = (uint8_t)value;
-    case_satisfy(&without);
-    with = without;
-    *case_toggle(&without, toggle->offset) = 0;
-    observed before = run_scene(r->scene, &without), after = run_scene(r->scene, &with);
-    amounts expected = r->exact(&before, &after);
-    uint64_t found_before = counter_of(&before, toggle->counter, loading), found_after = counter_of(&after, toggle->counter, loading);
-    if (expected.before == expected.after || found_before != expected.before || found_after != expected.after)
-        fail_msg("%s: expected %s to go from %llu to %llu, found %llu to %llu", case_value_text(toggle, value), toggle->counter,
-                 (unsigned long long)expected.before, (unsigned long long)expected.after, (unsigned long long)found_before,
-                 (unsigned long long)found_after);
-}
-
 static void every_value_moves_its_counter_by_what_the_sizes_say(void **state)
 {
-    int count, checked = 0;
-    const hm_toggle_info *list = hm_toggle_list(&count);
     (void)state;
-    for (int i = 0; i < count; i++)
-        for (int value = 1; list[i].models & HM_MODEL_QWEN3_TTS && value < hm_toggle_values(&list[i]); value++, checked++)
-            check_value(&list[i], value);
-    assert_int_equal(checked, TABLE_ROWS);
+    case_check_table(HM_MODEL_QWEN3_TTS, table, TABLE_ROWS, run_scene);
 }
 
 static void preallocated_caches_neither_copy_nor_grow(void **state)
 {
-    observed o = run_scene(SPEECH, &(hm_toggles){.kv = HM_KV_PREALLOC});
+    observed o = run_scene(SPEECH, (hm_toggles){.kv = HM_KV_PREALLOC});
     (void)state;
-    assert_int_equal(o.call.kv_copied_bytes, 0);
-    assert_int_equal(o.call.kv_grown, 0);
+    case_expect_preallocated(&o);
 }
 
 /* With caches that stay, the original clears those of the predictor in every frame. */
 static void hoisted_steps_do_not_clear_the_predictors_cache(void **state)
 {
-    observed concat = run_scene(SPEECH, &(hm_toggles){0}), prealloc = run_scene(SPEECH, &(hm_toggles){.kv = HM_KV_PREALLOC});
-    observed hoisted = run_scene(SPEECH, &(hm_toggles){.kv = HM_KV_PREALLOC, .step_reset = HM_STEP_HOISTED});
+    observed concat = run_scene(SPEECH, (hm_toggles){0}), prealloc = run_scene(SPEECH, (hm_toggles){.kv = HM_KV_PREALLOC});
+    observed hoisted = run_scene(SPEECH, (hm_toggles){.kv = HM_KV_PREALLOC, .step_reset = HM_STEP_HOISTED});
     (void)state;
     assert_int_equal(prealloc.call.reset_bytes - concat.call.reset_bytes, FRAMES * 2 * L(P) * H(P) * G * HEAD(P) * sizeof(float));
     assert_int_equal(hoisted.call.reset_bytes, 0);
@@ -452,6 +327,11 @@ static int make_models(void **state)
 {
     if (!hm_preset_tts_shapes(hm_preset_find("qwen3-tts-tiny"), &talker_shape, &codec_shape))
         return -1;
+    case_sizes.outer = (case_stack){L(T), H(T), KV(T), HEAD(T)};
+    case_sizes.inner = (case_stack){L(P), H(P), KV(P), HEAD(P)};
+    case_sizes.frames = FRAMES;
+    case_sizes.codes = G;
+    case_sizes.batch = 1;
     return case_make_models(state);
 }
 

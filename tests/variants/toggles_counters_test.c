@@ -1,6 +1,6 @@
 /* Every value of every toggle moves the counter that its row names, by exactly what follows from the sizes of the model. */
 #define _GNU_SOURCE
-#include "tests/engine_case.h"
+#include "tests/counters_case.h"
 
 #define FRAMES 3
 #define TOPK 50
@@ -10,33 +10,7 @@
 
 static char folder[] = "/tmp/hmbench-counters-XXXXXX";
 
-/* What runs before and after the toggle is set. */
-typedef enum scene { SONG, SHORT_CODEC, STEPS_CODEC, CHUNKED_CODEC, LOSING_CODEC, HALF_CODEC } scene;
-
-typedef struct observed {
-    hm_counters call, load;
-    uint64_t prompt; /* tokens */
-} observed;
-
-typedef struct amounts {
-    uint64_t before, after;
-} amounts;
-
-typedef struct row {
-    const char *toggle;
-    int value;
-    scene scene;
-    amounts (*exact)(const observed *before, const observed *after);
-} row;
-
-static uint64_t counter_of(const observed *o, const char *name, bool loading)
-{
-    for (int i = 0; i < HM_COUNTER_COUNT; i++)
-        if (!strcmp(hm_counter_name(i), name))
-            return ((const uint64_t *)(loading ? &o->load : &o->call))[i];
-    fail_msg("no counter %s", name);
-    return 0;
-}
+enum scene { SONG, SHORT_CODEC, STEPS_CODEC, CHUNKED_CODEC, LOSING_CODEC, HALF_CODEC };
 
 /* --- running --- */
 
@@ -88,9 +62,9 @@ static observed run_codec(const hm_toggles *toggles, json_t *manifest, int codes
     return o;
 }
 
-static observed run_scene(scene s, hm_toggles toggles)
+static observed run_scene(int scene, hm_toggles toggles)
 {
-    switch (s) {
+    switch ((enum scene)scene) {
     case SHORT_CODEC:
         return run_codec(&toggles, case_manifest("heartmula-tiny", HM_PRESET_CODEC), SHORT_CODES, 1, 1.25);
     case STEPS_CODEC:
@@ -127,61 +101,11 @@ static const hm_lm_shape *lm(void)
 #define ROWS 2u       /* with and without the text: guidance */
 #define HALF_BYTES 2u /* of a weight of the language model */
 
-static uint64_t range_sum(uint64_t first, uint64_t last)
-{
-    return last < first ? 0 : (last * (last + 1) - first * (first - 1)) / 2;
-}
-
-/* Rows of queries times slots, per head and layer: the prompt, then a row per frame; the decoder's two rows, then one per codebook. */
-static uint64_t backbone_pairs(uint64_t prompt)
-{
-    return prompt * prompt + range_sum(prompt + 1, prompt + FRAMES - 1);
-}
-
-static uint64_t decoder_pairs(void)
-{
-    return FRAMES * (2 * 2 + range_sum(3, K));
-}
-
-static amounts kv(const observed *b, const observed *a)
-{
-    (void)a;
-    uint64_t backbone = L(B) * H(B) * HEAD(B) * range_sum(b->prompt, b->prompt + FRAMES - 2);
-    uint64_t decoder = FRAMES * L(D) * H(D) * HEAD(D) * range_sum(2, K - 1);
-    return (amounts){ROWS * 2 * sizeof(float) * (backbone + decoder), 0};
-}
-
-static amounts mask(const observed *b, const observed *a)
-{
-    (void)a;
-    return (amounts){ROWS * sizeof(float) * (backbone_pairs(b->prompt) + decoder_pairs()), 0};
-}
-
-static uint64_t scores(uint64_t backbone, uint64_t decoder)
-{
-    return ROWS * sizeof(float) * (L(B) * H(B) * backbone + L(D) * H(D) * decoder);
-}
-
-static amounts attn_flash(const observed *b, const observed *a)
-{
-    (void)a;
-    return (amounts){scores(backbone_pairs(b->prompt), decoder_pairs()), 0};
-}
-
+/* The backbone's cache has a slot for every position. */
 static amounts attn_all_slots(const observed *b, const observed *a)
 {
-    uint64_t positions = (uint64_t)B->positions * (b->prompt + FRAMES - 1), steps = K * FRAMES * K; /* the decoder's cache has K slots */
-    assert_int_equal(a->call.attn_scores * sizeof(float), a->call.score_bytes);
     assert_true(a->call.attn_scores > b->call.attn_scores);
-    return (amounts){scores(backbone_pairs(b->prompt), decoder_pairs()), scores(positions, steps)};
-}
-
-static amounts gqa(const observed *b, const observed *a)
-{
-    uint64_t backbone = L(B) * HEAD(B) * (b->prompt + FRAMES - 1), decoder = L(D) * HEAD(D) * FRAMES * K;
-    uint64_t expanded = ROWS * 2 * sizeof(float) * (H(B) * backbone + H(D) * decoder);
-    assert_int_equal(a->call.attn_scores, b->call.attn_scores);
-    return (amounts){expanded, ROWS * 2 * sizeof(float) * (KV(B) * backbone + KV(D) * decoder)};
+    return case_attn_all(b, a, (uint64_t)B->positions);
 }
 
 /* Seven linear layers in a block; of the last one's, four are for one row where the others are not needed. */
@@ -221,14 +145,6 @@ static amounts sampling(const observed *b, const observed *a)
     (void)b;
     (void)a;
     return (amounts){FRAMES * K * 10 * V, FRAMES * K * (V + TOPK)};
-}
-
-/* Every code as it is drawn, and the logits that were picked at the end. */
-static amounts codes_frame(const observed *b, const observed *a)
-{
-    (void)b;
-    (void)a;
-    return (amounts){FRAMES * K + 1, FRAMES + 1};
 }
 
 /* The end-of-song flag of each frame; codes and logits at the end. */
@@ -275,14 +191,10 @@ static uint64_t bytes_of(hm_preset_part part, bool (*wanted)(const hm_tensor_row
 {
     const hm_preset_sizes *sizes = hm_preset_sizes_of(hm_preset_find("heartmula-tiny"));
     hm_tensor_table all;
-    uint64_t n = 0;
     hm_error err = {0};
     if (part == HM_PRESET_LM ? hm_lm_table(&all, &sizes->lm, &err) : hm_codec_table(&all, &sizes->codec, &err))
         fail_msg("%s", err.text);
-    for (int i = 0; i < all.count; i++)
-        n += wanted(&all.rows[i]) ? hm_tensor_row_bytes(&all.rows[i]) : 0;
-    hm_tensor_table_close(&all);
-    return n;
+    return case_bytes_of(&all, wanted);
 }
 
 static bool begins(const hm_tensor_row *r, const char *start)
@@ -300,11 +212,6 @@ static bool of_backbone(const hm_tensor_row *r)
 static bool of_decoder(const hm_tensor_row *r)
 {
     return r->rank >= 2 && (begins(r, "decoder.") || begins(r, "projection.") || begins(r, "audio_head"));
-}
-
-static bool any_tensor(const hm_tensor_row *r)
-{
-    return r->rank >= 0;
 }
 
 static bool used(const hm_tensor_row *r)
@@ -335,7 +242,7 @@ static amounts load(const observed *b, const observed *a)
 {
     (void)b;
     (void)a;
-    return (amounts){bytes_of(HM_PRESET_LM, any_tensor), 0};
+    return (amounts){bytes_of(HM_PRESET_LM, case_any_tensor), 0};
 }
 
 /* --- amounts of the codec --- */
@@ -387,15 +294,15 @@ static amounts tail(const observed *b, const observed *a)
 /* --- the table --- */
 
 static const row table[] = {
-    {"kv", HM_KV_PREALLOC, SONG, kv},
-    {"mask", HM_MASK_NONE, SONG, mask},
+    {"kv", HM_KV_PREALLOC, SONG, case_kv},
+    {"mask", HM_MASK_NONE, SONG, case_mask},
     {"attn", HM_ATTN_ALL_SLOTS, SONG, attn_all_slots},
-    {"attn", HM_ATTN_FLASH, SONG, attn_flash},
-    {"gqa", HM_GQA_DIRECT, SONG, gqa},
+    {"attn", HM_ATTN_FLASH, SONG, case_attn_flash},
+    {"gqa", HM_GQA_DIRECT, SONG, case_gqa},
     {"rows", HM_ROWS_NEEDED, SONG, rows},
     {"cfg", HM_CFG_BATCHED, SONG, cfg},
     {"sampling", HM_SAMPLING_FUSED, SONG, sampling},
-    {"codes", HM_CODES_FRAME, SONG, codes_frame},
+    {"codes", HM_CODES_FRAME, SONG, case_codes_frame},
     {"codes", HM_CODES_DEFERRED, SONG, codes_deferred},
     {"token_forward", HM_TOKEN_DEVICE, SONG, token_forward},
     {"step_reset", HM_STEP_HOISTED, SONG, step_reset},
@@ -420,53 +327,17 @@ enum { TABLE_ROWS = sizeof table / sizeof *table };
 
 /* --- cases --- */
 
-static const row *row_of(const char *toggle, int value)
-{
-    for (int i = 0; i < TABLE_ROWS; i++)
-        if (!strcmp(table[i].toggle, toggle) && table[i].value == value)
-            return &table[i];
-    return NULL;
-}
-
-static void check_value(const hm_toggle_info *toggle, int value)
-{
-    const row *r = row_of(toggle->name, value);
-    bool loading = strstr(toggle->counter, "load_") || strstr(toggle->counter, "converted_");
-    char name[64];
-    hm_toggles without = case_naive, with;
-    hm_toggle_value_name(toggle, value, name, sizeof name);
-    if (!r)
-        fail_msg("%s=%s: no row says what it does to %s", toggle->name, name, toggle->counter);
-    *case_toggle(&without, toggle->offset) = (uint8_t)value;
-    case_satisfy(&without);
-    with = without;
-    *case_toggle(&without, toggle->offset) = 0;
-    observed before = run_scene(r->scene, without), after = run_scene(r->scene, with);
-    amounts expected = r->exact(&before, &after);
-    uint64_t found_before = counter_of(&before, toggle->counter, loading), found_after = counter_of(&after, toggle->counter, loading);
-    if (expected.before == expected.after || found_before != expected.before || found_after != expected.after)
-        fail_msg("%s=%s: expected %s to go from %llu to %llu, found %llu to %llu", toggle->name, name, toggle->counter,
-                 (unsigned long long)expected.before, (unsigned long long)expected.after, (unsigned long long)found_before,
-                 (unsigned long long)found_after);
-}
-
 static void every_value_moves_its_counter_by_what_the_sizes_say(void **state)
 {
-    int count, checked = 0;
-    const hm_toggle_info *list = hm_toggle_list(&count);
     (void)state;
-    for (int i = 0; i < count; i++)
-        for (int value = 1; list[i].models & HM_MODEL_HEARTMULA && value < hm_toggle_values(&list[i]); value++, checked++)
-            check_value(&list[i], value);
-    assert_int_equal(checked, TABLE_ROWS);
+    case_check_table(HM_MODEL_HEARTMULA, table, TABLE_ROWS, run_scene);
 }
 
 static void preallocated_caches_neither_copy_nor_grow(void **state)
 {
     observed o = run_scene(SONG, (hm_toggles){.kv = HM_KV_PREALLOC});
     (void)state;
-    assert_int_equal(o.call.kv_copied_bytes, 0);
-    assert_int_equal(o.call.kv_grown, 0);
+    case_expect_preallocated(&o);
 }
 
 /* With caches that stay, the original clears them in every frame. */
@@ -518,6 +389,11 @@ static void the_codec_saves_weights_tables_and_launches(void **state)
 static int make_model(void **state)
 {
     (void)state;
+    case_sizes.outer = (case_stack){L(B), H(B), KV(B), HEAD(B)};
+    case_sizes.inner = (case_stack){L(D), H(D), KV(D), HEAD(D)};
+    case_sizes.frames = FRAMES;
+    case_sizes.codes = K;
+    case_sizes.batch = ROWS;
     case_model(folder, "heartmula-tiny");
     return 0;
 }

@@ -34,6 +34,7 @@ typedef struct hm_plan_arm {
     char isa[16];                  /* empty: the best */
     char model[HM_MODEL_PATH];     /* as asked for; hm_plan_resolve makes it a path */
     const char *backend, *command; /* command NULL: hmbench */
+    const char *program;           /* another build of hmbench (a path); NULL: this one */
     int threads;
     bool any_case;      /* another program, and nobody knows what its model makes */
     hm_model_look look; /* what its model makes */

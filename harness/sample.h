@@ -60,7 +60,29 @@
     I(stall_total_ns, 0, "streamed: all waits of a player")                                                                      \
     I(stalls, 0, "streamed: how often a player waits")                                                                           \
     I(buffer_ns, 0, "streamed: shortest wait at the start that leaves no other")                                                 \
-    I(pieces, 0, "streamed: of audio")
+    I(pieces, 0, "streamed: of audio")                                                                                           \
+    I(cold, 0, "1: the model's files were out of the page cache when loading began")                                             \
+    I(load_peak_bytes, 0, "largest resident set less mapped model pages while loading")                                          \
+    I(prefill_peak_bytes, 0, "the same within prefill")                                                                          \
+    I(generate_peak_bytes, 0, "the same within generate")                                                                        \
+    I(decode_peak_bytes, 0, "the same within decode")                                                                            \
+    I(energy_uj, 0, "microjoules of the timed call, gross")                                                                      \
+    I(energy_idle_uj, 0, "microjoules that the idle machine takes in the same time")                                             \
+    T(energy_source, 160, "what measured the energy, or why nothing did and what to do")                                         \
+    I(cycles, 0, "CPU cycles of the timed call, all threads")                                                                    \
+    I(instructions, 0, "instructions of the timed call, all threads")                                                            \
+    I(cache_misses, 0, "last-level cache misses of the timed call, all threads")                                                 \
+    I(context_switches, 0, "of the timed call, all threads")                                                                     \
+    I(page_faults, 0, "of the timed call, all threads")                                                                          \
+    T(counter_note, 160, "which performance counters are missing, why, and what to do")                                          \
+    I(clock_khz, 0, "CPU clock around the timed call, mean over CPUs")                                                           \
+    R(temperature_c, "of the hottest CPU sensor after the timed call")                                                           \
+    I(throttled, 0, "times that a CPU was throttled during the timed call")                                                      \
+    I(steal_ns, 0, "CPU time that the host gave to others during the timed call")                                                \
+    R(zero_crossings, "share of samples at which the sign changes, median of windows")                                           \
+    R(flatness, "spectral flatness, 0 tone to 1 noise, median of windows")                                                       \
+    R(level_drift_db, "RMS of the last third of the audio against the first")                                                    \
+    T(places, 256, "where each part ran: part=device, ...")
 
 #define HM_UNKNOWN INT64_MIN
 
@@ -74,6 +96,13 @@ typedef struct hm_named_count {
     bool load; /* counted while loading, not in the call */
     int64_t value;
 } hm_named_count;
+
+/* Time of a stretch of frames: how the speed changes along a song. */
+typedef struct hm_frame_time {
+    int64_t first_frame, frames, total_ns;
+} hm_frame_time;
+
+#define HM_FRAME_TIMES 32 /* stretches of equal length, the last one may be shorter */
 
 /* How an output compares with the stored codes and logits of its case. */
 typedef struct hm_output_comparison {
@@ -97,6 +126,8 @@ typedef struct hm_sample {
     int span_count;
     hm_named_count counts[2 * HM_COUNTER_COUNT + 16];
     int count_count;
+    hm_frame_time frame_times[HM_FRAME_TIMES];
+    int frame_time_count;
     hm_output_comparison output;
 } hm_sample;
 
@@ -111,7 +142,7 @@ static inline void hm_sample_init(hm_sample *s)
 #undef HM_SAMPLE_R
 #undef HM_SAMPLE_T
     s->warmup = false;
-    s->span_count = s->count_count = 0;
+    s->span_count = s->count_count = s->frame_time_count = 0;
     s->output = (hm_output_comparison){.first_frame = HM_UNKNOWN, .max_logit_difference = NAN};
 }
 

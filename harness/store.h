@@ -86,7 +86,8 @@ typedef struct hm_session_record {
     const char *command_line;
     const char *options; /* JSON: what --resume needs to make the same plan */
     uint64_t order_seed;
-    int rounds; /* wanted */
+    int rounds;       /* wanted */
+    const char *kind; /* "suite" (NULL too), "gate", "calibrate", "ablate", "cold" */
 } hm_session_record;
 
 typedef struct hm_arm_record {
@@ -100,6 +101,7 @@ typedef struct hm_arm_record {
     int threads;                           /* 0: all */
     const char *model;                     /* folder */
     const char *command;                   /* of an arm that is another program, or NULL */
+    const char *program;                   /* another build of hmbench that runs the variant, or NULL */
 } hm_arm_record;
 
 typedef enum hm_run_status {
@@ -148,6 +150,8 @@ hm_status hm_store_put_case(hm_store *store, const hm_case_record *c, hm_error *
 hm_status hm_store_put_session(hm_store *store, const hm_session_record *session, const hm_arm_record *arms, int arm_count, hm_error *err);
 /* The run with its samples, spans, counts, comparisons and artifacts. */
 hm_status hm_store_put_run(hm_store *store, const hm_run_record *run, hm_error *err);
+/* Sets aside all runs of a case in a round: they stay on record and out of every figure. */
+hm_status hm_store_drop_round(hm_store *store, const char *session_id, const char *case_id, int round, const char *reason, hm_error *err);
 /* state: "running", "done", "partial" (its time was up), "interrupted", "failed". */
 hm_status hm_store_end_session(hm_store *store, const char *session_id, const char *state, hm_error *err);
 /* Limits of the machine, measured with the session; what is there already is replaced. */

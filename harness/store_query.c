@@ -306,7 +306,7 @@ static const char sample_columns[] =
     "s.bits, s.bit_rate_kbps, s.peak, s.rms, s.silence_share, s.codec, s.health, s.health_reasons, o.codes_equal, o.first_frame, "
     "o.differing_codes, o.max_logit_difference, s.codec_frame_flops, s.codec_bytes, s.distinct_weight_bytes, s.overlapped_ns "
     "FROM run r JOIN sample s ON s.run_id = r.id LEFT JOIN output o ON o.sample_id = s.id "
-    "WHERE r.session_id = :id AND r.status = 'ok' AND NOT s.warmup ORDER BY r.round, r.slot, r.id, s.ordinal";
+    "WHERE r.session_id = :id AND r.status = 'ok' AND r.dropped_reason IS NULL AND NOT s.warmup ORDER BY r.round, r.slot, r.id, s.ordinal";
 
 static double real_of(int64_t value)
 {
@@ -394,7 +394,7 @@ static hm_status read_spans(reading *r)
     hm_query_open(
         &q, r->store,
         "SELECT r.arm_id, r.case_id, p.name, avg(p.count), avg(p.total_ns), avg(p.self_ns) FROM run r JOIN sample s ON s.run_id = r.id "
-        "JOIN span p ON p.sample_id = s.id WHERE r.session_id = :id AND r.status = 'ok' AND NOT s.warmup "
+        "JOIN span p ON p.sample_id = s.id WHERE r.session_id = :id AND r.status = 'ok' AND r.dropped_reason IS NULL AND NOT s.warmup "
         "GROUP BY r.arm_id, r.case_id, p.name ORDER BY r.arm_id, r.case_id, p.name",
         r->err);
     hm_bind_text(&q, ":id", r->s.id);
@@ -571,8 +571,10 @@ static const char session_columns[] =
     "SELECT s.id, s.created_utc, s.state, s.command_line, s.rounds, m.cpu_model, m.os, m.kernel, m.governor, m.container, m.cpus, m.cores, "
     "m.smt, "
     "m.memory_bytes, m.cpu_quota, b.version, b.git_commit, b.git_dirty, b.compiler, b.flags, b.build_type, b.sanitizer, "
-    "l.cache_gb_s, l.memory_gb_s, l.gflop_s "
-    "FROM session s JOIN machine m ON m.id = s.machine_id JOIN build b ON b.id = s.build_id LEFT JOIN machine_limit l ON l.session_id = s.id "
+    "(SELECT max(value) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'cache'), "
+    "(SELECT max(value) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'memory'), "
+    "(SELECT max(value) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'flops' AND f.type = 'f32') "
+    "FROM session s JOIN machine m ON m.id = s.machine_id JOIN build b ON b.id = s.build_id "
     "WHERE (:session IS NULL OR s.id LIKE :session || '%' OR (:session = 'last' AND s.id = (SELECT id FROM session ORDER BY created_utc "
     "DESC, "
     "id DESC LIMIT 1))) "
@@ -691,7 +693,7 @@ hm_status hm_store_each_audio(hm_store *store, const char *session_id,
     hm_query_open(&q, store,
                   "SELECT r.case_id, r.arm_id, f.path, a.position, (SELECT min(b.position) FROM arm b WHERE b.session_id = a.session_id AND "
                   "b.model = a.model) AS first, min(r.round) FROM artifact f JOIN run r ON r.id = f.run_id JOIN arm a ON a.id = r.arm_id "
-                  "WHERE f.session_id = :id AND f.kind = 'audio' AND r.status = 'ok' GROUP BY r.case_id, a.id "
+                  "WHERE f.session_id = :id AND f.kind = 'audio' AND r.status = 'ok' AND r.dropped_reason IS NULL GROUP BY r.case_id, a.id "
                   "ORDER BY r.case_id, first, a.position",
                   err);
     hm_bind_text(&q, ":id", session_id);
@@ -707,7 +709,9 @@ hm_status hm_store_put_fidelity(hm_store *store, const char *session_id, const c
                                 double spectral_snr_db, hm_error *err)
 {
     hm_query q;
-    hm_query_open(&q, store, "INSERT OR REPLACE INTO fidelity VALUES(:session_id, :arm_id, :case_id, :snr_db, :spectral_snr_db)", err);
+    hm_query_open(&q, store, 
+                  "INSERT OR REPLACE INTO fidelity(session_id, arm_id, case_id, snr_db, spectral_snr_db) "
+                  "VALUES(:session_id, :arm_id, :case_id, :snr_db, :spectral_snr_db)", err);
     hm_bind_text(&q, ":session_id", session_id);
     hm_bind_text(&q, ":arm_id", arm_id);
     hm_bind_text(&q, ":case_id", case_id);

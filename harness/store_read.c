@@ -173,7 +173,7 @@ hm_status hm_store_expected_ns(hm_store *store, const char *machine_id, const ch
                   "SELECT CAST(avg(r.duration_ns) AS INTEGER) FROM run r JOIN arm a ON a.id = r.arm_id JOIN session s ON s.id = "
                   "r.session_id "
                   "WHERE s.machine_id = :machine_id AND r.case_id = :case_id AND a.toggles = :toggles AND a.threads = :threads "
-                  "AND a.isa IS :isa AND a.model = :model AND r.status = 'ok'",
+                  "AND a.isa IS :isa AND a.model = :model AND r.status = 'ok' AND r.dropped_reason IS NULL AND a.program IS NULL",
                   err);
     hm_bind_text(&q, ":machine_id", machine_id);
     hm_bind_text(&q, ":case_id", case_id);
@@ -247,7 +247,8 @@ hm_status hm_store_merge(hm_store *store, const char *path, int64_t *rows, hm_er
     /* In the order of references: a row comes after those it points at. */
     static const char *const tables[] = {"machine", "build", "model", "suite_case", "session",  "arm",         "run",
                                          "sample",  "span",  "count", "output",     "artifact", "stored_codes", "fidelity",
-                                         "machine_limit"};
+                                         "fidelity_codebook", "frame_time", "session_tag", "verdict", "baseline", "calibration",
+                                         "machine_figure"};
     hm_store *other = NULL;
     hm_status st = hm_store_open(&other, path, HM_STORE_WRITE, err); /* checks it, brings it up to date */
     if (st)

@@ -149,7 +149,7 @@ static hm_status put_arms(hm_store *store, const char *session_id, const hm_arm_
     hm_query q;
     hm_query_open(&q, store,
                   "INSERT INTO arm VALUES(:id, :session_id, :position, :name, :variant, :toggles, :coincides, :backend, :isa, :threads, "
-                  ":precision, :model, :command)",
+                  ":precision, :model, :command, :program, NULL)",
                   err);
     for (int i = 0; i < count; i++) {
         const hm_arm_record *a = &arms[i];
@@ -166,6 +166,7 @@ static hm_status put_arms(hm_store *store, const char *session_id, const hm_arm_
         hm_bind_text(&q, ":precision", a->precision);
         hm_bind_text(&q, ":model", a->model);
         hm_bind_text(&q, ":command", a->command);
+        hm_bind_text(&q, ":program", a->program);
         hm_query_run(&q);
     }
     return hm_query_close(&q);
@@ -180,8 +181,8 @@ hm_status hm_store_put_session(hm_store *store, const hm_session_record *s, cons
         return st;
     hm_query_open(&q, store,
                   "INSERT INTO session(id, machine_id, build_id, created_utc, state, interrupted, command_line, options, order_seed, "
-                  "rounds) "
-                  "VALUES(:id, :machine_id, :build_id, :created_utc, 'running', 0, :command_line, :options, :order_seed, :rounds)",
+                  "rounds, kind) "
+                  "VALUES(:id, :machine_id, :build_id, :created_utc, 'running', 0, :command_line, :options, :order_seed, :rounds, :kind)",
                   err);
     hm_bind_text(&q, ":id", s->id);
     hm_bind_text(&q, ":machine_id", s->machine_id);
@@ -191,6 +192,7 @@ hm_status hm_store_put_session(hm_store *store, const hm_session_record *s, cons
     hm_bind_text(&q, ":options", s->options);
     hm_bind_seed(&q, ":order_seed", s->order_seed);
     hm_bind_int(&q, ":rounds", s->rounds);
+    hm_bind_text(&q, ":kind", s->kind ? s->kind : "suite");
     hm_query_run(&q);
     st = hm_query_close(&q);
     if (!st)
@@ -269,6 +271,20 @@ static hm_status put_counts(hm_store *store, const char *sample_id, const hm_sam
     return hm_query_close(&q);
 }
 
+static hm_status put_frame_times(hm_store *store, const char *sample_id, const hm_sample *s, hm_error *err)
+{
+    hm_query q;
+    hm_query_open(&q, store, "INSERT INTO frame_time VALUES(:sample_id, :first_frame, :frames, :total_ns)", err);
+    for (int i = 0; i < s->frame_time_count; i++) {
+        hm_bind_text(&q, ":sample_id", sample_id);
+        hm_bind_int(&q, ":first_frame", s->frame_times[i].first_frame);
+        hm_bind_int(&q, ":frames", s->frame_times[i].frames);
+        hm_bind_int(&q, ":total_ns", s->frame_times[i].total_ns);
+        hm_query_run(&q);
+    }
+    return hm_query_close(&q);
+}
+
 static hm_status put_output(hm_store *store, const char *sample_id, const hm_output_comparison *o, hm_error *err)
 {
     hm_query q;
@@ -317,6 +333,8 @@ static hm_status put_sample(hm_store *store, const char *run_id, int ordinal, co
         st = put_spans(store, id, s, err);
     if (!st)
         st = put_counts(store, id, s, err);
+    if (!st)
+        st = put_frame_times(store, id, s, err);
     if (!st && s->output.compared)
         st = put_output(store, id, &s->output, err);
     return st;
@@ -327,7 +345,7 @@ static hm_status put_run_row(hm_store *store, const hm_run_record *r, hm_error *
     hm_query q;
     hm_query_open(&q, store,
                   "INSERT INTO run VALUES(:id, :session_id, :arm_id, :case_id, :model_id, :round, :slot, :status, :reason, :started_utc, "
-                  ":duration_ns, :memory_available_bytes, :warmup, :isa, :threads)",
+                  ":duration_ns, :memory_available_bytes, :warmup, :isa, :threads, NULL)",
                   err);
     hm_bind_text(&q, ":id", r->id);
     hm_bind_text(&q, ":session_id", r->session_id);
@@ -387,14 +405,43 @@ hm_status hm_store_put_codes(hm_store *store, const char *request_hash, const ch
 
 hm_status hm_store_put_limits(hm_store *store, const char *session_id, const hm_limits *l, hm_error *err)
 {
+    const struct {
+        const char *name, *type;
+        double value;
+    } rows[] = {{"cache", "bytes", l->cache_gb_s}, {"memory", "bytes", l->memory_gb_s}, {"flops", "f32", l->gflop_s}};
+    char utc[HM_UTC_TEXT];
+    hm_status st = hm_store_begin(store, err);
+    hm_utc_text(utc);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && !st; i++) {
+        hm_query q;
+        hm_query_open(&q, store,
+                      "INSERT OR REPLACE INTO machine_figure SELECT machine_id, id, :utc, :name, :type, :isa, :threads, :value "
+                      "FROM session WHERE id = :session_id",
+                      err);
+        hm_bind_text(&q, ":session_id", session_id);
+        hm_bind_text(&q, ":utc", utc);
+        hm_bind_text(&q, ":name", rows[i].name);
+        hm_bind_text(&q, ":type", rows[i].type);
+        hm_bind_text(&q, ":isa", l->isa);
+        hm_bind_int(&q, ":threads", l->threads);
+        hm_bind_real(&q, ":value", rows[i].value);
+        hm_query_run(&q);
+        st = hm_query_close(&q);
+    }
+    return hm_store_finish(store, st, err);
+}
+
+hm_status hm_store_drop_round(hm_store *store, const char *session_id, const char *case_id, int round, const char *reason, hm_error *err)
+{
     hm_query q;
-    hm_query_open(&q, store, "INSERT OR REPLACE INTO machine_limit VALUES(:session_id, :threads, :isa, :cache, :memory, :gflop_s)", err);
+    hm_query_open(&q, store,
+                  "UPDATE run SET dropped_reason = :reason WHERE session_id = :session_id AND case_id = :case_id AND round = :round "
+                  "AND dropped_reason IS NULL",
+                  err);
+    hm_bind_text(&q, ":reason", reason);
     hm_bind_text(&q, ":session_id", session_id);
-    hm_bind_int(&q, ":threads", l->threads);
-    hm_bind_text(&q, ":isa", l->isa);
-    hm_bind_real(&q, ":cache", l->cache_gb_s);
-    hm_bind_real(&q, ":memory", l->memory_gb_s);
-    hm_bind_real(&q, ":gflop_s", l->gflop_s);
+    hm_bind_text(&q, ":case_id", case_id);
+    hm_bind_int(&q, ":round", round);
     hm_query_run(&q);
     return hm_query_close(&q);
 }

@@ -82,7 +82,12 @@
     R(zero_crossings, "share of samples at which the sign changes, median of windows")                                           \
     R(flatness, "spectral flatness, 0 tone to 1 noise, median of windows")                                                       \
     R(level_drift_db, "RMS of the last third of the audio against the first")                                                    \
-    T(places, 256, "where each part ran: part=device, ...")
+    T(places, 256, "where each part ran: part=device, ...")                                                                      \
+    I(predicted_weight_bytes, 0, "from shapes alone: weights copied to the heap")                                                \
+    I(predicted_kv_bytes, 0, "from shapes alone: caches at their largest")                                                       \
+    I(predicted_scratch_bytes, 0, "from shapes alone: scratch at its largest")                                                   \
+    I(predicted_codec_bytes, 0, "from shapes alone: what decoding takes at most")                                                \
+    I(predicted_total_bytes, 0, "from shapes alone: largest sum at any time, mapped weights left out")
 
 #define HM_UNKNOWN INT64_MIN
 

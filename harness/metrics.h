@@ -5,10 +5,14 @@
 typedef struct hm_metric {
     const char *name, *unit;
     const char *direction; /* "lower", "higher" is better; "exact": equal or not; "-": a fact */
+    const char *column;    /* of the view `figure`: one number per sample, in the unit; NULL: text, or of a whole arm or phase */
     const char *meaning;
 } hm_metric;
 
-/* Ended by a row without a name. The exact counts of engine/base/probe.h are metrics too (unit "count" or "bytes"). */
+/* Ended by a row without a name. The exact counts of engine/base/probe.h are metrics too (unit "count" or "bytes", table `count`). */
 extern const hm_metric hm_metrics[];
+
+/* The row of a name, NULL when there is none (names of exact counts are not in it). */
+const hm_metric *hm_metric_find(const char *name);
 
 #endif

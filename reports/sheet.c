@@ -1,5 +1,7 @@
+#define _GNU_SOURCE /* vasprintf */
 #include "reports/sheet.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,27 +13,38 @@ hm_sheet *hm_sheet_new(const char *const *titles)
     hm_sheet *s = calloc(1, sizeof *s);
     for (int i = 0; s && titles[i] && i < HM_SHEET_COLUMNS; i++) {
         s->right[i] = titles[i][0] == '>';
-        s->titles[i] = strdup(titles[i] + s->right[i]);
-        s->failed = s->failed || !s->titles[i];
+        const char *title = titles[i] + s->right[i], *bar = strchr(title, '|');
+        s->keys[i] = bar ? strndup(title, (size_t)(bar - title)) : strdup(title);
+        s->titles[i] = strdup(bar ? bar + 1 : title);
+        s->failed = s->failed || !s->titles[i] || !s->keys[i];
         s->columns = i + 1;
     }
     return s;
 }
 
-static void add(hm_sheet *s, char *text)
+/* Takes both texts; either may be NULL. */
+static void add(hm_sheet *s, char *text, char *exact, bool is_text)
 {
     if (s->count == s->room) {
         size_t room = s->room ? 2 * s->room : 256;
-        char **cells = realloc(s->cells, room * sizeof *cells);
+        hm_sheet_item *cells = realloc(s->cells, room * sizeof *cells);
         if (!cells) {
             free(text);
+            free(exact);
             s->failed = true;
             return;
         }
         s->cells = cells;
         s->room = room;
     }
-    s->cells[s->count++] = text;
+    s->cells[s->count++] = (hm_sheet_item){text, exact, is_text};
+}
+
+static char *formatted(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));
+static char *formatted(const char *format, va_list ap)
+{
+    char *text = NULL;
+    return vasprintf(&text, format, ap) < 0 ? NULL : text;
 }
 
 void hm_sheet_cell(hm_sheet *s, const char *format, ...)
@@ -40,23 +53,68 @@ void hm_sheet_cell(hm_sheet *s, const char *format, ...)
     if (!s || s->failed)
         return;
     va_start(ap, format);
-    int n = vsnprintf(NULL, 0, format, ap);
+    char *text = formatted(format, ap);
     va_end(ap);
-    char *text = n < 0 ? NULL : malloc((size_t)n + 1);
-    if (!text) {
-        s->failed = true;
-        return;
-    }
-    va_start(ap, format);
-    vsnprintf(text, (size_t)n + 1, format, ap);
-    va_end(ap);
-    add(s, text);
+    s->failed = !text;
+    if (text)
+        add(s, text, NULL, false);
 }
 
 void hm_sheet_none(hm_sheet *s)
 {
     if (s && !s->failed)
-        add(s, NULL);
+        add(s, NULL, NULL, false);
+}
+
+void hm_sheet_string(hm_sheet *s, const char *text)
+{
+    if (!text || !*text) {
+        hm_sheet_none(s);
+        return;
+    }
+    char *copy = s && !s->failed ? strdup(text) : NULL;
+    if (copy)
+        add(s, copy, NULL, true);
+    else if (s)
+        s->failed = true;
+}
+
+/* The shortest digits that are this value again. */
+static char *exact_of(double value)
+{
+    char digits[40];
+    for (int n = 15; n <= 17; n++) {
+        snprintf(digits, sizeof digits, "%.*g", n, value);
+        if (strtod(digits, NULL) == value)
+            break;
+    }
+    return strdup(digits);
+}
+
+void hm_sheet_value(hm_sheet *s, double value, const char *format, ...)
+{
+    va_list ap;
+    if (!s || s->failed)
+        return;
+    if (!isfinite(value)) {
+        hm_sheet_none(s);
+        return;
+    }
+    va_start(ap, format);
+    char *text = formatted(format, ap), *exact = exact_of(value);
+    va_end(ap);
+    s->failed = !text || !exact;
+    if (!s->failed) {
+        add(s, text, exact, false);
+        return;
+    }
+    free(text);
+    free(exact);
+}
+
+void hm_sheet_number(hm_sheet *s, double value, int decimals)
+{
+    hm_sheet_value(s, value, "%.*f", decimals, value);
 }
 
 int hm_sheet_rows(const hm_sheet *s)
@@ -64,23 +122,78 @@ int hm_sheet_rows(const hm_sheet *s)
     return s && s->columns ? (int)(s->count / (size_t)s->columns) : 0;
 }
 
-const char *hm_sheet_text(const hm_sheet *s, int row, int column)
+static const hm_sheet_item *item(const hm_sheet *s, int row, int column)
 {
-    return s->cells[(size_t)row * (size_t)s->columns + (size_t)column];
+    return &s->cells[(size_t)row * (size_t)s->columns + (size_t)column];
 }
 
-hm_status hm_sheet_write(const hm_sheet *s, hm_sheet_format format, FILE *file, hm_error *err)
+const char *hm_sheet_text(const hm_sheet *s, int row, int column)
+{
+    return item(s, row, column)->text;
+}
+
+/* Whether text is a number as JSON writes it, without exponent. */
+static bool is_number(const char *p)
+{
+    size_t n;
+    p += *p == '-';
+    n = strspn(p, "0123456789");
+    if (!n || (*p == '0' && n > 1))
+        return false;
+    p += n;
+    if (*p == '.') {
+        n = strspn(p + 1, "0123456789");
+        if (!n)
+            return false;
+        p += n + 1;
+    }
+    return !*p;
+}
+
+const char *hm_sheet_exact(const hm_sheet *s, int row, int column, bool *number)
+{
+    const hm_sheet_item *i = item(s, row, column);
+    *number = i->exact || (i->text && !i->is_text && is_number(i->text));
+    return i->exact ? i->exact : i->text;
+}
+
+hm_status hm_sheet_check(const hm_sheet *s, hm_error *err)
 {
     if (!s || s->failed)
         return hm_fail(err, HM_EABSENT, "report: no memory for a table");
     if (!s->columns || s->count % (size_t)s->columns)
         return hm_fail(err, HM_EBUG, "report: a table of %d columns has %zu cells", s->columns, s->count);
-    if (format == HM_SHEET_CSV)
-        hm_sheet_write_csv(s, file);
-    else if (format == HM_SHEET_JSON)
-        hm_sheet_write_json(s, file);
-    else
+    return HM_OK;
+}
+
+hm_status hm_sheet_write(const hm_sheet *s, hm_sheet_format format, FILE *file, hm_error *err)
+{
+    const hm_sheet_head head = {NULL, NULL, true}, lines = {NULL, NULL, false};
+    hm_status st = hm_sheet_check(s, err);
+    if (st)
+        return st;
+    switch (format) {
+    case HM_SHEET_CSV:
+        hm_sheet_write_csv(s, &head, true, file);
+        break;
+    case HM_SHEET_JSON:
+        fputc('[', file);
+        hm_sheet_write_json(s, 0, file);
+        fputs("]\n", file);
+        break;
+    case HM_SHEET_JSONL:
+        hm_sheet_write_jsonl(s, &lines, file);
+        break;
+    case HM_SHEET_SQL:
+        hm_sheet_write_sql(s, "figures", true, file);
+        break;
+    case HM_SHEET_HTML:
+        hm_sheet_write_html(s, file);
+        break;
+    case HM_SHEET_MARKDOWN:
         hm_sheet_write_markdown(s, file);
+        break;
+    }
     return HM_OK;
 }
 
@@ -95,10 +208,14 @@ void hm_sheet_free(hm_sheet *s)
 {
     if (!s)
         return;
-    for (int i = 0; i < s->columns; i++)
+    for (int i = 0; i < s->columns; i++) {
         free(s->titles[i]);
-    for (size_t i = 0; i < s->count; i++)
-        free(s->cells[i]);
+        free(s->keys[i]);
+    }
+    for (size_t i = 0; i < s->count; i++) {
+        free(s->cells[i].text);
+        free(s->cells[i].exact);
+    }
     free(s->cells);
     free(s);
 }

@@ -6,19 +6,47 @@
 
 #include "reports/sheet.h"
 
+typedef struct hm_sheet_item {
+    char *text;  /* for people; NULL: not measured */
+    char *exact; /* for programs, as JSON and SQL write a number; NULL: as the text */
+    bool is_text;
+} hm_sheet_item;
+
 struct hm_sheet {
-    char *titles[HM_SHEET_COLUMNS];
+    char *titles[HM_SHEET_COLUMNS], *keys[HM_SHEET_COLUMNS];
     bool right[HM_SHEET_COLUMNS], failed;
     int columns;
-    char **cells; /* NULL: not measured */
+    hm_sheet_item *cells;
     size_t count, room;
 };
+
+/* What every row begins with for programs. */
+typedef struct hm_sheet_head {
+    const char *kind, *table; /* NULL: left out */
+    bool plain;               /* no schema_version either: something around the rows has it */
+} hm_sheet_head;
 
 /* NULL: not measured. */
 const char *hm_sheet_text(const hm_sheet *sheet, int row, int column);
 
+/* For programs: NULL when not measured; *number: to be written as such. */
+const char *hm_sheet_exact(const hm_sheet *sheet, int row, int column, bool *number);
+
+/* HM_EABSENT, HM_EBUG: it cannot be written. */
+hm_status hm_sheet_check(const hm_sheet *sheet, hm_error *err);
+
 void hm_sheet_write_markdown(const hm_sheet *sheet, FILE *file);
-void hm_sheet_write_csv(const hm_sheet *sheet, FILE *file);
-void hm_sheet_write_json(const hm_sheet *sheet, FILE *file);
+void hm_sheet_write_html(const hm_sheet *sheet, FILE *file);
+void hm_sheet_write_csv(const hm_sheet *sheet, const hm_sheet_head *head, bool titles, FILE *file);
+/* Objects with commas between; `count`: how many the array has already. */
+void hm_sheet_write_json(const hm_sheet *sheet, int count, FILE *file);
+void hm_sheet_write_jsonl(const hm_sheet *sheet, const hm_sheet_head *head, FILE *file);
+void hm_sheet_write_sql(const hm_sheet *sheet, const char *table, bool create, FILE *file);
+
+/* A JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
+void hm_json_put(const char *text, FILE *file);
+
+/* Text within HTML, also in attributes. */
+void hm_html_put(const char *text, FILE *file);
 
 #endif

@@ -37,7 +37,8 @@
     X(load_copied_bytes, "bytes of weights copied while loading")                                                                \
     X(converted_bytes, "bytes of weights converted to another type while loading")                                               \
     X(tokens_out_of_range, "codes outside the codec's codebooks, clamped")                                                       \
-    X(lost_codes, "codes at the end of the song that were never synthesised")
+    X(lost_codes, "codes at the end of the song that were never synthesised")                                                    \
+    X(spun_phases, "phases made longer on purpose, for tests of the gate")
 
 typedef struct hm_counters {
 #define HM_COUNTER_FIELD(name, text) uint64_t name;

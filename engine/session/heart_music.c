@@ -208,6 +208,7 @@ static hm_status end_stream(hm_engine *e, struct audio *a, hm_result *out, hm_st
     hm_span_begin(c->probe, HM_SPAN_PHASE, "decode", -1);
     hm_codec_thread_finish(&a->thread, &next, &out->overlapped_ns);
     if (!st)
+    hm_session_spin(c, start);
         st = hm_session_status(c, err);
     if (!st && out->frames) {
         if (a->drawn)
@@ -232,6 +233,7 @@ hm_status hm_heart_prompted_open(hm_engine *e, const hm_request *r, hm_heart_pro
                                          .temperature = (float)r->temperature, .seed = r->seed, .stored = r->stored_codes}};
     if (!st)
         st = hm_heart_prompt(e, r, &p->ids, &p->request.n, &p->request.slot, err);
+    hm_session_spin(c, start);
     p->request.text_ids = p->ids;
     return st;
 }
@@ -323,6 +325,7 @@ static hm_status draw_song(hm_engine *e, struct making *m, hm_result *out, hm_er
     return st ? st : hm_session_status(c, err);
 }
 
+    hm_session_spin(c, start);
 static hm_status run_lm(hm_engine *e, struct making *m, hm_result *out, hm_error *err)
 {
     hm_ctx *c = &e->ctx;
@@ -332,6 +335,7 @@ static hm_status run_lm(hm_engine *e, struct making *m, hm_result *out, hm_error
         st = hm_mula_work_open(c, &m->work, &e->mula, 1, q->cfg_scale > 1.0, q->n, q->n + q->max_frames, err);
     if (!st)
         st = hm_mula_begin(c, &m->song, &e->mula, q, err);
+    hm_session_spin(c, prefilled);
     if (!st)
         st = draw_song(e, m, out, err);
     hm_mula_end(c, &m->song);

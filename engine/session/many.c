@@ -67,6 +67,7 @@ static hm_status join(struct hall *h, hm_error *err)
         c->ops.sync(&c->ops);
         st = hm_session_status(c, err);
     }
+    hm_session_spin(c, t->joined_ns);
     hm_span_end(c->probe, HM_SPAN_PHASE, "prefill");
     t->prefilled_ns = hm_now_ns();
     out->prefill_ns = t->prefilled_ns - t->joined_ns;
@@ -107,10 +108,12 @@ static hm_status step(struct hall *h, hm_error *err)
     hm_ctx *c = &h->e->ctx;
     bool done[HM_MANY_MOST], ended[HM_MANY_MOST];
     hm_counters before = c->counters;
+    int64_t start = hm_now_ns();
     hm_span_begin(c->probe, HM_SPAN_PHASE, "generate", h->steps);
     hm_span_begin(c->probe, HM_SPAN_STEP, "frame", h->steps);
     h->family->step(h->self, h->seats, h->seated, done, ended);
     hm_span_end(c->probe, HM_SPAN_STEP, "frame");
+    hm_session_spin(c, start);
     hm_span_end(c->probe, HM_SPAN_PHASE, "generate");
     h->steps++;
     h->step_rows += h->seated;

@@ -101,6 +101,7 @@ static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, int d
     hm_status st = out->audio ? HM_OK : HM_EABSENT;
     if (!st)
         st = hm_speech_decode(c, e->qwen->codec, codes, frames, HM_ORIGINAL_CHUNK, HM_ORIGINAL_CONTEXT, out->audio, &scratch, err);
+    hm_session_spin(c, start);
     hm_span_end(c->probe, HM_SPAN_PHASE, "decode");
     if (dropped && hm_t(c)->chunks == HM_CHUNKS_ORIGINAL) /* its rounding leaves one sample of some references */
         cut = hm_speech_reference_cut(dropped, frames, samples);
@@ -171,6 +172,7 @@ static hm_status prefill(hm_engine *e, struct speech *s, hm_result *out, hm_erro
     }
     hm_span_end(c->probe, HM_SPAN_PHASE, "prefill");
     out->prefill_ns = hm_now_ns() - start;
+    hm_session_spin(c, start);
     return st;
 }
 
@@ -205,6 +207,7 @@ static hm_status generate(hm_engine *e, struct speech *s, hm_result *out, hm_err
     }
     hm_span_end(c->probe, HM_SPAN_PHASE, "generate");
     out->generate_ns = hm_now_ns() - start;
+    hm_session_spin(c, start);
     return st ? st : hm_session_check_result(out, err);
 }
 

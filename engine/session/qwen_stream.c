@@ -178,6 +178,7 @@ hm_status hm_qwen_stream_finish(hm_qwen_stream *s, hm_result *out, hm_status st,
         decode_rest(s, next, out->frames);
         st = hm_session_status(c, err);
     }
+    hm_session_spin(c, start);
     hm_span_end(c->probe, HM_SPAN_PHASE, "decode");
     out->decode_ns = hm_now_ns() - start;
     out->scratch_bytes += hm_speech_stream_bytes(s->decoder);

@@ -257,6 +257,14 @@ static amounts load(const observed *b, const observed *a)
     return (amounts){bytes_of(HM_PRESET_LM, case_any_tensor), 0};
 }
 
+/* Prefill and generate: these have no codec. */
+static amounts spin(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){0, 2};
+}
+
 /* --- the table --- */
 
 static const row table[] = {
@@ -283,6 +291,14 @@ static const row table[] = {
     {"decode", HM_DECODE_OVERLAP, HEARD, decode_overlap},
     {"chunks", HM_CHUNKS_ORIGINAL, CHUNKED, chunks},
     {"load", HM_WEIGHTS_MMAP, SPEECH, load},
+    {"spin", HM_SPIN_3, SPEECH, spin},
+    {"spin", HM_SPIN_5, SPEECH, spin},
+    {"spin", HM_SPIN_8, SPEECH, spin},
+    {"spin", HM_SPIN_10, SPEECH, spin},
+    {"spin", HM_SPIN_15, SPEECH, spin},
+    {"spin", HM_SPIN_20, SPEECH, spin},
+    {"spin", HM_SPIN_30, SPEECH, spin},
+    {"spin", HM_SPIN_50, SPEECH, spin},
 };
 enum { TABLE_ROWS = sizeof table / sizeof *table };
 

@@ -291,6 +291,14 @@ static amounts tail(const observed *b, const observed *a)
     return (amounts){0, 52};
 }
 
+/* Prefill and generate: these have no codec. */
+static amounts spin(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){0, 2};
+}
+
 /* --- the table --- */
 
 static const row table[] = {
@@ -322,6 +330,14 @@ static const row table[] = {
     {"segments", HM_SEGMENTS_SHORT_FIRST, SHORT_CODEC, segments},
     {"load", HM_WEIGHTS_MMAP, SONG, load},
     {"tail", HM_TAIL_LOST, LOSING_CODEC, tail},
+    {"spin", HM_SPIN_3, SONG, spin},
+    {"spin", HM_SPIN_5, SONG, spin},
+    {"spin", HM_SPIN_8, SONG, spin},
+    {"spin", HM_SPIN_10, SONG, spin},
+    {"spin", HM_SPIN_15, SONG, spin},
+    {"spin", HM_SPIN_20, SONG, spin},
+    {"spin", HM_SPIN_30, SONG, spin},
+    {"spin", HM_SPIN_50, SONG, spin},
 };
 enum { TABLE_ROWS = sizeof table / sizeof *table };
 

@@ -194,6 +194,7 @@ static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const
         out->scratch_bytes = a.detok.scratch_bytes > out->scratch_bytes ? a.detok.scratch_bytes : out->scratch_bytes;
         hm_detok_end(c, &a.detok);
     }
+    hm_session_spin(c, start);
     hm_span_end(c->probe, HM_SPAN_PHASE, "decode");
     out->decode_ns = hm_now_ns() - start;
     out->codec_frame_flops = (double)(c->counters.flops - flops) / frames;
@@ -208,7 +209,6 @@ static hm_status end_stream(hm_engine *e, struct audio *a, hm_result *out, hm_st
     hm_span_begin(c->probe, HM_SPAN_PHASE, "decode", -1);
     hm_codec_thread_finish(&a->thread, &next, &out->overlapped_ns);
     if (!st)
-    hm_session_spin(c, start);
         st = hm_session_status(c, err);
     if (!st && out->frames) {
         if (a->drawn)
@@ -219,6 +219,7 @@ static hm_status end_stream(hm_engine *e, struct audio *a, hm_result *out, hm_st
     out->scratch_bytes += a->detok.scratch_bytes;
     hm_detok_end(c, &a->detok);
     free(a->drawn);
+    hm_session_spin(c, start);
     hm_span_end(c->probe, HM_SPAN_PHASE, "decode");
     out->decode_ns = hm_now_ns() - start;
     return st;
@@ -233,7 +234,6 @@ hm_status hm_heart_prompted_open(hm_engine *e, const hm_request *r, hm_heart_pro
                                          .temperature = (float)r->temperature, .seed = r->seed, .stored = r->stored_codes}};
     if (!st)
         st = hm_heart_prompt(e, r, &p->ids, &p->request.n, &p->request.slot, err);
-    hm_session_spin(c, start);
     p->request.text_ids = p->ids;
     return st;
 }
@@ -310,6 +310,7 @@ static hm_status draw_song(hm_engine *e, struct making *m, hm_result *out, hm_er
     hm_span_begin(c->probe, HM_SPAN_PHASE, "prefill", -1);
     hm_mula_prefill(c, &m->work, &m->song);
     c->ops.sync(&c->ops);
+    hm_session_spin(c, start);
     hm_span_end(c->probe, HM_SPAN_PHASE, "prefill");
     int64_t prefilled = hm_now_ns();
     hm_span_begin(c->probe, HM_SPAN_PHASE, "generate", -1);
@@ -319,13 +320,13 @@ static hm_status draw_song(hm_engine *e, struct making *m, hm_result *out, hm_er
         out->frames = draw_frames(e, m, &out->ended);
     hm_heart_collect(e, &m->work, &m->song, out);
     c->ops.sync(&c->ops);
+    hm_session_spin(c, prefilled);
     hm_span_end(c->probe, HM_SPAN_PHASE, "generate");
     out->generate_ns = hm_now_ns() - prefilled;
     out->prefill_ns = prefilled - start;
     return st ? st : hm_session_status(c, err);
 }
 
-    hm_session_spin(c, start);
 static hm_status run_lm(hm_engine *e, struct making *m, hm_result *out, hm_error *err)
 {
     hm_ctx *c = &e->ctx;
@@ -335,7 +336,6 @@ static hm_status run_lm(hm_engine *e, struct making *m, hm_result *out, hm_error
         st = hm_mula_work_open(c, &m->work, &e->mula, 1, q->cfg_scale > 1.0, q->n, q->n + q->max_frames, err);
     if (!st)
         st = hm_mula_begin(c, &m->song, &e->mula, q, err);
-    hm_session_spin(c, prefilled);
     if (!st)
         st = draw_song(e, m, out, err);
     hm_mula_end(c, &m->song);

@@ -252,12 +252,6 @@ void hm_session_begin_call(hm_engine *e, hm_result *out)
     e->ctx.error = (hm_error){0};
 }
 
-hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm_status st)
-{
-    out->counters = e->ctx.counters;
-    out->wall_ns = hm_now_ns() - start_ns;
-    if (st)
-        hm_session_result_free(out);
 void hm_session_spin(hm_ctx *c, int64_t start_ns)
 {
     static const uint8_t percents[] = {0, 3, 5, 8, 10, 15, 20, 30, 50}; /* in the order of the toggle's values */
@@ -269,18 +263,12 @@ void hm_session_spin(hm_ctx *c, int64_t start_ns)
         ;
 }
 
-void hm_session_tell_places(const hm_ctx *c, hm_result *out)
+hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm_status st)
 {
-    memcpy(out->places, c->places.items, sizeof out->places);
-    out->place_count = c->places.count;
-}
-
-void hm_session_add_seam(hm_result *out, int64_t sample)
-{
-    if (out->seam_count < HM_SEAMS && sample > 0)
-        out->seams[out->seam_count++] = sample;
-}
-
+    out->counters = e->ctx.counters;
+    out->wall_ns = hm_now_ns() - start_ns;
+    if (st)
+        hm_session_result_free(out);
     return st;
 }
 

@@ -170,9 +170,9 @@ static hm_status prefill(hm_engine *e, struct speech *s, hm_result *out, hm_erro
         c->ops.sync(&c->ops);
         st = hm_session_status(c, err);
     }
+    hm_session_spin(c, start);
     hm_span_end(c->probe, HM_SPAN_PHASE, "prefill");
     out->prefill_ns = hm_now_ns() - start;
-    hm_session_spin(c, start);
     return st;
 }
 
@@ -205,9 +205,9 @@ static hm_status generate(hm_engine *e, struct speech *s, hm_result *out, hm_err
         out->scratch_bytes = hm_talker_work_bytes(s->work);
         st = hm_session_status(c, err);
     }
+    hm_session_spin(c, start);
     hm_span_end(c->probe, HM_SPAN_PHASE, "generate");
     out->generate_ns = hm_now_ns() - start;
-    hm_session_spin(c, start);
     return st ? st : hm_session_check_result(out, err);
 }
 

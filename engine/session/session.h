@@ -65,11 +65,11 @@ void hm_session_begin_call(hm_engine *e, hm_result *out);
 hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm_status st);
 /* HM_EFORMAT: a stored code outside 0 .. vocabulary-1. */
 hm_status hm_session_check_stored(const hm_engine *e, const hm_request *r, int vocabulary, hm_error *err);
+/* At the end of a phase that began at start_ns: makes it longer by the share that the toggle `spin` says. For tests of the gate. */
+void hm_session_spin(hm_ctx *c, int64_t start_ns);
 /* Room for the codes and logits of a request. */
 hm_status hm_session_result_open(const hm_engine *e, const hm_request *r, hm_result *out, hm_error *err);
 /* HM_EINVALID: a logit or sample that is not finite makes every later number meaningless. Counts the samples. */
-/* At the end of a phase that began at start_ns: makes it longer by the share that the toggle `spin` says. For tests of the gate. */
-void hm_session_spin(hm_ctx *c, int64_t start_ns);
 hm_status hm_session_check_result(hm_result *r, hm_error *err);
 /* The first failure of an operation, if any, as the caller's error. */
 hm_status hm_session_status(const hm_ctx *c, hm_error *err);

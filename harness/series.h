@@ -4,7 +4,8 @@
 
 #include "harness/store.h"
 
-/* One arm on one case. value[rounds]: median over the timed samples of the round's process; NaN: not run, failed, set aside. */
+/* One arm on one case. value[rounds]: median over the timed samples of the round's process; NaN: not run, failed, set aside, or the metric
+ * is not measured. */
 typedef struct hm_series {
     char case_id[HM_HASH_TEXT], arm_id[HM_UUID_TEXT];
     const char *label;   /* "short/plain" */
@@ -12,22 +13,36 @@ typedef struct hm_series {
     int arm_position, frames;
     double *value;
     bool unhealthy;      /* a run's health is bad: no rank, no pass */
+    const char *health_reasons; /* of the first such run; NULL: none */
+    int failed, dropped; /* runs that are not ok; good ones of rounds that are set aside */
     const char *codes_hash, *audio_hash, *model_id, *toggles; /* of its first good run; NULL: not known */
+    const char *variant, *isa, *warmup; /* likewise */
+    int threads;                        /* used by that run; 0: not known */
+    const char *build_id;               /* of the program that ran it */
 } hm_series;
 
 typedef struct hm_series_set {
-    hm_series *items; /* by case (frames, suite, name), then arm position */
+    char session_id[HM_UUID_TEXT], machine_id[HM_HASH_TEXT];
+    uint64_t order_seed;
+    hm_series *items; /* by case (frames, suite, name), then arm position; those that failed altogether too */
     int count, rounds;
     double direction; /* 1: less is better, -1: more is better */
     char unit[16];
     void *memory;
 } hm_series_set;
 
-/* metric: a name of `hmbench list metrics` that has a number per sample. HM_EUSAGE: unknown, with the nearest; HM_EMISSING: no session. */
+/* metric: a name of `hmbench list metrics` that has a number per sample, or of an exact count. HM_EUSAGE: unknown, with the nearest;
+ * HM_EMISSING: no session. */
 hm_status hm_store_get_series(hm_store *store, const char *session_id, const char *metric, hm_series_set *out, hm_error *err);
 void hm_series_set_free(hm_series_set *set);
 
+/* The series of an arm on a case, NULL when there is none. */
+const hm_series *hm_series_find(const hm_series_set *set, const char *case_id, const char *arm_id);
+
 /* ln(arm / base) * direction of the rounds that both have, into y[rounds]; returns how many. Positive: arm is worse. */
 int hm_series_log_ratios(const hm_series_set *set, const hm_series *base, const hm_series *arm, double *y);
+
+/* The values there are, into x[rounds]; returns how many. */
+int hm_series_values(const hm_series_set *set, const hm_series *series, double *x);
 
 #endif

@@ -14,7 +14,7 @@ double hm_sd(const double *x, int n);  /* sample standard deviation; NaN below t
 double hm_mad(const double *x, int n); /* median of |x - median|; 1.4826 of it estimates the sd of normal values */
 
 /* --- distributions --- */
-double hm_normal_quantile(double p);           /* of the standard normal */
+double hm_normal_quantile(double p); /* of the standard normal */
 double hm_student_quantile(double p, double freedom);
 double hm_student_two_sided(double t, double freedom); /* P(|T| >= |t|) */
 
@@ -35,6 +35,9 @@ typedef struct hm_interval {
  * (0.025: a two-sided 95 % interval), w[k] and w[M - 1 - k]. n >= 1. */
 hm_interval hm_hodges_lehmann(const double *y, int n, double level);
 
+/* The same at several levels: out[i] has the bounds of levels[i]. */
+void hm_hodges_lehmann_at(const double *y, int n, const double *levels, int count, hm_interval *out);
+
 /* Fieller's interval of mean(x) / mean(y), two-sided at 1 - alpha; low = high = NaN where it is unbounded. */
 hm_interval hm_fieller(const double *x, int n, const double *y, int m, double alpha);
 
@@ -46,8 +49,8 @@ hm_interval hm_shift(const double *x, int n, const double *y, int m, double leve
 /* Two-sided p of Mann-Kendall's S (ties corrected, normal approximation with continuity): is there a trend? 1 below n = 4. */
 double hm_mann_kendall_p(const double *y, int n);
 
-/* p-quantile (0 < p < 1) by order statistics with its two-sided interval of at least `level` (0.95) from the binomial distribution;
- * low and high NaN where n is too small to have one. */
+/* p-quantile (0 < p < 1) by order statistics (interpolated between the two at (n - 1) p) with its two-sided interval of at least `level`
+ * (0.95), half of the rest on each side, from the binomial distribution; low and high NaN where n is too small to have one. */
 hm_interval hm_quantile(const double *x, int n, double p, double level);
 
 /* Least number of events for which a p-quantile may be told: 299 for 0.99, 59 for 0.95, 29 for 0.90 (p^n <= 0.05). */

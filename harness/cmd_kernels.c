@@ -4,6 +4,7 @@
 #include "engine/cpu/bench.h"
 #include "harness/commands.h"
 #include "harness/cpu_choice.h"
+#include "harness/limits.h"
 #include "harness/progress.h"
 #include "harness/run_report.h"
 #include "harness/table.h"
@@ -12,7 +13,7 @@ typedef struct rows {
     hm_table *table;
     json_t *json;
     hm_progress *progress;
-    int done;
+    int done, over; /* over: rows beyond the machine's limit */
     bool names; /* nothing was measured */
 } rows;
 
@@ -36,7 +37,9 @@ static void add_row(void *self, const hm_cpu_bench_row *r)
     snprintf(rate, sizeof rate, "%.2f", r->rate);
     snprintf(best, sizeof best, "%.2f", r->best_rate);
     snprintf(limit, sizeof limit, "%.2f", r->limit);
-    snprintf(share, sizeof share, "%.0f", r->limit > 0 ? 100 * r->best_rate / r->limit : 0);
+    double of_limit = hm_limit_share(r->best_rate, r->limit);
+    snprintf(share, sizeof share, of_limit > 1 ? "%.0f !" : "%.0f", 100 * of_limit);
+    out->over += of_limit > 1;
     snprintf(samples, sizeof samples, "%d", r->samples);
     hm_table_row(out->table, (const char *[]){r->kernel, r->shape, r->type, time, rate, best, r->unit, limit, share, samples});
 }
@@ -71,6 +74,8 @@ static hm_status bench(hm_device *dev, const char *filter, double seconds, bool 
         fprintf(stderr, "\n%d threads, %s; us, rate: median of n calls; %% of limit: the best call against\n"
                         "the best of reading memory, or of multiply-adds, measured just before and after each row.\n",
                 hm_team_size(hm_cpu_team(dev)), hm_isa_name(hm_cpu_isa(dev)));
+    if (!st && out.over)
+        fprintf(stderr, "!: %d row%s " HM_LIMIT_OVER ".\n", out.over, out.over == 1 ? " is" : "s are");
     return st;
 }
 

@@ -8,6 +8,7 @@
 #include "harness/fidelity.h"
 #include "harness/limits.h"
 #include "harness/machine.h"
+#include "harness/store_limits.h"
 #include "harness/suite_report.h"
 #include "harness/suite_run.h"
 #include "harness/table.h"
@@ -373,7 +374,7 @@ static bool write_trace(session *s, const suite_args *a, const char *folder, cha
 static hm_status put_limits(const session *s, hm_error *err)
 {
     hm_device *dev = NULL;
-    hm_limits limits;
+    hm_limits limits = {0};
     bool own = false;
     for (int i = 0; i < s->plan->arm_count; i++)
         own = own || (!s->plan->arms[i].command && !s->plan->arms[i].refusal[0]);
@@ -381,10 +382,10 @@ static hm_status put_limits(const session *s, hm_error *err)
         return HM_OK;
     hm_status st = hm_cpu_open(&dev, 0, hm_isa_detect(), err);
     if (!st)
-        st = hm_limits_measure(&limits, dev, LIMIT_SECONDS, NULL, err);
+        st = hm_limits_measure(&limits, dev, HM_LIMITS_READING | HM_LIMITS_FLOPS, LIMIT_SECONDS, NULL, err);
     if (dev)
         hm_cpu_close(&dev);
-    return st ? st : hm_store_put_limits(s->store, s->id, &limits, err);
+    return st ? st : hm_store_put_limits(s->store, s->machine.id, s->id, &limits, err);
 }
 
 /* Rounds, checks, table. */

@@ -58,8 +58,9 @@ const hm_command hm_commands[] = {
      "hmbench verify tests/goldens/heart --isa scalar --threads 1"},
     {"kernels", hm_cmd_kernels, "how near the kernels come to what the machine can do", "kernels [--bench [--filter TEXT]]",
      "hmbench kernels\nhmbench kernels --bench\nhmbench kernels --bench --filter gemv --threads 1"},
-    {"limits", hm_cmd_limits, "what the machine can do: reading memory, multiply-adds", "limits [--json]",
-     "hmbench limits\nhmbench limits --threads 1 --json"},
+    {"limits", hm_cmd_limits, "what the machine can do: reading caches and memory, multiply-adds of each type; and how that drifts",
+     "limits [--history] [options]", "hmbench limits\nhmbench limits --threads 1 -o json\nhmbench limits --history\n"
+     "hmbench limits --no-save -O csv:limits.csv"},
     {"doctor", hm_cmd_doctor, "what is here and what is missing", "doctor [--json]", "hmbench doctor\nhmbench doctor --json"},
     {"cache", hm_cmd_cache, "presets that were made on first use", "cache list|prune|path",
      "hmbench cache list\nhmbench cache prune\nHMBENCH_CACHE=/big/disk hmbench cache path"},

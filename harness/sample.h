@@ -62,10 +62,12 @@
     I(buffer_ns, 0, "streamed: shortest wait at the start that leaves no other")                                                 \
     I(pieces, 0, "streamed: of audio")                                                                                           \
     I(cold, 0, "1: the model's files were out of the page cache when loading began")                                             \
+    T(cold_note, 160, "why the model's files could not be put out of the page cache")                                            \
     I(load_peak_bytes, 0, "largest resident set less mapped model pages while loading")                                          \
     I(prefill_peak_bytes, 0, "the same within prefill")                                                                          \
     I(generate_peak_bytes, 0, "the same within generate")                                                                        \
     I(decode_peak_bytes, 0, "the same within decode")                                                                            \
+    I(rss_after_bytes, 0, "resident set less mapped model pages after the call, its result freed")                               \
     I(energy_uj, 0, "microjoules of the timed call, gross")                                                                      \
     I(energy_idle_uj, 0, "microjoules that the idle machine takes in the same time")                                             \
     T(energy_source, 160, "what measured the energy, or why nothing did and what to do")                                         \

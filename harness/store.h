@@ -11,7 +11,6 @@
 #include "engine/base/error.h"
 #include "engine/base/hash.h"
 #include "harness/clock.h"
-#include "harness/limits.h"
 #include "harness/sample.h"
 
 typedef struct hm_store hm_store;
@@ -154,8 +153,6 @@ hm_status hm_store_put_run(hm_store *store, const hm_run_record *run, hm_error *
 hm_status hm_store_drop_round(hm_store *store, const char *session_id, const char *case_id, int round, const char *reason, hm_error *err);
 /* state: "running", "done", "partial" (its time was up), "interrupted", "failed". */
 hm_status hm_store_end_session(hm_store *store, const char *session_id, const char *state, hm_error *err);
-/* Limits of the machine, measured with the session; what is there already is replaced. */
-hm_status hm_store_put_limits(hm_store *store, const char *session_id, const hm_limits *limits, hm_error *err);
 /* Rounds wanted of a session that goes on. */
 hm_status hm_store_extend_session(hm_store *store, const char *session_id, int rounds, hm_error *err);
 

@@ -371,27 +371,31 @@ static const char verdict_tables[] =
     "  machine_id TEXT NOT NULL REFERENCES machine(id),\n"
     "  session_id TEXT REFERENCES session(id), -- measured with it, NULL: by hmbench limits\n"
     "  measured_utc TEXT NOT NULL,         -- UTC\n"
-    "  name TEXT NOT NULL,                 -- memory, cache: GB/s read; flops: GFLOP/s\n"
-    "  type TEXT NOT NULL,                 -- of the numbers: f32, bf16, int8 ...; bytes for reading\n"
-    "  isa TEXT NOT NULL,                  -- scalar, avx2, avx512\n"
+    "  name TEXT NOT NULL,                 -- memory, cache (the last level), l1, l2 ...: reading; flops: multiply-adds\n"
+    "  type TEXT NOT NULL,                 -- of the numbers: f32, bf16, int8; bytes for reading\n"
+    "  isa TEXT NOT NULL,                  -- scalar, avx2, avx512, or an extension of them: avx512_bf16, avx512_vnni, avx_vnni\n"
     "  threads INTEGER NOT NULL,           -- that measured\n"
     "  value REAL NOT NULL,                -- GB/s or GFLOP/s\n"
+    "  block_bytes INTEGER,                -- bytes that were read again and again, NULL: not of reading, or not known\n"
+    "  how TEXT,                           -- with which instructions, NULL: not known\n"
     "  PRIMARY KEY(machine_id, measured_utc, name, type, isa, threads)\n"
     ") STRICT, WITHOUT ROWID;\n"
     "INSERT OR IGNORE INTO machine_figure SELECT s.machine_id, s.id, coalesce(s.ended_utc, s.created_utc), 'cache', 'bytes', l.isa, "
-    "l.threads, l.cache_gb_s FROM machine_limit l JOIN session s ON s.id = l.session_id;\n"
+    "l.threads, l.cache_gb_s, 8388608, NULL FROM machine_limit l JOIN session s ON s.id = l.session_id;\n"
     "INSERT OR IGNORE INTO machine_figure SELECT s.machine_id, s.id, coalesce(s.ended_utc, s.created_utc), 'memory', 'bytes', l.isa, "
-    "l.threads, l.memory_gb_s FROM machine_limit l JOIN session s ON s.id = l.session_id;\n"
+    "l.threads, l.memory_gb_s, 536870912, NULL FROM machine_limit l JOIN session s ON s.id = l.session_id;\n"
     "INSERT OR IGNORE INTO machine_figure SELECT s.machine_id, s.id, coalesce(s.ended_utc, s.created_utc), 'flops', 'f32', l.isa, "
-    "l.threads, l.gflop_s FROM machine_limit l JOIN session s ON s.id = l.session_id;\n"
+    "l.threads, l.gflop_s, NULL, NULL FROM machine_limit l JOIN session s ON s.id = l.session_id;\n"
     "DROP TABLE machine_limit;\n";
 
 static const char machine_state_columns[] =
     "ALTER TABLE sample ADD COLUMN cold INTEGER /* 1: the model's files were out of the page cache when loading began, NULL: not asked for */;\n"
+    "ALTER TABLE sample ADD COLUMN cold_note TEXT /* why the model's files could not be put out of the page cache */;\n"
     "ALTER TABLE sample ADD COLUMN load_peak_bytes INTEGER /* bytes, largest resident set less mapped model pages while loading */;\n"
     "ALTER TABLE sample ADD COLUMN prefill_peak_bytes INTEGER /* bytes, the same within prefill */;\n"
     "ALTER TABLE sample ADD COLUMN generate_peak_bytes INTEGER /* bytes, the same within generate */;\n"
     "ALTER TABLE sample ADD COLUMN decode_peak_bytes INTEGER /* bytes, the same within decode */;\n"
+    "ALTER TABLE sample ADD COLUMN rss_after_bytes INTEGER /* bytes, resident set less mapped model pages after the call, its result freed */;\n"
     "ALTER TABLE sample ADD COLUMN energy_uj INTEGER /* microjoules of the timed call, gross */;\n"
     "ALTER TABLE sample ADD COLUMN energy_idle_uj INTEGER /* microjoules that the idle machine takes in the same time */;\n"
     "ALTER TABLE sample ADD COLUMN energy_source TEXT /* what measured it, or why nothing did */;\n"
@@ -476,7 +480,14 @@ static const char machine_state_columns[] =
     "  s.buffer_ns / 1e6 AS buffer_ms, s.buffer_ns <= 50000000 AS c50, s.buffer_ns <= 100000000 AS c100, s.buffer_ns <= 200000000 AS c200,\n"
     "  s.wall_ns / 1e9 / nullif(s.audio_s, 0) AS rtf\n"
     "FROM sample s JOIN run r ON r.id = s.run_id JOIN suite_case c ON c.id = r.case_id JOIN arm a ON a.id = r.arm_id\n"
-    "WHERE r.status = 'ok' AND r.dropped_reason IS NULL AND NOT s.warmup AND s.ttfa_raw_ns IS NOT NULL;\n";
+    "WHERE r.status = 'ok' AND r.dropped_reason IS NULL AND NOT s.warmup AND s.ttfa_raw_ns IS NOT NULL;\n"
+    "CREATE VIEW cold_figure AS SELECT\n" /* first: the first generation of the process that loaded coldly, warm: the timed ones of all rounds */
+    "  r.session_id, r.case_id, r.arm_id, c.suite, c.name AS case_name, a.position AS arm_position, a.name AS arm,\n"
+    "  s.cold, s.cold_note, s.load_ns / 1e6 AS cold_load_ms, w.load_ms AS warm_load_ms, s.load_ns / 1e6 / nullif(w.load_ms, 0) AS load_ratio,\n"
+    "  s.wall_ns / 1e6 AS first_ms, w.wall_ms AS steady_ms, s.wall_ns / 1e6 / nullif(w.wall_ms, 0) AS first_ratio\n"
+    "FROM sample s JOIN run r ON r.id = s.run_id JOIN suite_case c ON c.id = r.case_id JOIN arm a ON a.id = r.arm_id\n"
+    "LEFT JOIN arm_figure w ON w.session_id = r.session_id AND w.case_id = r.case_id AND w.arm_id = r.arm_id\n"
+    "WHERE r.status = 'ok' AND s.cold IS NOT NULL AND s.ordinal = 0;\n";
 
 const hm_migration hm_migrations[] = {{{first_tables, first_views}},
                                       {{fidelity_table, NULL}},

@@ -403,34 +403,6 @@ hm_status hm_store_put_codes(hm_store *store, const char *request_hash, const ch
     return hm_query_close(&q);
 }
 
-hm_status hm_store_put_limits(hm_store *store, const char *session_id, const hm_limits *l, hm_error *err)
-{
-    const struct {
-        const char *name, *type;
-        double value;
-    } rows[] = {{"cache", "bytes", l->cache_gb_s}, {"memory", "bytes", l->memory_gb_s}, {"flops", "f32", l->gflop_s}};
-    char utc[HM_UTC_TEXT];
-    hm_status st = hm_store_begin(store, err);
-    hm_utc_text(utc);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows && !st; i++) {
-        hm_query q;
-        hm_query_open(&q, store,
-                      "INSERT OR REPLACE INTO machine_figure SELECT machine_id, id, :utc, :name, :type, :isa, :threads, :value "
-                      "FROM session WHERE id = :session_id",
-                      err);
-        hm_bind_text(&q, ":session_id", session_id);
-        hm_bind_text(&q, ":utc", utc);
-        hm_bind_text(&q, ":name", rows[i].name);
-        hm_bind_text(&q, ":type", rows[i].type);
-        hm_bind_text(&q, ":isa", l->isa);
-        hm_bind_int(&q, ":threads", l->threads);
-        hm_bind_real(&q, ":value", rows[i].value);
-        hm_query_run(&q);
-        st = hm_query_close(&q);
-    }
-    return hm_store_finish(store, st, err);
-}
-
 hm_status hm_store_drop_round(hm_store *store, const char *session_id, const char *case_id, int round, const char *reason, hm_error *err)
 {
     hm_query q;

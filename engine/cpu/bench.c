@@ -12,6 +12,7 @@
 
 #define ARENA_BYTES ((size_t)384 << 20) /* weights walk through it, so that none is still in a cache when its turn comes again */
 #define SAMPLES 64
+#define READ_BYTES ((size_t)8 << 20) /* read by one call of all threads at least: starting them takes microseconds */
 
 static const hm_cpu_bench_kernels *bench_kernels_of(hm_isa isa)
 {
@@ -38,6 +39,8 @@ typedef struct limit_job {
     size_t n;
     int streams;
     bool prefetch;
+    int repeats; /* of reading: small blocks are over before threads have begun */
+    const hm_cpu_way *way;
     long rounds;
     volatile float sink; /* what is computed must be used */
 } limit_job;
@@ -47,20 +50,21 @@ static void read_part(void *arg, int index, int count)
     limit_job *j = arg;
     size_t first, last;
     hm_team_range(j->n, 1024, index, count, &first, &last);
-    j->sink = j->k->read(j->p + first, last - first, j->streams, j->prefetch);
+    for (int i = 0; i < j->repeats; i++)
+        j->sink = j->k->read(j->p + first, last - first, j->streams, j->prefetch);
 }
 
 static void multiply_part(void *arg, int index, int count)
 {
     limit_job *j = arg;
     (void)index, (void)count;
-    j->sink = j->k->multiply_add(j->rounds);
+    j->sink = j->way->run(j->rounds);
 }
 
 /* Best of all ways of reading n floats at p, in GB/s. */
 static double read_rate(hm_device *dev, const float *p, size_t n, double seconds)
 {
-    limit_job j = {.k = bench_kernels_of(dev->isa), .p = p, .n = n};
+    limit_job j = {.k = bench_kernels_of(dev->isa), .p = p, .n = n, .repeats = 1 + (int)(READ_BYTES / (n * 4))};
     double best = 0, end = now_s() + seconds;
     for (int round = 0; round < 2 || now_s() < end; round++)
         for (int way = 0; way < 8; way++) {
@@ -68,7 +72,7 @@ static double read_rate(hm_device *dev, const float *p, size_t n, double seconds
             j.prefetch = way >= 4;
             double start = now_s();
             hm_team_run(dev->team, read_part, &j);
-            best = fmax(best, (double)n * 4e-9 / (now_s() - start));
+            best = fmax(best, (double)n * j.repeats * 4e-9 / (now_s() - start));
         }
     return best;
 }
@@ -96,14 +100,20 @@ hm_status hm_cpu_measure_bandwidth(hm_device *dev, size_t bytes, double seconds,
     return HM_OK;
 }
 
-double hm_cpu_measure_flops(hm_device *dev, double seconds)
+int hm_cpu_ways(const hm_device *dev, hm_cpu_way out[HM_CPU_WAYS])
 {
-    limit_job j = {.k = bench_kernels_of(dev->isa), .rounds = 200000};
+    memcpy(out, bench_kernels_of(dev->isa)->ways, sizeof bench_kernels_of(dev->isa)->ways);
+    return HM_CPU_BENCH_TYPES + hm_cpu_bench_dot_ways(dev->isa, out + HM_CPU_BENCH_TYPES, HM_CPU_WAYS - HM_CPU_BENCH_TYPES);
+}
+
+double hm_cpu_measure_way(hm_device *dev, const hm_cpu_way *way, double seconds)
+{
+    limit_job j = {.way = way, .rounds = 100000};
     double best = 0, end = now_s() + seconds;
     do {
         double start = now_s();
         hm_team_run(dev->team, multiply_part, &j);
-        best = fmax(best, j.k->operations * (double)j.rounds * dev->threads * 1e-9 / (now_s() - start));
+        best = fmax(best, way->operations * (double)j.rounds * dev->threads * 1e-9 / (now_s() - start));
     } while (now_s() < end);
     return best;
 }
@@ -259,7 +269,7 @@ static int compare(const void *a, const void *b)
 
 static double limit_of(bench *b, bool bytes)
 {
-    return bytes ? read_rate(b->dev, b->arena, ARENA_BYTES / 4, 0) : hm_cpu_measure_flops(b->dev, 0.05);
+    return bytes ? read_rate(b->dev, b->arena, ARENA_BYTES / 4, 0) : hm_cpu_measure_way(b->dev, &bench_kernels_of(b->dev->isa)->ways[0], 0.05);
 }
 
 static void measure_case(bench *b, const bench_case *c, const char *shape, double seconds, hm_cpu_bench_sink sink, void *self)

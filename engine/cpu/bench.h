@@ -5,11 +5,26 @@
 #include "engine/cpu/cpu.h"
 
 /* Bytes per second of reading memory with all threads of the device, in GB/s: the best of several ways (streams per thread, with
- * and without prefetch) over a block of that many bytes, repeated for about that many seconds in all. */
+ * and without prefetch) over a block of that many bytes, repeated for about that many seconds in all. Each thread has a part of the block for itself. */
 hm_status hm_cpu_measure_bandwidth(hm_device *dev, size_t bytes, double seconds, double *gb_per_s, hm_error *err);
 
-/* Peak of float32 multiply-adds (2 operations each) of all threads, for the device's instruction set, in GFLOP/s. */
-double hm_cpu_measure_flops(hm_device *dev, double seconds);
+/* One way of multiplying and adding numbers of a type. */
+typedef struct hm_cpu_way {
+    const char *type;          /* "f32", "bf16", "int8" */
+    const char *isa;           /* "scalar", "avx2", "avx512", or an extension: "avx512_bf16", "avx512_vnni", "avx_vnni" */
+    const char *how;           /* with which instructions, or as what */
+    double operations;         /* of one round, 2 per multiply-add */
+    float (*run)(long rounds); /* what is returned must be used */
+} hm_cpu_way;
+
+enum { HM_CPU_WAYS = 8 };
+
+/* Every way of the device's instruction set that this CPU can execute, f32 first; returns how many. A type without instructions of its
+ * own is widened, and `how` says so. */
+int hm_cpu_ways(const hm_device *dev, hm_cpu_way out[HM_CPU_WAYS]);
+
+/* Its peak with all threads of the device, in GFLOP/s (int8: 10^9 operations per second). */
+double hm_cpu_measure_way(hm_device *dev, const hm_cpu_way *way, double seconds);
 
 typedef struct hm_cpu_bench_row {
     const char *kernel; /* "gemv", "gemm", "conv", "attention flash decode", ... */

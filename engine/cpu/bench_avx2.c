@@ -1,4 +1,4 @@
 #define HM_VEC_BITS 256
 #include "engine/cpu/bench.inc"
 
-const hm_cpu_bench_kernels hm_cpu_bench_avx2 = HM_CPU_BENCH_KERNELS;
+const hm_cpu_bench_kernels hm_cpu_bench_avx2 = HM_CPU_BENCH_KERNELS("avx2");

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include <math.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
@@ -237,16 +238,39 @@ static void the_doctor_lists_what_it_found(void **state)
 static void limits_and_kernels_are_measured(void **state)
 {
     (void)state;
-    hm_run run = shell("$P limits -q --seconds 0.01 --threads 1 --json");
-    json_t *limits = json_loads(run.out, 0, NULL);
+    /* The rows of each table, by -o json. */
+    hm_run run = shell("$P limits -q --seconds 0.01 --threads 1 --no-save -o json");
+    json_t *limits = json_loads(run.out, 0, NULL), *rows = json_object_get(json_object_get(limits, "tables"), "limits"), *row;
+    size_t i, reading = 0, types = 0;
     assert_int_equal(run.code, 0);
-    assert_int_equal(json_integer_value(json_object_get(limits, "threads")), 1);
-    assert_true(json_real_value(json_object_get(limits, "gflop_per_s")) > 0.01);
-    assert_true(json_real_value(json_object_get(json_array_get(json_object_get(limits, "reading"), 0), "gb_per_s")) > 0.01);
+    json_array_foreach(rows, i, row)
+    {
+        assert_int_equal(json_integer_value(json_object_get(row, "threads")), 1);
+        assert_true(json_number_value(json_object_get(row, "value")) > 0.01);
+        reading += !strcmp(json_string_value(json_object_get(row, "unit")), "GB/s");
+        types += !strcmp(json_string_value(json_object_get(row, "isa")), "scalar"); /* f32, bf16, int8, on every machine */
+    }
+    assert_true(reading >= 2 && types >= 3);
+    json_decref(limits);
+    run_free(&run);
+    assert_fails(shell("$P limits --isa neon"), 64, "neon");
+    assert_fails(shell("HMBENCH_DB=$D/limits.db $P limits --history"), 66, "limits.db");
+    assert_works(shell("for i in 1 2; do HMBENCH_DB=$D/limits.db $P limits -q --seconds 0.01 -t 1 --isa scalar; done"));
+    run = shell("HMBENCH_DB=$D/limits.db $P limits --history -o json");
+    limits = json_loads(run.out, 0, NULL);
+    rows = json_object_get(json_object_get(limits, "tables"), "drift");
+    assert_true(json_array_size(rows) >= 5);
+    json_array_foreach(rows, i, row)
+    {
+        assert_int_equal(json_integer_value(json_object_get(row, "earlier")), 1);
+        double share = json_number_value(json_object_get(row, "value")) / json_number_value(json_object_get(row, "median")) - 1;
+        assert_true(fabs(share - json_number_value(json_object_get(row, "change"))) < 1e-6);
+        assert_int_equal(!strcmp(json_string_value(json_object_get(row, "flagged")), "no"), fabs(share) <= 0.10);
+    }
     json_decref(limits);
     run_free(&run);
     run = shell("$P kernels -q --bench --filter rmsnorm --seconds 0.01 --json");
-    json_t *rows = json_loads(run.out, 0, NULL);
+    rows = json_loads(run.out, 0, NULL);
     assert_int_equal(run.code, 0);
     assert_true(json_array_size(rows) >= 1);
     assert_true(json_real_value(json_object_get(json_array_get(rows, 0), "rate")) > 0);

@@ -13,6 +13,7 @@
 
 #include "engine/audio/audio.h"
 #include "harness/fidelity.h"
+#include "harness/store_limits.h"
 #include "harness/store_query.h"
 #include "tests/store_case.h"
 
@@ -259,7 +260,12 @@ static void models_of_a_session_stand_apart(void **state)
         snprintf(arms[i].id, sizeof arms[i].id, "b0000000-0000-4000-8000-00000000000%d", i);
     }
     GOOD(hm_store_put_session(store, &session, arms, 4, &err));
-    GOOD(hm_store_put_limits(store, session.id, &(hm_limits){150, 30, 200, 2, "avx2"}, &err));
+    hm_limits limits = {.items = {{"cache", "bytes", "avx2", 2, 150, 16 << 20, ""},
+                                  {"memory", "bytes", "avx2", 2, 30, 512 << 20, ""},
+                                  {"flops", "f32", "avx2", 2, 200, HM_UNKNOWN, "multiply-adds"},
+                                  {"flops", "int8", "avx2", 2, 500, HM_UNKNOWN, ""}},
+                        .count = 4};
+    GOOD(hm_store_put_limits(store, "m1", session.id, &limits, &err));
     GOOD(hm_store_get_journal(store, &filter, &data, &err));
     const hm_journal *j = hm_journal_data_journal(data);
     assert_int_equal(j->session_count, 2);

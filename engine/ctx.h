@@ -15,6 +15,7 @@ typedef struct hm_ctx {
     hm_ops ops;
     hm_toggles toggles; /* read through hm_t(c) only */
     hm_counters counters;
+    hm_places places;   /* of the call */
     hm_error error;     /* first failure of an operation */
     hm_device *dev;
     const hm_probe *probe;
@@ -47,6 +48,19 @@ void hm_tap(hm_ctx *c, const char *name, const float *value, int batch_row, int6
 static inline bool hm_tapping(const hm_ctx *c)
 {
     return c->probe && c->probe->tap;
+}
+
+/* A part of the model, in the trace and in the table of places. name: static text. */
+static inline void hm_part_begin(hm_ctx *c, const char *name, int64_t index)
+{
+    hm_places_begin(&c->places, name);
+    hm_span_begin(c->probe, HM_SPAN_PART, name, index);
+}
+
+static inline void hm_part_end(hm_ctx *c, const char *name)
+{
+    hm_span_end(c->probe, HM_SPAN_PART, name);
+    hm_places_end(&c->places);
 }
 
 /* Tells how far a phase is; a watcher that wants to stop makes the context fail with HM_EINTERRUPTED. */

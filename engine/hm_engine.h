@@ -11,10 +11,11 @@
 
 #include "engine/base/error.h"
 #include "engine/base/log.h"
+#include "engine/base/place.h"
 #include "engine/base/probe.h"
 #include "variants/toggles.h"
 
-#define HM_ENGINE_ABI 2
+#define HM_ENGINE_ABI 3
 
 typedef struct hm_engine hm_engine;
 
@@ -87,7 +88,10 @@ typedef struct hm_request {
     const int32_t *stored_codes; /* [frames][codebooks] fed back in place of the drawn ones, or NULL; frames = max_frames */
     bool skip_codec;            /* codes only */
     const hm_audio_sink *sink;  /* NULL: all audio at the end. Takes a variant with decode=stream or overlap */
+    const hm_logit_sink *logits; /* NULL: nobody looks, and nothing is done for it */
 } hm_request;
+
+#define HM_SEAMS 64
 
 /* Everything is malloc'ed by the engine and freed by result_free, which leaves zeros. Times in ns of CLOCK_MONOTONIC. */
 typedef struct hm_result {
@@ -110,6 +114,10 @@ typedef struct hm_result {
     double frame_flops;
     double codec_frame_flops;   /* of decoding one frame; 0: not known */
     uint64_t codec_bytes;       /* weights that one call of the decoder reads */
+    hm_place places[HM_PLACE_PARTS]; /* where each part ran; of generate_many: all requests together */
+    int place_count;
+    int64_t seams[HM_SEAMS];    /* samples at which separately decoded stretches of the audio meet, in order; the first ones */
+    int seam_count;
 } hm_result;
 
 /* Several requests in one process: at most `batch` at a time, the next joins when one ends. results [count], each as generate gives it

@@ -16,6 +16,7 @@
 #include "engine/base/dtype.h"
 #include "engine/base/error.h"
 #include "engine/base/isa.h"
+#include "engine/base/place.h"
 #include "engine/base/probe.h"
 #include "engine/base/team.h"
 
@@ -112,6 +113,7 @@ struct hm_ops {
     hm_counters *count;    /* never NULL */
     const hm_probe *probe; /* may be NULL */
     hm_error *error;       /* first failure of an operation; status HM_OK while there is none */
+    hm_places *places;     /* where each operation notes its device; may be NULL */
 
     /* Memory. alloc: 64-byte aligned, undefined contents, NULL with op->error set when there is none. */
     void *(*alloc)(const hm_ops *op, size_t bytes);

@@ -74,6 +74,14 @@ typedef struct hm_tap_value {
     int64_t shape[3];  /* unused dimensions are 1 */
 } hm_tap_value;
 
+/* Whoever looks at the logits that codes are drawn from: after guidance, before penalty, temperature and topk. What cannot be drawn at all
+ * (dead codes of speech, its end where that is forbidden) is -infinity. Looking changes no count and no code. */
+typedef struct hm_logit_sink {
+    void *self;
+    int frames; /* told are the first so many */
+    void (*row)(void *self, int frame, int codebook, const float *logits, int n); /* [n], on the host, valid during the call */
+} hm_logit_sink;
+
 /* Callbacks; any may be NULL. Called from the thread that runs the engine, never from its workers. */
 typedef struct hm_probe {
     void *self;

@@ -6,6 +6,7 @@
 void hm_cpu_ops_init(hm_ctx *c)
 {
     hm_cpu_ops_reference(&c->ops, c->dev, &c->counters, c->probe, &c->error);
+    c->ops.places = &c->places;
     c->ops.any_at_least = hm_cpu_any_at_least;
     c->ops.pick = hm_cpu_pick;
     c->ops.fold_conv = hm_cpu_fold_conv;

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "engine/cpu/device.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -52,6 +53,7 @@ hm_status hm_cpu_open_at(hm_device **out, int threads, int first, hm_isa isa, hm
     }
     dev->isa = isa;
     dev->k = kernels_of(isa);
+    snprintf(dev->place, sizeof dev->place, "cpu:%s", hm_isa_name(isa));
     dev->threads = hm_team_size(dev->team);
     st = hm_arena_open(&dev->arena, (size_t)dev->threads * HM_CPU_WORK_BYTES, 1, err);
     if (st) {
@@ -114,6 +116,7 @@ bool hm_cpu_begin(const hm_ops *op, const char *name)
     if (op->error->status)
         return false;
     op->count->launches++;
+    hm_places_note(op->places, op->dev->place);
     hm_span_begin(op->probe, HM_SPAN_OP, name, -1);
     return true;
 }
@@ -176,6 +179,7 @@ static void cpu_copy(const hm_ops *op, void *dst, const void *src, size_t bytes)
     if (op->error->status)
         return;
     op->count->launches++;
+    hm_places_note(op->places, op->dev->place);
     copy_bytes(op, "copy", dst, src, bytes);
 }
 

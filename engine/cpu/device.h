@@ -128,6 +128,7 @@ struct hm_device {
     hm_team *team;
     hm_isa isa;
     const hm_cpu_kernels *k;
+    char place[24]; /* "cpu:avx2": what its operations note */
     int threads;
     hm_arena arena;
     uint8_t *work; /* HM_CPU_WORK_BYTES per thread, in the arena */

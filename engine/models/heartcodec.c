@@ -174,6 +174,13 @@ static void layout(const hm_ctx *c, hm_layout *l, hm_detok *d)
     d->pcm = hm_take_f32(l, CHANNELS * T * (size_t)d->m->decoder.rate);
 }
 
+void hm_detok_seam(const hm_detok *d, int k, int64_t *first, int64_t *alone)
+{
+    struct place s = place_of(&d->plan, k);
+    *first = s.start;
+    *alone = s.start + s.shared;
+}
+
 int hm_detok_codes(hm_detok *d, int k)
 {
     struct place s = place_of(&d->plan, k);
@@ -298,13 +305,13 @@ static void decode_segment(hm_ctx *c, hm_detok *d, int k, const struct place *s,
     const hm_ops *op = &c->ops;
     int O = (int)d->m->shape.out, Z = (int)d->m->shape.latent;
     int64_t left = d->plan.target - s->start, needed = left < samples ? left : samples;
-    hm_span_begin(c->probe, HM_SPAN_PART, "vocoder", k);
+    hm_part_begin(c, "vocoder", k);
     for (int ch = 0; ch < CHANNELS && !hm_ops_status(op); ch++) {
         float *pcm = d->pcm + (size_t)ch * (size_t)T * (size_t)d->m->decoder.rate;
         hm_wave_decode(c, &d->m->decoder, &d->wave, d->x + (size_t)ch * (size_t)Z, O, T, pcm, needed, ch);
         op->download(op, d->host_pcm + (int64_t)ch * samples, pcm, (size_t)(needed < 0 ? 0 : needed) * sizeof(float));
     }
-    hm_span_end(c->probe, HM_SPAN_PART, "vocoder");
+    hm_part_end(c, "vocoder");
 }
 
 void hm_detok_segment(hm_ctx *c, hm_detok *d, int k)
@@ -318,7 +325,7 @@ void hm_detok_segment(hm_ctx *c, hm_detok *d, int k)
     samples = samples > s.samples ? s.samples : samples;
 
     hm_span_begin(c->probe, HM_SPAN_STEP, "segment", k);
-    hm_span_begin(c->probe, HM_SPAN_PART, "flow", k);
+    hm_part_begin(c, "flow", k);
     hm_dit_frames(c, &d->m->dit, &d->dit, T);
     hm_codec_condition(c, d, d->codes, n, n, d->cond, d->cond + (size_t)n * (size_t)C);
     for (int i = 0; i < LATENTS_PER_CODE; i++) /* each code's frame twice */
@@ -331,7 +338,7 @@ void hm_detok_segment(hm_ctx *c, hm_detok *d, int k)
                   &(hm_flow_request){.mu = d->mu, .noise = d->noise, .context = d->previous, .context_frames = context, .steps = d->request.steps,
                                      .guidance = d->request.guidance, .x = d->x, .steps_before = k * d->request.steps,
                                      .steps_total = p->segments * d->request.steps});
-    hm_span_end(c->probe, HM_SPAN_PART, "flow");
+    hm_part_end(c, "flow");
     hm_tap(c, "latents", d->x, k, 1, T, O, false);
     decode_segment(c, d, k, &s, T, samples);
     if (!hm_ops_status(op)) {

@@ -195,6 +195,8 @@ int hm_detok_ready(const hm_detok *d, int frames);
 void hm_detok_length(hm_ctx *c, hm_detok *d, int frames);
 /* Codes of segment k into d->codes, clamped, repeated cyclically where the song has ended; returns how many. */
 int hm_detok_codes(hm_detok *d, int k);
+/* Where segment k > 0 begins to be mixed with the one before: *first, and the first sample that is its alone: *alone. */
+void hm_detok_seam(const hm_detok *d, int k, int64_t *first, int64_t *alone);
 /* Segment k, in order: solved, decoded, joined. */
 void hm_detok_segment(hm_ctx *c, hm_detok *d, int k);
 void hm_detok_end(hm_ctx *c, hm_detok *d);

@@ -106,7 +106,7 @@ static void embed_prompt(hm_ctx *c, hm_mula_work *w, const hm_mula_song *s)
     const hm_ops *op = &c->ops;
     const hm_mula *m = s->m;
     int n = s->request.n, K = m->config.codebooks, V = m->config.code_vocabulary, D = m->config.backbone.dim;
-    hm_span_begin(c->probe, HM_SPAN_PART, "embedding", -1);
+    hm_part_begin(c, "embedding", -1);
     for (int i = 0; i < n; i++)
         w->host_ids[i] = s->request.text_ids[i];
     op->upload(op, w->ids, w->host_ids, (size_t)n * sizeof(int32_t));
@@ -121,7 +121,7 @@ static void embed_prompt(hm_ctx *c, hm_mula_work *w, const hm_mula_song *s)
             op->gather(op, w->h + (size_t)n * (size_t)D, m->unconditional, m->unconditional_type, D, w->zeros, n);
     }
     continuous_slot(c, w, s);
-    hm_span_end(c->probe, HM_SPAN_PART, "embedding");
+    hm_part_end(c, "embedding");
     hm_tap(c, "backbone.in", w->h, 0, s->rows, n, D, false);
 }
 
@@ -186,7 +186,7 @@ static void backbone_forward(hm_ctx *c, hm_mula_work *w, hm_mula_song *const *s,
     const hm_mula *m = w->m;
     int D = m->config.backbone.dim, B = s[0]->pass_rows;
     hm_kv_cache *kv[HM_MULA_BATCH] = {0};
-    hm_span_begin(c->probe, HM_SPAN_PART, "backbone", -1);
+    hm_part_begin(c, "backbone", -1);
     for (int p = 0; p < s[0]->passes; p++) {
         int row = p * B;
         hm_transformer_pass pass = {.tap = s[0]->frames ? NULL : "backbone", .batch_row = row};
@@ -204,7 +204,7 @@ static void backbone_forward(hm_ctx *c, hm_mula_work *w, hm_mula_song *const *s,
             tap_backbone(c, w, s[0], row, kept);
         first_head(c, w, s, n, row, kept);
     }
-    hm_span_end(c->probe, HM_SPAN_PART, "backbone");
+    hm_part_end(c, "backbone");
     if (n == 1)
         tap(c, s[0]->logits, 0, s[0]->rows, 1, m->config.code_vocabulary, "frame%d.c0_logits", s[0]->frames, 0);
 }
@@ -218,18 +218,33 @@ static void fetch_code(hm_ctx *c, hm_mula_song *s, size_t at)
         c->ops.download(&c->ops, &s->host_codes[at], s->codes + at, sizeof(int32_t));
 }
 
+/* Guided logits [V] to whoever looks. */
+static void tell_logits(hm_ctx *c, hm_mula_work *w, const hm_mula_song *s, int k, const float *logits)
+{
+    const hm_logit_sink *sink = s->request.logits;
+    int V = s->m->config.code_vocabulary;
+    hm_counters before = c->counters; /* looking must not count */
+    if (!sink || s->frames >= sink->frames)
+        return;
+    c->ops.download(&c->ops, w->host_logits, logits, (size_t)V * sizeof(float));
+    c->counters = before;
+    if (!hm_ops_status(&c->ops))
+        sink->row(sink->self, s->frames, k, w->host_logits, V);
+}
+
 /* Step 7: guidance over the logits of rows 0 and 1, then one draw (heartmula.md section 5) for codebook k. */
 static void draw(hm_ctx *c, hm_mula_work *w, hm_mula_song *s, int k, const float *logits, const float *unconditional)
 {
     const hm_ops *op = &c->ops;
     int V = s->m->config.code_vocabulary, K = s->m->config.codebooks, frame = s->frames;
     size_t at = (size_t)frame * (size_t)K + (size_t)k;
-    hm_span_begin(c->probe, HM_SPAN_PART, "sampling", -1);
+    hm_part_begin(c, "sampling", -1);
     if (s->rows == 2) {
         op->guide(op, w->guided, logits, unconditional, (float)s->request.cfg_scale, (size_t)V);
         logits = w->guided;
     }
     tap(c, logits, 0, 1, 1, V, "frame%d.sampled_logits.%d", frame, k);
+    tell_logits(c, w, s, k, logits);
     if (hm_t(c)->sampling == HM_SAMPLING_PASSES) {
         op->download(op, w->host_logits, logits, (size_t)V * sizeof(float));
         s->host_codes[at] = hm_sample_reference(&(hm_sample_input){.logits = w->host_logits, .V = V, .topk = s->request.topk,
@@ -250,7 +265,7 @@ static void draw(hm_ctx *c, hm_mula_work *w, hm_mula_song *s, int k, const float
         } else
             op->pick(op, s->picked + at, logits, (s->stored ? s->stored : s->codes) + at);
     }
-    hm_span_end(c->probe, HM_SPAN_PART, "sampling");
+    hm_part_end(c, "sampling");
 }
 
 /* --- the small decoder --- */
@@ -342,11 +357,11 @@ static void decoder_pass(hm_ctx *c, hm_mula_work *w, hm_mula_song *const *s, int
 static void decoder_step(hm_ctx *c, hm_mula_work *w, hm_mula_song *const *s, int n, int i)
 {
     int V = w->m->config.code_vocabulary, B = s[0]->pass_rows, most = HM_FEW_ROWS / (i == 1 ? 2 * B : B);
-    hm_span_begin(c->probe, HM_SPAN_PART, "decoder", i);
+    hm_part_begin(c, "decoder", i);
     for (int p = 0; p < s[0]->passes; p++)
         for (int at = 0; at < n; at += most)
             decoder_pass(c, w, s + at, n - at < most ? n - at : most, i, p, w->logits + (size_t)((p * n + at) * B) * (size_t)V);
-    hm_span_end(c->probe, HM_SPAN_PART, "decoder");
+    hm_part_end(c, "decoder");
     if (n == 1)
         tap(c, w->logits, 0, s[0]->rows, 1, V, "frame%d.c%d_logits", s[0]->frames, i);
 }
@@ -384,10 +399,10 @@ static void advance(hm_ctx *c, hm_mula_work *w, hm_mula_song *const *s, int n)
             on[count++] = s[i];
     if (!count)
         return;
-    hm_span_begin(c->probe, HM_SPAN_PART, "embedding", -1);
+    hm_part_begin(c, "embedding", -1);
     for (int i = 0; i < count; i++)
         embed_frame(c, w, on[i], w->h + (size_t)(i * on[i]->rows) * (size_t)D);
-    hm_span_end(c->probe, HM_SPAN_PART, "embedding");
+    hm_part_end(c, "embedding");
     backbone_forward(c, w, on, count, 1);
 }
 

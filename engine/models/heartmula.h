@@ -49,6 +49,7 @@ typedef struct hm_mula_request {
     float temperature;
     uint64_t seed;
     const int32_t *stored;   /* [max_frames][K] fed back, or NULL */
+    const hm_logit_sink *logits; /* NULL: nobody looks */
 } hm_mula_request;
 
 #define HM_MULA_BATCH 16 /* songs that go side by side at most */

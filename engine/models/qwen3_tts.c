@@ -172,15 +172,35 @@ static void draw_passes(hm_ctx *c, hm_talker_work *w, hm_utterance *u, int g, co
         u->host_seen[fed / 32] |= 1u << fed % 32;
 }
 
+/* Raw logits of group g to whoever looks; those that cannot be drawn are -infinity, whether they were computed or not. */
+static void tell_logits(hm_ctx *c, hm_talker_work *w, const hm_utterance *u, int g, const float *logits)
+{
+    const hm_logit_sink *sink = u->request.logits;
+    const hm_talker_shape *shape = &u->m->shape;
+    int V = (int)(g ? shape->codebook : shape->code_vocab), eos = (int)shape->codec_eos;
+    hm_counters before = c->counters; /* looking must not count */
+    if (!sink || u->frames >= sink->frames || u->frames >= u->request.max_frames)
+        return;
+    c->ops.download(&c->ops, w->host_logits, logits, (size_t)V * sizeof(float));
+    c->counters = before;
+    for (int j = live_codes(shape); !g && j < V; j++)
+        w->host_logits[j] = j == eos ? w->host_logits[j] : -INFINITY;
+    if (!g && eos_forbidden(u))
+        w->host_logits[eos] = -INFINITY;
+    if (!hm_ops_status(&c->ops))
+        sink->row(sink->self, u->frames, g, w->host_logits, V);
+}
+
 /* Code g of the frame being made, from its raw logits. */
 static void draw(hm_ctx *c, hm_talker_work *w, hm_utterance *u, int g, const float *logits)
 {
-    hm_span_begin(c->probe, HM_SPAN_PART, "sampling", -1);
+    hm_part_begin(c, "sampling", -1);
+    tell_logits(c, w, u, g, logits);
     if (hm_t(c)->sampling == HM_SAMPLING_PASSES)
         draw_passes(c, w, u, g, logits);
     else
         draw_fused(c, w, u, g, logits);
-    hm_span_end(c->probe, HM_SPAN_PART, "sampling");
+    hm_part_end(c, "sampling");
 }
 
 /* Whether codec_eos was drawn, where that is looked at before the rest of the frame is made; and the code, where the host needs it. */
@@ -263,14 +283,14 @@ static void talker_forward(hm_ctx *c, hm_talker_work *w, hm_utterance *const *u,
     size_t H = (size_t)m->shape.talker.width;
     hm_kv_cache *kv[HM_TALKER_BATCH];
     hm_transformer_pass pass = {.first_out = prompt ? "talker_layer0_out" : NULL, .hidden = w->hidden};
-    hm_span_begin(c->probe, HM_SPAN_PART, span, -1);
+    hm_part_begin(c, span, -1);
     for (int i = 0; i < n; i++)
         kv[i] = &u[i]->kv;
     int kept = hm_transformer_forward(c, &m->talker, &w->talker_scratch, kv, n, w->y, x, 1, S, &pass);
     for (int i = 0; i < n; i++)
         op->copy(op, u[i]->z, w->y + ((size_t)(i + 1) * (size_t)kept - 1) * H, H * sizeof(float));
     codec_head(c, w, u, n, kept);
-    hm_span_end(c->probe, HM_SPAN_PART, span);
+    hm_part_end(c, span);
     if (n == 1)
         tap_step(c, w, u[0], prompt ? 0 : u[0]->frames);
 }
@@ -367,13 +387,13 @@ static void predict_groups(hm_ctx *c, hm_talker_work *w, hm_utterance *const *u,
     for (int g = 1; g < G && !hm_ops_status(&c->ops); g++) {
         float *logits = w->pass_logits + (size_t)(g - 1) * (size_t)n * (size_t)Vc;
         hm_transformer_pass pass = {.first_out = first && g == 1 ? "cp_layer0_out_prefill_frame0" : NULL, .hidden = w->hidden};
-        hm_span_begin(c->probe, HM_SPAN_PART, "code_predictor", g);
+        hm_part_begin(c, "code_predictor", g);
         int S = predictor_input(c, w, u, n, g);
         if (first && g == 1)
             hm_tap(c, "cp_input_frame0", w->pass_x, 0, S, 1, Hc, false);
         int kept = hm_transformer_forward(c, &m->predictor, &w->predictor_scratch, &kv, 1, w->pass_y, w->pass_x, n, S, &pass);
         group_head(c, w, logits, n, kept, g);
-        hm_span_end(c->probe, HM_SPAN_PART, "code_predictor");
+        hm_part_end(c, "code_predictor");
         for (int i = 0; i < n; i++)
             draw(c, w, u[i], g, logits + (size_t)i * (size_t)Vc);
     }
@@ -408,7 +428,7 @@ static void finish_frames(hm_ctx *c, hm_talker_work *w, hm_utterance *const *u, 
 {
     hm_utterance *on[HM_TALKER_BATCH];
     int H = (int)w->m->shape.talker.width, count = 0;
-    hm_span_begin(c->probe, HM_SPAN_PART, "embedding", -1);
+    hm_part_begin(c, "embedding", -1);
     for (int i = 0; i < n; i++) {
         size_t at = code_at(u[i], 0);
         if (!device_codes(c))
@@ -419,7 +439,7 @@ static void finish_frames(hm_ctx *c, hm_talker_work *w, hm_utterance *const *u, 
         }
         u[i]->frames++;
     }
-    hm_span_end(c->probe, HM_SPAN_PART, "embedding");
+    hm_part_end(c, "embedding");
     if (alone && count && u[0]->frames == 1)
         hm_tap(c, "talker_step1_input", w->x, 0, 1, 1, H, false);
     if (count)

@@ -56,6 +56,7 @@ typedef struct hm_talker_request {
     float repetition_penalty;     /* 1: off */
     uint64_t seed;
     const int32_t *stored;        /* [max_frames][G] fed back in place of the drawn ones, or NULL */
+    const hm_logit_sink *logits;  /* NULL: nobody looks */
     bool surplus;                 /* the last frame goes through the talker too: for hm_utterance_surplus */
 } hm_talker_request;
 

@@ -257,7 +257,7 @@ void hm_utterance_embed(hm_ctx *c, hm_talker_work *w, hm_utterance *u)
 {
     const hm_talker *m = w->m;
     const int H = (int)m->shape.talker.width, L = u->prompt_rows, R = u->trailing;
-    hm_span_begin(c->probe, HM_SPAN_PART, "embedding", -1);
+    hm_part_begin(c, "embedding", -1);
     if (u->special) {
         const int32_t ids[3] = {(int32_t)m->shape.tts_pad, (int32_t)m->shape.tts_bos, (int32_t)m->shape.tts_eos};
         c->ops.upload(&c->ops, w->ids, ids, sizeof ids);
@@ -266,7 +266,7 @@ void hm_utterance_embed(hm_ctx *c, hm_talker_work *w, hm_utterance *u)
     text_rows(c, w, u, w->x, u->rows, L);
     add_codec_rows(c, w, u, w->x, L);
     text_rows(c, w, u, u->trailing_text, u->rows + L, R);
-    hm_span_end(c->probe, HM_SPAN_PART, "embedding");
+    hm_part_end(c, "embedding");
     hm_tap(c, "prompt_embeds", w->x, 0, L, 1, H, false);
     hm_tap(c, "trailing_text", u->trailing_text, 0, R, 1, H, false);
     hm_tap(c, "tts_pad_embed", hm_utterance_special(u, HM_ROW_PAD), 0, 1, 1, H, false);

@@ -252,9 +252,9 @@ hm_status hm_speaker_embed(hm_ctx *c, const hm_speaker_encoder *m, const float *
         l = (hm_layout){.base = memory};
         lay_out(c, &l, &s, &m->shape, frames);
         op->upload(op, s.mel, mel, (size_t)frames * (size_t)m->shape.mel * sizeof *mel);
-        hm_span_begin(c->probe, HM_SPAN_PART, "speaker encoder", -1);
+        hm_part_begin(c, "speaker encoder", -1);
         forward(c, m, &s, frames);
-        hm_span_end(c->probe, HM_SPAN_PART, "speaker encoder");
+        hm_part_end(c, "speaker encoder");
         op->download(op, embedding, s.embedding, (size_t)width * sizeof *embedding);
         op->free(op, memory);
     }

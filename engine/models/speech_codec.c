@@ -421,16 +421,16 @@ static void push(hm_ctx *c, hm_speech_stream *s, const int32_t *codes, int frame
         hm_fail(&c->error, HM_EBUG, "speech decoder: %d frames pushed; the stream was opened for %d at once", frames, s->max_frames);
         return;
     }
-    hm_span_begin(c->probe, HM_SPAN_PART, "latents", frames);
+    hm_part_begin(c, "latents", frames);
     make_room(c, s, frames);
     upload_codes(c, s, codes, frames);
     const float *x = latents_forward(c, s, frames, &rows);
-    hm_span_end(c->probe, HM_SPAN_PART, "latents");
-    hm_span_begin(c->probe, HM_SPAN_PART, "vocoder", frames);
+    hm_part_end(c, "latents");
+    hm_part_begin(c, "vocoder", frames);
     block_forward(c, s, 0, x, rows, wave);
     hm_tap(c, "waveform", wave, 0, 1, 1, (int64_t)frames * (int64_t)rate, false);
     op->download(op, pcm, wave + (size_t)skip * rate, (size_t)(frames - skip) * rate * sizeof *pcm);
-    hm_span_end(c->probe, HM_SPAN_PART, "vocoder");
+    hm_part_end(c, "vocoder");
     c->counters.decoded_frames += (uint64_t)frames;
     c->counters.decode_chunks++;
 }

@@ -344,23 +344,23 @@ static void forward(hm_ctx *c, const hm_speech_encoder *m, struct scratch *s, co
     const hm_ops *op = &c->ops;
     int D = (int)m->shape.encoder.width, semantic = (int)m->shape.encoder.semantic;
     float *y = s->y + (size_t)m->step * (size_t)D;
-    hm_span_begin(c->probe, HM_SPAN_PART, "seanet", -1);
+    hm_part_begin(c, "seanet", -1);
     seanet_forward(c, m, s, samples);                                  /* 1 samples to rows                       */
-    hm_span_end(c->probe, HM_SPAN_PART, "seanet");
+    hm_part_end(c, "seanet");
     hm_tap(c, "seanet", s->x, 0, 1, D, s->rows, true);
-    hm_span_begin(c->probe, HM_SPAN_PART, "encoder transformer", -1);
+    hm_part_begin(c, "encoder transformer", -1);
     hm_transformer_prepare(c, &m->transformer, &s->t);                 /* 2 each row sees all before it           */
     hm_transformer_forward(c, &m->transformer, &s->t, (hm_kv_cache *const[]){&s->kv}, 1, y, s->x, 1, s->rows, &(hm_transformer_pass){0});
-    hm_span_end(c->probe, HM_SPAN_PART, "encoder transformer");
+    hm_part_end(c, "encoder transformer");
     hm_tap(c, "transformer", y, 0, 1, s->rows, D, false);
     if (hm_ops_status(op))
         return;
-    hm_span_begin(c->probe, HM_SPAN_PART, "quantizer", -1);
+    hm_part_begin(c, "quantizer", -1);
     downsample_forward(c, m, s);                                       /* 3 rows to frames                        */
     hm_tap(c, "downsample", s->latent, 0, 1, D, s->frames, true);
     quantise(c, m, s, &m->project[0], 0, semantic);                    /* 4 codes: both start from the same       */
     quantise(c, m, s, &m->project[1], semantic, (int)m->shape.groups);
-    hm_span_end(c->probe, HM_SPAN_PART, "quantizer");
+    hm_part_end(c, "quantizer");
 }
 
 /* The codes of s->ids, frame by frame. */

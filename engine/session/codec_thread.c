@@ -199,6 +199,7 @@ static void end_own(hm_codec_thread *t, int64_t *overlapped_ns)
     use_device(t->c, t->whole);
     for (int i = 0; i < HM_COUNTER_COUNT; i++)
         sum[i] += more[i];
+    hm_places_add(&t->c->places, &t->own_ctx.places);
     take_failure(t);
 }
 

@@ -158,6 +158,19 @@ static hm_status begin_stream(hm_engine *e, struct audio *a, const hm_request *r
     return request.codes ? hm_detok_begin(&e->ctx, &a->detok, &e->codec, &request, err) : HM_EABSENT;
 }
 
+/* Both ends of every stretch that two segments share. */
+static void tell_seams(const hm_detok *d, hm_result *out)
+{
+    for (int k = 1; k < d->plan.segments; k++) {
+        int64_t first, alone;
+        hm_detok_seam(d, k, &first, &alone);
+        if (first < d->samples)
+            hm_session_add_seam(out, first);
+        if (alone > first && alone < d->samples)
+            hm_session_add_seam(out, alone);
+    }
+}
+
 /* Segments from `first` on, and the result's part of it. */
 static hm_status finish_audio(hm_engine *e, struct audio *a, int first, hm_result *out, hm_error *err)
 {
@@ -167,6 +180,7 @@ static hm_status finish_audio(hm_engine *e, struct audio *a, int first, hm_resul
     for (int k = first; k < d->plan.segments && !hm_ops_status(&c->ops); k++)
         decode_piece(a, c, k);
     hm_status st = hm_session_status(c, err);
+    tell_seams(d, out);
     out->channels = CHANNELS;
     out->samples = d->samples;
     out->sample_rate_hz = (int)e->codec.shape.sample_rate;
@@ -231,7 +245,8 @@ hm_status hm_heart_prompted_open(hm_engine *e, const hm_request *r, hm_heart_pro
 {
     hm_status st = validate(e, r, err);
     *p = (hm_heart_prompted){.request = {.max_frames = r->max_frames, .cfg_scale = r->music.cfg_scale, .topk = r->topk,
-                                         .temperature = (float)r->temperature, .seed = r->seed, .stored = r->stored_codes}};
+                                         .temperature = (float)r->temperature, .seed = r->seed, .stored = r->stored_codes,
+                                         .logits = r->logits}};
     if (!st)
         st = hm_heart_prompt(e, r, &p->ids, &p->request.n, &p->request.slot, err);
     p->request.text_ids = p->ids;

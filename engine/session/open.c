@@ -201,6 +201,7 @@ hm_status hm_session_generate(hm_engine *e, const hm_request *r, hm_result *out,
         return wrong_task(e, r->task, err);
     if (r->sink && hm_t(&e->ctx)->decode == HM_DECODE_WHOLE)
         return hm_fail(err, HM_EUSAGE, "streaming: the variant decodes whole, at the end; take one with decode=stream or decode=overlap");
+    hm_places_clear(&e->ctx.places);
     return e->family->generate(e, r, out, err);
 }
 
@@ -211,11 +212,16 @@ hm_status hm_session_generate_many(hm_engine *e, hm_many *many, hm_error *err)
             return wrong_task(e, many->requests[i].task, err);
     if (many->count < 1 || many->batch < 1)
         return hm_fail(err, HM_EUSAGE, "batch: expected at least one request and one at a time, found %d and %d", many->count, many->batch);
-    return e->family->generate_many(e, many, err);
+    hm_places_clear(&e->ctx.places);
+    hm_status st = e->family->generate_many(e, many, err);
+    for (int i = 0; i < many->count && !st; i++)
+        hm_session_tell_places(&e->ctx, &many->results[i]);
+    return st;
 }
 
 hm_status hm_session_decode(hm_engine *e, const int32_t *codes, int frames, const hm_request *r, hm_result *out, hm_error *err)
 {
+    hm_places_clear(&e->ctx.places);
     return e->family->decode(e, codes, frames, r, out, err);
 }
 
@@ -263,9 +269,22 @@ void hm_session_spin(hm_ctx *c, int64_t start_ns)
         ;
 }
 
+void hm_session_tell_places(const hm_ctx *c, hm_result *out)
+{
+    memcpy(out->places, c->places.items, sizeof out->places);
+    out->place_count = c->places.count;
+}
+
+void hm_session_add_seam(hm_result *out, int64_t sample)
+{
+    if (out->seam_count < HM_SEAMS && sample > 0)
+        out->seams[out->seam_count++] = sample;
+}
+
 hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm_status st)
 {
     out->counters = e->ctx.counters;
+    hm_session_tell_places(&e->ctx, out);
     out->wall_ns = hm_now_ns() - start_ns;
     if (st)
         hm_session_result_free(out);

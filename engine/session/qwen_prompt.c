@@ -282,6 +282,7 @@ hm_status hm_qwen_prompt_open(hm_engine *e, const hm_request *r, hm_qwen_prompt 
     t->min_frames = MIN_FRAMES;
     t->seed = r->seed;
     t->stored = r->stored_codes;
+    t->logits = r->logits;
     if (st)
         hm_qwen_prompt_close(out);
     return st;

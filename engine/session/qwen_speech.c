@@ -108,6 +108,8 @@ static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, int d
     if (!st && cut)
         memmove(out->audio, out->audio + cut, (size_t)(samples - cut) * sizeof *out->audio);
     out->samples = samples - cut;
+    for (int64_t f = HM_ORIGINAL_CHUNK; hm_t(c)->chunks == HM_CHUNKS_ORIGINAL && f < frames; f += HM_ORIGINAL_CHUNK)
+        hm_session_add_seam(out, f * g->decode_rate - cut);
     out->scratch_bytes = scratch > out->scratch_bytes ? scratch : out->scratch_bytes;
     out->decode_ns = hm_now_ns() - start;
     return st;

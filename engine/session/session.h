@@ -62,6 +62,9 @@ void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *sk
 
 /* A call's result begins empty and ends with counters and wall time; a failed one is freed. */
 void hm_session_begin_call(hm_engine *e, hm_result *out);
+void hm_session_tell_places(const hm_ctx *c, hm_result *out);
+/* Separately decoded audio meets at this sample; the first ones are kept. */
+void hm_session_add_seam(hm_result *out, int64_t sample);
 hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm_status st);
 /* HM_EFORMAT: a stored code outside 0 .. vocabulary-1. */
 hm_status hm_session_check_stored(const hm_engine *e, const hm_request *r, int vocabulary, hm_error *err);

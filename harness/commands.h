@@ -17,6 +17,8 @@ hm_status hm_cmd_speak(const hm_command *self, int argc, char **argv, hm_error *
 hm_status hm_cmd_decode(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_suite(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_batch(const hm_command *self, int argc, char **argv, hm_error *err);
+hm_status hm_cmd_compare(const hm_command *self, int argc, char **argv, hm_error *err);
+hm_status hm_cmd_baseline(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_profile(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_trace(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_journal(const hm_command *self, int argc, char **argv, hm_error *err);

@@ -38,6 +38,14 @@ const hm_command hm_commands[] = {
      "batch SUITE... [options]",
      "hmbench batch short\nhmbench batch short --batch 1,4 --repeat-cases 4 --variant naive,best\n"
      "hmbench batch medium --model ~/ckpt --rounds 5 --json"},
+    {"compare", hm_cmd_compare, "two arms of a session, or two sessions: ratios with their intervals", "compare A B [options]",
+     "hmbench compare naive best\nhmbench compare naive best --metric generate --percentiles\n"
+     "hmbench compare main last -o json\nhmbench compare branch=main:best branch=topic:best\n"
+     "hmbench compare old.db:last:best last:best --force-compare"},
+    {"baseline", hm_cmd_baseline, "sessions kept under a name, to judge later ones against",
+     "baseline set NAME [SESSION...] | list | show NAME | rm NAME",
+     "hmbench baseline set release-1\nhmbench baseline set main branch=main\nhmbench baseline list\nhmbench baseline show main\n"
+     "hmbench baseline rm release-1"},
     {"db", hm_cmd_db, "the database: ask it, look at it, merge others into it", "db sql 'SELECT ...' | db info | db merge FILE...",
      "hmbench db info\nhmbench db sql 'SELECT * FROM arm_figure' -o csv\nhmbench db merge node1.db node2.db --db all.db"},
     {"worker", hm_cmd_worker, "one engine that takes its orders as lines of JSON (docs/worker-protocol.md)", "worker",

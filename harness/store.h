@@ -147,9 +147,11 @@ hm_status hm_store_put_build(hm_store *store, const hm_build_record *build, hm_e
 hm_status hm_store_put_model(hm_store *store, const hm_model_record *model, hm_error *err);
 hm_status hm_store_put_case(hm_store *store, const hm_case_record *c, hm_error *err);
 hm_status hm_store_put_session(hm_store *store, const hm_session_record *session, const hm_arm_record *arms, int arm_count, hm_error *err);
+/* A word of the user about a session; one of the same key is replaced. */
+hm_status hm_store_put_tag(hm_store *store, const char *session_id, const char *key, const char *value, hm_error *err);
 /* The run with its samples, spans, counts, comparisons and artifacts. */
 hm_status hm_store_put_run(hm_store *store, const hm_run_record *run, hm_error *err);
-/* Sets aside all runs of a case in a round: they stay on record and out of every figure. */
+/* Sets aside all runs of a case in a round but those that were refused: they stay on record and out of every figure. */
 hm_status hm_store_drop_round(hm_store *store, const char *session_id, const char *case_id, int round, const char *reason, hm_error *err);
 /* state: "running", "done", "partial" (its time was up), "interrupted", "failed". */
 hm_status hm_store_end_session(hm_store *store, const char *session_id, const char *state, hm_error *err);
@@ -176,28 +178,30 @@ hm_status hm_store_put_codes(hm_store *store, const char *request_hash, const ch
  * got other weights since. */
 hm_status hm_store_find_model(hm_store *store, const char *folder, char id[HM_HASH_TEXT], hm_error *err);
 
-/* A session to go on with: `id`, or with NULL the newest that was interrupted, ran out of time or never finished. Texts are malloc'ed by
- * the store. */
+/* A session to go on with: `id`, or with NULL the newest of this kind (NULL: of any) that was interrupted, ran out of time or never
+ * finished. Texts are malloc'ed by the store. */
 typedef struct hm_session_info {
     char id[HM_UUID_TEXT];
     char *options, *command_line;
-    char state[16], machine_id[HM_HASH_TEXT];
+    char state[16], kind[16], machine_id[HM_HASH_TEXT];
     uint64_t order_seed;
     int rounds;
     char (*arm_ids)[HM_UUID_TEXT]; /* by position */
     int arm_count;
 } hm_session_info;
 
-hm_status hm_store_get_session(hm_store *store, const char *id, hm_session_info *out, bool *found, hm_error *err);
+hm_status hm_store_get_session(hm_store *store, const char *id, const char *kind, hm_session_info *out, bool *found, hm_error *err);
 void hm_session_info_free(hm_session_info *info);
 
-/* Calls back for every stored run of a session, in the order of rounds and slots: what the output check needs. */
+/* Calls back for every timed sample of every stored run of a session, once for a run without any, in the order of rounds and slots; the
+ * samples of a run follow each other. Texts are valid during the call. */
 typedef struct hm_run_row {
-    const char *arm_id, *case_id, *status, *reason; /* reason may be NULL; valid during the call */
-    int round, slot;
-    bool has_sample;                     /* the timed one */
-    const char *codes_hash, *audio_hash; /* NULL: not known */
-    int64_t wall_ns, duration_ns;
+    const char *run_id, *arm_id, *case_id, *status, *reason; /* reason may be NULL */
+    int round, slot, threads;                                /* threads: used; 0 unknown */
+    bool dropped;                                            /* the round is set aside */
+    bool has_sample;                                         /* what follows but duration_ns is of it */
+    const char *codes_hash, *audio_hash, *health;            /* NULL: not known */
+    int64_t wall_ns, duration_ns, clock_khz, throttled, steal_ns;
 } hm_run_row;
 hm_status hm_store_each_run(hm_store *store, const char *session_id, void (*row)(void *self, const hm_run_row *run), void *self,
                             hm_error *err);
@@ -215,7 +219,43 @@ typedef struct hm_store_reader {
 } hm_store_reader;
 hm_status hm_store_ask(hm_store *store, const char *sql, const hm_store_reader *reader, hm_error *err);
 
-/* Copies everything of the database at `path` that is not here yet; *rows is how many rows came. */
+/* Copies everything of the database at `path` that is not here yet, which may be older and is only read; *rows is how many rows came.
+ * All or nothing; a second time nothing comes. */
 hm_status hm_store_merge(hm_store *store, const char *path, int64_t *rows, hm_error *err);
+
+/* Looks at everything that has to hold in the file at `path`, of whatever version, and writes nothing. Calls back once per check that
+ * went well (text NULL) and once per finding. */
+typedef struct hm_store_findings {
+    void *self;
+    void (*finding)(void *self, const char *check, const char *text);
+} hm_store_findings;
+hm_status hm_store_check(const char *path, const hm_store_findings *findings, hm_error *err);
+
+/* A session by its id, the first letters of it, or "last", into id. HM_EMISSING: none; HM_EUSAGE: several. */
+hm_status hm_store_find_session(hm_store *store, const char *word, char id[HM_UUID_TEXT], hm_error *err);
+
+/* Everything in the file at `path` (session NULL), or what belongs to one session. json and jsonl: docs/schema; sql: a dump that sqlite3
+ * and hm_store_import read. Failed writes are left to whoever closes the file. */
+typedef enum hm_export_format { HM_EXPORT_JSON, HM_EXPORT_JSONL, HM_EXPORT_SQL } hm_export_format;
+hm_status hm_store_export(const char *path, const char *session, hm_export_format format, FILE *file, hm_error *err);
+
+/* What hm_store_export wrote as json, jsonl or sql, told apart by how it begins: all files or nothing. HM_EFORMAT: something in it is not
+ * what an export writes; nothing of a file is run or believed unchecked. */
+hm_status hm_store_import(hm_store *store, const char *const *paths, int count, int64_t *rows, hm_error *err);
+
+/* Which sessions go: all that fit every field. */
+typedef struct hm_prune_filter {
+    const char *session; /* as hm_store_find_session takes it; NULL: any */
+    const char *before;  /* begun before this UTC date or time; NULL: any */
+    bool dropped;        /* only runs that were set aside, not whole sessions */
+} hm_prune_filter;
+typedef struct hm_prune_report {
+    void *self;
+    void (*session)(void *self, const char *id, const char *begun, int64_t runs, const char *kept); /* kept: why it stays; NULL: it goes */
+    void (*file)(void *self, const char *path, int64_t bytes); /* audio or trace of a run that goes, under the folder of the database */
+} hm_prune_report;
+/* Removes sessions with all that belongs to them, and cases, builds, models that nothing else uses; then gives the room back. Sessions
+ * that a baseline or another session's verdict rests on stay. dry: only tells. */
+hm_status hm_store_prune(hm_store *store, const hm_prune_filter *filter, bool dry, const hm_prune_report *report, hm_error *err);
 
 #endif

@@ -107,16 +107,18 @@ static hm_status get_arms(hm_store *store, hm_session_info *info, hm_error *err)
     return hm_query_close(&q);
 }
 
-hm_status hm_store_get_session(hm_store *store, const char *id, hm_session_info *out, bool *found, hm_error *err)
+hm_status hm_store_get_session(hm_store *store, const char *id, const char *kind, hm_session_info *out, bool *found, hm_error *err)
 {
     hm_query q;
     *found = false;
     *out = (hm_session_info){0};
     hm_query_open(&q, store,
-                  "SELECT id, options, command_line, state, machine_id, order_seed, rounds FROM session "
-                  "WHERE id = :id OR (:id IS NULL AND state IN ('interrupted', 'running', 'partial')) ORDER BY created_utc DESC, id LIMIT 1",
+                  "SELECT id, options, command_line, state, machine_id, order_seed, rounds, kind FROM session "
+                  "WHERE id = :id OR (:id IS NULL AND (:kind IS NULL OR kind = :kind) AND state IN ('interrupted', 'running', 'partial')) "
+                  "ORDER BY created_utc DESC, id LIMIT 1",
                   err);
     hm_bind_text(&q, ":id", id);
+    hm_bind_text(&q, ":kind", kind);
     if (hm_query_row(&q)) {
         snprintf(out->id, sizeof out->id, "%s", hm_query_text(&q, 0));
         out->options = copy(hm_query_text(&q, 1));
@@ -125,6 +127,7 @@ hm_status hm_store_get_session(hm_store *store, const char *id, hm_session_info 
         snprintf(out->machine_id, sizeof out->machine_id, "%s", hm_query_text(&q, 4));
         out->order_seed = (uint64_t)hm_query_int(&q, 5);
         out->rounds = (int)hm_query_int(&q, 6);
+        snprintf(out->kind, sizeof out->kind, "%s", hm_query_text(&q, 7));
         if (!out->options || !out->command_line)
             q.status = hm_fail(err, HM_EABSENT, "session %s: out of memory", out->id);
         *found = true;
@@ -142,22 +145,31 @@ hm_status hm_store_each_run(hm_store *store, const char *session_id, void (*row)
 {
     hm_query q;
     hm_query_open(&q, store,
-                  "SELECT r.arm_id, r.case_id, r.status, r.reason, r.round, r.slot, s.codes_hash, s.audio_hash, s.wall_ns, r.duration_ns "
+                  "SELECT r.id, r.arm_id, r.case_id, r.status, r.reason, r.round, r.slot, coalesce(r.threads, 0), "
+                  "r.dropped_reason IS NOT NULL, s.codes_hash, s.audio_hash, s.health, s.wall_ns, r.duration_ns, s.clock_khz, s.throttled, "
+                  "s.steal_ns "
                   "FROM run r LEFT JOIN sample s ON s.run_id = r.id AND NOT s.warmup WHERE r.session_id = :session_id "
                   "ORDER BY r.round, r.slot, r.case_id, r.id, s.ordinal",
                   err);
     hm_bind_text(&q, ":session_id", session_id);
     while (hm_query_row(&q)) {
-        hm_run_row run = {.arm_id = hm_query_text(&q, 0),
-                          .case_id = hm_query_text(&q, 1),
-                          .status = hm_query_text(&q, 2),
-                          .reason = hm_query_text(&q, 3),
-                          .round = (int)hm_query_int(&q, 4),
-                          .slot = (int)hm_query_int(&q, 5),
-                          .codes_hash = hm_query_text(&q, 6),
-                          .audio_hash = hm_query_text(&q, 7),
-                          .wall_ns = hm_query_int(&q, 8),
-                          .duration_ns = hm_query_int(&q, 9)};
+        hm_run_row run = {.run_id = hm_query_text(&q, 0),
+                          .arm_id = hm_query_text(&q, 1),
+                          .case_id = hm_query_text(&q, 2),
+                          .status = hm_query_text(&q, 3),
+                          .reason = hm_query_text(&q, 4),
+                          .round = (int)hm_query_int(&q, 5),
+                          .slot = (int)hm_query_int(&q, 6),
+                          .threads = (int)hm_query_int(&q, 7),
+                          .dropped = hm_query_int(&q, 8) != 0,
+                          .codes_hash = hm_query_text(&q, 9),
+                          .audio_hash = hm_query_text(&q, 10),
+                          .health = hm_query_text(&q, 11),
+                          .wall_ns = hm_query_int(&q, 12),
+                          .duration_ns = hm_query_int(&q, 13),
+                          .clock_khz = hm_query_int(&q, 14),
+                          .throttled = hm_query_int(&q, 15),
+                          .steal_ns = hm_query_int(&q, 16)};
         run.has_sample = run.wall_ns != HM_UNKNOWN;
         row(self, &run);
     }
@@ -239,37 +251,5 @@ hm_status hm_store_ask(hm_store *store, const char *sql, const hm_store_reader *
         st = ask_rows(store, stmt, reader, err);
     sqlite3_finalize(stmt);
     sqlite3_set_authorizer(store->db, NULL, NULL);
-    return st;
-}
-
-hm_status hm_store_merge(hm_store *store, const char *path, int64_t *rows, hm_error *err)
-{
-    /* In the order of references: a row comes after those it points at. */
-    static const char *const tables[] = {"machine", "build", "model", "suite_case", "session",  "arm",         "run",
-                                         "sample",  "span",  "count", "output",     "artifact", "stored_codes", "fidelity",
-                                         "fidelity_codebook", "frame_time", "session_tag", "verdict", "baseline", "calibration",
-                                         "machine_figure"};
-    hm_store *other = NULL;
-    hm_status st = hm_store_open(&other, path, HM_STORE_WRITE, err); /* checks it, brings it up to date */
-    if (st)
-        return st;
-    hm_store_close(&other);
-    hm_query q;
-    hm_query_open(&q, store, "ATTACH :path AS other", err);
-    hm_bind_text(&q, ":path", path);
-    hm_query_run(&q);
-    st = hm_query_close(&q);
-    if (st)
-        return st;
-    *rows = 0;
-    st = hm_store_begin(store, err);
-    for (size_t i = 0; i < sizeof tables / sizeof *tables && !st; i++) {
-        char sql[160];
-        snprintf(sql, sizeof sql, "INSERT OR IGNORE INTO main.%s SELECT * FROM other.%s", tables[i], tables[i]);
-        st = hm_store_exec(store, sql, err);
-        *rows += st ? 0 : sqlite3_changes64(store->db);
-    }
-    st = hm_store_finish(store, st, err);
-    sqlite3_exec(store->db, "DETACH other", NULL, NULL, NULL);
     return st;
 }

@@ -200,6 +200,17 @@ hm_status hm_store_put_session(hm_store *store, const hm_session_record *s, cons
     return hm_store_finish(store, st, err);
 }
 
+hm_status hm_store_put_tag(hm_store *store, const char *session_id, const char *key, const char *value, hm_error *err)
+{
+    hm_query q;
+    hm_query_open(&q, store, "INSERT OR REPLACE INTO session_tag VALUES(:session_id, :key, :value)", err);
+    hm_bind_text(&q, ":session_id", session_id);
+    hm_bind_text(&q, ":key", key);
+    hm_bind_text(&q, ":value", value);
+    hm_query_run(&q);
+    return hm_query_close(&q);
+}
+
 hm_status hm_store_end_session(hm_store *store, const char *session_id, const char *state, hm_error *err)
 {
     hm_query q;
@@ -408,7 +419,7 @@ hm_status hm_store_drop_round(hm_store *store, const char *session_id, const cha
     hm_query q;
     hm_query_open(&q, store,
                   "UPDATE run SET dropped_reason = :reason WHERE session_id = :session_id AND case_id = :case_id AND round = :round "
-                  "AND dropped_reason IS NULL",
+                  "AND dropped_reason IS NULL AND status <> 'refused'",
                   err);
     hm_bind_text(&q, ":reason", reason);
     hm_bind_text(&q, ":session_id", session_id);

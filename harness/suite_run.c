@@ -20,19 +20,14 @@ typedef struct suite_run {
     hm_suite_outcome *out;
     fed *fed;
     int fed_count;
-    uint8_t *done;        /* [rounds][cases][arms] */
-    int64_t *expected_ns; /* [cases][arms] */
+    hm_tally *tally;
+    hm_settle settle;
     hm_progress progress;
     /* of the turn that is going on */
     int case_index, arm;
     bool keep_made; /* an untimed run that draws the codes */
     bool missed;    /* codes were wanted and there are none for these weights */
 } suite_run;
-
-static size_t at(const suite_run *r, int c, int arm, int round)
-{
-    return ((size_t)round * (size_t)r->plan->case_count + (size_t)c) * (size_t)r->plan->arm_count + (size_t)arm;
-}
 
 static void say(const suite_run *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void say(const suite_run *r, const char *format, ...)
@@ -43,46 +38,6 @@ static void say(const suite_run *r, const char *format, ...)
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
-}
-
-static const char *gigabytes(char text[32], int64_t bytes)
-{
-    snprintf(text, 32, "%.2f GB", (double)bytes * 1e-9);
-    return text;
-}
-
-hm_status hm_suite_estimate(hm_plan *plan, int64_t timeout_ns, hm_error *err)
-{
-    char need[32], have[32];
-    for (int a = 0; a < plan->arm_count; a++) {
-        hm_plan_arm *arm = &plan->arms[a];
-        int longest = -1;
-        int64_t bytes = HM_UNKNOWN, available = hm_memory_available();
-        for (int c = 0; c < plan->case_count; c++)
-            if (hm_plan_runs(plan, c, a) && (longest < 0 || plan->cases[c].frames > plan->cases[longest].frames))
-                longest = c;
-        if (arm->command || longest < 0)
-            continue;
-        hm_status st = hm_turn_estimate(arm, &plan->cases[longest], timeout_ns, &bytes, err);
-        if (st)
-            return st;
-        if (bytes != HM_UNKNOWN && available != HM_UNKNOWN && bytes > available)
-            snprintf(arm->refusal, sizeof arm->refusal, "needs about %s of memory for %s/%s, %s are available", gigabytes(need, bytes),
-                     plan->cases[longest].suite, plan->cases[longest].name, gigabytes(have, available));
-    }
-    return HM_OK;
-}
-
-int64_t hm_suite_expected_ns(hm_store *store, const char *machine_id, const hm_plan *plan, int case_index, int arm, bool *known)
-{
-    const hm_plan_arm *a = &plan->arms[arm];
-    const hm_case_record *c = &plan->cases[case_index];
-    int64_t ns = 0;
-    *known = false;
-    if (store && !a->command &&
-        hm_store_expected_ns(store, machine_id, c->id, a->toggles_text, a->threads, a->isa[0] ? a->isa : NULL, a->model, &ns, known, NULL))
-        *known = false;
-    return *known ? ns : (int64_t)(c->frames * 0.08 * 0.1e9) + 500000000; /* a tenth of real time and a start */
 }
 
 /* The codes of a case and model, from the cache or the database; NULL when there are none yet. */
@@ -286,18 +241,6 @@ static hm_status store_turn(suite_run *r, const hm_turn *turn, int round, int sl
     return st ? st : hm_store_put_run(r->store, &run, err);
 }
 
-/* Seconds that the wanted runs after this one will take. */
-static double seconds_left(const suite_run *r)
-{
-    double left = 0;
-    for (int round = 0; round < r->o->rounds; round++)
-        for (int c = 0; c < r->plan->case_count; c++)
-            for (int a = 0; a < r->plan->arm_count; a++)
-                if (!r->done[at(r, c, a, round)] && !r->plan->arms[a].refusal[0])
-                    left += (double)r->expected_ns[c * r->plan->arm_count + a] * 1e-9;
-    return left;
-}
-
 static void report_turn(const suite_run *r, const hm_turn *turn, int round)
 {
     const hm_case_record *c = &r->plan->cases[r->case_index];
@@ -323,7 +266,7 @@ static void report_turn(const suite_run *r, const hm_turn *turn, int round)
     } else {
         say(r, "%s: %s", hm_run_status_name(turn->status), turn->reason);
     }
-    say(r, "  ETA %s\n", hm_duration_text(eta, sizeof eta, seconds_left(r)));
+    say(r, "  ETA %s\n", hm_duration_text(eta, sizeof eta, hm_tally_seconds_left(r->tally)));
 }
 
 static bool applies(void *self, int c, int arm)
@@ -335,15 +278,44 @@ static bool applies(void *self, int c, int arm)
 static bool wanted(void *self, int c, int arm, int round)
 {
     suite_run *r = self;
-    return !r->done[at(r, c, arm, round)] && !r->plan->arms[arm].refusal[0];
+    return !hm_tally_at(r->tally, c, arm, round)->done && !r->plan->arms[arm].refusal[0];
+}
+
+/* What the user wants to happen around a turn. stop NULL: it is carried out even when the user has asked to stop. */
+static hm_status turn_hook(suite_run *r, const char *name, const char *command, int round, bool (*stop)(void), hm_error *err)
+{
+    const hm_case_record *c = &r->plan->cases[r->case_index];
+    char case_text[200], arm[240], number[48], session[80];
+    const char *const environment[] = {case_text, arm, number, session, NULL};
+    snprintf(case_text, sizeof case_text, "HMBENCH_CASE=%s/%s", c->suite, c->name);
+    snprintf(arm, sizeof arm, "HMBENCH_ARM=%s", r->plan->arms[r->arm].name);
+    snprintf(number, sizeof number, "HMBENCH_ROUND=%d", round + 1);
+    snprintf(session, sizeof session, "HMBENCH_SESSION=%s", r->o->session_id);
+    return hm_hook_run(name, command, environment, r->o->timeout_ns, r->o->quiet, stop, err);
+}
+
+/* A timed turn between the hooks, on a machine that has cooled down. */
+static hm_status timed_turn(suite_run *r, const hm_run_order *order, const char *title, int round, hm_turn *turn, hm_error *err)
+{
+    hm_error later = {0};
+    hm_status st = turn_hook(r, "prepare", r->o->hooks.prepare, round, hm_interrupted, err);
+    if (st)
+        return st;
+    int64_t waited = hm_settle_wait(&r->settle, round == 0, hm_interrupted);
+    if (waited > 0)
+        say(r, "waited %.1f s for the machine to cool down\n", (double)waited * 1e-9);
+    st = take_turn(r, order, title, turn, err);
+    hm_status concluded = turn_hook(r, "conclude", r->o->hooks.conclude, round, NULL, st ? &later : err);
+    return st ? st : concluded;
 }
 
 static hm_status run_one(void *self, int c, int arm, int round, int slot, hm_error *err)
 {
     suite_run *r = self;
-    hm_turn turn;
+    hm_turn turn = {0};
     char audio[1200] = "", title[256];
     const hm_case_record *record = &r->plan->cases[c];
+    int64_t start = hm_clock_now(hm_clock_real());
     r->case_index = c;
     r->arm = arm;
     hm_run_order order = {.c = *record, .warmup = r->o->warmup, .want_codes = true};
@@ -354,26 +326,48 @@ static hm_status run_one(void *self, int c, int arm, int round, int slot, hm_err
     }
     snprintf(title, sizeof title, "round %d/%d %s %s", round + 1, r->o->rounds, record->name, r->plan->arms[arm].name);
     r->missed = false;
-    hm_status st = take_turn(r, &order, title, &turn, err);
+    hm_status st = timed_turn(r, &order, title, round, &turn, err);
     if (!st && r->missed && turn.status == HM_RUN_OK) { /* the folder has got other weights: their codes first, then again */
         hm_turn_free(&turn);
         st = make_codes(r, c, reference_of(r->plan, c, r->plan->arms[arm].model), err);
         r->case_index = c;
         r->arm = arm;
-        memset(&turn, 0, sizeof turn);
         if (!st)
-            st = take_turn(r, &order, title, &turn, err);
+            st = timed_turn(r, &order, title, round, &turn, err);
     }
     if (!st)
         st = store_turn(r, &turn, round, slot, order.audio, err);
     if (!st) {
-        int64_t *expected = &r->expected_ns[c * r->plan->arm_count + arm];
-        *expected = turn.status == HM_RUN_OK ? turn.duration_ns : *expected;
-        r->done[at(r, c, arm, round)] = 1;
+        hm_tally_put(r->tally, c, arm, round, turn.status == HM_RUN_OK, turn.samples, turn.sample_count, turn.opened.threads,
+                     (double)(hm_clock_now(hm_clock_real()) - start));
         report_turn(r, &turn, round);
     }
     hm_turn_free(&turn);
     return st;
+}
+
+/* A round that the machine spoilt is set aside. */
+static hm_status judge(void *self, int c, int round, bool *drop, hm_error *err)
+{
+    suite_run *r = self;
+    char reason[480];
+    *drop = hm_tally_spoilt(r->tally, c, round, reason, sizeof reason);
+    if (!*drop)
+        return HM_OK;
+    hm_status st = hm_store_drop_round(r->store, r->o->session_id, r->plan->cases[c].id, round, reason, err);
+    hm_tally_drop(r->tally, c, round);
+    if (!r->out->first_dropped[0])
+        snprintf(r->out->first_dropped, sizeof r->out->first_dropped, "%s/%s, round %d: %s", r->plan->cases[c].suite,
+                 r->plan->cases[c].name, round + 1, reason);
+    say(r, "round %d of %s/%s is set aside and run again: %s\n", round + 1, r->plan->cases[c].suite, r->plan->cases[c].name, reason);
+    return st;
+}
+
+static bool decided(void *self, int c, int rounds_done)
+{
+    suite_run *r = self;
+    r->tally->decided[c] = r->o->decided && r->o->decided(r->o->self, c, rounds_done);
+    return r->tally->decided[c];
 }
 
 /* Arms that are not run are on record: once per case, in round 0. */
@@ -388,56 +382,26 @@ static hm_status store_refusals(suite_run *r, hm_error *err)
         snprintf(turn.reason, sizeof turn.reason, "%s", r->plan->arms[a].refusal);
         hm_utc_text(turn.started_utc);
         for (int c = 0; c < r->plan->case_count && !st; c++) {
-            if (r->done[at(r, c, a, 0)])
+            if (hm_tally_at(r->tally, c, a, 0)->done)
                 continue;
             r->case_index = c;
             r->arm = a;
             st = store_turn(r, &turn, 0, a, NULL, err);
-            r->done[at(r, c, a, 0)] = 1;
+            hm_tally_put(r->tally, c, a, 0, false, NULL, 0, 0, NAN);
         }
     }
     return st;
 }
 
-static int find_case(const hm_plan *plan, const char *id)
-{
-    for (int c = 0; c < plan->case_count; c++)
-        if (!strcmp(plan->cases[c].id, id))
-            return c;
-    return -1;
-}
-
-static int find_arm(const hm_plan *plan, const char *id)
-{
-    for (int a = 0; a < plan->arm_count; a++)
-        if (!strcmp(plan->arms[a].id, id))
-            return a;
-    return -1;
-}
-
-static void mark_done(void *self, const hm_run_row *row)
-{
-    suite_run *r = self;
-    int c = find_case(r->plan, row->case_id), a = find_arm(r->plan, row->arm_id);
-    if (c >= 0 && a >= 0 && row->round < r->o->rounds)
-        r->done[at(r, c, a, row->round)] = 1;
-}
-
 static hm_status prepare(suite_run *r, hm_error *err)
 {
-    size_t pairs = (size_t)r->plan->case_count * (size_t)r->plan->arm_count;
-    r->done = hm_calloc(pairs * (size_t)r->o->rounds, 1, "table of runs", err);
-    r->expected_ns = r->done ? hm_calloc(pairs, sizeof *r->expected_ns, "table of durations", err) : NULL;
-    if (!r->expected_ns)
-        return HM_EABSENT;
     for (int c = 0; c < r->plan->case_count; c++)
         for (int a = 0; a < r->plan->arm_count; a++) {
             bool known;
-            for (int round = 0; round < r->o->rounds && !hm_plan_runs(r->plan, c, a); round++)
-                r->done[at(r, c, a, round)] = 1; /* there is nothing to do */
-            r->expected_ns[c * r->plan->arm_count + a] = hm_suite_expected_ns(r->store, r->o->machine_id, r->plan, c, a, &known);
+            r->tally->expected_ns[c * r->plan->arm_count + a] =
+                (double)hm_suite_expected_ns(r->store, r->o->machine_id, r->plan, c, a, &known);
         }
-    hm_status st = hm_store_each_run(r->store, r->o->session_id, mark_done, r, err);
+    hm_status st = hm_tally_load(r->tally, r->store, r->o->session_id, err);
     if (!st)
         st = store_refusals(r, err);
     if (!st && r->o->audio_folder)
@@ -447,97 +411,35 @@ static hm_status prepare(suite_run *r, hm_error *err)
 
 hm_status hm_suite_run(hm_store *store, const hm_suite_options *options, hm_suite_outcome *out, hm_error *err)
 {
-    suite_run r = {.store = store, .o = options, .plan = options->plan, .out = out};
+    suite_run r = {.store = store, .o = options, .plan = options->plan, .out = out, .tally = options->tally};
+    r.settle = (hm_settle){.clock = hm_clock_real(), .longest_ns = options->settle_ns, .hottest = NAN};
     memset(out, 0, sizeof *out);
     hm_status st = prepare(&r, err);
     if (!st) {
+        hm_rounds_outcome done;
         hm_rounds rounds = {.cases = r.plan->case_count,
                             .arms = r.plan->arm_count,
                             .rounds = options->rounds,
+                            .order = options->order,
                             .seed = options->order_seed,
+                            .dropped = r.tally->dropped,
                             .max_time_ns = options->max_time_ns,
                             .clock = hm_clock_real(),
                             .self = &r,
                             .applies = applies,
                             .wanted = wanted,
-                            .run = run_one};
-        st = hm_rounds_run(&rounds, &out->rounds, err);
+                            .run = run_one,
+                            .judge = judge,
+                            .decided = decided};
+        st = hm_rounds_run(&rounds, &done, err);
+        out->rounds = done.rounds;
+        out->kept = done.kept;
+        out->dropped = done.dropped;
+        out->invalid = done.invalid;
+        out->decided = done.decided;
     }
     for (int i = 0; i < r.fed_count; i++)
         hm_stored_codes_free(&r.fed[i].codes);
     free(r.fed);
-    free(r.done);
-    free(r.expected_ns);
-    return st;
-}
-
-/* First good hashes of every case and arm. */
-typedef struct seen {
-    char codes[40], audio[40];
-    int round;
-    bool any;
-} seen;
-
-typedef struct output_check {
-    const hm_plan *plan;
-    hm_suite_outcome *out;
-    seen *seen; /* [cases][arms] */
-} output_check;
-
-static bool differ(const char *a, const char *b)
-{
-    return a[0] && b && b[0] && strcmp(a, b);
-}
-
-static void compare_row(output_check *k, int c, int a, const hm_run_row *row)
-{
-    const hm_plan *plan = k->plan;
-    for (int b = 0; b < plan->arm_count; b++) {
-        const seen *s = &k->seen[c * plan->arm_count + b];
-        if (!s->any || !hm_plan_same_output(&plan->arms[a], &plan->arms[b]))
-            continue;
-        bool codes = differ(s->codes, row->codes_hash);
-        if ((codes || differ(s->audio, row->audio_hash)) && !k->out->difference[0])
-            snprintf(k->out->difference, sizeof k->out->difference,
-                     "%s/%s: %s (round %d) and %s (round %d) must give the same %s and do not: a toggle that says bitwise is not",
-                     plan->cases[c].suite, plan->cases[c].name, plan->arms[b].name, s->round + 1, plan->arms[a].name, row->round + 1,
-                     codes ? "codes" : "audio");
-    }
-    seen *mine = &k->seen[c * plan->arm_count + a];
-    if (!mine->any) {
-        *mine = (seen){.any = true, .round = row->round};
-        snprintf(mine->codes, sizeof mine->codes, "%s", row->codes_hash ? row->codes_hash : "");
-        snprintf(mine->audio, sizeof mine->audio, "%s", row->audio_hash ? row->audio_hash : "");
-    }
-}
-
-static void check_row(void *self, const hm_run_row *row)
-{
-    output_check *k = self;
-    int c = find_case(k->plan, row->case_id), a = find_arm(k->plan, row->arm_id);
-    if (c < 0 || a < 0)
-        return;
-    if (!strcmp(row->status, "ok")) {
-        if (row->has_sample)
-            compare_row(k, c, a, row);
-        return;
-    }
-    if (!strcmp(row->status, "refused"))
-        k->out->refused++;
-    k->out->failed++;
-    if (!k->out->first_failure[0])
-        snprintf(k->out->first_failure, sizeof k->out->first_failure, "%s/%s, %s: %s: %.400s", k->plan->cases[c].suite,
-                 k->plan->cases[c].name, k->plan->arms[a].name, row->status, row->reason ? row->reason : "");
-}
-
-hm_status hm_suite_check(hm_store *store, const hm_plan *plan, const char *session_id, hm_suite_outcome *out, hm_error *err)
-{
-    output_check k = {.plan = plan, .out = out};
-    out->failed = out->refused = 0;
-    k.seen = hm_calloc((size_t)plan->case_count * (size_t)plan->arm_count, sizeof *k.seen, "hashes", err);
-    if (!k.seen)
-        return HM_EABSENT;
-    hm_status st = hm_store_each_run(store, session_id, check_row, &k, err);
-    free(k.seen);
     return st;
 }

@@ -3,28 +3,41 @@
 #ifndef HM_HARNESS_SUITE_RUN_H
 #define HM_HARNESS_SUITE_RUN_H
 
+#include "harness/hooks.h"
 #include "harness/plan.h"
 #include "harness/progress.h"
 #include "harness/rounds.h"
+#include "harness/tally.h"
 #include "harness/turn.h"
 
 typedef struct hm_suite_options {
     const hm_plan *plan; /* its arms' ids are those in the database */
+    hm_tally *tally;     /* opened for the plan and these rounds; gets what is measured */
     const char *session_id;
     const char *machine_id;
     const char *warmup;       /* first, full, none */
     const char *audio_folder; /* where the first round's audio goes; NULL: nowhere */
     int rounds;
     int64_t max_time_ns, timeout_ns;
+    int64_t settle_ns; /* longest wait before a turn for the machine to cool down; 0: none */
+    hm_order order;
     uint64_t order_seed;
+    hm_hooks hooks; /* prepare and conclude of the timed turns; setup and cleanup are the caller's */
+    void *self;
+    bool (*decided)(void *self, int case_index, int rounds_done); /* as in hm_rounds; NULL: never */
     bool stream; /* arms that decode in pieces hand them over as they come */
     bool quiet;
 } hm_suite_options;
 
 typedef struct hm_suite_outcome {
-    int rounds; /* complete ones */
-    int failed; /* runs that are not ok, in the whole session */
+    int rounds;   /* complete ones */
+    int kept;     /* rounds of cases that count */
+    int dropped;  /* rounds of cases that the machine spoilt: set aside and run again */
+    bool invalid; /* too many were */
+    bool decided; /* all cases ended early */
+    int failed;   /* runs that are not ok, in the whole session */
     int refused;
+    char first_dropped[640]; /* "short/plain, round 2: best: a CPU was throttled" */
     char first_failure[640]; /* "short/plain, best: crash: ..." */
     char difference[640];    /* the first output that differs and must not; empty: none */
 } hm_suite_outcome;

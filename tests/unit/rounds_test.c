@@ -18,8 +18,8 @@ static void every_round_runs_every_arm_and_the_next_one_runs_backwards(void **st
         for (int round = 0; round < 40; round += 2) {
             int forth[8], back[8];
             unsigned seen = 0;
-            hm_rounds_order(42, 1, round, arms, forth);
-            hm_rounds_order(42, 1, round + 1, arms, back);
+            hm_rounds_order(HM_ORDER_ABBA, 42, 1, round, arms, forth);
+            hm_rounds_order(HM_ORDER_ABBA, 42, 1, round + 1, arms, back);
             for (int i = 0; i < arms; i++) {
                 seen |= 1u << forth[i];
                 assert_int_equal(forth[i], back[arms - 1 - i]);
@@ -34,7 +34,7 @@ static void two_arms_take_turns_at_being_first(void **state)
     int first = 0, changes = 0, last = -1;
     for (int round = 0; round < 400; round++) {
         int order[2];
-        hm_rounds_order(7, 0, round, 2, order);
+        hm_rounds_order(HM_ORDER_ABBA, 7, 0, round, 2, order);
         first += order[0] == 0;
         if (round % 2 == 0) {
             changes += last >= 0 && order[0] != last;
@@ -50,12 +50,12 @@ static void the_order_depends_on_seed_and_case_alone(void **state)
     (void)state;
     int a[6], b[6], differing = 0;
     for (int round = 0; round < 20; round += 2) {
-        hm_rounds_order(1, 0, round, 6, a);
-        hm_rounds_order(1, 0, round, 6, b);
+        hm_rounds_order(HM_ORDER_ABBA, 1, 0, round, 6, a);
+        hm_rounds_order(HM_ORDER_ABBA, 1, 0, round, 6, b);
         assert_memory_equal(a, b, sizeof a);
-        hm_rounds_order(2, 0, round, 6, b);
+        hm_rounds_order(HM_ORDER_ABBA, 2, 0, round, 6, b);
         differing += memcmp(a, b, sizeof a) != 0;
-        hm_rounds_order(1, 1, round, 6, b);
+        hm_rounds_order(HM_ORDER_ABBA, 1, 1, round, 6, b);
         differing += memcmp(a, b, sizeof a) != 0;
     }
     assert_in_range(differing, 15, 20);
@@ -106,10 +106,10 @@ static void rounds_are_whole_and_in_order(void **state)
     (void)state;
     recording r = {0};
     hm_error err = {0};
-    int done;
+    hm_rounds_outcome done;
     hm_rounds rounds = schedule(&r, 3);
     assert_int_equal(hm_rounds_run(&rounds, &done, &err), HM_OK);
-    assert_int_equal(done, 3);
+    assert_int_equal(done.rounds, 3);
     assert_int_equal(r.runs, 18);
     for (int i = 0; i < 18; i++) {
         assert_int_equal(r.rounds[i], i / 6);
@@ -127,11 +127,11 @@ static void no_round_starts_that_would_end_after_the_time_limit(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         recording r = {0};
         hm_error err = {0};
-        int done;
+        hm_rounds_outcome done;
         hm_rounds rounds = schedule(&r, 5); /* a round takes 6 x 10 ns */
         rounds.max_time_ns = cases[i].limit;
         assert_int_equal(hm_rounds_run(&rounds, &done, &err), HM_OK);
-        assert_int_equal(done, cases[i].rounds);
+        assert_int_equal(done.rounds, cases[i].rounds);
         assert_int_equal(r.runs, 6 * cases[i].rounds);
     }
 }
@@ -141,7 +141,7 @@ static void what_is_done_is_not_run_again_and_a_stop_ends_the_schedule(void **st
     (void)state;
     recording r = {0};
     hm_error err = {0};
-    int done;
+    hm_rounds_outcome done;
     hm_rounds rounds = schedule(&r, 2);
     rounds.wanted = but_arm_1_of_round_0;
     assert_int_equal(hm_rounds_run(&rounds, &done, &err), HM_OK);
@@ -149,7 +149,7 @@ static void what_is_done_is_not_run_again_and_a_stop_ends_the_schedule(void **st
     recording stopped = {.stop_after = 8};
     rounds = schedule(&stopped, 2);
     assert_int_equal(hm_rounds_run(&rounds, &done, &err), HM_EINTERRUPTED);
-    assert_int_equal(done, 1);
+    assert_int_equal(done.rounds, 1);
     assert_int_equal(stopped.runs, 8);
 }
 
@@ -165,7 +165,8 @@ static void arms_have_slots_in_the_cases_they_run_only(void **state)
     (void)state;
     recording r = {0};
     hm_error err = {0};
-    int done, first = 0;
+    int first = 0;
+    hm_rounds_outcome done;
     hm_rounds rounds = schedule(&r, 20);
     rounds.applies = each_its_own;
     assert_int_equal(hm_rounds_run(&rounds, &done, &err), HM_OK);

@@ -364,11 +364,11 @@ static void the_newest_unfinished_session_is_found(void **state)
     hm_session_record session;
     hm_arm_record arms[2];
     hm_store *store = open_store(HM_STORE_CREATE);
-    assert_int_equal(hm_store_get_session(store, NULL, &info, &found, &err), HM_OK);
+    assert_int_equal(hm_store_get_session(store, NULL, "suite", &info, &found, &err), HM_OK);
     assert_false(found);
     fill(store, &session, arms);
     assert_int_equal(hm_store_end_session(store, session.id, "interrupted", &err), HM_OK);
-    assert_int_equal(hm_store_get_session(store, NULL, &info, &found, &err), HM_OK);
+    assert_int_equal(hm_store_get_session(store, NULL, "suite", &info, &found, &err), HM_OK);
     assert_true(found);
     assert_string_equal(info.id, session.id);
     assert_true(info.order_seed == 1ull << 63);
@@ -377,7 +377,7 @@ static void the_newest_unfinished_session_is_found(void **state)
     hm_session_info_free(&info);
     expect(store, "SELECT interrupted, ended_utc IS NULL FROM session", "1|0");
     assert_int_equal(hm_store_end_session(store, session.id, "done", &err), HM_OK);
-    assert_int_equal(hm_store_get_session(store, NULL, &info, &found, &err), HM_OK);
+    assert_int_equal(hm_store_get_session(store, NULL, "suite", &info, &found, &err), HM_OK);
     assert_false(found);
     hm_store_close(&store);
 }

@@ -15,37 +15,21 @@ typedef struct plot_args {
     bool script; /* print it instead of running it */
 } plot_args;
 
-/* Through a temporary name that keeps the suffix, so that a failure leaves no half-made picture. */
+typedef struct picture {
+    const hm_journal_session *session;
+    hm_plot_kind kind;
+} picture;
+
+static hm_status write_script(void *self, const char *output, FILE *script, hm_error *err)
+{
+    const picture *p = self;
+    return hm_plot_write(p->session, p->kind, output, script, err);
+}
+
 static hm_status draw(const hm_journal_session *session, hm_plot_kind kind, const plot_args *a, hm_error *err)
 {
-    char temporary[HM_MODEL_PATH], *script = NULL;
-    size_t size = 0;
-    const char *suffix = strrchr(a->output, '.');
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.tmp%s", a->output, suffix) >= sizeof temporary)
-        return hm_fail(err, HM_EUSAGE, "plot: the name of the output is too long");
-    FILE *f = open_memstream(&script, &size);
-    if (!f)
-        return hm_fail(err, HM_EABSENT, "plot: no memory for its script");
-    hm_status st = hm_plot_write(session, kind, a->script ? a->output : temporary, f, err);
-    if (fclose(f) && !st)
-        st = hm_fail(err, HM_EABSENT, "plot: no memory for its script");
-    if (!st && a->script) {
-        fwrite(script, 1, size, stdout);
-    } else if (!st) {
-        FILE *probe = fopen(temporary, "wb");
-        if (!probe)
-            st = hm_fail(err, HM_ECREATE, "%s: cannot be created: %s", a->output, strerror(errno));
-        else
-            fclose(probe);
-        if (!st)
-            st = hm_gnuplot_run(script, size, err);
-        if (!st && rename(temporary, a->output))
-            st = hm_fail(err, HM_ECREATE, "%s: cannot be created: %s", a->output, strerror(errno));
-        if (st)
-            unlink(temporary);
-    }
-    free(script);
-    return st;
+    picture p = {session, kind};
+    return a->script ? write_script(&p, a->output, stdout, err) : hm_gnuplot_draw(a->output, write_script, &p, err);
 }
 
 /* The one part of the journal that is meant: a session's only model, or the one asked for. */

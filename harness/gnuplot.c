@@ -1,11 +1,15 @@
 #include "harness/gnuplot.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "reports/plot.h"
 
 extern char **environ;
 
@@ -55,5 +59,42 @@ hm_status hm_gnuplot_run(const char *script, size_t size, hm_error *err)
         fclose(in);
     if (said)
         fclose(said);
+    return st;
+}
+
+/* The script for `temporary`, run; an empty file is made first, so that a folder that cannot be written is told as such. */
+static hm_status draw(const char *temporary, const char *output, const char *script, size_t size, hm_error *err)
+{
+    FILE *probe = fopen(temporary, "wb");
+    if (!probe)
+        return hm_fail(err, HM_ECREATE, "%s: cannot be created: %s", output, strerror(errno));
+    fclose(probe);
+    hm_status st = hm_gnuplot_run(script, size, err);
+    if (!st && rename(temporary, output))
+        st = hm_fail(err, HM_ECREATE, "%s: cannot be created: %s", output, strerror(errno));
+    if (st)
+        unlink(temporary);
+    return st;
+}
+
+hm_status hm_gnuplot_draw(const char *output, hm_status (*write)(void *self, const char *output, FILE *script, hm_error *err), void *self,
+                          hm_error *err)
+{
+    char temporary[PATH_MAX], *script = NULL;
+    size_t size = 0;
+    hm_status st = hm_plot_check_path(output, err);
+    if (st)
+        return st;
+    if ((size_t)snprintf(temporary, sizeof temporary, "%s.tmp%s", output, strrchr(output, '.')) >= sizeof temporary)
+        return hm_fail(err, HM_EUSAGE, "plot: the name of the output is too long");
+    FILE *f = open_memstream(&script, &size);
+    if (!f)
+        return hm_fail(err, HM_EABSENT, "plot: no memory for its script");
+    st = write(self, temporary, f, err);
+    if (fclose(f) && !st)
+        st = hm_fail(err, HM_EABSENT, "plot: no memory for its script");
+    if (!st)
+        st = draw(temporary, output, script, size, err);
+    free(script);
     return st;
 }

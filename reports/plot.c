@@ -4,12 +4,10 @@
 #include <string.h>
 
 #include "reports/journal_parts.h"
+#include "reports/plot_parts.h"
 
 #define MAX_CASES 8 /* groups of bars that stay readable */
 #define MAX_PHASE_CASES 64
-
-/* Okabe-Ito: told apart with any colour vision. */
-static const char *const colours[] = {"#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442"};
 
 static bool ends_in(const char *text, const char *suffix)
 {
@@ -22,18 +20,6 @@ hm_status hm_plot_check_path(const char *output, hm_error *err)
     if (ends_in(output, ".svg") || ends_in(output, ".png"))
         return HM_OK;
     return hm_fail(err, HM_EUSAGE, "plot %s: expected a name that ends in .svg or .png", output);
-}
-
-/* A text in gnuplot's double quotes: none of it is markup or an escape. */
-static void quoted(FILE *f, const char *text)
-{
-    fputc('"', f);
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\' || *text == '`')
-            fputc('\\', f);
-        fputc((unsigned char)*text < 0x20 ? ' ' : *text, f);
-    }
-    fputc('"', f);
 }
 
 /* Samples per bar, in words: the fewest and the most. */
@@ -53,25 +39,12 @@ static void say_n(const hm_journal_session *s, char *out, size_t size)
 
 static void head(const hm_journal_session *s, const char *output, const char *title, const char *detail, int width, int height, FILE *f)
 {
-    char text[512], n[32];
+    char above[256], below[512], n[32];
     say_n(s, n, sizeof n);
-    if (ends_in(output, ".svg"))
-        fprintf(f, "set terminal svg size %d,%d dynamic background rgb 'white' font 'DejaVu Sans,13' noenhanced\n", width, height);
-    else
-        fprintf(f, "set terminal pngcairo size %d,%d background rgb 'white' font 'DejaVu Sans,11' noenhanced\n", width, height);
-    fputs("set encoding utf8\nset output ", f);
-    quoted(f, output);
-    snprintf(text, sizeof text, "%s: %s%s\n", title, s->model, s->synthetic ? " (synthetic weights)" : "");
-    fputs("\ntitle = \"", f);
-    for (const char *p = text; *p; p++) /* the line break is ours, the rest is not */
-        fputs(*p == '\n' ? "\\n" : *p == '"' || *p == '\\' || *p == '`' ? "'" : (char[]){*p, 0}, f);
-    snprintf(text, sizeof text, "%s, %s, %d CPUs, session %.8s", detail, s->cpu, s->cpus, s->id);
-    for (const char *p = text; *p; p++)
-        fputs(*p == '"' || *p == '\\' || *p == '`' ? "'" : (char[]){*p, 0}, f);
-    fprintf(f, ", %s\"\nset title title\n", n);
-    fputs("set border 3 lc rgb '#444444'\nset tics nomirror tc rgb '#222222'\nset grid ytics lc rgb '#dddddd' lt 1 lw 0.7\n"
-          "set key outside bottom center horizontal reverse Left samplen 1.5\nset style fill solid 0.92 border rgb 'white'\n",
-          f);
+    snprintf(above, sizeof above, "%s: %s%s", title, s->model, s->synthetic ? " (synthetic weights)" : "");
+    snprintf(below, sizeof below, "%s, %s, %d CPUs, session %.8s, %s", detail, s->cpu, s->cpus, s->id, n);
+    hm_plot_head(f, output, width, height, above, below);
+    fputs("set key outside bottom center horizontal reverse Left samplen 1.5\nset style fill solid 0.92 border rgb 'white'\n", f);
 }
 
 static double rtf_sd(const hm_journal_result *r)
@@ -95,7 +68,7 @@ static hm_status ladder(const hm_journal_session *s, const char *output, FILE *f
         fputs("set xtics rotate by 35 right\n", f);
     fputs("$data << EOD\n", f);
     for (int a = 0; a < s->arm_count; a++) {
-        quoted(f, s->arms[a].name);
+        hm_plot_quoted(f, s->arms[a].name);
         for (int c = 0; c < cases; c++) {
             const hm_journal_result *r = hm_journal_at(s, a, c);
             if (r->n)
@@ -108,8 +81,8 @@ static hm_status ladder(const hm_journal_session *s, const char *output, FILE *f
     fputs("EOD\nplot ", f);
     for (int c = 0; c < cases; c++) {
         fprintf(f, "%s$data using %d:%d%s linecolor rgb '%s' title ", c ? ", " : "", 2 * c + 2, 2 * c + 3, c ? "" : ":xtic(1)",
-                colours[(size_t)c % (sizeof colours / sizeof *colours)]);
-        quoted(f, s->cases[c].label);
+                hm_plot_colour(c));
+        hm_plot_quoted(f, s->cases[c].label);
     }
     fputc('\n', f);
     return HM_OK;
@@ -121,7 +94,7 @@ static int phase_bar(const hm_journal_session *s, int arm, int kase, FILE *f)
     const hm_journal_result *r = hm_journal_at(s, arm, kase);
     if (!r->n || !r->generate_ms.n)
         return 0;
-    quoted(f, s->arms[arm].name);
+    hm_plot_quoted(f, s->arms[arm].name);
     fprintf(f, " %.6g %.6g %.6g %.6g\n", r->prefill_ms.mean / 1e3, r->generate_ms.mean / 1e3, r->decode_ms.mean / 1e3,
             r->other_ms.n && r->other_ms.mean > 0 ? r->other_ms.mean / 1e3 : 0);
     return 1;
@@ -164,7 +137,7 @@ static hm_status phases(const hm_journal_session *s, const char *output, FILE *f
     for (int c = 0; c < s->case_count; c++)
         if (centre[c] >= 0) {
             fputs("set label ", f);
-            quoted(f, s->cases[c].label);
+            hm_plot_quoted(f, s->cases[c].label);
             fprintf(f, " at first %.2f, graph 1.0 center offset 0, -0.8 tc rgb '#222222'\n", centre[c]);
         }
     fprintf(f, "set xrange [-0.8:%.1f]\nplot ", at - 1.2);
@@ -206,8 +179,8 @@ static void step_panel(const hm_journal_session *s, int cases, const char *label
     fprintf(f, "set ylabel '%s'\n%s\nplot ", label, range);
     for (int c = 0; c < cases; c++) {
         fprintf(f, "%s$case%d using %s lc rgb '%s' title ", c ? ", " : "", c, columns,
-                colours[(size_t)c % (sizeof colours / sizeof *colours)]);
-        quoted(f, s->cases[c].label);
+                hm_plot_colour(c));
+        hm_plot_quoted(f, s->cases[c].label);
     }
     fputc('\n', f);
 }

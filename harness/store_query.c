@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "harness/model.h"
-#include "harness/store_internal.h"
+#include "harness/store_reading.h"
 #include "suites/suite.h"
 #include "variants/variants.h"
 
@@ -27,7 +27,7 @@ typedef struct gatherer {
 } gatherer;
 
 /* A session while it is read. */
-typedef struct reading {
+typedef struct hm_reading {
     hm_journal_data *data;
     hm_store *store;
     hm_error *err;
@@ -332,6 +332,20 @@ static void take_times(gatherer *g, hm_query *q, int rounds)
     }
 }
 
+static int health_rank(const char *health)
+{
+    return !health ? 0 : !strcmp(health, "ok") ? 1 : !strcmp(health, "suspect") ? 2 : 3;
+}
+
+/* The worst stands. */
+static void take_health(reading *r, hm_journal_result *x, const char *health, const char *reasons)
+{
+    if (health_rank(health) <= health_rank(x->health))
+        return;
+    x->health = keep(r->data, health);
+    x->health_reasons = keep(r->data, reasons);
+}
+
 /* Facts that are the same in every round: the last one stands. */
 static void take_facts(reading *r, gatherer *g, hm_query *q)
 {
@@ -353,8 +367,7 @@ static void take_facts(reading *r, gatherer *g, hm_query *q)
     x->rms = hm_query_real(q, 22);
     x->silence_share = hm_query_real(q, 23);
     x->codec = keep(r->data, hm_query_text(q, 24));
-    x->health = keep(r->data, hm_query_text(q, 25));
-    x->health_reasons = keep(r->data, hm_query_text(q, 26));
+    take_health(r, x, hm_query_text(q, 25), hm_query_text(q, 26));
     x->codec_frame_gflop = hm_query_real(q, 31) / 1e9;
     x->codec_weight_mb = real_of(hm_query_int(q, 32)) / 1e6;
     x->distinct_weight_mb = real_of(hm_query_int(q, 33)) / 1e6;
@@ -436,19 +449,53 @@ static hm_status read_failures(reading *r)
     return hm_query_close(&q);
 }
 
-static hm_status read_fidelity(reading *r)
+/* ---- for store_figures.c ---- */
+
+hm_journal_session *hm_reading_session(hm_reading *r)
 {
-    hm_query q;
-    hm_query_open(&q, r->store, "SELECT arm_id, case_id, snr_db, spectral_snr_db FROM fidelity WHERE session_id = :id", r->err);
-    hm_bind_text(&q, ":id", r->s.id);
-    while (hm_query_row(&q)) {
-        gatherer *g = gatherer_of(r, hm_query_text(&q, 0), hm_query_text(&q, 1));
-        if (g) {
-            g->result.snr_db = hm_query_real(&q, 2);
-            g->result.spectral_snr_db = hm_query_real(&q, 3);
-        }
-    }
-    return hm_query_close(&q);
+    return &r->s;
+}
+
+int hm_reading_arm(const hm_reading *r, const char *id)
+{
+    return arm_index(r, id);
+}
+
+int hm_reading_case(const hm_reading *r, const char *id)
+{
+    return case_index(r, id);
+}
+
+const char *hm_reading_arm_name(const hm_reading *r, int arm)
+{
+    return r->arms[arm].name;
+}
+
+const char *hm_reading_label(const hm_reading *r, int kase)
+{
+    return r->cases[kase].label;
+}
+
+hm_journal_result *hm_reading_result(hm_reading *r, const char *arm_id, const char *case_id)
+{
+    gatherer *g = gatherer_of(r, arm_id, case_id);
+    return g ? &g->result : NULL;
+}
+
+const char *hm_reading_keep(hm_reading *r, const char *text)
+{
+    return keep(r->data, text);
+}
+
+void *hm_reading_grown(hm_reading *r, const void *old, int count, size_t size)
+{
+    return grown(r->data, (void *)(uintptr_t)old, count, size);
+}
+
+void hm_reading_ask(hm_reading *r, hm_query *q, const char *sql)
+{
+    hm_query_open(q, r->store, sql, r->err);
+    hm_bind_text(q, ":id", r->s.id);
 }
 
 /* ---- a session ---- */
@@ -474,26 +521,7 @@ static bool open_gatherers(reading *r)
     r->gatherers = take(r->data, (size_t)count, sizeof *r->gatherers);
     for (int i = 0; i < count && !r->data->failed; i++) {
         gatherer *g = &r->gatherers[i];
-        g->result = (hm_journal_result){.first_frame = -1,
-                                        .differing_codes = -1,
-                                        .max_logit_difference = NAN,
-                                        .snr_db = NAN,
-                                        .spectral_snr_db = NAN,
-                                        .frames = NAN,
-                                        .codebooks = NAN,
-                                        .audio_s = NAN,
-                                        .frame_weight_mb = NAN,
-                                        .frame_gflop = NAN,
-                                        .codec_frame_gflop = NAN,
-                                        .codec_weight_mb = NAN,
-                                        .distinct_weight_mb = NAN,
-                                        .overlapped_ms = NAN,
-                                        .mem_mb = NAN,
-                                        .peak_rss_mb = NAN,
-                                        .bit_rate_kbps = NAN,
-                                        .peak = NAN,
-                                        .rms = NAN,
-                                        .silence_share = NAN};
+        g->result = hm_journal_result_none();
         g->rounds = take(r->data, (size_t)r->s.rounds, sizeof *g->rounds);
         g->round_samples = take(r->data, (size_t)r->s.rounds, sizeof *g->round_samples);
         for (int k = 0; k < r->s.rounds && g->rounds; k++)
@@ -560,7 +588,7 @@ static hm_status read_session(reading *r)
     if (!st)
         st = read_failures(r);
     if (!st)
-        st = read_fidelity(r);
+        st = hm_reading_figures(r);
     if (!st)
         finish_results(r);
     return !st && r->data->failed ? out_of_memory(r->err) : st;
@@ -684,39 +712,4 @@ hm_status hm_store_get_journal(hm_store *store, const hm_journal_filter *filter,
         hm_journal_data_free(&d);
     *out = d;
     return st;
-}
-
-hm_status hm_store_each_audio(hm_store *store, const char *session_id,
-                              hm_status (*row)(void *self, const hm_audio_row *audio, hm_error *err), void *self, hm_error *err)
-{
-    hm_query q;
-    hm_query_open(&q, store,
-                  "SELECT r.case_id, r.arm_id, f.path, a.position, (SELECT min(b.position) FROM arm b WHERE b.session_id = a.session_id AND "
-                  "b.model = a.model) AS first, min(r.round) FROM artifact f JOIN run r ON r.id = f.run_id JOIN arm a ON a.id = r.arm_id "
-                  "WHERE f.session_id = :id AND f.kind = 'audio' AND r.status = 'ok' AND r.dropped_reason IS NULL GROUP BY r.case_id, a.id "
-                  "ORDER BY r.case_id, first, a.position",
-                  err);
-    hm_bind_text(&q, ":id", session_id);
-    while (hm_query_row(&q)) {
-        hm_audio_row audio = {hm_query_text(&q, 0), hm_query_text(&q, 1), hm_query_text(&q, 2), (int)hm_query_int(&q, 3),
-                              (int)hm_query_int(&q, 4)};
-        q.status = row(self, &audio, err);
-    }
-    return hm_query_close(&q);
-}
-
-hm_status hm_store_put_fidelity(hm_store *store, const char *session_id, const char *arm_id, const char *case_id, double snr_db,
-                                double spectral_snr_db, hm_error *err)
-{
-    hm_query q;
-    hm_query_open(&q, store, 
-                  "INSERT OR REPLACE INTO fidelity(session_id, arm_id, case_id, snr_db, spectral_snr_db) "
-                  "VALUES(:session_id, :arm_id, :case_id, :snr_db, :spectral_snr_db)", err);
-    hm_bind_text(&q, ":session_id", session_id);
-    hm_bind_text(&q, ":arm_id", arm_id);
-    hm_bind_text(&q, ":case_id", case_id);
-    hm_bind_real(&q, ":snr_db", snr_db);
-    hm_bind_real(&q, ":spectral_snr_db", spectral_snr_db);
-    hm_query_run(&q);
-    return hm_query_close(&q);
 }

@@ -52,7 +52,7 @@ hm_status hm_sql_table(hm_store *store, const char *sql, FILE *file, hm_error *e
     return st;
 }
 
-hm_status hm_suite_report(hm_store *store, const char *session_id, FILE *file, hm_error *err)
+hm_status hm_suite_document(hm_store *store, const char *session_id, hm_document **out, hm_error *err)
 {
     hm_journal_filter filter = {.session = session_id};
     hm_journal_data *data = NULL;
@@ -60,8 +60,17 @@ hm_status hm_suite_report(hm_store *store, const char *session_id, FILE *file, h
     if (st)
         return st;
     const hm_journal *journal = hm_journal_data_journal(data);
-    for (int i = 0; i < journal->session_count && !st; i++)
-        st = hm_journal_write_tables(&journal->sessions[i], file, err);
+    *out = hm_journal_tables(journal->sessions, journal->session_count);
     hm_journal_data_free(&data);
+    return *out ? HM_OK : hm_fail(err, HM_EABSENT, "suite: no memory for its tables");
+}
+
+hm_status hm_suite_report(hm_store *store, const char *session_id, FILE *file, hm_error *err)
+{
+    hm_document *d = NULL;
+    hm_status st = hm_suite_document(store, session_id, &d, err);
+    if (!st)
+        st = hm_document_write(d, HM_SHEET_MARKDOWN, file, err);
+    hm_document_free(&d);
     return st;
 }

@@ -5,8 +5,12 @@
 #include <stdio.h>
 
 #include "harness/store.h"
+#include "reports/document.h"
 
-/* The journal tables of one session. */
+/* The journal tables of one session; hm_document_free. */
+hm_status hm_suite_document(hm_store *store, const char *session_id, hm_document **out, hm_error *err);
+
+/* The same as markdown. */
 hm_status hm_suite_report(hm_store *store, const char *session_id, FILE *file, hm_error *err);
 
 /* The answer of a question to the database as an aligned table. */

@@ -7,8 +7,13 @@
 
 #include "reports/sheet_write.h"
 
+typedef enum part_kind { PARAGRAPH, HEADING, SHEET, PICTURE } part_kind;
+
 typedef struct part {
-    char *text; /* a paragraph, or the name of the sheet */
+    part_kind kind;
+    int level;  /* of a heading */
+    char *text; /* a paragraph, a heading, the name of the sheet, the words of a picture */
+    char *svg;
     hm_sheet *sheet;
 } part;
 
@@ -34,6 +39,7 @@ void hm_document_free(hm_document **document)
     hm_document *d = *document;
     for (int i = 0; d && i < d->count; i++) {
         free(d->parts[i].text);
+        free(d->parts[i].svg);
         hm_sheet_free(d->parts[i].sheet);
     }
     if (d) {
@@ -44,8 +50,8 @@ void hm_document_free(hm_document **document)
     *document = NULL;
 }
 
-/* Takes both. */
-static void add(hm_document *d, char *text, hm_sheet *sheet)
+/* Takes what p points at. */
+static void add(hm_document *d, part p)
 {
     bool room = d && d->count < d->room;
     if (d && !room) {
@@ -54,32 +60,48 @@ static void add(hm_document *d, char *text, hm_sheet *sheet)
         d->parts = parts ? parts : d->parts;
         d->room = parts ? 2 * d->room + 16 : d->room;
     }
-    if (room && text) {
-        d->parts[d->count++] = (part){text, sheet};
+    if (room && p.text && (p.kind != SHEET || p.sheet) && (p.kind != PICTURE || p.svg)) {
+        d->parts[d->count++] = p;
         return;
     }
     if (d)
         d->failed = true;
-    free(text);
-    hm_sheet_free(sheet);
+    free(p.text);
+    free(p.svg);
+    hm_sheet_free(p.sheet);
+}
+
+static char *formatted(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));
+static char *formatted(const char *format, va_list ap)
+{
+    char *text = NULL;
+    return vasprintf(&text, format, ap) < 0 ? NULL : text;
 }
 
 void hm_document_text(hm_document *d, const char *format, ...)
 {
     va_list ap;
-    char *text = NULL;
     va_start(ap, format);
-    if (vasprintf(&text, format, ap) < 0)
-        text = NULL;
+    add(d, (part){.kind = PARAGRAPH, .text = formatted(format, ap)});
     va_end(ap);
-    add(d, text, NULL);
+}
+
+void hm_document_heading(hm_document *d, int level, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    add(d, (part){.kind = HEADING, .level = level, .text = formatted(format, ap)});
+    va_end(ap);
+}
+
+void hm_document_picture(hm_document *d, const char *svg, const char *words)
+{
+    add(d, (part){.kind = PICTURE, .text = strdup(words), .svg = strdup(svg)});
 }
 
 void hm_document_sheet(hm_document *d, const char *name, hm_sheet *sheet)
 {
-    if (d && !sheet)
-        d->failed = true;
-    add(d, sheet ? strdup(name) : NULL, sheet);
+    add(d, (part){.kind = SHEET, .text = strdup(name), .sheet = sheet});
 }
 
 /* The first sheet of this name, which says what the columns are. */
@@ -102,12 +124,41 @@ static hm_status check(const hm_document *d, hm_error *err)
 
 static void write_markdown(const hm_document *d, FILE *file)
 {
+    bool any = false;
     for (int i = 0; i < d->count; i++) {
-        fputs(i ? "\n" : "", file);
-        if (d->parts[i].sheet)
-            hm_sheet_write_markdown(d->parts[i].sheet, file);
+        const part *p = &d->parts[i];
+        if (p->kind == PICTURE)
+            continue;
+        fputs(any ? "\n" : "", file);
+        any = true;
+        if (p->sheet)
+            hm_sheet_write_markdown(p->sheet, file);
         else
-            fprintf(file, "%s\n", d->parts[i].text);
+            fprintf(file, "%.*s%s%s\n", p->kind == HEADING ? p->level : 0, "######", p->kind == HEADING ? " " : "", p->text);
+    }
+}
+
+static void write_html(const hm_document *d, FILE *file)
+{
+    for (int i = 0, headings = 0; i < d->count; i++) {
+        const part *p = &d->parts[i];
+        if (p->kind == PICTURE) {
+            fprintf(file, "<figure>\n%s\n<figcaption>", p->svg);
+            hm_html_put_words(p->text, file);
+            fputs("</figcaption></figure>\n", file);
+        } else if (p->sheet) {
+            hm_sheet_write_html(p->sheet, file);
+        } else {
+            if (p->kind == HEADING)
+                fprintf(file, "<h%d id=\"s%d\">", p->level, ++headings);
+            else
+                fputs("<p>", file);
+            hm_html_put_words(p->text, file);
+            if (p->kind == HEADING)
+                fprintf(file, "</h%d>\n", p->level);
+            else
+                fputs("</p>\n", file);
+        }
     }
 }
 
@@ -169,7 +220,7 @@ hm_status hm_document_write(const hm_document *d, hm_sheet_format format, FILE *
     else if (format == HM_SHEET_JSON)
         write_json(d, file);
     else if (format == HM_SHEET_HTML)
-        return hm_fail(err, HM_EBUG, "report: %s is no page of its own", d->kind);
+        write_html(d, file);
     else
         write_rows(d, format, file);
     return HM_OK;

@@ -8,20 +8,45 @@
 
 /* ---- cells ---- */
 
-void hm_cell_number(hm_sheet *t, double value, int decimals)
+void hm_cell_who(hm_sheet *t, const hm_journal_session *s, int arm, int kase)
 {
-    if (isfinite(value))
-        hm_sheet_cell(t, "%.*f", decimals, value);
-    else
-        hm_sheet_none(t);
+    hm_sheet_string(t, s->model);
+    hm_sheet_string(t, s->arms[arm].name);
+    hm_sheet_string(t, s->cases[kase].label);
 }
 
-void hm_cell_text(hm_sheet *t, const char *text)
+void hm_cell_mean(hm_sheet *t, const hm_journal_stat *stat, int decimals)
 {
-    if (text && *text)
-        hm_sheet_cell(t, "%s", text);
+    hm_sheet_number(t, stat->n ? stat->mean : NAN, decimals);
+}
+
+void hm_cell_sd(hm_sheet *t, const hm_journal_stat *stat, int decimals)
+{
+    hm_sheet_number(t, stat->n > 1 ? stat->sd : NAN, decimals);
+}
+
+void hm_cell_percent(hm_sheet *t, double share)
+{
+    hm_sheet_value(t, 100 * share, "%.0f%%", 100 * share);
+}
+
+void hm_cell_decibels(hm_sheet *t, double db)
+{
+    if (isinf(db) && db > 0)
+        hm_sheet_cell(t, "equal");
     else
-        hm_sheet_none(t);
+        hm_sheet_number(t, db, 1);
+}
+
+bool hm_journal_bad(const hm_journal_result *r)
+{
+    return r->health && !strcmp(r->health, "bad");
+}
+
+void hm_cell_rtf(hm_sheet *t, const hm_journal_result *r)
+{
+    double rtf = hm_journal_rtf(r);
+    hm_sheet_value(t, rtf, "%.4f %s", rtf, r->health && *r->health ? r->health : "?");
 }
 
 /* "3 of 12064 codes differ, from frame 331 on, logits within 1e-05": what is known of it. */
@@ -67,9 +92,9 @@ static void phase_cell(hm_sheet *t, const hm_journal_result *r, const hm_journal
     if (!phase->n)
         hm_sheet_none(t);
     else if (phase->n < 2)
-        hm_sheet_cell(t, "%.1f ms (%.0f%%)", phase->mean, sum > 0 ? 100 * phase->mean / sum : 0);
+        hm_sheet_value(t, phase->mean, "%.1f ms (%.0f%%)", phase->mean, sum > 0 ? 100 * phase->mean / sum : 0);
     else
-        hm_sheet_cell(t, "%.1f ±%.1f ms (%.0f%%)", phase->mean, phase->sd, sum > 0 ? 100 * phase->mean / sum : 0);
+        hm_sheet_value(t, phase->mean, "%.1f ±%.1f ms (%.0f%%)", phase->mean, phase->sd, sum > 0 ? 100 * phase->mean / sum : 0);
 }
 
 double hm_journal_rtf(const hm_journal_result *r)
@@ -84,31 +109,56 @@ double hm_journal_tok_s(const hm_journal_result *r)
 
 /* ---- the journal table of one arm ---- */
 
-static hm_status arm_table(const hm_journal_session *s, int arm, FILE *file, hm_error *err)
+/* "cpu" where every part ran in one place, else each part with its place. */
+static void place_cell(hm_sheet *t, const char *places)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){"Label", ">Words", ">n", ">Wall (ms)", ">±stddev", ">Audio (s)", ">RTF", ">Tok/s",
-                                                     ">Mem (MB)", ">Prefill", ">Generate", ">Decode", "Output", NULL});
+    const char *first = places ? strchr(places, '=') : NULL;
+    size_t n = first ? strcspn(first + 1, ", ") : 0;
+    bool one = n > 0;
+    for (const char *p = first; one && p; p = strchr(p + 1, '='))
+        one = strcspn(p + 1, ", ") == n && !strncmp(p + 1, first + 1, n);
+    char device[128];
+    snprintf(device, sizeof device, "%.*s", one ? (int)n : 0, one ? first + 1 : "");
+    hm_sheet_string(t, one ? device : places);
+}
+
+static void arm_sheet(const hm_journal_session *s, int arm, hm_document *d)
+{
+    hm_sheet *t = hm_sheet_new((const char *const[]){"session|", "model|", "variant|", "case|Label", ">words|Words", ">n", ">wall_ms|Wall (ms)",
+                                                     ">wall_sd_ms|±stddev", ">audio_s|Audio (s)", ">rtf|RTF", "health|Health", ">tok_s|Tok/s",
+                                                     ">mem_mb|Mem (MB)", ">prefill_ms|Prefill", ">prefill_sd_ms|", ">generate_ms|Generate",
+                                                     ">generate_sd_ms|", ">decode_ms|Decode", ">decode_sd_ms|", ">other_ms|", ">load_ms|",
+                                                     ">peak_rss_mb|", "output|Output", "places|Place", NULL});
     for (int c = 0; c < s->case_count; c++) {
         const hm_journal_result *r = hm_journal_at(s, arm, c);
-        hm_sheet_cell(t, "%s", s->cases[c].label);
+        hm_sheet_string(t, s->id);
+        hm_cell_who(t, s, arm, c);
         hm_sheet_cell(t, "%d", s->cases[c].words);
         hm_sheet_cell(t, "%d", r->n);
-        hm_cell_number(t, r->n ? r->wall_ms.mean : NAN, 1);
-        hm_cell_number(t, r->n ? r->wall_ms.sd : NAN, 1);
-        hm_cell_number(t, r->n ? r->audio_s : NAN, 2);
-        hm_cell_number(t, hm_journal_rtf(r), 4);
-        hm_cell_number(t, hm_journal_tok_s(r), 1);
-        hm_cell_number(t, r->n ? r->mem_mb : NAN, 0);
+        hm_cell_mean(t, &r->wall_ms, 1);
+        hm_cell_sd(t, &r->wall_ms, 1);
+        hm_sheet_number(t, r->n ? r->audio_s : NAN, 2);
+        hm_sheet_number(t, hm_journal_rtf(r), 4);
+        hm_sheet_string(t, r->health);
+        hm_sheet_number(t, hm_journal_tok_s(r), 1);
+        hm_sheet_number(t, r->n ? r->mem_mb : NAN, 0);
         phase_cell(t, r, &r->prefill_ms);
+        hm_cell_sd(t, &r->prefill_ms, 1);
         phase_cell(t, r, &r->generate_ms);
+        hm_cell_sd(t, &r->generate_ms, 1);
         phase_cell(t, r, &r->decode_ms);
+        hm_cell_sd(t, &r->decode_ms, 1);
+        hm_cell_mean(t, &r->other_ms, 2);
+        hm_cell_mean(t, &r->load_ms, 1);
+        hm_sheet_number(t, r->n ? r->peak_rss_mb : NAN, 0);
         hm_cell_output(t, r);
+        place_cell(t, r->places);
     }
-    return hm_sheet_end(t, HM_SHEET_MARKDOWN, file, err);
+    hm_document_sheet(d, "arms", t);
 }
 
 /* An arm against the one it differs least from: ratio of walls and its range, over all cases and rounds both have. */
-static void say_step(const hm_journal_session *s, int arm, FILE *file)
+static void say_step(const hm_journal_session *s, int arm, hm_document *d)
 {
     double sum = 0, low = INFINITY, high = 0;
     int cases = 0, base = s->arms[arm].base;
@@ -128,29 +178,37 @@ static void say_step(const hm_journal_session *s, int arm, FILE *file)
     if (!cases)
         return;
     double ratio = exp(sum / cases);
-    fprintf(file, "%.2fx the speed of %s (single rounds %.2f to %.2f)%s.\n\n", ratio, s->arms[base].name, low, high,
-            low > 1 || high < 1 ? "" : ": within the noise, this step does nothing here that shows");
+    hm_document_text(d, "%.2fx the speed of %s (single rounds %.2f to %.2f)%s.", ratio, s->arms[base].name, low, high,
+                     low > 1 || high < 1 ? "" : ": within the noise, this step does nothing here that shows");
 }
 
-static hm_status arm_section(const hm_journal_session *s, int arm, const hm_notes *notes, FILE *file, hm_error *err)
+/* What the arm is, in one paragraph. */
+static void say_arm(const hm_journal_session *s, int arm, hm_document *d)
+{
+    const hm_journal_arm *a = &s->arms[arm];
+    char same[300] = "", changes[1200] = "";
+    if (a->base >= 0 && a->changes && *a->changes)
+        snprintf(changes, sizeof changes, "Against %s: `%s`.", s->arms[a->base].name, a->changes);
+    if (a->coincides)
+        snprintf(same, sizeof same, "The same program as %s.", a->coincides);
+    if (a->text)
+        hm_document_text(d, "%c%s.%s%s%s%s", *a->text >= 'a' && *a->text <= 'z' ? *a->text - 32 : *a->text, a->text + 1,
+                         *changes ? " " : "", changes, *same ? " " : "", same);
+    else if (*changes || *same)
+        hm_document_text(d, "%s%s%s", changes, *changes && *same ? " " : "", same);
+}
+
+static void arm_section(const hm_journal_session *s, int arm, const hm_notes *notes, hm_document *d)
 {
     const hm_journal_arm *a = &s->arms[arm];
     const char *note = hm_notes_find(notes, a->name);
-    fprintf(file, "### %s%s\n\n", a->name, arm == 0 && s->arm_count > 1 ? " (baseline)" : "");
-    if (a->text)
-        fprintf(file, "%c%s.", *a->text >= 'a' && *a->text <= 'z' ? *a->text - 32 : *a->text, a->text + 1);
-    if (a->base >= 0 && a->changes && *a->changes)
-        fprintf(file, "%sAgainst %s: `%s`.", a->text ? " " : "", s->arms[a->base].name, a->changes);
-    if (a->coincides && *a->coincides)
-        fprintf(file, " The same program as %s.", a->coincides);
-    fprintf(file, "%s", a->text || a->changes || a->coincides ? "\n\n" : "");
-    hm_status st = arm_table(s, arm, file, err);
-    fputs("\n", file);
+    hm_document_heading(d, 3, "%s%s", a->name, arm == 0 && s->arm_count > 1 ? " (baseline)" : "");
+    say_arm(s, arm, d);
+    arm_sheet(s, arm, d);
     if (a->base >= 0)
-        say_step(s, arm, file);
+        say_step(s, arm, d);
     if (note)
-        fprintf(file, "%s\n\n", note);
-    return st;
+        hm_document_text(d, "%s", note);
 }
 
 /* ---- baseline -> final ---- */
@@ -164,122 +222,137 @@ int hm_journal_final_arm(const hm_journal_session *s)
 }
 
 /* Rounds that the figures rest on, in words. */
-static void say_rounds(const hm_journal_session *s, FILE *file)
+static void say_rounds(const hm_journal_session *s, hm_document *d)
 {
     if (s->rounds < 6)
-        fprintf(file, "n = %d rounds: no interval (from 6 rounds on).", s->rounds);
+        hm_document_text(d, "n = %d rounds: no interval (from 6 rounds on). Speed-up: ratio of mean walls.", s->rounds);
     else
-        fprintf(file, "n = %d rounds; speed-up: Hodges-Lehmann estimate over paired rounds with its 95 %% interval.", s->rounds);
+        hm_document_text(d, "n = %d rounds; speed-up: Hodges-Lehmann estimate over paired rounds with its 95 %% interval.", s->rounds);
 }
 
-hm_status hm_journal_summary(const hm_journal_session *s, FILE *file, hm_error *err)
+void hm_journal_summary(const hm_journal_session *s, hm_document *d)
 {
     int final = hm_journal_final_arm(s);
+    bool bad = false;
     if (s->arm_count < 2)
-        return HM_OK;
-    fprintf(file, "### Summary: %s → %s\n\n", s->arms[0].name, s->arms[final].name);
-    say_rounds(s, file);
-    fputs("\n\n", file);
-    hm_sheet *t = hm_sheet_new((const char *const[]){"Label", ">Baseline RTF", ">Final RTF", ">Speed-up", ">95 % interval",
-                                                     ">Baseline tok/s", ">Final tok/s", ">n", "Output", NULL});
+        return;
+    hm_document_heading(d, 3, "Summary: %s → %s", s->arms[0].name, s->arms[final].name);
+    say_rounds(s, d);
+    hm_sheet *t = hm_sheet_new((const char *const[]){"model|", "base|", "variant|", "case|Label", ">base_rtf|Baseline RTF", ">rtf|Final RTF",
+                                                     ">speed_up|Speed-up", ">95 % interval", ">low|", ">high|", ">base_tok_s|Baseline tok/s",
+                                                     ">tok_s|Final tok/s", ">n", "output|Output", NULL});
     for (int c = 0; c < s->case_count; c++) {
         const hm_journal_result *a = hm_journal_at(s, 0, c), *b = hm_journal_at(s, final, c);
         hm_speed_up up = hm_journal_speed_up(s, 0, final, c);
-        hm_sheet_cell(t, "%s", s->cases[c].label);
-        hm_cell_number(t, hm_journal_rtf(a), 4);
-        hm_cell_number(t, hm_journal_rtf(b), 4);
-        if (up.n)
-            hm_sheet_cell(t, "**%.2fx**", up.ratio);
-        else
-            hm_sheet_none(t);
+        bad = bad || hm_journal_bad(a) || hm_journal_bad(b);
+        hm_sheet_string(t, s->model);
+        hm_sheet_string(t, s->arms[0].name);
+        hm_sheet_string(t, s->arms[final].name);
+        hm_sheet_string(t, s->cases[c].label);
+        hm_cell_rtf(t, a);
+        hm_cell_rtf(t, b);
+        hm_sheet_value(t, up.n ? up.ratio : NAN, "**%.2fx**", up.ratio);
         if (isfinite(up.low))
             hm_sheet_cell(t, "%.2f to %.2f", up.low, up.high);
         else
             hm_sheet_none(t);
-        hm_cell_number(t, hm_journal_tok_s(a), 1);
-        hm_cell_number(t, hm_journal_tok_s(b), 1);
+        hm_sheet_number(t, up.low, 4);
+        hm_sheet_number(t, up.high, 4);
+        hm_sheet_number(t, hm_journal_tok_s(a), 1);
+        hm_sheet_number(t, hm_journal_tok_s(b), 1);
         hm_sheet_cell(t, "%d", up.n);
         hm_cell_output(t, b);
     }
-    hm_status st = hm_sheet_end(t, HM_SHEET_MARKDOWN, file, err);
-    fputs("\n", file);
-    return st;
+    hm_document_sheet(d, "summary", t);
+    if (bad)
+        hm_document_text(d, "An arm whose audio was judged bad does not rank: its time is that of something else.");
 }
 
 /* ---- the whole ---- */
 
-static void say_synthetic(const hm_journal_session *s, FILE *file)
+static void say_synthetic(const hm_journal_session *s, hm_document *d)
 {
     if (s->synthetic)
-        fputs("**Synthetic weights**: speed, memory and exactness are real, how it sounds is not.\n\n", file);
+        hm_document_text(d, "**Synthetic weights**: speed, memory and exactness are real, how it sounds is not.");
 }
 
 /* Models [0, count) of one session. */
-static hm_status session_section(const hm_journal_session *parts, int count, const hm_notes *notes, FILE *file, hm_error *err)
+static void session_section(const hm_journal_session *parts, int count, const hm_notes *notes, hm_document *d)
 {
     const hm_journal_session *s = parts;
-    char short_id[9];
-    hm_status st = HM_OK;
+    char short_id[9], models[512] = "", extra[400] = "";
     snprintf(short_id, sizeof short_id, "%s", s->id);
     const char *note = hm_notes_find(notes, s->id);
     note = note ? note : hm_notes_find(notes, short_id);
-    fprintf(file, "## Session %s (%.10s)\n\n", short_id, s->created_utc);
-    fprintf(file, "`%s`: %d round%s, %s; ", s->command_line, s->rounds, s->rounds == 1 ? "" : "s", s->state);
     for (int i = 0; i < count; i++)
-        fprintf(file, "%s, ", parts[i].model);
-    fprintf(file, "%s, %d CPUs.\n\n", s->cpu, s->cpus);
+        snprintf(models + strlen(models), sizeof models - strlen(models), "%s, ", parts[i].model);
+    if (s->tags && *s->tags)
+        snprintf(extra, sizeof extra, " Tags: %s.", s->tags);
+    if (s->dropped)
+        snprintf(extra + strlen(extra), sizeof extra - strlen(extra), " %d runs belong to rounds that were set aside.", s->dropped);
+    hm_document_heading(d, 2, "Session %s (%.10s)", short_id, s->created_utc);
+    hm_document_text(d, "`%s`: %d round%s, %s; %s%s, %d CPUs.%s", s->command_line, s->rounds, s->rounds == 1 ? "" : "s", s->state, models,
+                     s->cpu, s->cpus, extra);
     if (note)
-        fprintf(file, "%s\n\n", note);
+        hm_document_text(d, "%s", note);
     if (count > 1)
-        st = hm_journal_models(parts, count, file, err);
-    for (int i = 0; i < count && !st; i++) {
+        hm_journal_models(parts, count, d);
+    for (int i = 0; i < count; i++) {
         s = &parts[i];
         if (count > 1)
-            fprintf(file, "## %s (session %s)\n\n", s->model, short_id);
-        say_synthetic(s, file);
-        for (int a = 0; a < s->arm_count && !st; a++)
-            st = arm_section(s, a, notes, file, err);
-        if (!st)
-            st = hm_journal_summary(s, file, err);
-        if (!st)
-            st = hm_journal_write_parts(s, file, err);
+            hm_document_heading(d, 2, "%s (session %s)", s->model, short_id);
+        say_synthetic(s, d);
+        for (int a = 0; a < s->arm_count; a++)
+            arm_section(s, a, notes, d);
+        hm_journal_summary(s, d);
+        hm_journal_parts(s, d);
     }
-    return st;
+}
+
+hm_document *hm_journal_document(const hm_journal *journal, const hm_notes *notes)
+{
+    const char *note = hm_notes_find(notes, "journal");
+    hm_document *d = hm_document_new("journal");
+    hm_document_heading(d, 1, "Performance journal");
+    if (note)
+        hm_document_text(d, "%s", note);
+    hm_document_text(
+        d, "Wall: from the request to the last sample of audio, load excluded. RTF: wall / audio duration (lower is better). Tok/s: frames per\n"
+           "second of wall. Mem: peak resident set without mapped model pages. Percentages: of prefill + generate + decode. Times are means,\n"
+           "± their standard deviation, over n rounds; every round runs each arm in a fresh process, in changing order. Every arm computes the\n"
+           "same frames. Output: codes and audio against the baseline's. Beside an RTF stands the verdict on its audio: ok, suspect, bad, or ?\n"
+           "where nothing judged it. A dash: not measured.");
+    if (!journal->session_count)
+        hm_document_text(d, "Nothing has been measured yet.");
+    for (int i = 0, next; i < journal->session_count; i = next) {
+        for (next = i + 1; next < journal->session_count && !strcmp(journal->sessions[next].id, journal->sessions[i].id);)
+            next++;
+        session_section(&journal->sessions[i], next - i, notes, d);
+    }
+    return d;
 }
 
 hm_status hm_journal_write(const hm_journal *journal, const hm_notes *notes, FILE *file, hm_error *err)
 {
-    const char *note = hm_notes_find(notes, "journal");
-    hm_status st = HM_OK;
-    fputs("# Performance journal\n\n", file);
-    if (note)
-        fprintf(file, "%s\n\n", note);
-    fputs("Wall: from the request to the last sample of audio, load excluded. RTF: wall / audio duration (lower is better). Tok/s: frames "
-          "per\n"
-          "second of wall. Mem: peak resident set without mapped model pages. Percentages: of prefill + generate + decode. ±: standard "
-          "deviation\n"
-          "over n rounds; every round runs each arm in a fresh process, in changing order. Every arm computes the same frames.\n"
-          "Output: codes and audio against the baseline's. A dash: not measured.\n\n",
-          file);
-    if (!journal->session_count)
-        fputs("Nothing has been measured yet.\n", file);
-    for (int i = 0, next; i < journal->session_count && !st; i = next) {
-        for (next = i + 1; next < journal->session_count && !strcmp(journal->sessions[next].id, journal->sessions[i].id);)
-            next++;
-        st = session_section(&journal->sessions[i], next - i, notes, file, err);
-    }
+    hm_document *d = hm_journal_document(journal, notes);
+    hm_status st = hm_document_write(d, HM_SHEET_MARKDOWN, file, err);
+    hm_document_free(&d);
     return st;
 }
 
-hm_status hm_journal_write_tables(const hm_journal_session *s, FILE *file, hm_error *err)
+hm_document *hm_journal_tables(const hm_journal_session *sessions, int count)
 {
-    hm_status st = HM_OK;
-    fprintf(file, "%s\n\n", s->model);
-    say_synthetic(s, file);
-    for (int a = 0; a < s->arm_count && !st; a++) {
-        fprintf(file, "%s%s\n\n", s->arms[a].name, a == 0 && s->arm_count > 1 ? " (baseline)" : "");
-        st = arm_table(s, a, file, err);
-        fputs("\n", file);
+    hm_document *d = hm_document_new("suite");
+    for (int i = 0; i < count; i++) {
+        const hm_journal_session *s = &sessions[i];
+        hm_document_text(d, "%s", s->model);
+        say_synthetic(s, d);
+        for (int a = 0; a < s->arm_count; a++) {
+            hm_document_text(d, "%s%s", s->arms[a].name, a == 0 && s->arm_count > 1 ? " (baseline)" : "");
+            arm_sheet(s, a, d);
+        }
+        hm_journal_summary(s, d);
     }
-    return st ? st : hm_journal_summary(s, file, err);
+    hm_document_text(d, "Times are means over n rounds, ± their standard deviation. RTF: wall / audio duration, lower is better.");
+    return d;
 }

@@ -3,11 +3,13 @@
 #ifndef HM_REPORTS_JOURNAL_H
 #define HM_REPORTS_JOURNAL_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include "engine/base/error.h"
+#include "reports/document.h"
 #include "reports/notes.h"
 
 /* Over the rounds: mean and sample standard deviation (NaN below two). */
@@ -31,7 +33,55 @@ typedef struct hm_journal_span {
     double count, total_ms, self_ms;
 } hm_journal_span;
 
-/* One arm on one case. */
+/* Agreement of one codebook with the reference arm along the stored codes. */
+typedef struct hm_journal_codebook {
+    int codebook, frames;
+    double top1, mean_kl, max_logit_difference; /* share, nat, logits */
+} hm_journal_codebook;
+
+/* A stretch of frames: mean ms of each over the samples. */
+typedef struct hm_journal_stretch {
+    int64_t first_frame, frames;
+    double frame_ms;
+} hm_journal_stretch;
+
+/* Figures of a result that are plain numbers, NaN where not measured; means over the timed samples unless told otherwise. */
+#define HM_JOURNAL_FIGURES(X)                                                                                                    \
+    X(held_weight_mb)      /* weights in use */                                                                                  \
+    X(kv_mb)               /* caches at their largest */                                                                         \
+    X(scratch_mb)          /* at its largest */                                                                                  \
+    X(load_peak_mb)        /* largest resident set less mapped model pages, within loading */                                    \
+    X(prefill_peak_mb)     /* ... within prefill */                                                                              \
+    X(generate_peak_mb)    /* ... within generate */                                                                             \
+    X(decode_peak_mb)      /* ... within decode */                                                                               \
+    X(after_mb)            /* the same after the call, its result freed */                                                       \
+    X(predicted_weight_mb) /* from shapes alone, and the next four */                                                            \
+    X(predicted_kv_mb)                                                                                                           \
+    X(predicted_scratch_mb)                                                                                                      \
+    X(predicted_codec_mb)                                                                                                        \
+    X(predicted_total_mb)                                                                                                        \
+    X(energy_j)            /* of the timed call, gross */                                                                        \
+    X(energy_idle_j)       /* what the idle machine takes meanwhile */                                                           \
+    X(cycles)                                                                                                                    \
+    X(instructions)                                                                                                              \
+    X(cache_misses)                                                                                                              \
+    X(context_switches)                                                                                                          \
+    X(page_faults)                                                                                                               \
+    X(clock_mhz)                                                                                                                 \
+    X(temperature_c)                                                                                                             \
+    X(throttled)           /* times, largest of the samples */                                                                   \
+    X(steal_ms)                                                                                                                  \
+    X(clipped_share)                                                                                                             \
+    X(zero_crossings)                                                                                                            \
+    X(flatness)                                                                                                                  \
+    X(level_drift_db)                                                                                                            \
+    X(ttfa_ms)             /* streamed: request to first piece that is not silent */                                             \
+    X(stall_max_ms)        /* streamed */                                                                                        \
+    X(cold)                /* 1: files were out of the page cache, 0: they could not be put out */                               \
+    X(cold_load_ms)        /* loading, in the process that began coldly */                                                       \
+    X(cold_first_ms)       /* wall of its first generation */
+
+/* One arm on one case. hm_journal_result_none() is one without any figure. */
 typedef struct hm_journal_result {
     int n, failed; /* rounds with a sample; runs without */
     hm_journal_stat wall_ms, prefill_ms, generate_ms, decode_ms, other_ms, load_ms;
@@ -41,14 +91,55 @@ typedef struct hm_journal_result {
     double mem_mb, peak_rss_mb; /* largest of the rounds */
     hm_journal_output output;
     int64_t first_frame, differing_codes; /* against the stored codes; -1: none, or not known */
-    double max_logit_difference;
+    double max_logit_difference;          /* of the stored codes */
     double snr_db, spectral_snr_db; /* of the audio against the reference arm's; infinite: equal */
+    double log_spectral_db, seam_db, top1, mean_kl, vocabulary_logit_difference; /* the last three along the stored codes; NaN: not known */
+#define HM_JOURNAL_FIGURE(name) double name;
+    HM_JOURNAL_FIGURES(HM_JOURNAL_FIGURE)
+#undef HM_JOURNAL_FIGURE
     int sample_rate_hz, channels, bits;
     double bit_rate_kbps, peak, rms, silence_share;
-    const char *codec, *health, *health_reasons; /* may be NULL */
+    const char *codec, *health, *health_reasons; /* may be NULL; health: the worst of the samples */
+    const char *places, *energy_source, *counter_note, *cold_note; /* may be NULL */
     const hm_journal_span *spans;
     int span_count;
+    const hm_journal_codebook *codebook_fidelity;
+    int codebook_count;
+    const hm_journal_stretch *stretches;
+    int stretch_count;
 } hm_journal_result;
+
+static inline hm_journal_result hm_journal_result_none(void)
+{
+    return (hm_journal_result){.first_frame = -1,
+                               .differing_codes = -1,
+#define HM_JOURNAL_FIGURE(name) .name = NAN,
+                               HM_JOURNAL_FIGURES(HM_JOURNAL_FIGURE)
+#undef HM_JOURNAL_FIGURE
+                               .max_logit_difference = NAN,
+                               .snr_db = NAN,
+                               .spectral_snr_db = NAN,
+                               .log_spectral_db = NAN,
+                               .seam_db = NAN,
+                               .top1 = NAN,
+                               .mean_kl = NAN,
+                               .vocabulary_logit_difference = NAN,
+                               .frames = NAN,
+                               .codebooks = NAN,
+                               .audio_s = NAN,
+                               .frame_weight_mb = NAN,
+                               .frame_gflop = NAN,
+                               .codec_frame_gflop = NAN,
+                               .codec_weight_mb = NAN,
+                               .distinct_weight_mb = NAN,
+                               .overlapped_ms = NAN,
+                               .mem_mb = NAN,
+                               .peak_rss_mb = NAN,
+                               .bit_rate_kbps = NAN,
+                               .peak = NAN,
+                               .rms = NAN,
+                               .silence_share = NAN};
+}
 
 typedef struct hm_journal_case {
     const char *label; /* "short/plain" */
@@ -73,10 +164,25 @@ typedef struct hm_journal_failure {
     int round;
 } hm_journal_failure;
 
+/* A stored verdict; `label` NULL: all cases together. NaN: not known. */
+typedef struct hm_journal_verdict {
+    const char *label, *base, *arm, *metric, *verdict, *reason;
+    int rounds;
+    double ratio, low, high, margin, mde;
+} hm_journal_verdict;
+
+typedef struct hm_journal_calibration {
+    const char *label, *arm;
+    int rounds;
+    double sd, bias, drift_p;
+} hm_journal_calibration;
+
 /* One model of a session; models of one session follow each other. */
 typedef struct hm_journal_session {
     const char *id, *created_utc, *state, *command_line;
-    int rounds;
+    const char *kind, *tags; /* "suite"; "key=value, ..." or NULL */
+    uint64_t order_seed;
+    int rounds, dropped; /* dropped: runs of rounds that were set aside */
     const char *model; /* "heartmula-mini" */
     bool synthetic;
     const char *model_ids;
@@ -93,6 +199,10 @@ typedef struct hm_journal_session {
     const hm_journal_result *results; /* [arms][cases] */
     const hm_journal_failure *failures;
     int failure_count;
+    const hm_journal_verdict *verdicts;
+    int verdict_count;
+    const hm_journal_calibration *calibrations;
+    int calibration_count;
 } hm_journal_session;
 
 typedef struct hm_journal {
@@ -107,18 +217,19 @@ static inline const hm_journal_result *hm_journal_at(const hm_journal_session *s
 }
 
 /* What the paragraphs of `notes` (may be NULL) are keyed by: "journal" (the beginning), the id of a session or its first 8 letters, and
- * the name of an arm. The whole journal. */
+ * the name of an arm. The whole journal, and the same as a document; NULL without memory. */
 hm_status hm_journal_write(const hm_journal *journal, const hm_notes *notes, FILE *file, hm_error *err);
+hm_document *hm_journal_document(const hm_journal *journal, const hm_notes *notes);
 
-/* The tables of one session alone, as printed when a suite is done: the journal table of each arm and the summary. */
-hm_status hm_journal_write_tables(const hm_journal_session *session, FILE *file, hm_error *err);
+/* The tables of a session's models alone, as printed when a suite is done: the journal table of each arm and the summary. */
+hm_document *hm_journal_tables(const hm_journal_session *sessions, int count);
 
 /* Speed of an arm relative to another on one case: mean wall of base / mean wall of arm (larger is faster), over rounds both have.
  * From six such rounds on also its 95 % interval: the pairs' Hodges-Lehmann estimate by signed ranks; below, low and high are NaN. */
 typedef struct hm_speed_up {
     int n;
     double ratio, low, high;
-} hm_speed_up;
+} hm_speed_up; /* n = 0 where an arm's audio was judged bad: it does not rank */
 hm_speed_up hm_journal_speed_up(const hm_journal_session *session, int base, int arm, int kase);
 
 #endif

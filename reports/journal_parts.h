@@ -1,31 +1,56 @@
-/* Inside of the journal: what its files share. */
+/* Inside of the journal: what its files share. Sections append to a document; a section without data appends nothing. */
 #ifndef HM_REPORTS_JOURNAL_PARTS_H
 #define HM_REPORTS_JOURNAL_PARTS_H
 
+#include "reports/document.h"
 #include "reports/journal.h"
-#include "reports/sheet.h"
 
-void hm_cell_number(hm_sheet *table, double value, int decimals); /* NaN: not measured */
-void hm_cell_text(hm_sheet *table, const char *text);             /* NULL: not known */
+#define HM_CELL_WHO "model|", "variant|Variant", "case|Label" /* columns that hm_cell_who fills */
+
+void hm_cell_who(hm_sheet *table, const hm_journal_session *session, int arm, int kase);
+void hm_cell_mean(hm_sheet *table, const hm_journal_stat *stat, int decimals); /* without samples: none */
+void hm_cell_sd(hm_sheet *table, const hm_journal_stat *stat, int decimals);   /* below two samples: none */
+void hm_cell_percent(hm_sheet *table, double share);                            /* 0.5: "50%" */
+void hm_cell_decibels(hm_sheet *table, double db);                              /* infinite: "equal" */
+void hm_cell_rtf(hm_sheet *table, const hm_journal_result *result);             /* with the verdict on the audio: "0.0512 ok" */
 void hm_cell_output(hm_sheet *table, const hm_journal_result *result);
 
 double hm_journal_rtf(const hm_journal_result *result); /* NaN without samples */
 double hm_journal_tok_s(const hm_journal_result *result);
+bool hm_journal_bad(const hm_journal_result *result); /* its audio was judged bad: it does not rank */
 
 /* The arm that the summary ends with: "best" when there is one, else the last. */
 int hm_journal_final_arm(const hm_journal_session *session);
 
-hm_status hm_journal_summary(const hm_journal_session *session, FILE *file, hm_error *err);
+void hm_journal_summary(const hm_journal_session *session, hm_document *d);
 
-/* Everything below the summary: all variants, steps, frames, ceiling, memory, audio, failures, environment. */
-hm_status hm_journal_write_parts(const hm_journal_session *session, FILE *file, hm_error *err);
+/* Sections below the summary, in this order. */
+void hm_journal_all_variants(const hm_journal_session *session, hm_document *d);
+void hm_journal_verdicts(const hm_journal_session *session, hm_document *d); /* journal_more.c, and the next five */
+void hm_journal_fidelity(const hm_journal_session *session, hm_document *d);
+void hm_journal_cold(const hm_journal_session *session, hm_document *d);
+void hm_journal_ledger(const hm_journal_session *session, hm_document *d);
+void hm_journal_positions(const hm_journal_session *session, hm_document *d);
+void hm_journal_energy(const hm_journal_session *session, hm_document *d);
+void hm_journal_environment(const hm_journal_session *session, hm_document *d);
+void hm_journal_parts(const hm_journal_session *session, hm_document *d); /* all of them, environment included */
 
 /* The models of sessions[0 .. count), which are one session, side by side: RTF per suite, tok/s, memory of the final arm of each. */
-hm_status hm_journal_models(const hm_journal_session *sessions, int count, FILE *file, hm_error *err);
+void hm_journal_models(const hm_journal_session *sessions, int count, hm_document *d);
 
 /* journal_ceiling.c: what generate moves and computes per second, how far that is from the machine's limits, and what more work could
  * bring at most. */
-hm_status hm_journal_ceiling(const hm_journal_session *session, FILE *file, hm_error *err);
+void hm_journal_ceiling(const hm_journal_session *session, hm_document *d);
+
+/* What an arm does on a case against what the machine can: a point under a roof. */
+typedef struct hm_phase_rate {
+    double gflop_s, gb_s;         /* attained; NaN: not known */
+    double flops_per_byte;        /* of weights */
+    double limit_gb_s;            /* at which weights of this size can be read */
+    double share_flops, share_gb; /* of the limits */
+} hm_phase_rate;
+hm_phase_rate hm_journal_generate_rate(const hm_journal_session *session, const hm_journal_result *result);
+hm_phase_rate hm_journal_decode_rate(const hm_journal_session *session, const hm_journal_result *result);
 
 /* Index of the case that lasts longest. */
 int hm_journal_longest_case(const hm_journal_session *session);

@@ -41,9 +41,12 @@ void hm_sheet_write_markdown(const hm_sheet *s, FILE *file)
         }
     }
     for (int c = 0; c < s->columns; c++)
-        put_cell(s->titles[c], width[c], s->right[c], file);
+        if (*s->titles[c])
+            put_cell(s->titles[c], width[c], s->right[c], file);
     fputs("|\n", file);
     for (int c = 0; c < s->columns; c++) {
+        if (!*s->titles[c])
+            continue;
         fputs("| ", file);
         for (int i = 0; i < width[c]; i++)
             fputc(s->right[c] && i == width[c] - 1 ? ':' : '-', file);
@@ -53,7 +56,8 @@ void hm_sheet_write_markdown(const hm_sheet *s, FILE *file)
     for (int r = 0; r < rows; r++) {
         for (int c = 0; c < s->columns; c++) {
             const char *text = hm_sheet_text(s, r, c);
-            put_cell(text ? text : "-", width[c], s->right[c], file);
+            if (*s->titles[c])
+                put_cell(text ? text : "-", width[c], s->right[c], file);
         }
         fputs("|\n", file);
     }

@@ -13,7 +13,9 @@ hm_sheet *hm_sheet_new(const char *const *titles)
     hm_sheet *s = calloc(1, sizeof *s);
     for (int i = 0; s && titles[i] && i < HM_SHEET_COLUMNS; i++) {
         s->right[i] = titles[i][0] == '>';
-        const char *title = titles[i] + s->right[i], *bar = strchr(title, '|');
+        const char *title = titles[i] + s->right[i];
+        size_t key = strspn(title, "abcdefghijklmnopqrstuvwxyz0123456789_");
+        const char *bar = key && title[key] == '|' ? title + key : NULL;
         s->keys[i] = bar ? strndup(title, (size_t)(bar - title)) : strdup(title);
         s->titles[i] = strdup(bar ? bar + 1 : title);
         s->failed = s->failed || !s->titles[i] || !s->keys[i];

@@ -14,7 +14,7 @@ typedef struct hm_sheet_item {
 
 struct hm_sheet {
     char *titles[HM_SHEET_COLUMNS], *keys[HM_SHEET_COLUMNS];
-    bool right[HM_SHEET_COLUMNS], failed;
+    bool right[HM_SHEET_COLUMNS], failed; /* an empty title: for programs alone */
     int columns;
     hm_sheet_item *cells;
     size_t count, room;
@@ -48,5 +48,8 @@ void hm_json_put(const char *text, FILE *file);
 
 /* Text within HTML, also in attributes. */
 void hm_html_put(const char *text, FILE *file);
+
+/* The same, `code` and **bold** as such. */
+void hm_html_put_words(const char *text, FILE *file);
 
 #endif

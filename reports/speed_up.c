@@ -1,7 +1,7 @@
 /* Speed of one arm relative to another from paired rounds. */
 #include <math.h>
 
-#include "reports/journal.h"
+#include "reports/journal_parts.h"
 #include "reports/stats.h"
 
 #define MAX_ROUNDS 1000
@@ -13,6 +13,8 @@ hm_speed_up hm_journal_speed_up(const hm_journal_session *s, int base, int arm, 
     const hm_journal_result *a = hm_journal_at(s, base, kase), *b = hm_journal_at(s, arm, kase);
     hm_speed_up out = {0, NAN, NAN, NAN};
     double y[MAX_ROUNDS], sum_a = 0, sum_b = 0;
+    if (hm_journal_bad(a) || hm_journal_bad(b))
+        return out;
     for (int r = 0; r < s->rounds && out.n < MAX_ROUNDS; r++) {
         if (!a->wall_by_round_ms || !b->wall_by_round_ms || !(a->wall_by_round_ms[r] > 0) || !(b->wall_by_round_ms[r] > 0))
             continue;

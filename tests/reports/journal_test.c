@@ -35,38 +35,35 @@ static hm_journal_stat stat(int n, double mean, double sd)
 
 static hm_journal_result result(const double *rounds, double wall, double prefill, double generate, double decode)
 {
-    return (hm_journal_result){.n = 3,
-                               .wall_ms = stat(3, wall, 10.28),
-                               .prefill_ms = stat(3, prefill, 0.5),
-                               .generate_ms = stat(3, generate, 12),
-                               .decode_ms = stat(3, decode, 3.25),
-                               .other_ms = stat(3, 1.25, 0.1),
-                               .load_ms = stat(3, 40, 2),
-                               .wall_by_round_ms = rounds,
-                               .frames = 125,
-                               .codebooks = 8,
-                               .audio_s = 10,
-                               .frame_weight_mb = 12.5,
-                               .frame_gflop = 0.025,
-                               .codec_frame_gflop = 0.02,
-                               .distinct_weight_mb = 9,
-                               .mem_mb = 210,
-                               .peak_rss_mb = 260,
-                               .output = HM_OUTPUT_EQUAL,
-                               .first_frame = -1,
-                               .differing_codes = -1,
-                               .max_logit_difference = NAN,
-                               .snr_db = NAN,
-                               .spectral_snr_db = NAN,
-                               .sample_rate_hz = 48000,
-                               .channels = 2,
-                               .bits = 32,
-                               .bit_rate_kbps = 3072,
-                               .peak = 0.91,
-                               .rms = 0.125,
-                               .silence_share = 0.015,
-                               .codec = "pcm_f32le",
-                               .health = "ok"};
+    hm_journal_result r = hm_journal_result_none();
+    r.n = 3;
+    r.wall_ms = stat(3, wall, 10.28);
+    r.prefill_ms = stat(3, prefill, 0.5);
+    r.generate_ms = stat(3, generate, 12);
+    r.decode_ms = stat(3, decode, 3.25);
+    r.other_ms = stat(3, 1.25, 0.1);
+    r.load_ms = stat(3, 40, 2);
+    r.wall_by_round_ms = rounds;
+    r.frames = 125;
+    r.codebooks = 8;
+    r.audio_s = 10;
+    r.frame_weight_mb = 12.5;
+    r.frame_gflop = 0.025;
+    r.codec_frame_gflop = 0.02;
+    r.distinct_weight_mb = 9;
+    r.mem_mb = 210;
+    r.peak_rss_mb = 260;
+    r.output = HM_OUTPUT_EQUAL;
+    r.sample_rate_hz = 48000;
+    r.channels = 2;
+    r.bits = 32;
+    r.bit_rate_kbps = 3072;
+    r.peak = 0.91;
+    r.rms = 0.125;
+    r.silence_share = 0.015;
+    r.codec = "pcm_f32le";
+    r.health = "ok";
+    return r;
 }
 
 static hm_journal_result results[6];
@@ -93,16 +90,8 @@ static hm_journal_session session(void)
     results[4].spectral_snr_db = INFINITY;
     results[4].health = "suspect";
     results[4].health_reasons = "silence 80 %";
-    results[5] = (hm_journal_result){.failed = 3,
-                                     .first_frame = -1,
-                                     .frames = NAN,
-                                     .codebooks = NAN,
-                                     .audio_s = NAN,
-                                     .frame_weight_mb = NAN,
-                                     .frame_gflop = NAN,
-                                     .codec_frame_gflop = NAN,
-                                     .snr_db = NAN,
-                                     .spectral_snr_db = NAN};
+    results[5] = hm_journal_result_none();
+    results[5].failed = 3;
     return (hm_journal_session){.id = "01234567-89ab-4cde-8f01-23456789abcd",
                                 .created_utc = "2001-02-03T04:05:06.789Z",
                                 .state = "done",

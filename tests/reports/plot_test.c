@@ -23,18 +23,20 @@ static hm_journal_arm arms[] = {
 
 static hm_journal_session session(bool fidelity)
 {
-    for (int i = 0; i < 6; i++)
-        results[i] = (hm_journal_result){.n = 3,
-                                         .wall_ms = {3, 4000 - 500 * i, 30},
-                                         .prefill_ms = {3, 20, 1},
-                                         .generate_ms = {3, 1000, 9},
-                                         .decode_ms = {3, 900 - 100 * i, 5},
-                                         .other_ms = {3, 1, 0.1},
-                                         .audio_s = 10,
-                                         .frames = 125,
-                                         .snr_db = NAN,
-                                         .spectral_snr_db = fidelity && i >= 2 ? 20 + i : NAN};
-    results[5] = (hm_journal_result){.spectral_snr_db = NAN, .snr_db = NAN}; /* it failed */
+    for (int i = 0; i < 6; i++) {
+        hm_journal_result *r = &results[i];
+        *r = hm_journal_result_none();
+        r->n = 3;
+        r->wall_ms = (hm_journal_stat){3, 4000 - 500 * i, 30};
+        r->prefill_ms = (hm_journal_stat){3, 20, 1};
+        r->generate_ms = (hm_journal_stat){3, 1000, 9};
+        r->decode_ms = (hm_journal_stat){3, 900 - 100 * i, 5};
+        r->other_ms = (hm_journal_stat){3, 1, 0.1};
+        r->audio_s = 10;
+        r->frames = 125;
+        r->spectral_snr_db = fidelity && i >= 2 ? 20 + i : NAN;
+    }
+    results[5] = hm_journal_result_none(); /* it failed */
     return (hm_journal_session){.id = "01234567-89ab",
                                 .created_utc = "2001-02-03T04:05:06Z",
                                 .state = "done",

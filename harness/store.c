@@ -3,12 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <uuid/uuid.h>
 
 #include "harness/model.h"
 #include "harness/store_internal.h"
 
-#define APPLICATION_ID 0x686D6264 /* "hmbd" */
+#define BUSY_MS 20000
 
 void hm_uuid_text(char out[HM_UUID_TEXT])
 {
@@ -176,15 +177,23 @@ static hm_status migrate_step(hm_store *store, int from, hm_error *err)
     if (!st && version == from) {
         for (int i = 0; i < 2 && hm_migrations[from].sql[i] && !st; i++)
             st = hm_store_exec(store, hm_migrations[from].sql[i], err);
-        snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", APPLICATION_ID, from + 1);
+        snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", HM_STORE_APPLICATION_ID, from + 1);
         if (!st)
             st = hm_store_exec(store, sql, err);
     }
     return hm_store_finish(store, st, err);
 }
 
-/* Whose it is and how old; brings it up to date unless only reading. */
-static hm_status check_version(hm_store *store, bool write, hm_error *err)
+hm_status hm_store_migrate(hm_store *store, int to, hm_error *err)
+{
+    int64_t version = 0;
+    hm_status st = read_number(store, "PRAGMA user_version", &version, err);
+    for (int from = (int)(version > 0 ? version : 0); from < to && !st; from++)
+        st = migrate_step(store, from, err);
+    return st;
+}
+
+hm_status hm_store_version(hm_store *store, int *out, hm_error *err)
 {
     int64_t application = 0, version = 0, tables = 0;
     hm_status st = read_number(store, "PRAGMA application_id", &application, err);
@@ -195,7 +204,7 @@ static hm_status check_version(hm_store *store, bool write, hm_error *err)
     if (st)
         return st;
     bool empty = !application && !version && !tables;
-    if (!empty && application != APPLICATION_ID)
+    if (!empty && application != HM_STORE_APPLICATION_ID)
         return hm_fail(err, HM_EFORMAT,
                        "database %s: is an SQLite file of another program (application_id %lld); name another file with --db", store->path,
                        (long long)application);
@@ -203,13 +212,22 @@ static hm_status check_version(hm_store *store, bool write, hm_error *err)
         return hm_fail(err, HM_EIO,
                        "database %s: has schema version %lld, this hmbench knows %d; use the newer hmbench, or another file with --db",
                        store->path, (long long)version, hm_migration_count);
+    *out = version > 0 ? (int)version : 0;
+    return HM_OK;
+}
+
+/* Whose it is and how old; brings it up to date unless only reading. */
+static hm_status check_version(hm_store *store, bool write, hm_error *err)
+{
+    int version = 0;
+    hm_status st = hm_store_version(store, &version, err);
+    if (st)
+        return st;
     if (!write && version < hm_migration_count)
         return hm_fail(err, HM_EIO,
-                       "database %s: has schema version %lld, this hmbench reads %d; run \"hmbench db info --db %s\" once to update it",
-                       store->path, (long long)version, hm_migration_count, store->path);
-    for (int from = (int)(version > 0 ? version : 0); from < hm_migration_count && !st; from++)
-        st = migrate_step(store, from, err);
-    return st;
+                       "database %s: has schema version %d, this hmbench reads %d; run \"hmbench db info --db %s\" once to update it",
+                       store->path, version, hm_migration_count, store->path);
+    return hm_store_migrate(store, hm_migration_count, err);
 }
 
 static hm_status open_file(hm_store *store, const char *path, hm_store_mode mode, hm_error *err)
@@ -235,13 +253,37 @@ static hm_status open_file(hm_store *store, const char *path, hm_store_mode mode
         return hm_fail(err, there ? HM_EIO : HM_ECREATE, "database %s: cannot be %s: %s", path, there ? "opened" : "made",
                        store->db ? sqlite3_errmsg(store->db) : "out of memory");
     sqlite3_extended_result_codes(store->db, 0);
-    sqlite3_busy_timeout(store->db, 20000);
+    sqlite3_busy_timeout(store->db, BUSY_MS);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     return HM_OK;
 }
 
-hm_status hm_store_open(hm_store **out, const char *path, hm_store_mode mode, hm_error *err)
+/* A closed file that nothing can be written beside (a read-only folder) is read as it is: WAL would need a file of its own. */
+static bool lies_still(const hm_store *store)
+{
+    char name[1100], folder[1024];
+    const char *slash = strrchr(store->path, '/');
+    snprintf(name, sizeof name, "%s-wal", store->path);
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - store->path) : 1, slash ? store->path : ".");
+    return access(name, F_OK) && access(*folder ? folder : "/", W_OK);
+}
+
+static hm_status open_still(hm_store *store, hm_error *err)
+{
+    char uri[3 * 1024 + 32] = "file:";
+    size_t used = strlen(uri);
+    for (const char *p = store->path; *p; p++)
+        used += (size_t)sprintf(uri + used, strchr("%?#", *p) ? "%%%02x" : "%c", (unsigned char)*p);
+    snprintf(uri + used, sizeof uri - used, "?immutable=1");
+    sqlite3_close(store->db);
+    store->db = NULL;
+    if (sqlite3_open_v2(uri, &store->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL))
+        return hm_fail(err, HM_EIO, "database %s: cannot be opened: %s", store->path, store->db ? sqlite3_errmsg(store->db) : "out of memory");
+    return HM_OK;
+}
+
+hm_status hm_store_open_raw(hm_store **out, const char *path, hm_store_mode mode, hm_error *err)
 {
     hm_store *store = hm_calloc(1, sizeof *store, "database", err);
     if (!store)
@@ -252,6 +294,41 @@ hm_status hm_store_open(hm_store **out, const char *path, hm_store_mode mode, hm
     snprintf(store->path, sizeof store->path, "%s", path);
     if (!st)
         st = open_file(store, path, mode, err);
+    if (!st && mode == HM_STORE_READ && lies_still(store))
+        st = open_still(store, err);
+    if (st)
+        hm_store_close(&store);
+    *out = store;
+    return st;
+}
+
+hm_status hm_store_open_scratch(hm_store **out, const char *label, int version, hm_error *err)
+{
+    hm_store *store = hm_calloc(1, sizeof *store, "database", err);
+    if (!store)
+        return err ? err->status : HM_EABSENT;
+    snprintf(store->path, sizeof store->path, "%s", label);
+    hm_status st = HM_OK;
+    if (sqlite3_open_v2("", &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL))
+        st = hm_fail(err, HM_EIO, "%s: no temporary database: %s", label, store->db ? sqlite3_errmsg(store->db) : "out of memory");
+    if (!st) {
+        sqlite3_busy_timeout(store->db, BUSY_MS);
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+        st = hm_store_migrate(store, version, err);
+    }
+    if (!st)
+        st = hm_store_exec(store, "PRAGMA foreign_keys = ON", err);
+    if (st)
+        hm_store_close(&store);
+    *out = store;
+    return st;
+}
+
+hm_status hm_store_open(hm_store **out, const char *path, hm_store_mode mode, hm_error *err)
+{
+    hm_store *store = NULL;
+    hm_status st = hm_store_open_raw(&store, path, mode, err);
     if (!st)
         st = check_version(store, mode != HM_STORE_READ, err);
     if (!st && mode != HM_STORE_READ)

@@ -6,6 +6,8 @@
 
 #include "harness/store.h"
 
+#define HM_STORE_APPLICATION_ID 0x686D6264 /* "hmbd" */
+
 struct hm_store {
     sqlite3 *db;
     char path[1024];
@@ -48,5 +50,27 @@ hm_status hm_store_exec(hm_store *store, const char *sql, hm_error *err);
 /* BEGIN IMMEDIATE; COMMIT when status is HM_OK, else ROLLBACK and status. */
 hm_status hm_store_begin(hm_store *store, hm_error *err);
 hm_status hm_store_finish(hm_store *store, hm_status status, hm_error *err);
+
+/* A file as it is: whatever version, nothing written. NULL in *out when it fails. */
+hm_status hm_store_open_raw(hm_store **out, const char *path, hm_store_mode mode, hm_error *err);
+/* Whose it is (HM_EFORMAT: another program's) and how old; 0: empty. HM_EIO: newer than this program. */
+hm_status hm_store_version(hm_store *store, int *out, hm_error *err);
+hm_status hm_store_migrate(hm_store *store, int to, hm_error *err);
+/* A temporary database of a version that is gone when closed; label stands for its path in errors. */
+hm_status hm_store_open_scratch(hm_store **out, const char *label, int version, hm_error *err);
+/* A scratch of this version that holds what the file at `path` does, which is only read; its tables and values are checked
+ * (HM_EFORMAT). */
+hm_status hm_store_open_copy(hm_store **out, const char *path, hm_error *err);
+/* HM_EFORMAT: the tables and views are not those of that version, or values in them cannot be. */
+hm_status hm_store_check_schema(hm_store *store, int version, hm_error *err);
+hm_status hm_store_check_values(hm_store *store, hm_error *err);
+/* Adds what `to` has not got from a checked store of this version, all or nothing. */
+hm_status hm_store_pour(hm_store *from, hm_store *to, int64_t *rows, hm_error *err);
+
+/* Takes every other session out. */
+hm_status hm_store_keep_session(hm_store *store, const char *session_id, hm_error *err);
+
+/* All tables, a table after those it refers to; ended by NULL. */
+extern const char *const hm_store_tables[];
 
 #endif

@@ -99,6 +99,7 @@ static void on_begin(void *self, hm_span_kind kind, const char *name, int64_t in
     hm_recorder *r = self;
     if (!(r->probe.wanted & kind))
         return;
+    hm_span_begin(r->options.inner, kind, name, index);
     if (r->depth == HM_RECORDER_DEPTH) {
         r->too_deep++;
         r->lost++;
@@ -138,6 +139,7 @@ static void on_end(void *self, hm_span_kind kind, const char *name)
     int64_t now_ns = hm_clock_now(r->options.clock);
     if (!(r->probe.wanted & kind))
         return;
+    hm_span_end(r->options.inner, kind, name);
     if (r->too_deep) {
         r->too_deep--;
         return;

@@ -33,7 +33,7 @@ typedef struct hm_recorder_options {
     hm_recorder_window windows[HM_RECORDER_WINDOWS]; /* unused ones have a NULL span */
     size_t capacity;                                 /* single spans kept; 0: totals only */
     const hm_clock *clock;                           /* NULL: hm_clock_real() */
-    const hm_probe *inner;                           /* tap and progress are passed on to it; may be NULL */
+    const hm_probe *inner;                           /* tap, progress, and of the recorded spans those it wants are passed on; NULL: none */
 } hm_recorder_options;
 
 /* One place in the call tree: this name under that parent. */

@@ -12,11 +12,13 @@
 #include "harness/engine_open.h"
 #include "harness/health.h"
 #include "harness/machine.h"
+#include "harness/phase_memory.h"
 #include "harness/player.h"
 #include "harness/probe.h"
 #include "harness/process.h"
 #include "harness/progress.h"
 #include "harness/protocol.h"
+#include "harness/watch.h"
 
 enum { WARMUP_FRAMES = 4, PROGRESS_INTERVAL_NS = 200000000 };
 
@@ -24,12 +26,14 @@ typedef struct worker {
     FILE *in;
     int out;
     bool broken;    /* nobody reads our answers */
-    hm_probe inner; /* progress, behind the recorder */
+    hm_probe inner; /* progress and phases, behind the recorder */
     hm_recorder *recorder;
     hm_engine_opened opened;
     bool is_open, skip_codec;
     char real_path[PATH_MAX]; /* of the model */
     int64_t progress_ns;      /* when the last one was sent */
+    hm_watch watch;
+    hm_phase_memory memory;
     hm_sample sample;
 } worker;
 
@@ -59,12 +63,25 @@ static int on_progress(void *self, const char *phase, int64_t done, int64_t tota
 {
     worker *w = self;
     int64_t now = hm_clock_now(hm_clock_real());
+    hm_watch_update(&w->watch, now);
     if (now - w->progress_ns >= PROGRESS_INTERVAL_NS) {
         w->progress_ns = now;
         answer(w,
                json_pack("{s:s, s:s, s:I, s:I}", "type", "progress", "phase", phase, "done", (json_int_t)done, "total", (json_int_t)total));
     }
     return w->broken || hm_interrupted();
+}
+
+static void on_phase_begin(void *self, hm_span_kind kind, const char *name, int64_t index)
+{
+    (void)kind, (void)index;
+    hm_phase_memory_begin(&((worker *)self)->memory, name);
+}
+
+static void on_phase_end(void *self, hm_span_kind kind, const char *name)
+{
+    (void)kind;
+    hm_phase_memory_end(&((worker *)self)->memory, name);
 }
 
 static void close_engine(worker *w)
@@ -212,8 +229,6 @@ static void fill_sample(worker *w, const hm_request *request, const hm_result *r
     hm_health health;
     const hm_engine_facts *f = w->opened.facts;
     size_t bytes = (size_t)r->frames * (size_t)r->codebooks * 4;
-    hm_sample_init(s);
-    s->wall_ns = r->wall_ns;
     s->load_ns = f->load_ns;
     s->prefill_ns = r->prefill_ns;
     s->generate_ns = r->generate_ns;
@@ -234,6 +249,7 @@ static void fill_sample(worker *w, const hm_request *request, const hm_result *r
     s->codec_frame_flops = r->codec_frame_flops > 0 ? r->codec_frame_flops : NAN;
     s->codec_bytes = r->codec_bytes ? (int64_t)r->codec_bytes : HM_UNKNOWN;
     hm_memory_of_self(w->real_path, &s->peak_rss_bytes, &s->mapped_bytes);
+    hm_phase_memory_fill(&w->memory, s->mapped_bytes, s);
     if (s->peak_rss_bytes != HM_UNKNOWN && s->mapped_bytes != HM_UNKNOWN)
         s->peak_unmapped_bytes = s->peak_rss_bytes > s->mapped_bytes ? s->peak_rss_bytes - s->mapped_bytes : 0;
     hm_hash_text(s->codes_hash, r->codes, bytes);
@@ -266,6 +282,15 @@ static int on_audio(void *self, const float *pcm, int channels, int64_t samples,
     return 0;
 }
 
+/* Adds what is resident without the result; takes the reference. */
+static json_t *with_memory_after(const worker *w, json_t *message)
+{
+    int64_t rss = hm_resident_bytes("/"), mapped = w->sample.mapped_bytes;
+    if (message && rss != HM_UNKNOWN && mapped != HM_UNKNOWN)
+        json_object_set_new(message, "rss_after_bytes", json_integer(rss > mapped ? rss - mapped : 0));
+    return message;
+}
+
 /* One generation and its answer. audio: file to write, or NULL. */
 static hm_status run_once(worker *w, const hm_request *asked, bool warmup, const hm_run_order *order, hm_error *err)
 {
@@ -276,8 +301,13 @@ static hm_status run_once(worker *w, const hm_request *asked, bool warmup, const
     hm_request with_sink = *asked, *request = &with_sink;
     with_sink.sink = order->stream && !order->skip_codec ? &sink : NULL;
     hm_recorder_clear(w->recorder);
+    hm_phase_memory_clear(&w->memory);
+    hm_sample_init(&w->sample);
+    hm_watch_start(&w->watch);
     hm_player_init(&ear.player, hm_clock_now(hm_clock_real()));
     hm_status st = w->opened.api->generate(w->opened.engine, request, &r, err);
+    w->sample.wall_ns = r.wall_ns;
+    hm_watch_fill(&w->watch, &w->sample);
     if (!st && r.audio) {
         hm_audio_measure(&facts, r.audio, r.channels, r.samples, r.sample_rate_hz);
         audio = &facts;
@@ -293,12 +323,15 @@ static hm_status run_once(worker *w, const hm_request *asked, bool warmup, const
         if (!st)
             fill_audio(&w->sample, &facts);
     }
+    json_t *message = NULL;
     if (!st) {
         hm_stored_codes codes = {.frames = r.frames, .codebooks = r.codebooks, .codes = r.codes, .logits = r.logits};
         w->sample.warmup = warmup;
-        answer(w, hm_proto_sample(&w->sample, order->want_codes && !warmup ? &codes : NULL));
+        message = hm_proto_sample(&w->sample, order->want_codes && !warmup ? &codes : NULL);
     }
     w->opened.api->result_free(&r);
+    if (!st)
+        answer(w, with_memory_after(w, message));
     return st;
 }
 
@@ -404,7 +437,9 @@ hm_status hm_worker_serve(int in_fd, int out_fd, hm_error *err)
         return HM_EABSENT;
     w->in = fdopen(in_fd, "r");
     w->out = out_fd;
-    w->inner = (hm_probe){.self = w, .progress = on_progress};
+    w->inner = (hm_probe){.self = w, .wanted = HM_SPAN_PHASE, .begin = on_phase_begin, .end = on_phase_end, .progress = on_progress};
+    hm_watch_open(&w->watch, "/", hm_perf_real());
+    hm_phase_memory_open(&w->memory, "/");
     hm_recorder_options options = {.inner = &w->inner};
     hm_status st = w->in ? hm_recorder_open(&w->recorder, &options, err) : hm_fail(err, HM_EIO, "worker: no input: %s", strerror(errno));
     if (!st) {
@@ -419,6 +454,7 @@ hm_status hm_worker_serve(int in_fd, int out_fd, hm_error *err)
     }
     close_engine(w);
     hm_recorder_close(&w->recorder);
+    hm_watch_close(&w->watch);
     free(line);
     if (w->in)
         fclose(w->in);

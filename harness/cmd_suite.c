@@ -2,8 +2,10 @@
 #include <unistd.h>
 
 #include "harness/commands.h"
+#include "harness/fidelity_run.h"
 #include "harness/machine.h"
 #include "harness/measure.h"
+#include "harness/places.h"
 #include "harness/suite_report.h"
 #include "harness/table.h"
 
@@ -19,11 +21,15 @@ static const char *const backends[] = {"cpu", NULL};
 static hm_status parse(const hm_command *self, int argc, char **argv, suite_args *a, bool *helped, hm_error *err)
 {
     hm_measure_options *m = &a->m;
-    int64_t rounds = m->rounds, seed = 0;
+    int64_t rounds = m->rounds, seed = 0, frames = HM_LOGIT_FRAMES, iterations = m->iterations;
     const hm_option options[] = {
         {"variant", 'V', HM_OPT_LIST, &m->plan.variants, "LIST", "arms, as in naive,best:attn=scores; all; none (default: naive,best)", 0,
          0, NULL},
         {"arm", 0, HM_OPT_LIST, &m->plan.commands, "NAME=CMD", "another program that speaks the worker protocol, as an arm", 0, 0, NULL},
+        {"program", 0, HM_OPT_LIST, &m->plan.programs, "NAME=PATH",
+         "another build of hmbench, its file or a folder with one: every variant by it, too", 0, 0, NULL},
+        {"axis", 'a', HM_OPT_LIST, &m->plan.axes, "NAME=LIST",
+         "arms for each value of threads, isa, model or a toggle, as in threads=1,2 or flow_steps=5:20:5 or threads=1:8:x2", 0, 0, NULL},
         {"model", 'm', HM_OPT_STRING, &m->plan.model, "LIST",
          "folders of weights, or presets (default: heartmula-mini for songs, qwen3-tts-mini for speech); each runs the cases it makes", 0,
          0, NULL},
@@ -32,6 +38,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"backend", 0, HM_OPT_STRING, &m->plan.backend, "NAME", "where to compute", 0, 0, backends},
         {"filter", 'f', HM_OPT_STRING, &m->plan.filter, "REGEX", "only cases whose suite/name matches", 0, 0, NULL},
         {"rounds", 'n', HM_OPT_INT, &rounds, "N", "rounds; every arm runs once per case in each", 1, 1000, NULL},
+        {"iters", 0, HM_OPT_INT, &iterations, "N", "timed generations in each run; the run's figure is their median", 1, HM_ITERATIONS_MOST,
+         NULL},
         {"order", 0, HM_OPT_STRING, &a->order, "KIND", "of the arms in a round: a permutation and then its reverse; a fresh one each; fixed",
          0, 0, hm_order_names},
         {"seed", 0, HM_OPT_INT, &seed, "N", "of the order of arms (0: drawn, and recorded)", 0, 9e15, NULL},
@@ -50,6 +58,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"resume", 0, HM_OPT_FLAG, &m->resume, NULL, "go on with the last session that is not complete", 0, 0, NULL},
         {"session", 0, HM_OPT_STRING, &m->session, "ID", "with --resume: that session; --rounds may ask for more", 0, 0, NULL},
         {"keep-audio", 0, HM_OPT_FLAG, &m->keep_audio, NULL, "write the first round's audio", 0, 0, NULL},
+        {"logit-frames", 0, HM_OPT_INT, &frames, "N",
+         "after the rounds, compare the logits of so many frames with the first variant's, where they may differ; 0: do not", 0, 4096, NULL},
         {"stream", 0, HM_OPT_FLAG, &m->stream, NULL, "arms that decode in pieces hand them over as they come: time to first audio, stalls",
          0, 0, NULL},
         {"trace", 0, HM_OPT_FLAG, &a->trace, NULL, "after the rounds, write a timeline of the last arm on its first case", 0, 0, NULL},
@@ -62,6 +72,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         return st;
     m->more_rounds = rounds != m->rounds;
     m->rounds = (int)rounds;
+    m->iterations = (int)iterations;
+    m->logit_frames = (int)frames;
     m->order = (hm_order)hm_order_parse(a->order);
     m->seed = (uint64_t)seed;
     m->argc = argc;
@@ -158,6 +170,8 @@ static hm_status carry_out(hm_measure *m, const suite_args *a, hm_error *err)
     const hm_suite_outcome *o = hm_measure_outcome(m);
     if (!st)
         st = hm_suite_report(hm_measure_store(m), hm_measure_session(m), stdout, err);
+    if (!st)
+        st = hm_places_report(hm_measure_store(m), hm_measure_session(m), stderr, err);
     if (st)
         return st;
     if (o->rounds < hm_measure_rounds(m) && !o->decided && !o->invalid)

@@ -82,6 +82,8 @@ void hm_measure_say_plan(const hm_plan *plan)
 {
     if (plan->left_out[0])
         fprintf(stderr, "%s\n", plan->left_out);
+    if (plan->values_left_out[0])
+        fprintf(stderr, "%s\n", plan->values_left_out);
     for (int i = 0; i < plan->arm_count; i++)
         if (plan->arms[i].coincides[0])
             fprintf(stderr, "%s is the same program as %s: run once\n", plan->arms[i].coincides, plan->arms[i].name);
@@ -276,6 +278,7 @@ static hm_status rounds(hm_measure *m, hm_error *err)
                                 .session_id = m->id,
                                 .machine_id = m->machine.id,
                                 .warmup = m->o.warmup,
+                                .iterations = m->o.iterations,
                                 .audio_folder = m->o.keep_audio ? audio : NULL,
                                 .rounds = m->rounds,
                                 .max_time_ns = m->o.max_time_s * SECOND,
@@ -306,6 +309,15 @@ hm_status hm_measure_run(hm_measure *m, hm_error *err)
         st = hm_suite_check(m->store, m->plan, m->id, &m->outcome, err);
     if (!st && m->o.keep_audio)
         st = hm_session_fidelity(m->store, m->id, err);
+    hm_logit_passes passes = {.store = m->store,
+                              .plan = m->plan,
+                              .session_id = m->id,
+                              .folder = m->folder,
+                              .frames = m->o.logit_frames,
+                              .timeout_ns = m->o.timeout_s * SECOND,
+                              .quiet = m->o.quiet};
+    if (!st)
+        st = hm_session_logits(&passes, err);
     return st ? st : put_limits(m, err);
 }
 

@@ -37,6 +37,7 @@ typedef struct hm_measure_options {
     hm_strings tags;         /* KEY=VALUE, stored with the session */
     bool keep_audio;         /* the first round's; outputs of unlike arms are compared (fidelity) */
     bool stream;             /* arms that decode in pieces hand them over as they come */
+    int logit_frames;        /* logits of so many frames are compared with the reference arm's, once per arm and case; 0: none are */
     bool limits;             /* measures what the machine can do, at the end */
     bool quiet;              /* nothing to stderr but errors */
     bool resume;             /* goes on with a stored session: its options replace plan, kind, warmup, hooks and the like */

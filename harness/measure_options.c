@@ -64,8 +64,8 @@ char *hm_measure_pack(const hm_measure_options *options, const hm_plan *plan, co
     text_field texts[TEXTS];
     list_field lists[LISTS];
     fields_of(&copy, texts, lists);
-    json_t *o = json_pack("{s:s, s:I, s:I, s:i, s:b, s:b, s:b, s:s, s:o}", "order", hm_order_names[options->order], "timeout_s",
-                          (json_int_t)options->timeout_s, "settle_s", (json_int_t)options->settle_s, "iterations", options->iterations,
+    json_t *o = json_pack("{s:s, s:I, s:I, s:i, s:i, s:b, s:b, s:b, s:s, s:o}", "order", hm_order_names[options->order], "timeout_s",
+                          (json_int_t)options->timeout_s, "settle_s", (json_int_t)options->settle_s, "iterations", options->iterations, "logit_frames", options->logit_frames,
                           "keep_audio", options->keep_audio, "stream", options->stream, "limits", options->limits, "build", build_id, "plan",
                           hm_plan_json(plan));
     for (int i = 0; i < TEXTS; i++)
@@ -103,6 +103,7 @@ hm_status hm_measure_unpack(const json_t *o, hm_measure_options *out, hm_error *
     out->order = (hm_order)kind;
     out->keep_audio = json_is_true(json_object_get(o, "keep_audio"));
     out->stream = json_is_true(json_object_get(o, "stream"));
+    out->logit_frames = (int)json_integer_value(json_object_get(o, "logit_frames"));
     out->limits = !json_is_false(json_object_get(o, "limits"));
     out->timeout_s = json_integer_value(json_object_get(o, "timeout_s"));
     out->settle_s = json_integer_value(json_object_get(o, "settle_s"));

@@ -10,7 +10,7 @@
 #include "suites/suite.h"
 #include "variants/variants.h"
 
-enum { HM_PLAN_ARMS = 128, HM_PLAN_CASES = 512, HM_PLAN_SUITES = 32 };
+enum { HM_PLAN_ARMS = 128, HM_PLAN_CASES = 512, HM_PLAN_SUITES = 32, HM_PLAN_PROGRAMS = 8 };
 
 /* Lists as typed; NULL or empty: the default. */
 typedef struct hm_plan_options {
@@ -51,7 +51,10 @@ typedef struct hm_plan {
     int case_count;
     hm_plan_arm arms[HM_PLAN_ARMS];
     int arm_count;
-    char left_out[512]; /* cases that no model here makes, one sentence; empty: none */
+    char *programs[HM_PLAN_PROGRAMS]; /* paths of other builds */
+    int program_count;
+    char left_out[512];        /* cases that no model here makes, one sentence; empty: none */
+    char values_left_out[256]; /* of a range, that a toggle does not have; empty: none */
 } hm_plan;
 
 /* An arm runs the cases of its model's task and kind. */

@@ -169,7 +169,13 @@ json_t *hm_proto_run(const hm_run_order *r)
     json_t *o = json_pack("{s:s, s:s, s:b, s:b, s:b}", "type", "run", "warmup", r->warmup, "skip_codec", r->skip_codec, "want_codes",
                           r->want_codes, "stream", r->stream);
     json_object_set_new(o, "case", pack_case(&r->c));
+    if (r->iterations > 1)
+        set_int(o, "iterations", r->iterations);
     set_text(o, "audio", r->audio);
+    if (r->logits) {
+        set_text(o, "logits", r->logits);
+        set_int(o, "logit_frames", r->logit_frames);
+    }
     if (r->codes) {
         json_object_set_new(o, "codebooks", json_integer(r->codes->codebooks));
         set_bytes(o, "codes", r->codes->codes, (size_t)r->codes->frames * (size_t)r->codes->codebooks * 4);
@@ -304,12 +310,15 @@ static hm_status read_bytes(const json_t *m, const char *key, size_t bytes, void
 
 hm_status hm_proto_read_run(const json_t *m, hm_run_order *out, hm_stored_codes *codes, hm_error *err)
 {
-    int64_t codebooks = 0;
+    int64_t codebooks = 0, logit_frames = 0, iterations = 1;
     *out = (hm_run_order){.warmup = "first"};
     *codes = (hm_stored_codes){0};
     hm_status st = hm_proto_read_case(m, &out->c, err);
     if (!st)
         st = hm_json_string(m, "warmup", false, &out->warmup, WHERE, err);
+    if (!st)
+        st = hm_json_int(m, "iterations", 1, HM_ITERATIONS_MOST, false, &iterations, WHERE, err);
+    out->iterations = (int)iterations;
     if (!st)
         st = hm_json_string(m, "audio", false, &out->audio, WHERE, err);
     if (!st)
@@ -318,6 +327,11 @@ hm_status hm_proto_read_run(const json_t *m, hm_run_order *out, hm_stored_codes 
         st = hm_json_bool(m, "want_codes", false, &out->want_codes, WHERE, err);
     if (!st)
         st = hm_json_bool(m, "stream", false, &out->stream, WHERE, err);
+    if (!st)
+        st = hm_json_string(m, "logits", false, &out->logits, WHERE, err);
+    if (!st)
+        st = hm_json_int(m, "logit_frames", 1, 1 << 20, out->logits != NULL, &logit_frames, WHERE, err);
+    out->logit_frames = (int)logit_frames;
     if (!st && json_object_get(m, "codes")) {
         st = hm_json_int(m, "codebooks", 1, 1024, true, &codebooks, WHERE, err);
         codes->frames = out->c.frames;
@@ -351,6 +365,20 @@ json_t *hm_proto_opened(const hm_opened *w)
     return o;
 }
 
+json_t *hm_proto_build(const hm_build_record *b)
+{
+    json_t *o = json_pack("{s:b}", "dirty", b->git_dirty);
+    set_text(o, "id", b->id);
+    set_text(o, "version", b->version);
+    set_text(o, "commit", b->git_commit);
+    set_text(o, "binary_hash", b->binary_hash);
+    set_text(o, "compiler", b->compiler);
+    set_text(o, "flags", b->flags);
+    set_text(o, "build_type", b->build_type);
+    set_text(o, "sanitizer", b->sanitizer);
+    return o;
+}
+
 /* Copies a text that has to fit. */
 static hm_status read_text(const json_t *m, const char *key, char *out, size_t size, hm_error *err)
 {
@@ -362,6 +390,30 @@ static hm_status read_text(const json_t *m, const char *key, char *out, size_t s
         return hm_fail(err, HM_EFORMAT, "worker: \"%s\" has %zu bytes, at most %zu are kept", key, strlen(text), size - 1);
     memcpy(out, text, strlen(text) + 1);
     return HM_OK;
+}
+
+hm_status hm_proto_read_build(const json_t *hello, hm_build_record *b, hm_error *err)
+{
+    json_t *o = NULL;
+    memset(b, 0, sizeof *b);
+    hm_status st = hm_json_child(hello, "build", JSON_OBJECT, false, &o, WHERE, err);
+    if (st || !o)
+        return st;
+    const struct {
+        const char *key;
+        char *out;
+        size_t size;
+    } texts[] = {{"id", b->id, sizeof b->id},
+                 {"version", b->version, sizeof b->version},
+                 {"commit", b->git_commit, sizeof b->git_commit},
+                 {"binary_hash", b->binary_hash, sizeof b->binary_hash},
+                 {"compiler", b->compiler, sizeof b->compiler},
+                 {"flags", b->flags, sizeof b->flags},
+                 {"build_type", b->build_type, sizeof b->build_type},
+                 {"sanitizer", b->sanitizer, sizeof b->sanitizer}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts && !st; i++)
+        st = read_text(o, texts[i].key, texts[i].out, texts[i].size, err);
+    return st ? st : hm_json_bool(o, "dirty", false, &b->git_dirty, WHERE, err);
 }
 
 static hm_status read_count(const json_t *m, const char *key, int64_t max, int *out, hm_error *err)

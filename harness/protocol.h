@@ -9,6 +9,8 @@
 
 #define HM_PROTOCOL_VERSION 2
 
+enum { HM_ITERATIONS_MOST = 1000 };
+
 /* What a worker opened. Empty text, 0 or HM_UNKNOWN: it did not say. */
 typedef struct hm_opened {
     hm_model_record model; /* id empty: no fingerprint */
@@ -23,9 +25,12 @@ typedef struct hm_run_order {
     hm_case_record c;
     const hm_stored_codes *codes; /* fed back, or NULL */
     const char *warmup;           /* first, full, none */
+    int iterations;               /* timed generations, one after the other; 0: one */
     const char *audio;            /* file to write, or NULL */
     bool skip_codec;
     bool want_codes; /* codes and logits come back */
+    const char *logits; /* file for the logits of the first logit_frames frames (harness/logits.h), or NULL */
+    int logit_frames;
     bool stream;     /* audio is taken piece by piece, as a player does */
 } hm_run_order;
 
@@ -52,7 +57,12 @@ json_t *hm_proto_opened(const hm_opened *opened);
 json_t *hm_proto_sample(const hm_sample *sample, const hm_stored_codes *codes /* may be NULL */);
 json_t *hm_proto_error(const hm_error *error);
 
+/* What a worker was built from, in its "hello". */
+json_t *hm_proto_build(const hm_build_record *build);
+
 /* Harness's end: everything is checked, a worker may lie. HM_EFORMAT with what is wrong. */
+/* id empty: the worker did not say. */
+hm_status hm_proto_read_build(const json_t *hello, hm_build_record *out, hm_error *err);
 hm_status hm_proto_read_opened(const json_t *message, hm_opened *out, hm_error *err);
 /* codes may be NULL; codes->codes stays NULL when the worker sent none. order: what was asked, elapsed_ns: how long it took at most. */
 hm_status hm_proto_read_sample(const json_t *message, const hm_run_order *order, int64_t elapsed_ns, hm_sample *out, hm_stored_codes *codes,

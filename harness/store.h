@@ -147,6 +147,8 @@ hm_status hm_store_put_build(hm_store *store, const hm_build_record *build, hm_e
 hm_status hm_store_put_model(hm_store *store, const hm_model_record *model, hm_error *err);
 hm_status hm_store_put_case(hm_store *store, const hm_case_record *c, hm_error *err);
 hm_status hm_store_put_session(hm_store *store, const hm_session_record *session, const hm_arm_record *arms, int arm_count, hm_error *err);
+/* What the program of an arm was built from. HM_ECOMPARE: it was another build before. */
+hm_status hm_store_put_arm_build(hm_store *store, const char *arm_id, const hm_build_record *build, hm_error *err);
 /* A word of the user about a session; one of the same key is replaced. */
 hm_status hm_store_put_tag(hm_store *store, const char *session_id, const char *key, const char *value, hm_error *err);
 /* The run with its samples, spans, counts, comparisons and artifacts. */

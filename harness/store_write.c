@@ -200,6 +200,27 @@ hm_status hm_store_put_session(hm_store *store, const hm_session_record *s, cons
     return hm_store_finish(store, st, err);
 }
 
+hm_status hm_store_put_arm_build(hm_store *store, const char *arm_id, const hm_build_record *build, hm_error *err)
+{
+    hm_query q;
+    hm_status st = hm_store_put_build(store, build, err);
+    if (st)
+        return st;
+    hm_query_open(&q, store, "SELECT name, build_id FROM arm WHERE id = :id", err);
+    hm_bind_text(&q, ":id", arm_id);
+    if (hm_query_row(&q) && hm_query_text(&q, 1) && strcmp(hm_query_text(&q, 1), build->id))
+        q.status = hm_fail(err, HM_ECOMPARE, "arm %s: its program has been built anew during the session; start a new one",
+                           hm_query_text(&q, 0));
+    st = hm_query_close(&q);
+    if (st)
+        return st;
+    hm_query_open(&q, store, "UPDATE arm SET build_id = :build_id WHERE id = :id AND build_id IS NULL", err);
+    hm_bind_text(&q, ":build_id", build->id);
+    hm_bind_text(&q, ":id", arm_id);
+    hm_query_run(&q);
+    return hm_query_close(&q);
+}
+
 hm_status hm_store_put_tag(hm_store *store, const char *session_id, const char *key, const char *value, hm_error *err)
 {
     hm_query q;

@@ -29,12 +29,12 @@ static void compare_row(output_check *k, int c, int a, const hm_run_row *row)
         const seen *s = &k->seen[c * plan->arm_count + b];
         if (!s->any || !hm_plan_same_output(&plan->arms[a], &plan->arms[b]))
             continue;
-        bool codes = differ(s->codes, row->codes_hash);
+        bool codes = differ(s->codes, row->codes_hash), builds = plan->arms[a].program != plan->arms[b].program;
         if ((codes || differ(s->audio, row->audio_hash)) && !k->out->difference[0])
             snprintf(k->out->difference, sizeof k->out->difference,
-                     "%s/%s: %s (round %d) and %s (round %d) must give the same %s and do not: a toggle that says bitwise is not",
+                     "%s/%s: %s (round %d) and %s (round %d) must give the same %s and do not: %s",
                      plan->cases[c].suite, plan->cases[c].name, plan->arms[b].name, s->round + 1, plan->arms[a].name, row->round + 1,
-                     codes ? "codes" : "audio");
+                     codes ? "codes" : "audio", builds ? "the builds differ in more than speed" : "a toggle that says bitwise is not");
     }
     seen *mine = &k->seen[c * plan->arm_count + a];
     if (!mine->any) {

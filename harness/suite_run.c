@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "harness/machine.h"
+#include "harness/machine_state.h"
 
 /* One case and model: what is fed back. */
 typedef struct fed {
@@ -238,6 +239,8 @@ static hm_status store_turn(suite_run *r, const hm_turn *turn, int round, int sl
     hm_uuid_text(run.id);
     memcpy(run.started_utc, turn->started_utc, sizeof run.started_utc);
     hm_status st = turn->was_opened ? put_model(r, a, &turn->opened, err) : HM_OK;
+    if (!st && a->program && turn->build.id[0])
+        st = hm_store_put_arm_build(r->store, a->id, &turn->build, err);
     return st ? st : hm_store_put_run(r->store, &run, err);
 }
 
@@ -255,7 +258,7 @@ static void report_turn(const suite_run *r, const hm_turn *turn, int round)
         r->plan->arms[r->arm].name);
     if (turn->status == HM_RUN_OK) {
         const hm_sample *s = &turn->samples[turn->sample_count - 1];
-        double wall = (double)s->wall_ns * 1e-9;
+        double wall = hm_tally_at(r->tally, r->case_index, r->arm, round)->wall_ns * 1e-9;
         say(r, "%8.2f s", wall);
         if (s->audio_s > 0)
             say(r, "  RTF %.3f", wall / s->audio_s);
@@ -318,7 +321,7 @@ static hm_status run_one(void *self, int c, int arm, int round, int slot, hm_err
     int64_t start = hm_clock_now(hm_clock_real());
     r->case_index = c;
     r->arm = arm;
-    hm_run_order order = {.c = *record, .warmup = r->o->warmup, .want_codes = true};
+    hm_run_order order = {.c = *record, .warmup = r->o->warmup, .iterations = r->o->iterations, .want_codes = true};
     order.stream = r->o->stream && (r->plan->arms[arm].command || r->plan->arms[arm].toggles.decode != HM_DECODE_WHOLE);
     if (r->o->audio_folder && round == 0) {
         audio_path(r, audio, sizeof audio, c, arm);
@@ -409,10 +412,16 @@ static hm_status prepare(suite_run *r, hm_error *err)
     return st ? st : prepare_codes(r, err);
 }
 
+static double temperature(void *self)
+{
+    (void)self;
+    return hm_cpu_temperature_c("/");
+}
+
 hm_status hm_suite_run(hm_store *store, const hm_suite_options *options, hm_suite_outcome *out, hm_error *err)
 {
     suite_run r = {.store = store, .o = options, .plan = options->plan, .out = out, .tally = options->tally};
-    r.settle = (hm_settle){.clock = hm_clock_real(), .longest_ns = options->settle_ns, .hottest = NAN};
+    r.settle = (hm_settle){.clock = hm_clock_real(), .longest_ns = options->settle_ns, .temperature = temperature, .hottest = NAN};
     memset(out, 0, sizeof *out);
     hm_status st = prepare(&r, err);
     if (!st) {

@@ -16,6 +16,7 @@ typedef struct hm_suite_options {
     const char *session_id;
     const char *machine_id;
     const char *warmup;       /* first, full, none */
+    int iterations;           /* timed generations per process */
     const char *audio_folder; /* where the first round's audio goes; NULL: nowhere */
     int rounds;
     int64_t max_time_ns, timeout_ns;

@@ -118,14 +118,14 @@ static bool tell(talk *l, json_t *message)
     return false;
 }
 
-/* Starts the arm's program and greets it. */
-static bool greet(talk *l, const hm_plan_arm *arm)
+/* Starts the arm's program and greets it. build: what it was built from, or NULL. */
+static bool greet(talk *l, const hm_plan_arm *arm, hm_build_record *build)
 {
     char program[PATH_MAX];
     hm_error err = {0};
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
     program[n > 0 ? n : 0] = 0;
-    char *own[] = {program, "worker", NULL}, *other[] = {"/bin/sh", "-c", (char *)arm->command, NULL};
+    char *own[] = {arm->program ? (char *)arm->program : program, "worker", NULL}, *other[] = {"/bin/sh", "-c", (char *)arm->command, NULL};
     l->deadline_ns = hm_clock_now(hm_clock_real()) + l->timeout_ns;
     if (hm_process_start(&l->process, arm->command ? other : own, &err)) {
         give_up(l, HM_RUN_FAILED, "%s", err.text);
@@ -135,6 +135,8 @@ static bool greet(talk *l, const hm_plan_arm *arm)
     json_int_t version = json_integer_value(json_object_get(answer, "protocol"));
     if (answer && version != HM_PROTOCOL_VERSION)
         give_up(l, HM_RUN_GARBAGE, "worker speaks protocol %lld, expected %d", (long long)version, HM_PROTOCOL_VERSION);
+    else if (answer && build && hm_proto_read_build(answer, build, &err))
+        give_up(l, HM_RUN_GARBAGE, "%s", err.text);
     json_decref(answer);
     return l->status == HM_RUN_OK;
 }
@@ -166,45 +168,62 @@ static bool open_model(talk *l, const hm_plan_arm *arm, hm_turn *out)
     return out->was_opened;
 }
 
-/* Samples until "done". */
+/* Room for samples of a turn. */
+static int most_samples(const hm_run_order *order)
+{
+    return HM_TURN_WARMUPS + (order->iterations > 1 ? order->iterations : 1);
+}
+
+/* One more sample: warm-ups first, then at most as many timed ones as were asked for. False: status and reason say why not. */
+static bool take_sample(talk *l, const json_t *message, const hm_run_order *order, hm_turn *out, int64_t told_ns, int *timed)
+{
+    hm_error err = {0};
+    hm_stored_codes made = {0};
+    hm_sample *s = &out->samples[out->sample_count];
+    if (out->sample_count == most_samples(order) || *timed == most_samples(order) - HM_TURN_WARMUPS) {
+        give_up(l, HM_RUN_GARBAGE, "worker sent more samples than it was asked for");
+    } else if (hm_proto_read_sample(message, order, hm_clock_now(hm_clock_real()) - told_ns, s, &made, &err)) {
+        give_up(l, HM_RUN_GARBAGE, "%s", err.text);
+    } else if (s->warmup && *timed) {
+        give_up(l, HM_RUN_GARBAGE, "worker sent a warm-up after a timed sample");
+    } else {
+        out->sample_count++;
+        *timed += !s->warmup;
+        hm_stored_codes_free(&out->made);
+        out->made = made;
+        return true;
+    }
+    hm_stored_codes_free(&made);
+    return false;
+}
+
+/* Samples until "done". A program that knows of no iterations sends one. */
 static bool take_samples(talk *l, const hm_run_order *order, hm_turn *out, int64_t told_ns)
 {
+    int timed = 0;
     for (;;) {
-        hm_error err = {0};
         json_t *message = next_message(l);
         if (!message)
             return false;
-        const char *type = hm_proto_type(message);
-        if (!strcmp(type, "done")) {
-            json_decref(message);
-            if (!out->sample_count || out->samples[out->sample_count - 1].warmup)
-                give_up(l, HM_RUN_GARBAGE, "worker says it is done and sent no timed sample");
-            return l->status == HM_RUN_OK;
-        }
-        if (strcmp(type, "sample")) {
-            const char *text = json_string_value(json_object_get(message, "text"));
-            if (!strcmp(type, "error"))
-                give_up(l, HM_RUN_FAILED, "%.500s", text ? text : "the worker reported an error without a text");
-            else
-                give_up(l, HM_RUN_GARBAGE, "worker sent \"%.40s\" where a sample was expected", type);
-        } else if (out->sample_count == HM_TURN_SAMPLES || (out->sample_count && !out->samples[out->sample_count - 1].warmup)) {
-            give_up(l, HM_RUN_GARBAGE, "worker sent more samples than it was asked for");
-        } else {
-            hm_sample *s = &out->samples[out->sample_count];
-            if (hm_proto_read_sample(message, order, hm_clock_now(hm_clock_real()) - told_ns, s, &out->made, &err))
-                give_up(l, HM_RUN_GARBAGE, "%s", err.text);
-            else
-                out->sample_count++;
-        }
+        const char *type = hm_proto_type(message), *text = json_string_value(json_object_get(message, "text"));
+        bool done = !strcmp(type, "done");
+        if (done && !timed)
+            give_up(l, HM_RUN_GARBAGE, "worker says it is done and sent no timed sample");
+        else if (!strcmp(type, "error"))
+            give_up(l, HM_RUN_FAILED, "%.500s", text ? text : "the worker reported an error without a text");
+        else if (!strcmp(type, "sample"))
+            take_sample(l, message, order, out, told_ns, &timed);
+        else if (!done)
+            give_up(l, HM_RUN_GARBAGE, "worker sent \"%.40s\" where a sample was expected", type);
         json_decref(message);
-        if (l->status != HM_RUN_OK)
-            return false;
+        if (done || l->status != HM_RUN_OK)
+            return l->status == HM_RUN_OK;
     }
 }
 
 static hm_status converse(talk *l, const hm_plan_arm *arm, hm_run_order *order, hm_turn *out, hm_error *err)
 {
-    if (!greet(l, arm) || !open_model(l, arm, out))
+    if (!greet(l, arm, &out->build) || !open_model(l, arm, out))
         return HM_OK;
     hm_status st = l->hooks->opened ? l->hooks->opened(l->hooks->self, &out->opened, order, err) : HM_OK;
     if (st)
@@ -223,7 +242,7 @@ hm_status hm_turn_run(hm_turn *out, const hm_plan_arm *arm, const hm_run_order *
     talk l = {.hooks = hooks, .timeout_ns = timeout_ns};
     hm_run_order copy = *order;
     memset(out, 0, sizeof *out);
-    out->samples = hm_calloc(HM_TURN_SAMPLES, sizeof *out->samples, "samples", err);
+    out->samples = hm_calloc((size_t)most_samples(order), sizeof *out->samples, "samples", err);
     if (!out->samples)
         return HM_EABSENT;
     out->memory_available_bytes = hm_memory_available();
@@ -255,7 +274,7 @@ hm_status hm_turn_estimate(const hm_plan_arm *arm, const hm_case_record *c, int6
     talk l = {.hooks = &none, .timeout_ns = timeout_ns};
     hm_open_order open = open_order(arm, false);
     *total_bytes = HM_UNKNOWN;
-    json_t *answer = greet(&l, arm) && tell(&l, hm_proto_open(&open, "estimate", c)) ? expect(&l, "estimate") : NULL;
+    json_t *answer = greet(&l, arm, NULL) && tell(&l, hm_proto_open(&open, "estimate", c)) ? expect(&l, "estimate") : NULL;
     if (answer && json_is_integer(json_object_get(answer, "total_bytes")))
         *total_bytes = json_integer_value(json_object_get(answer, "total_bytes"));
     json_decref(answer);

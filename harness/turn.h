@@ -6,7 +6,7 @@
 #include "harness/process.h"
 #include "harness/protocol.h"
 
-enum { HM_TURN_SAMPLES = 8 };
+enum { HM_TURN_WARMUPS = 7 }; /* that are kept at most */
 
 typedef struct hm_turn_hooks {
     void *self;
@@ -22,9 +22,10 @@ typedef struct hm_turn {
     char reason[512];
     bool was_opened;
     hm_opened opened;
-    hm_sample *samples; /* the last one is the timed one when status is HM_RUN_OK */
+    hm_build_record build; /* id empty: the worker did not say */
+    hm_sample *samples;    /* warm-ups, then timed ones: at least one when status is HM_RUN_OK */
     int sample_count;
-    hm_stored_codes made; /* by the timed one, when asked for */
+    hm_stored_codes made; /* by the last one, when asked for */
     char started_utc[HM_UTC_TEXT];
     int64_t duration_ns, memory_available_bytes;
 } hm_turn;

@@ -11,8 +11,10 @@
 #include "harness/case.h"
 #include "harness/engine_open.h"
 #include "harness/health.h"
+#include "harness/logits.h"
 #include "harness/machine.h"
 #include "harness/phase_memory.h"
+#include "harness/places.h"
 #include "harness/player.h"
 #include "harness/probe.h"
 #include "harness/process.h"
@@ -223,10 +225,82 @@ static void fill_stream(hm_sample *s, const hm_player *p)
     s->buffer_ns = p->buffer_ns;
 }
 
-static void fill_sample(worker *w, const hm_request *request, const hm_result *r, const hm_audio_facts *audio)
+/* A listener to streamed audio. Sums tell whether the pieces are the whole: of the bits of each sample times an odd number of its place. */
+typedef struct listener {
+    hm_player player;
+    int rate_hz;
+    uint64_t sums[HM_AUDIO_MAX_CHANNELS];
+    int64_t seams[HM_SEAMS]; /* where pieces begin, the first one left out */
+    int seam_count;
+} listener;
+
+static uint64_t bits_sum(const float *x, int64_t first, int64_t n)
+{
+    uint64_t sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        sum += bits * (2 * (uint64_t)(first + i) + 1);
+    }
+    return sum;
+}
+
+static int on_audio(void *self, const float *pcm, int channels, int64_t samples, int64_t at_ns)
+{
+    listener *l = self;
+    int64_t before = l->player.samples;
+    for (int c = 0; c < channels && c < HM_AUDIO_MAX_CHANNELS; c++)
+        l->sums[c] += bits_sum(pcm + c * samples, before, samples);
+    if (before && l->seam_count < HM_SEAMS)
+        l->seams[l->seam_count++] = before;
+    hm_player_chunk(&l->player, at_ns, samples, l->rate_hz, l->player.ttfa_ns >= 0 || hm_player_silent(pcm, channels, samples));
+    return 0;
+}
+
+static bool pieces_differ(const listener *l, const hm_result *r)
+{
+    for (int c = 0; r->audio && c < r->channels && c < HM_AUDIO_MAX_CHANNELS; c++)
+        if (bits_sum(r->audio + c * r->samples, 0, r->samples) != l->sums[c])
+            return true;
+    return false;
+}
+
+/* How it sounds and whether that can be right. ear: of a stream, or NULL. */
+static void fill_health(worker *w, const hm_request *request, const hm_result *r, const hm_audio_facts *audio, const listener *ear)
 {
     hm_sample *s = &w->sample;
     hm_health health;
+    hm_sound sound;
+    hm_sound_measure(&sound, r->audio, r->channels, r->samples, r->sample_rate_hz);
+    s->zero_crossings = sound.zero_crossings;
+    s->flatness = sound.flatness;
+    s->level_drift_db = sound.level_drift_db;
+    s->centroid_drift = sound.centroid_drift;
+    if (r->audio) {
+        double joined = hm_sound_seam_db(r->audio, r->channels, r->samples, r->sample_rate_hz, r->seams, r->seam_count), piecewise = NAN;
+        if (ear)
+            piecewise = hm_sound_seam_db(r->audio, r->channels, r->samples, r->sample_rate_hz, ear->seams, ear->seam_count);
+        s->seam_db = joined >= piecewise || isnan(piecewise) ? joined : piecewise;
+    }
+    hm_health_case what = {.result = r,
+                           .request = request,
+                           .facts = audio,
+                           .sound = audio ? &sound : NULL,
+                           .frame_seconds = w->opened.facts->frame_seconds,
+                           .synthetic = w->opened.facts->synthetic || w->opened.synthetic};
+    if (ear && ear->player.chunks) {
+        what.pieces = ear->player.chunks;
+        what.piece_samples = ear->player.samples;
+        what.pieces_differ = pieces_differ(ear, r);
+    }
+    hm_health_judge(&health, &what);
+    snprintf(s->health, sizeof s->health, "%s", hm_verdict_name(health.verdict));
+    hm_health_text(&health, s->health_reasons, sizeof s->health_reasons);
+}
+
+static void fill_sample(worker *w, const hm_request *request, const hm_result *r, const hm_audio_facts *audio)
+{
+    hm_sample *s = &w->sample;
     const hm_engine_facts *f = w->opened.facts;
     size_t bytes = (size_t)r->frames * (size_t)r->codebooks * 4;
     s->load_ns = f->load_ns;
@@ -259,28 +333,16 @@ static void fill_sample(worker *w, const hm_request *request, const hm_result *r
         hm_hash_text(s->audio_hash, r->audio, (size_t)r->channels * (size_t)r->samples * sizeof *r->audio);
     if (audio)
         fill_audio(s, audio);
-    hm_health_judge(&health, r, audio, request, f->frame_seconds, f->synthetic || w->opened.synthetic);
-    snprintf(s->health, sizeof s->health, "%s", hm_verdict_name(health.verdict));
-    hm_health_text(&health, s->health_reasons, sizeof s->health_reasons);
     snprintf(s->device, sizeof s->device, "%s", f->device);
+    hm_places_text(s->places, sizeof s->places, r->places, r->place_count);
     int spans = hm_recorder_totals(w->recorder, s->spans, (int)(sizeof s->spans / sizeof *s->spans));
     s->span_count = spans < (int)(sizeof s->spans / sizeof *s->spans) ? spans : (int)(sizeof s->spans / sizeof *s->spans);
     add_counts(s, &r->counters, false);
     add_counts(s, &f->load_counters, true);
 }
 
-/* A listener to streamed audio. */
-typedef struct listener {
-    hm_player player;
-    int rate_hz;
-} listener;
-
-static int on_audio(void *self, const float *pcm, int channels, int64_t samples, int64_t at_ns)
-{
-    listener *l = self;
-    hm_player_chunk(&l->player, at_ns, samples, l->rate_hz, l->player.ttfa_ns >= 0 || hm_player_silent(pcm, channels, samples));
-    return 0;
-}
+/* Codes, audio and logits are of the last timed generation. */
+typedef enum turn_part { WARMUP, TIMED, LAST } turn_part;
 
 /* Adds what is resident without the result; takes the reference. */
 static json_t *with_memory_after(const worker *w, json_t *message)
@@ -291,32 +353,41 @@ static json_t *with_memory_after(const worker *w, json_t *message)
     return message;
 }
 
-/* One generation and its answer. audio: file to write, or NULL. */
-static hm_status run_once(worker *w, const hm_request *asked, bool warmup, const hm_run_order *order, hm_error *err)
+/* One generation and its answer. */
+static hm_status run_once(worker *w, const hm_request *asked, turn_part part, const hm_run_order *order, hm_error *err)
 {
     hm_result r = {0};
     hm_audio_facts facts, *audio = NULL;
     listener ear = {.rate_hz = w->opened.facts->sample_rate_hz};
     hm_audio_sink sink = {.self = &ear, .write = on_audio};
     hm_request with_sink = *asked, *request = &with_sink;
+    hm_logits_writer *logits = NULL;
     with_sink.sink = order->stream && !order->skip_codec ? &sink : NULL;
+    hm_status st = order->logits && part == LAST ? hm_logits_open(&logits, order->logits, order->logit_frames, err) : HM_OK;
+    if (st)
+        return st;
+    with_sink.logits = logits ? hm_logits_sink(logits) : NULL;
     hm_recorder_clear(w->recorder);
     hm_phase_memory_clear(&w->memory);
     hm_sample_init(&w->sample);
     hm_watch_start(&w->watch);
     hm_player_init(&ear.player, hm_clock_now(hm_clock_real()));
-    hm_status st = w->opened.api->generate(w->opened.engine, request, &r, err);
+    st = w->opened.api->generate(w->opened.engine, request, &r, err);
     w->sample.wall_ns = r.wall_ns;
     hm_watch_fill(&w->watch, &w->sample);
+    hm_status closed = hm_logits_close(&logits, !st, st ? NULL : err);
+    st = st ? st : closed;
     if (!st && r.audio) {
         hm_audio_measure(&facts, r.audio, r.channels, r.samples, r.sample_rate_hz);
         audio = &facts;
     }
     if (!st) /* memory is read before anything else is allocated */
         fill_sample(w, request, &r, audio);
+    if (!st)
+        fill_health(w, request, &r, audio, request->sink ? &ear : NULL);
     if (!st && request->sink)
         fill_stream(&w->sample, &ear.player);
-    if (!st && order->audio && r.audio && !warmup) {
+    if (!st && order->audio && r.audio && part == LAST) {
         st = hm_audio_write(order->audio, r.audio, r.channels, r.samples, r.sample_rate_hz, err);
         if (!st)
             st = hm_audio_file_facts(&facts, order->audio, err);
@@ -326,8 +397,8 @@ static hm_status run_once(worker *w, const hm_request *asked, bool warmup, const
     json_t *message = NULL;
     if (!st) {
         hm_stored_codes codes = {.frames = r.frames, .codebooks = r.codebooks, .codes = r.codes, .logits = r.logits};
-        w->sample.warmup = warmup;
-        message = hm_proto_sample(&w->sample, order->want_codes && !warmup ? &codes : NULL);
+        w->sample.warmup = part == WARMUP;
+        message = hm_proto_sample(&w->sample, order->want_codes && part == LAST ? &codes : NULL);
     }
     w->opened.api->result_free(&r);
     if (!st)
@@ -356,7 +427,7 @@ static hm_status check_order(const worker *w, const hm_run_order *order, hm_erro
     return order->audio ? hm_audio_check_path(order->audio, err) : HM_OK;
 }
 
-/* The warm-up, then the timed generation. */
+/* The warm-up, then the timed generations. */
 static hm_status run_order(worker *w, const hm_run_order *order, const hm_request *request, hm_error *err)
 {
     hm_status st = HM_OK;
@@ -366,9 +437,11 @@ static hm_status run_order(worker *w, const hm_run_order *order, const hm_reques
             warm.max_frames = warm.max_frames < WARMUP_FRAMES ? warm.max_frames : WARMUP_FRAMES;
             warm.music.flow_steps = 1;
         }
-        st = run_once(w, &warm, true, order, err);
+        st = run_once(w, &warm, WARMUP, order, err);
     }
-    return st ? st : run_once(w, request, false, order, err);
+    for (int i = 1; i <= order->iterations && !st; i++)
+        st = run_once(w, request, i == order->iterations ? LAST : TIMED, order, err);
+    return st;
 }
 
 static hm_status on_run(worker *w, const json_t *message, hm_error *err)
@@ -398,9 +471,12 @@ static hm_status on_hello(worker *w, const json_t *message, hm_error *err)
     json_int_t version = json_integer_value(json_object_get(message, "protocol"));
     if (version != HM_PROTOCOL_VERSION)
         return hm_fail(err, HM_EUSAGE, "worker: speaks protocol %d, was greeted in %lld", HM_PROTOCOL_VERSION, (long long)version);
-    answer(w, json_pack("{s:s, s:i, s:s, s:i}", "type", "hello", "protocol", HM_PROTOCOL_VERSION, "name", "hmbench " HM_VERSION, "pid",
-                        (int)getpid()));
-    return HM_OK;
+    hm_build_record build;
+    hm_status st = hm_build_read(&build, err);
+    if (!st)
+        answer(w, json_pack("{s:s, s:i, s:s, s:i, s:o}", "type", "hello", "protocol", HM_PROTOCOL_VERSION, "name", "hmbench " HM_VERSION,
+                            "pid", (int)getpid(), "build", hm_proto_build(&build)));
+    return st;
 }
 
 /* False: the end. */

@@ -1,0 +1,409 @@
+#define _GNU_SOURCE /* realpath */
+#include "harness/plan_arms.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/base/isa.h"
+#include "harness/axis.h"
+
+enum { AXES = 8 }; /* of toggles */
+
+/* Toggles that do nothing for this model and backend do not make another program. */
+static void zero_without_effect(hm_toggles *set, unsigned model, unsigned backend)
+{
+    int n;
+    const hm_toggle_info *list = hm_toggle_list(&n);
+    for (int i = 0; i < n; i++)
+        if (!(list[i].models & model) || !(list[i].backends & backend))
+            ((uint8_t *)set)[list[i].offset] = 0;
+}
+
+static void write_toggles(hm_plan_arm *a)
+{
+    int n;
+    size_t used = 0;
+    const hm_toggle_info *list = hm_toggle_list(&n);
+    for (int i = 0; i < n; i++) {
+        char value[64];
+        hm_toggle_value_name(&list[i], hm_toggle_get(&a->toggles, &list[i]), value, sizeof value);
+        used += (size_t)snprintf(a->toggles_text + used, sizeof a->toggles_text - used, "%s%s=%s", i ? "," : "", list[i].name, value);
+        if (used >= sizeof a->toggles_text)
+            used = sizeof a->toggles_text - 1;
+        if (!strncmp(list[i].name, "precision_", 10)) {
+            size_t at = strlen(a->precision);
+            snprintf(a->precision + at, sizeof a->precision - at, "%s%s=%s", at ? " " : "", list[i].name + 10, value);
+        }
+    }
+}
+
+static hm_plan_arm *same_program(hm_plan *plan, const hm_plan_arm *a)
+{
+    for (int i = 0; i < plan->arm_count; i++) {
+        hm_plan_arm *b = &plan->arms[i];
+        if (!b->command && a->program == b->program && !memcmp(&a->toggles, &b->toggles, sizeof a->toggles) && a->threads == b->threads && !strcmp(a->isa, b->isa) &&
+            !strcmp(a->model, b->model))
+            return b;
+    }
+    return NULL;
+}
+
+static hm_status add_arm(hm_plan *plan, const hm_plan_arm *a, hm_error *err)
+{
+    hm_plan_arm *twin = a->command ? NULL : same_program(plan, a);
+    if (twin) {
+        size_t used = strlen(twin->coincides);
+        if (strcmp(twin->name, a->name)) /* they have model, threads and the like in common */
+            snprintf(twin->coincides + used, sizeof twin->coincides - used, "%s%s", used ? ", " : "", a->variant);
+        return HM_OK;
+    }
+    for (int i = 0; i < plan->arm_count; i++)
+        if (!strcmp(plan->arms[i].name, a->name))
+            return hm_fail(err, HM_EUSAGE, "two arms have the name \"%s\"", a->name);
+    if (plan->arm_count == HM_PLAN_ARMS)
+        return hm_fail(err, HM_EUSAGE, "more than %d arms: narrow the variants, threads or models", HM_PLAN_ARMS);
+    plan->arms[plan->arm_count] = *a;
+    hm_uuid_text(plan->arms[plan->arm_count++].id);
+    return HM_OK;
+}
+
+/* Adds " key=value" when the axis has several values. */
+static void add_to_name(hm_plan_arm *a, const char *key, const char *value, int count)
+{
+    size_t used = strlen(a->name);
+    if (count > 1)
+        snprintf(a->name + used, sizeof a->name - used, " %s=%s", key, *value ? value : "best");
+}
+
+static hm_status parse_threads(const char *text, int *out, hm_error *err)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+    if (*text && (*end || n < 0 || n > 1024))
+        return hm_fail(err, HM_EUSAGE, "--threads \"%.40s\": expected numbers from 1 to 1024 (0: all CPUs), commas between", text);
+    *out = *text ? (int)n : 0;
+    return HM_OK;
+}
+
+/* What multiplies variants into arms. */
+typedef struct axes {
+    hm_axis model, isa, threads;
+    hm_axis toggle[AXES]; /* settings, those of a range that the toggle does not have left out */
+    const char *toggle_name[AXES];
+    int toggles;
+    const char *program[HM_PLAN_PROGRAMS + 1], *program_name[HM_PLAN_PROGRAMS + 1]; /* the first is this one: NULL */
+    char program_names[HM_PLAN_PROGRAMS][64];
+    int programs;
+    hm_model_look looks[HM_AXIS_VALUES]; /* of models */
+    bool known[HM_AXIS_VALUES];          /* those that are */
+} axes;
+
+/* What one arm is made of. */
+typedef struct choice {
+    const char *text, *label; /* the variant; as it is named */
+    int program, model, isa, threads;
+} choice;
+
+static hm_status add_choice(hm_plan *plan, const hm_plan_options *o, const axes *x, const hm_toggles *set, choice k, hm_error *err)
+{
+    char model[HM_MODEL_PATH];
+    hm_plan_arm a = {.toggles = *set, .look = x->looks[k.model], .backend = o->backend ? o->backend : "cpu"};
+    a.program = x->program[k.program];
+    zero_without_effect(&a.toggles, a.look.family, HM_BACKEND_CPU);
+    snprintf(a.variant, sizeof a.variant, "%s", k.text);
+    snprintf(a.name, sizeof a.name, "%.120s", k.label);
+    snprintf(a.model, sizeof a.model, "%s", x->model.items[k.model]);
+    snprintf(a.isa, sizeof a.isa, "%s", x->isa.items[k.isa]);
+    if (a.isa[0] && hm_isa_parse(a.isa) < 0)
+        return hm_fail(err, HM_EUSAGE, "--isa \"%.40s\": expected scalar, avx2 or avx512", a.isa);
+    hm_status st = parse_threads(x->threads.items[k.threads], &a.threads, err);
+    hm_model_name(a.model, model, sizeof model);
+    add_to_name(&a, "model", model, x->model.count);
+    add_to_name(&a, "isa", a.isa, x->isa.count);
+    add_to_name(&a, "threads", x->threads.items[k.threads], x->threads.count);
+    if (a.program)
+        add_to_name(&a, "program", x->program_name[k.program], 2);
+    write_toggles(&a);
+    return st ? st : add_arm(plan, &a, err);
+}
+
+/* label: the variant without the settings of axes, and those behind it. */
+static hm_status add_variant(hm_plan *plan, const hm_plan_options *o, const char *text, const char *label, const axes *x, hm_error *err)
+{
+    hm_toggles set;
+    hm_status st = strlen(text) < HM_VARIANT_SPEC
+                       ? hm_variant_parse(text, &set, NULL, err)
+                       : hm_fail(err, HM_EUSAGE, "variant \"%.60s...\": longer than %d bytes", text, HM_VARIANT_SPEC - 1);
+    for (int p = 0; p < x->programs && !st; p++)
+        for (int m = 0; m < x->model.count && !st; m++)
+            for (int i = 0; i < x->isa.count && !st; i++)
+                for (int t = 0; t < x->threads.count && !st; t++)
+                    st = add_choice(plan, o, x, &set, (choice){text, label, p, m, i, t}, err);
+    return st;
+}
+
+/* The variant with every combination of the toggles' values. */
+static hm_status add_settings(hm_plan *plan, const hm_plan_options *o, const char *text, const axes *x, hm_error *err)
+{
+    int at[AXES] = {0}, turning;
+    hm_status st = HM_OK;
+    do {
+        char spec[2 * HM_VARIANT_SPEC], label[2 * HM_VARIANT_SPEC];
+        size_t used = (size_t)snprintf(spec, sizeof spec, "%.*s", HM_VARIANT_SPEC, text), shown;
+        shown = (size_t)snprintf(label, sizeof label, "%.*s", HM_VARIANT_SPEC, text);
+        for (int i = 0; i < x->toggles && used < HM_VARIANT_SPEC; i++) {
+            const char *name = x->toggle_name[i], *value = x->toggle[i].items[at[i]];
+            used += (size_t)snprintf(spec + used, sizeof spec - used, "%c%s=%s", strchr(spec, ':') ? ',' : ':', name, value);
+            shown += (size_t)snprintf(label + shown, sizeof label - shown, " %s=%s", name, value);
+        }
+        st = add_variant(plan, o, spec, label, x, err);
+        for (turning = x->toggles - 1; turning >= 0 && ++at[turning] == x->toggle[turning].count; turning--)
+            at[turning] = 0;
+    } while (turning >= 0 && !st);
+    return st;
+}
+
+static hm_status add_list(hm_plan *plan, const hm_plan_options *o, const char *list, const axes *x, hm_error *err)
+{
+    char *buffer = NULL;
+    hm_strings names;
+    int n;
+    const hm_variant_info *all = hm_variant_list(&n);
+    hm_status st = hm_plan_split(list, &buffer, &names, err);
+    for (int i = 0; i < names.count && !st; i++) {
+        if (!strcmp(names.items[i], "all"))
+            for (int v = 0; v < n && !st; v++)
+                st = add_settings(plan, o, all[v].name, x, err);
+        else if (strcmp(names.items[i], "none"))
+            st = add_settings(plan, o, names.items[i], x, err);
+    }
+    free(buffer);
+    return st;
+}
+
+/* NAME=COMMAND: another program as an arm, once per model. */
+static hm_status add_command(hm_plan *plan, const char *text, const axes *x, hm_error *err)
+{
+    char model[HM_MODEL_PATH];
+    const char *equals = strchr(text, '=');
+    hm_status st = HM_OK;
+    if (!equals || equals == text || !equals[1] || equals - text > 60)
+        return hm_fail(err, HM_EUSAGE, "--arm \"%.80s\": expected NAME=COMMAND", text);
+    for (int m = 0; m < x->model.count && !st; m++) {
+        hm_plan_arm a = {.backend = "command", .command = equals + 1, .any_case = !x->known[m], .look = x->looks[m]};
+        snprintf(a.name, sizeof a.name, "%.*s", (int)(equals - text), text);
+        snprintf(a.model, sizeof a.model, "%s", x->model.items[m]);
+        hm_model_name(a.model, model, sizeof model);
+        add_to_name(&a, "model", model, x->model.count);
+        st = add_arm(plan, &a, err);
+    }
+    return st;
+}
+
+/* A model for each task of the cases. Speech in several kinds: the first of them; others are asked for by name. */
+static void default_models(const hm_plan *plan, char out[128])
+{
+    static const char *const wanted[][2] = {{"music", ""}, {"speech", "custom_voice"}, {"speech", "voice_design"}, {"speech", "base"}};
+    bool speech = false;
+    *out = 0;
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted && !speech; i++)
+        for (int c = 0; c < plan->case_count; c++) {
+            const hm_case_record *r = &plan->cases[c];
+            if (strcmp(r->task, wanted[i][0]) || strcmp(r->kind ? r->kind : "", wanted[i][1]))
+                continue;
+            speech = i > 0;
+            snprintf(out + strlen(out), 128 - strlen(out), "%s%s", *out ? "," : "", hm_model_default(r->task, r->kind));
+            break;
+        }
+}
+
+/* What a case takes, for people. */
+const char *hm_plan_case_needs(const hm_case_record *c)
+{
+    return !strcmp(c->task, "speech") ? c->kind : c->task;
+}
+
+/* Looks at the models. One of another program need not be one that we know. */
+static hm_status look_at_models(const hm_plan *plan, const hm_plan_options *o, axes *x, hm_error *err)
+{
+    bool own = !o->variants.count;
+    for (int i = 0; i < o->variants.count; i++)
+        own = own || strcmp(o->variants.items[i], "none");
+    for (int m = 0; m < x->model.count; m++) {
+        int makes = 0;
+        const hm_model_look *look = &x->looks[m];
+        hm_status st = hm_model_look_at(&x->looks[m], x->model.items[m], err);
+        if (st && own)
+            return st;
+        x->known[m] = !st;
+        for (int c = 0; c < plan->case_count && !st; c++)
+            makes += hm_model_makes(look, plan->cases[c].task, plan->cases[c].kind);
+        if (!st && !makes)
+            return hm_fail(err, HM_EUSAGE, "--model %.200s: makes %s%s%s, and no case here asks for that (the first asks for %s)",
+                           x->model.items[m], look->task, *look->kind ? " of kind " : "", look->kind, hm_plan_case_needs(&plan->cases[0]));
+    }
+    return HM_OK;
+}
+
+static bool has_value(const hm_toggle_info *toggle, const char *wanted)
+{
+    for (int v = 0; v < hm_toggle_values(toggle); v++) {
+        char name[64];
+        hm_toggle_value_name(toggle, v, name, sizeof name);
+        if (!strcmp(name, wanted))
+            return true;
+    }
+    return false;
+}
+
+/* A toggle as an axis: numbers of a range that it does not have are left out, which the plan says; other words have to be there. */
+static hm_status keep_values(hm_plan *plan, const hm_toggle_info *toggle, hm_axis *a, hm_error *err)
+{
+    int kept = 0;
+    for (int i = 0; i < a->count; i++) {
+        size_t used = strlen(plan->values_left_out);
+        if (has_value(toggle, a->items[i]))
+            a->items[kept++] = a->items[i];
+        else if (!a->from_range[i])
+            return hm_fail(err, HM_EUSAGE, "--axis %s: no value \"%.40s\"; expected %s", toggle->name, a->items[i], toggle->names);
+        else
+            snprintf(plan->values_left_out + used, sizeof plan->values_left_out - used, "%s%s=%s",
+                     used ? ", " : "left out, as there are no such values: ", toggle->name, a->items[i]);
+    }
+    a->count = kept;
+    return kept ? HM_OK : hm_fail(err, HM_EUSAGE, "--axis %s: none of its values is in the range; it has %s", toggle->name, toggle->names);
+}
+
+/* Which axis a name means: *toggle NULL: one of the three others, *own. */
+static hm_status find_axis(axes *x, const char *name, hm_axis **own, const hm_toggle_info **toggle, hm_error *err)
+{
+    static const char *const others[] = {"threads", "isa", "model"};
+    hm_axis *axis[] = {&x->threads, &x->isa, &x->model};
+    const char *names[128];
+    int n, count = 0;
+    const hm_toggle_info *list = hm_toggle_list(&n);
+    for (int i = 0; i < 3; i++) {
+        names[count++] = others[i];
+        *own = axis[i];
+        *toggle = NULL;
+        if (!strcmp(name, others[i]))
+            return HM_OK;
+    }
+    for (int i = 0; i < n && count < 127; i++) {
+        names[count++] = list[i].name;
+        *toggle = &list[i];
+        if (!strcmp(name, list[i].name))
+            return HM_OK;
+    }
+    names[count] = NULL;
+    const char *near = hm_nearest(name, names);
+    return hm_fail(err, HM_EUSAGE, "--axis %.60s: there is none of this name%s%s%s (threads, isa, model, or a toggle: hmbench list toggles)",
+                   name, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+/* NAME=VALUES of --axis. */
+static hm_status read_axis(hm_plan *plan, axes *x, const char *text, hm_error *err)
+{
+    char name[64], what[80];
+    hm_axis *own;
+    const hm_toggle_info *toggle;
+    const char *equals = strchr(text, '=');
+    if (!equals || equals == text || equals - text >= (int)sizeof name || !equals[1])
+        return hm_fail(err, HM_EUSAGE, "--axis \"%.80s\": expected NAME=VALUES, as in threads=1,2 or flow_steps=5:20:5", text);
+    snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
+    snprintf(what, sizeof what, "--axis %s", name);
+    hm_status st = find_axis(x, name, &own, &toggle, err);
+    for (int i = 0; toggle && i < x->toggles && !st; i++)
+        if (x->toggle_name[i] == toggle->name)
+            st = hm_fail(err, HM_EUSAGE, "%s: given twice", what);
+    if (!st && toggle && x->toggles == AXES)
+        st = hm_fail(err, HM_EUSAGE, "--axis: more than %d toggles", AXES);
+    if (!st && !toggle && own->buffer)
+        st = hm_fail(err, HM_EUSAGE, "%s: given twice (--%s is the same)", what, name);
+    if (st)
+        return st;
+    if (!toggle)
+        return hm_axis_parse(own, what, equals + 1, own == &x->threads, err);
+    own = &x->toggle[x->toggles];
+    x->toggle_name[x->toggles++] = toggle->name;
+    st = hm_axis_parse(own, what, equals + 1, true, err);
+    return st ? st : keep_values(plan, toggle, own, err);
+}
+
+/* NAME=PATH of another build: its file, or a folder with one. */
+static hm_status read_program(hm_plan *plan, axes *x, const char *text, hm_error *err)
+{
+    char path[HM_MODEL_PATH];
+    struct stat info;
+    const char *equals = strchr(text, '=');
+    if (!equals || equals == text || equals - text > 60 || !equals[1])
+        return hm_fail(err, HM_EUSAGE, "--program \"%.80s\": expected NAME=PATH", text);
+    if (plan->program_count == HM_PLAN_PROGRAMS)
+        return hm_fail(err, HM_EUSAGE, "--program: more than %d", HM_PLAN_PROGRAMS);
+    bool folder = !stat(equals + 1, &info) && S_ISDIR(info.st_mode);
+    snprintf(path, sizeof path, "%.900s%s", equals + 1, folder ? "/hmbench" : "");
+    if (stat(path, &info) || !S_ISREG(info.st_mode) || access(path, X_OK))
+        return hm_fail(err, HM_EMISSING, "--program %.60s: %.300s is no program that can be run: build it there first", text, path);
+    char *resolved = realpath(path, NULL);
+    if (!resolved)
+        return hm_fail(err, HM_EMISSING, "--program %.60s: %s", text, strerror(errno));
+    plan->programs[plan->program_count] = resolved;
+    snprintf(x->program_names[plan->program_count], sizeof x->program_names[0], "%.*s", (int)(equals - text), text);
+    x->program_name[x->programs] = x->program_names[plan->program_count];
+    x->program[x->programs++] = plan->programs[plan->program_count++];
+    return HM_OK;
+}
+
+/* Options of the same meaning, and defaults where there are none. */
+static hm_status read_axes(hm_plan *plan, const hm_plan_options *o, axes *x, hm_error *err)
+{
+    char models[128];
+    hm_status st = HM_OK;
+    default_models(plan, models);
+    const struct {
+        hm_axis *axis;
+        const char *what, *text, *fallback;
+    } own[] = {{&x->model, "--model", o->model, models}, {&x->isa, "--isa", o->isa, NULL}, {&x->threads, "--threads", o->threads, NULL}};
+    for (int i = 0; i < 3 && !st; i++)
+        if (own[i].text)
+            st = hm_axis_parse(own[i].axis, own[i].what, own[i].text, own[i].axis == &x->threads, err);
+    for (int i = 0; i < o->axes.count && !st; i++)
+        st = read_axis(plan, x, o->axes.items[i], err);
+    for (int i = 0; i < 3 && !st; i++)
+        if (!own[i].axis->buffer && own[i].fallback && *own[i].fallback)
+            st = hm_axis_parse(own[i].axis, own[i].what, own[i].fallback, false, err);
+        else if (!own[i].axis->buffer)
+            *own[i].axis = (hm_axis){.items = {""}, .count = 1};
+    x->programs = 1;
+    for (int i = 0; i < o->programs.count && !st; i++)
+        st = read_program(plan, x, o->programs.items[i], err);
+    return st;
+}
+
+hm_status hm_plan_make_arms(hm_plan *plan, const hm_plan_options *o, hm_error *err)
+{
+    axes *x = hm_calloc(1, sizeof *x, "plan", err);
+    if (!x)
+        return HM_EABSENT;
+    hm_status st = read_axes(plan, o, x, err);
+    if (!st)
+        st = look_at_models(plan, o, x, err);
+    for (int i = 0; i < o->variants.count && !st; i++)
+        st = add_list(plan, o, o->variants.items[i], x, err);
+    if (!st && !o->variants.count)
+        st = add_list(plan, o, "naive,best", x, err);
+    for (int i = 0; i < o->commands.count && !st; i++)
+        st = add_command(plan, o->commands.items[i], x, err);
+    if (!st && !plan->arm_count)
+        st = hm_fail(err, HM_EUSAGE, "no arms: name variants with --variant, or programs with --arm");
+    hm_axis_free(&x->model);
+    hm_axis_free(&x->isa);
+    hm_axis_free(&x->threads);
+    for (int i = 0; i < x->toggles; i++)
+        hm_axis_free(&x->toggle[i]);
+    free(x);
+    return st;
+}

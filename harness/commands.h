@@ -18,6 +18,8 @@ hm_status hm_cmd_decode(const hm_command *self, int argc, char **argv, hm_error 
 hm_status hm_cmd_suite(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_batch(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_compare(const hm_command *self, int argc, char **argv, hm_error *err);
+hm_status hm_cmd_gate(const hm_command *self, int argc, char **argv, hm_error *err);
+hm_status hm_cmd_calibrate(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_baseline(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_profile(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_trace(const hm_command *self, int argc, char **argv, hm_error *err);

@@ -42,6 +42,15 @@ const hm_command hm_commands[] = {
      "hmbench compare naive best\nhmbench compare naive best --metric generate --percentiles\n"
      "hmbench compare main last -o json\nhmbench compare branch=main:best branch=topic:best\n"
      "hmbench compare old.db:last:best last:best --force-compare"},
+    {"gate", hm_cmd_gate, "is this build slower than that one? interleaved, with an interval, or by exact counts",
+     "gate SUITE... --base REF [options]",
+     "hmbench gate short --base ~/main/build/hmbench\nhmbench gate short medium --base ~/main/build/hmbench --margin 5% --github --junit gate.xml\n"
+     "hmbench gate short --base ~/main/build/hmbench --counts-only --tolerance launches=1%\nhmbench gate short --base naive --cand best\n"
+     "hmbench gate short --base release-1 --trust-history -O json:gate.json"},
+    {"calibrate", hm_cmd_calibrate, "what a gate can find on this machine: a program against itself, or simulated",
+     "calibrate SUITE... | --simulate [options]",
+     "hmbench calibrate short\nhmbench calibrate short --rounds 40 --variant naive\nhmbench calibrate --simulate --plot curves.svg\n"
+     "hmbench calibrate --simulate --gates 1000 --noise 1.5% --drift ramp --slowdown 3%"},
     {"baseline", hm_cmd_baseline, "sessions kept under a name, to judge later ones against",
      "baseline set NAME [SESSION...] | list | show NAME | rm NAME",
      "hmbench baseline set release-1\nhmbench baseline set main branch=main\nhmbench baseline list\nhmbench baseline show main\n"

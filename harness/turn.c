@@ -125,9 +125,12 @@ static bool greet(talk *l, const hm_plan_arm *arm, hm_build_record *build)
     hm_error err = {0};
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
     program[n > 0 ? n : 0] = 0;
-    char *own[] = {arm->program ? (char *)arm->program : program, "worker", NULL}, *other[] = {"/bin/sh", "-c", (char *)arm->command, NULL};
+    char *own[] = {program, "worker", NULL}, *other[] = {"/bin/sh", "-c", (char *)arm->command, NULL};
+    /* another build has modules of its own: ours would be what is measured */
+    char *build_of[] = {"/bin/sh", "-c", "unset HMBENCH_MODULES; exec \"$0\" worker", (char *)arm->program, NULL};
+    char **argv = arm->command ? other : arm->program && strcmp(arm->program, program) ? build_of : own;
     l->deadline_ns = hm_clock_now(hm_clock_real()) + l->timeout_ns;
-    if (hm_process_start(&l->process, arm->command ? other : own, &err)) {
+    if (hm_process_start(&l->process, argv, &err)) {
         give_up(l, HM_RUN_FAILED, "%s", err.text);
         return false;
     }

@@ -297,18 +297,22 @@ static bool same_program_family(const hm_series *a, const hm_series *b)
     return parse_toggles(a->toggles, &x) && parse_toggles(b->toggles, &y) && hm_toggles_distance(&x, &y) == HM_KIND_BITWISE;
 }
 
+void hm_series_output_difference(const hm_series *a, const hm_series *b, char *out, size_t size)
+{
+    *out = 0;
+    if (!same_program_family(a, b))
+        return;
+    bool codes = a->codes_hash && b->codes_hash && strcmp(a->codes_hash, b->codes_hash);
+    if (codes || (a->audio_hash && b->audio_hash && strcmp(a->audio_hash, b->audio_hash)))
+        snprintf(out, size, "%s: %s and %s must give the same %s and do not", a->label, a->arm, b->arm, codes ? "codes" : "audio");
+}
+
 void hm_output_difference(const hm_group *a, const hm_group *b, char *out, size_t size)
 {
     *out = 0;
     for (int i = 0; i < a->count && !*out; i++)
-        for (int k = 0; k < b->count && !*out; k++) {
-            const hm_series *x = a->series[i], *y = b->series[k];
-            if (!same_program_family(x, y))
-                continue;
-            bool codes = x->codes_hash && y->codes_hash && strcmp(x->codes_hash, y->codes_hash);
-            if (codes || (x->audio_hash && y->audio_hash && strcmp(x->audio_hash, y->audio_hash)))
-                snprintf(out, size, "%s: %s and %s must give the same %s and do not", a->label, a->arm, b->arm, codes ? "codes" : "audio");
-        }
+        for (int k = 0; k < b->count && !*out; k++)
+            hm_series_output_difference(a->series[i], b->series[k], out, size);
 }
 
 void hm_approx_difference(const char *toggles_a, const char *toggles_b, char *out, size_t size)

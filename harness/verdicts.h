@@ -47,6 +47,7 @@ hm_status hm_first_difference(const hm_group *a, const hm_group *b, bool per_fra
 
 /* Outputs that must be equal and are not, as a sentence; empty: none. */
 void hm_output_difference(const hm_group *a, const hm_group *b, char *out, size_t size);
+void hm_series_output_difference(const hm_series *a, const hm_series *b, char *out, size_t size);
 /* What differs that makes other numbers, as "flow_steps 10 -> 5"; empty: nothing. */
 void hm_approx_difference(const char *toggles_a, const char *toggles_b, char *out, size_t size);
 

@@ -1,0 +1,172 @@
+/* A gate on exact figures: one run of each arm, integers against integers. Sound on any machine, however busy. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "harness/gate_session.h"
+
+hm_status hm_gate_tolerance(const hm_strings *tolerances, const char *name, double *out, hm_error *err)
+{
+    *out = 0;
+    for (int i = 0; i < tolerances->count; i++) {
+        const char *text = tolerances->items[i], *equals = strrchr(text, '=');
+        char *end = NULL;
+        double share = equals ? strtod(equals + 1, &end) : NAN;
+        if (!equals || equals == text || end == equals + 1 || (strcmp(end, "%") && *end) || !(share >= 0 && share <= 1000))
+            return hm_fail(err, HM_EUSAGE, "--tolerance \"%.80s\": expected NAME=PERCENT, as in launches=1%%", text);
+        if (strlen(name) == (size_t)(equals - text) && !strncmp(name, text, strlen(name)))
+            *out = share / 100;
+    }
+    return HM_OK;
+}
+
+static const hm_exact *find(const hm_exact_list *list, const char *name)
+{
+    for (int i = 0; i < list->count; i++)
+        if (!strcmp(list->items[i].name, name))
+            return &list->items[i];
+    return NULL;
+}
+
+static hm_status add_moved(hm_gate *g, const hm_gate_row *r, const char *name, int64_t base, int64_t arm, double tolerance, bool failed,
+                           hm_error *err)
+{
+    hm_gate_report *report = &g->report;
+    hm_gate_moved *grown = realloc(report->moved, (size_t)(report->moved_count + 1) * sizeof *grown);
+    if (!grown)
+        return hm_fail(err, HM_EABSENT, "gate: out of memory");
+    report->moved = grown;
+    hm_gate_moved *m = &grown[report->moved_count++];
+    *m = (hm_gate_moved){.base = base, .arm = arm, .tolerance = tolerance, .failed = failed};
+    snprintf(m->label, sizeof m->label, "%s", r->label);
+    snprintf(m->name, sizeof m->name, "%s", name);
+    return HM_OK;
+}
+
+/* Spans of a decoder that works beside the frames are as many as time allows. */
+static bool depends_on_time(const char *name, const char *toggles)
+{
+    return !strncmp(name, "span ", 5) && toggles && strstr(toggles, "decode=overlap");
+}
+
+typedef struct tally {
+    int failed, less;
+    char first[300];
+} tally;
+
+/* What is not told where it is 0. Any other figure that one build does not tell is none that it counts. */
+static bool told_unless_zero(const char *name)
+{
+    return !strncmp(name, "load: ", 6) || !strncmp(name, "span ", 5);
+}
+
+static hm_status compare_one(hm_gate *g, const hm_gate_row *r, const hm_exact *a, const hm_exact *b, tally *t, hm_error *err)
+{
+    double tolerance;
+    hm_status st = hm_gate_tolerance(&g->o->tolerances, b->name, &tolerance, err);
+    int64_t before = a ? a->value : 0;
+    if (st || before == b->value || (!a && !told_unless_zero(b->name)))
+        return st;
+    bool failed = (double)b->value > (double)before * (1 + tolerance);
+    t->failed += failed;
+    t->less += b->value < before;
+    if (failed && !t->first[0])
+        snprintf(t->first, sizeof t->first, "%s %lld -> %lld", b->name, (long long)before, (long long)b->value);
+    return add_moved(g, r, b->name, before, b->value, tolerance, failed, err);
+}
+
+static hm_status compare_lists(hm_gate *g, const hm_gate_row *r, const hm_exact_list *base, const hm_exact_list *arm, const char *toggles,
+                               tally *t, hm_error *err)
+{
+    hm_status st = HM_OK;
+    for (int i = 0; i < arm->count && !st; i++)
+        if (!depends_on_time(arm->items[i].name, toggles))
+            st = compare_one(g, r, find(base, arm->items[i].name), &arm->items[i], t, err);
+    for (int i = 0; i < base->count && !st; i++) { /* what is not there any more */
+        hm_exact gone = {.value = 0};
+        if (find(arm, base->items[i].name) || !told_unless_zero(base->items[i].name) || depends_on_time(base->items[i].name, toggles))
+            continue;
+        snprintf(gone.name, sizeof gone.name, "%s", base->items[i].name);
+        st = compare_one(g, r, &base->items[i], &gone, t, err);
+    }
+    return st;
+}
+
+static bool hashes_differ(const char *a, const char *b)
+{
+    return a[0] && b[0] && strcmp(a, b);
+}
+
+static hm_status judge_lists(hm_gate *g, int c, const hm_exact_list *base, const hm_exact_list *arm, bool same_output, hm_error *err)
+{
+    const hm_plan *plan = hm_measure_plan_of(g->m);
+    hm_gate_row *r = &g->report.rows[c];
+    tally t = {0};
+    char memory[200] = "";
+    bool codes = hashes_differ(base->codes_hash, arm->codes_hash);
+    if (same_output && !g->o->other_output && (codes || hashes_differ(base->audio_hash, arm->audio_hash))) {
+        g->cases[c].differs = true;
+        r->verdict = "differs";
+        snprintf(r->reason, sizeof r->reason, "%s and %s must give the same %s and do not: %.8s against %.8s", r->base, r->arm,
+                 codes ? "codes" : "audio", codes ? base->codes_hash : base->audio_hash, codes ? arm->codes_hash : arm->audio_hash);
+        return HM_OK;
+    }
+    hm_status st = compare_lists(g, r, base, arm, plan->arms[g->cases[c].arm].toggles_text, &t, err);
+    bool fat = base->memory_bytes != HM_UNKNOWN && arm->memory_bytes != HM_UNKNOWN &&
+               hm_gate_memory_fails((double)base->memory_bytes, (double)arm->memory_bytes, memory, sizeof memory);
+    r->rounds = 1;
+    r->verdict = t.failed || fat ? "fail" : t.less ? "improved" : "pass";
+    if (t.failed)
+        snprintf(r->reason, sizeof r->reason, "%d exact figures rose, the first: %s%s%s", t.failed, t.first, fat ? "; " : "", memory);
+    else if (fat)
+        snprintf(r->reason, sizeof r->reason, "%s", memory);
+    else if (t.less)
+        snprintf(r->reason, sizeof r->reason, "%d exact figures fell", t.less);
+    return st;
+}
+
+/* The base's figures: of this session, or of the newest stored one. */
+static hm_status base_list(const hm_gate *g, int c, hm_exact_list *out, hm_error *err)
+{
+    const hm_gate_case *k = &g->cases[c];
+    const char *case_id = hm_measure_plan_of(g->m)->cases[c].id;
+    if (!k->stored)
+        return hm_store_get_exact(hm_measure_store(g->m), hm_measure_session(g->m), k->base_arm_id, case_id, out, err);
+    const hm_series_set *set = &k->stored->side->sets[k->stored->set[0]];
+    return hm_store_get_exact(g->reading, set->session_id, k->stored->series[0]->arm_id, case_id, out, err);
+}
+
+/* Toggles and model that promise the same bytes. */
+static bool promises_same(const hm_gate *g, int c)
+{
+    const hm_plan *plan = hm_measure_plan_of(g->m);
+    const hm_gate_case *k = &g->cases[c];
+    if (k->base >= 0)
+        return hm_plan_same_output(&plan->arms[k->base], &plan->arms[k->arm]);
+    const char *stored = k->stored->series[0]->toggles;
+    return stored && !strcmp(stored, plan->arms[k->arm].toggles_text);
+}
+
+hm_status hm_gate_judge_counts(hm_gate *g, hm_error *err)
+{
+    const hm_plan *plan = hm_measure_plan_of(g->m);
+    hm_status st = HM_OK;
+    for (int c = 0; c < g->report.row_count && !st; c++) {
+        hm_exact_list base, arm;
+        hm_gate_row *r = &g->report.rows[c];
+        st = base_list(g, c, &base, err);
+        if (st)
+            break;
+        st = hm_store_get_exact(hm_measure_store(g->m), hm_measure_session(g->m), plan->arms[g->cases[c].arm].id, plan->cases[c].id, &arm, err);
+        if (!st && base.found && arm.found) {
+            st = judge_lists(g, c, &base, &arm, promises_same(g, c), err);
+        } else if (!st) {
+            g->cases[c].failed = true;
+            snprintf(r->reason, sizeof r->reason, "%s has no good run", base.found ? r->arm : r->base);
+        }
+        hm_exact_list_free(&base);
+        if (!st)
+            hm_exact_list_free(&arm);
+    }
+    return st;
+}

@@ -13,6 +13,14 @@
 #define LOUD_PEAK 8.0         /* far outside full scale: no mastering does that */
 #define DC_LIMIT 0.1
 #define LENGTH_TOLERANCE_S 0.05
+#define SPEECH_CROSSINGS_HZ (0.13 * 24000) /* zero crossings per second of speech that has become noise */
+#define NOISE_FLATNESS 0.4    /* white noise has 1, voices and music below 0.1 */
+#define DRIFT_DB 20.0         /* the end against the beginning */
+#define DRIFT_OCTAVES 1.5
+#define DRIFT_LEAST_S 9.0     /* thirds of 3 s */
+#define FASTEST_CHARACTERS 40.0 /* per second; nobody speaks so fast */
+#define SLOWEST_CHARACTERS 2.0
+#define PACE_ROOM_S 3.0       /* pauses before and after */
 
 static void note(hm_health *h, hm_verdict verdict, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -50,12 +58,41 @@ static int longest_run(const hm_result *r)
     return longest;
 }
 
-static void judge_length(hm_health *h, const hm_result *r, const hm_audio_facts *f, const hm_request *q)
+/* Characters of a text as they are spoken: those of Chinese, Japanese and Korean writing stand for about three letters each. */
+static int spoken_characters(const char *text)
 {
+    int count = 0;
+    for (const unsigned char *p = (const unsigned char *)text; p && *p; p++) {
+        if ((*p & 0xC0) == 0x80 || *p <= ' ')
+            continue;
+        count += *p >= 0xE3 && *p <= 0xED ? 3 : 1; /* U+3000 to U+DFFF */
+    }
+    return count;
+}
+
+/* Speech that ended by itself: as long as its text can take. */
+static void judge_pace(hm_health *h, const hm_health_case *w)
+{
+    int characters = spoken_characters(w->request->speech.text);
+    double s = w->result->frames * w->frame_seconds;
+    if (w->request->task != HM_TASK_SPEECH || !w->result->ended || !characters || !(s > 0))
+        return;
+    if (characters / s > FASTEST_CHARACTERS)
+        note(h, HM_HEALTH_SUSPECT, "%d characters in %.2f s: more was asked for than can have been said", characters, s);
+    else if (s - PACE_ROOM_S > characters / SLOWEST_CHARACTERS)
+        note(h, HM_HEALTH_SUSPECT, "%.2f s for %d characters: more was said than asked for, or nothing", s, characters);
+}
+
+static void judge_length(hm_health *h, const hm_health_case *w)
+{
+    const hm_result *r = w->result;
+    const hm_request *q = w->request;
+    const hm_audio_facts *f = w->facts;
+    bool speech = q->task == HM_TASK_SPEECH;
     if (q->force_length && r->frames != q->max_frames)
         note(h, HM_HEALTH_BAD, "%d frames where exactly %d were asked for", r->frames, q->max_frames);
     else if (!r->ended && !q->force_length)
-        note(h, HM_HEALTH_OK, "stopped by the cap of %d frames, not by its own end", q->max_frames);
+        note(h, speech && !w->synthetic ? HM_HEALTH_SUSPECT : HM_HEALTH_OK, "stopped by the cap of %d frames, not by its own end", q->max_frames);
     else if (r->ended && r->frames * 4 < q->max_frames)
         note(h, HM_HEALTH_OK, "ended by itself after %d of at most %d frames", r->frames, q->max_frames);
     if (!f)
@@ -63,6 +100,41 @@ static void judge_length(hm_health *h, const hm_result *r, const hm_audio_facts 
     if (fabs(f->duration_s - h->expected_s) > LENGTH_TOLERANCE_S)
         note(h, r->counters.lost_codes ? HM_HEALTH_SUSPECT : HM_HEALTH_BAD, "%.2f s of audio where %d frames give %.2f s%s", f->duration_s,
              r->frames, h->expected_s, r->counters.lost_codes ? " (the original's lost tail)" : "");
+}
+
+/* A stream is the whole, sample by sample. */
+static void judge_stream(hm_health *h, const hm_health_case *w)
+{
+    int64_t lost = w->result->samples - w->piece_samples;
+    if (!w->pieces)
+        return;
+    if (lost)
+        note(h, HM_HEALTH_BAD, "streamed: %lld samples in %d pieces where the whole has %lld: %.1f %s per piece", (long long)w->piece_samples,
+             w->pieces, (long long)w->result->samples, fabs((double)lost) / w->pieces, lost > 0 ? "lost" : "too many");
+    else if (w->pieces_differ)
+        note(h, HM_HEALTH_BAD, "streamed: the %d pieces are not the bytes of the whole", w->pieces);
+}
+
+/* A good beginning that turns into something else, and noise from the beginning. */
+static void judge_course(hm_health *h, const hm_sound *x, const hm_audio_facts *f, hm_task task)
+{
+    double most = SPEECH_CROSSINGS_HZ / f->rate_hz;
+    if (task == HM_TASK_SPEECH && x->most_zero_crossings > most && x->first_zero_crossings <= most)
+        note(h, HM_HEALTH_SUSPECT, "turns into noise: zero crossings %.3f in the first window, %.3f later", x->first_zero_crossings,
+             x->most_zero_crossings);
+    else if (x->most_flatness > NOISE_FLATNESS && x->first_flatness <= NOISE_FLATNESS)
+        note(h, HM_HEALTH_SUSPECT, "turns into noise: spectral flatness %.2f in the first window, %.2f later", x->first_flatness,
+             x->most_flatness);
+    else if (x->flatness > NOISE_FLATNESS)
+        note(h, HM_HEALTH_SUSPECT, "noise: spectral flatness %.2f", x->flatness);
+    if (f->duration_s < DRIFT_LEAST_S)
+        return;
+    if (fabs(x->level_drift_db) > DRIFT_DB)
+        note(h, HM_HEALTH_SUSPECT, "the last third is %.0f dB %s than the first", fabs(x->level_drift_db),
+             x->level_drift_db > 0 ? "louder" : "quieter");
+    if (fabs(x->centroid_drift) > DRIFT_OCTAVES)
+        note(h, HM_HEALTH_SUSPECT, "the last third sounds %.1f octaves %s than the first", fabs(x->centroid_drift),
+             x->centroid_drift > 0 ? "higher" : "lower");
 }
 
 static void judge_sound(hm_health *h, const hm_audio_facts *f, hm_task task)
@@ -84,14 +156,15 @@ static void judge_sound(hm_health *h, const hm_audio_facts *f, hm_task task)
         note(h, HM_HEALTH_SUSPECT, "one frame %d times in a row", h->identical_frames);
 }
 
-void hm_health_judge(hm_health *out, const hm_result *result, const hm_audio_facts *facts, const hm_request *request,
-                     double frame_seconds, bool synthetic)
+void hm_health_judge(hm_health *out, const hm_health_case *w)
 {
+    const hm_result *result = w->result;
+    const hm_audio_facts *facts = w->facts;
     memset(out, 0, sizeof *out);
     out->ended = result->ended;
-    out->sound_judged = facts && !synthetic;
+    out->sound_judged = facts && !w->synthetic;
     out->identical_frames = longest_run(result);
-    out->expected_s = result->frames * frame_seconds;
+    out->expected_s = result->frames * w->frame_seconds;
     if (facts && (facts->non_finite || result->non_finite))
         note(out, HM_HEALTH_BAD, "%lld samples are NaN or infinite",
              (long long)(facts->non_finite > result->non_finite ? facts->non_finite : result->non_finite));
@@ -99,14 +172,23 @@ void hm_health_judge(hm_health *out, const hm_result *result, const hm_audio_fac
         note(out, HM_HEALTH_BAD, "every sample is the same value");
     if (!result->frames)
         note(out, HM_HEALTH_BAD, "no frame was made");
-    judge_length(out, result, facts, request);
+    judge_length(out, w);
+    judge_stream(out, w);
     if (result->counters.tokens_out_of_range)
-        note(out, synthetic ? HM_HEALTH_OK : HM_HEALTH_SUSPECT, "%llu codes outside the codebooks, clamped",
+        note(out, w->synthetic ? HM_HEALTH_OK : HM_HEALTH_SUSPECT, "%llu codes outside the codebooks, clamped",
              (unsigned long long)result->counters.tokens_out_of_range);
-    if (out->sound_judged)
-        judge_sound(out, facts, request->task);
-    else if (facts)
+    if (out->sound_judged) {
+        judge_sound(out, facts, w->request->task);
+        judge_pace(out, w);
+        if (w->sound)
+            judge_course(out, w->sound, facts, w->request->task);
+    } else if (facts)
         note(out, HM_HEALTH_OK, "synthetic weights: how it sounds is not judged");
+}
+
+bool hm_health_ranks(const char *health)
+{
+    return !health || strcmp(health, "bad");
 }
 
 const char *hm_verdict_name(hm_verdict verdict)

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "harness/places.h"
+
 static double seconds(int64_t ns)
 {
     return (double)ns * 1e-9;
@@ -108,6 +110,18 @@ static const char *channels_text(int channels, char *out, size_t size)
     return out;
 }
 
+/* Where it ran, part by part only where that is not one device. */
+static void print_places(const hm_run_report *p, FILE *f)
+{
+    const hm_result *r = p->result;
+    char text[512], remark[256];
+    hm_places_text(text, sizeof text, r->places, r->place_count);
+    if (hm_places_remark(text, p->engine->backend, remark, sizeof remark))
+        fprintf(f, "  place     WARNING: %s (%s)\n", remark, text);
+    else if (r->place_count)
+        fprintf(f, "  place     every part on %s\n", r->places[0].device);
+}
+
 void hm_run_report_print(const hm_run_report *p, FILE *f)
 {
     const hm_result *r = p->result;
@@ -124,6 +138,7 @@ void hm_run_report_print(const hm_run_report *p, FILE *f)
     print_voice(p, f);
     fprintf(f, "  with      %s, %s on %s (%s, %d threads)%s\n", p->model, p->variant, p->engine->backend, p->engine->isa, p->engine->threads,
             p->synthetic ? ", synthetic weights" : "");
+    print_places(p, f);
     print_times(p, f);
     if (p->player)
         print_stream(p->player, f);
@@ -136,6 +151,30 @@ void hm_run_report_print(const hm_run_report *p, FILE *f)
                 100 * p->audio->clipped_share);
     fprintf(f, "  health    %s%s%s\n", hm_verdict_name(p->health->verdict), p->health->count ? ": " : "",
             hm_health_text(p->health, reasons, sizeof reasons));
+}
+
+static json_t *places_json(const hm_result *r)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < r->place_count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I}", "part", r->places[i].part, "device", r->places[i].device, "operations",
+                                              (json_int_t)r->places[i].operations, "elsewhere", (json_int_t)r->places[i].elsewhere));
+    return list;
+}
+
+static json_t *real_or_null(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *sound_json(const hm_sound *s)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "zero_crossings", real_or_null(s->zero_crossings));
+    json_object_set_new(o, "flatness", real_or_null(s->flatness));
+    json_object_set_new(o, "level_drift_db", real_or_null(s->level_drift_db));
+    json_object_set_new(o, "centroid_drift", real_or_null(s->centroid_drift));
+    return o;
 }
 
 static json_t *counters_json(const hm_counters *counters)
@@ -244,7 +283,9 @@ json_t *hm_run_report_json(const hm_run_report *p)
     json_object_set_new(o, "scratch_bytes", json_integer((json_int_t)r->scratch_bytes));
     json_object_set_new(o, "stream", stream_json(p->player));
     json_object_set_new(o, "audio", audio_json(p->audio));
+    json_object_set_new(o, "sound", sound_json(p->sound));
     json_object_set_new(o, "health", health_json(p->health));
+    json_object_set_new(o, "places", places_json(r));
     json_object_set_new(o, "counters", counters_json(&r->counters));
     return o;
 }

@@ -19,6 +19,7 @@ typedef struct hm_run_report {
     const hm_result *result;
     const hm_audio_facts *audio; /* NULL without audio */
     const hm_health *health;
+    const hm_sound *sound;       /* its figures are NaN without audio */
     const hm_player *player; /* of audio that was streamed; NULL: it was not */
     bool synthetic;
 } hm_run_report;

@@ -84,6 +84,8 @@
     R(zero_crossings, "share of samples at which the sign changes, median of windows")                                           \
     R(flatness, "spectral flatness, 0 tone to 1 noise, median of windows")                                                       \
     R(level_drift_db, "RMS of the last third of the audio against the first")                                                    \
+    R(centroid_drift, "octaves that the spectrum's centre moved from the first third of the audio to the last")                  \
+    R(seam_db, "jump at the worst seam of pieces or segments against that around it")                                            \
     T(places, 256, "where each part ran: part=device, ...")                                                                      \
     I(predicted_weight_bytes, 0, "from shapes alone: weights copied to the heap")                                                \
     I(predicted_kv_bytes, 0, "from shapes alone: caches at their largest")                                                       \

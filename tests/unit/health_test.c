@@ -19,6 +19,10 @@ typedef struct song {
     hm_result result;
     hm_request request;
     hm_audio_facts facts;
+    hm_sound sound;
+    bool measured, pieces_differ;
+    int pieces;
+    int64_t piece_samples;
     hm_health health;
     char text[2048];
 } song;
@@ -35,7 +39,15 @@ static void make(song *s)
 
 static hm_verdict judge(song *s, bool synthetic)
 {
-    hm_health_judge(&s->health, &s->result, &s->facts, &s->request, FRAME_S, synthetic);
+    hm_health_judge(&s->health, &(hm_health_case){.result = &s->result,
+                                                  .request = &s->request,
+                                                  .facts = &s->facts,
+                                                  .sound = s->measured ? &s->sound : NULL,
+                                                  .frame_seconds = FRAME_S,
+                                                  .synthetic = synthetic,
+                                                  .pieces = s->pieces,
+                                                  .piece_samples = s->piece_samples,
+                                                  .pieces_differ = s->pieces_differ});
     hm_health_text(&s->health, s->text, sizeof s->text);
     return s->health.verdict;
 }
@@ -199,6 +211,130 @@ static void the_text_is_cut_not_overrun(void **state)
     assert_true(few[7] == 'x' && strlen(few) == 6);
 }
 
+/* 30 s of speech at 24 kHz that is all right. */
+static void make_speech(song *s)
+{
+    make(s);
+    s->request.task = HM_TASK_SPEECH;
+    s->request.speech.text = "The quick brown fox jumps over the lazy dog, and then does it again, since nobody looked the first time.";
+    s->facts.channels = 1;
+    s->facts.rate_hz = 24000;
+    s->measured = true;
+    s->sound = (hm_sound){.window_s = 10, .windows = 3, .loud_windows = 3, .zero_crossings = 0.07, .flatness = 0.02,
+                          .first_zero_crossings = 0.06, .first_flatness = 0.02, .most_zero_crossings = 0.09, .most_flatness = 0.04,
+                          .level_drift_db = -2, .centroid_drift = 0.1};
+}
+
+static void expect(song *s, bool synthetic, hm_verdict verdict, const char *text)
+{
+    if (judge(s, synthetic) != verdict || (text && !strstr(s->text, text)))
+        fail_msg("expected %s and \"%s\", found %s: %s", hm_verdict_name(verdict), text ? text : "", hm_verdict_name(s->health.verdict), s->text);
+}
+
+static void speech_that_turns_into_noise_is_suspect(void **state)
+{
+    song s;
+    (void)state;
+    make_speech(&s);
+    expect(&s, false, HM_HEALTH_OK, NULL);
+    s.sound.most_zero_crossings = 0.2;
+    expect(&s, false, HM_HEALTH_SUSPECT, "turns into noise: zero crossings 0.060 in the first window, 0.200 later");
+    expect(&s, true, HM_HEALTH_OK, "not judged");
+    s.facts.rate_hz = 48000; /* half as many crossings per sample are as many per second */
+    s.sound.most_zero_crossings = 0.063;
+    expect(&s, false, HM_HEALTH_OK, NULL);
+    s.sound.most_zero_crossings = 0.08;
+    s.sound.first_zero_crossings = 0.07;
+    expect(&s, false, HM_HEALTH_OK, NULL); /* it began so: hissing, not turning into noise */
+    s.sound.first_zero_crossings = 0.03;
+    expect(&s, false, HM_HEALTH_SUSPECT, "turns into noise");
+    make_speech(&s);
+    s.sound.most_flatness = 0.6;
+    expect(&s, false, HM_HEALTH_SUSPECT, "spectral flatness 0.02 in the first window, 0.60 later");
+    make_speech(&s);
+    s.sound.flatness = s.sound.first_flatness = s.sound.most_flatness = 0.9;
+    expect(&s, false, HM_HEALTH_SUSPECT, "noise: spectral flatness 0.90");
+    s.sound.flatness = s.sound.first_flatness = s.sound.most_flatness = s.sound.zero_crossings = NAN; /* not measured is no fault */
+    s.sound.first_zero_crossings = s.sound.most_zero_crossings = NAN;
+    expect(&s, false, HM_HEALTH_OK, NULL);
+}
+
+static void the_end_may_not_be_another_sound_than_the_beginning(void **state)
+{
+    song s;
+    (void)state;
+    make_speech(&s);
+    s.sound.level_drift_db = -24;
+    expect(&s, false, HM_HEALTH_OK, NULL); /* 8 s are too short for that */
+    s.result.frames = 120;
+    s.request.max_frames = 200;
+    s.request.speech.text = NULL;
+    s.facts.duration_s = 120 * FRAME_S;
+    s.result.codes = NULL;
+    expect(&s, false, HM_HEALTH_SUSPECT, "the last third is 24 dB quieter than the first");
+    s.sound.level_drift_db = 0;
+    s.sound.centroid_drift = 1.7;
+    expect(&s, false, HM_HEALTH_SUSPECT, "the last third sounds 1.7 octaves higher than the first");
+    expect(&s, true, HM_HEALTH_OK, NULL);
+}
+
+static void speech_takes_the_time_that_its_text_takes(void **state)
+{
+    song s;
+    (void)state;
+    make_speech(&s); /* 8 s for 85 letters */
+    expect(&s, false, HM_HEALTH_OK, NULL);
+    s.request.speech.text = "Yes.";
+    expect(&s, false, HM_HEALTH_SUSPECT, "8.00 s for 4 characters: more was said than asked for");
+    s.request.speech.text = "\u4f60\u597d\u4e16\u754c"; /* four signs, about twelve letters */
+    expect(&s, false, HM_HEALTH_OK, NULL);
+    s.result.frames = 10;
+    s.facts.duration_s = 10 * FRAME_S;
+    s.request.speech.text = "The quick brown fox jumps over the lazy dog, and then does it again, since nobody looked the first time.";
+    expect(&s, false, HM_HEALTH_SUSPECT, "characters in 0.80 s: more was asked for than can have been said");
+    expect(&s, true, HM_HEALTH_OK, NULL);
+    s.request.force_length = true; /* a forced length says nothing */
+    s.request.max_frames = 10;
+    s.result.ended = false;
+    expect(&s, false, HM_HEALTH_OK, NULL);
+}
+
+static void speech_that_never_ends_is_suspect(void **state)
+{
+    song s;
+    (void)state;
+    make_speech(&s);
+    s.result.ended = false;
+    expect(&s, false, HM_HEALTH_SUSPECT, "stopped by the cap of 126 frames, not by its own end");
+    expect(&s, true, HM_HEALTH_OK, "stopped by the cap");
+}
+
+static void a_stream_is_the_whole_sample_by_sample(void **state)
+{
+    song s;
+    (void)state;
+    make_speech(&s);
+    s.result.samples = s.piece_samples = 192000;
+    s.pieces = 40;
+    expect(&s, true, HM_HEALTH_OK, NULL);
+    s.piece_samples -= 40 * 555;
+    expect(&s, true, HM_HEALTH_BAD, "streamed: 169800 samples in 40 pieces where the whole has 192000: 555.0 lost per piece");
+    s.piece_samples = 192004;
+    expect(&s, true, HM_HEALTH_BAD, "0.1 too many per piece");
+    s.piece_samples = 192000;
+    s.pieces_differ = true;
+    expect(&s, true, HM_HEALTH_BAD, "the 40 pieces are not the bytes of the whole");
+    s.pieces = 0; /* not streamed */
+    expect(&s, true, HM_HEALTH_OK, NULL);
+}
+
+static void what_is_bad_does_not_rank(void **state)
+{
+    (void)state;
+    assert_true(hm_health_ranks("ok") && hm_health_ranks("suspect") && hm_health_ranks("") && hm_health_ranks(NULL));
+    assert_false(hm_health_ranks("bad"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +347,12 @@ int main(void)
         cmocka_unit_test(speech_is_judged_as_songs_are),
         cmocka_unit_test(the_worst_reason_comes_first),
         cmocka_unit_test(the_text_is_cut_not_overrun),
+        cmocka_unit_test(speech_that_turns_into_noise_is_suspect),
+        cmocka_unit_test(the_end_may_not_be_another_sound_than_the_beginning),
+        cmocka_unit_test(speech_takes_the_time_that_its_text_takes),
+        cmocka_unit_test(speech_that_never_ends_is_suspect),
+        cmocka_unit_test(a_stream_is_the_whole_sample_by_sample),
+        cmocka_unit_test(what_is_bad_does_not_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,7 +28,8 @@ static inline void fake_sleep_ms(int ms)
     nanosleep(&t, NULL);
 }
 
-/* Streams when asked to: two pieces, one late. Kind "late" claims a first piece after the end. A free run draws frame * 8 + codebook; a fed one the stored codes, kind "drift" with one other code in frame 3. */
+/* One timed generation after the other takes 1 ms more. Kind "hot" says that the CPU was throttled, "once" does when it can take away the
+ * file $FAKE_ONCE. Streams when asked to: two pieces, one late. Kind "late" claims a first piece after the end. A free run draws frame * 8 + codebook; a fed one the stored codes, kind "drift" with one other code in frame 3. */
 static inline void fake_run(const char *kind, const json_t *message)
 {
     hm_run_order order;
@@ -53,7 +54,7 @@ static inline void fake_run(const char *kind, const json_t *message)
         made.codes[3 * 8 + 1] += 1;
         made.logits[3 * 8 + 1] += 0.25f;
     }
-    fake_sleep_ms(!strcmp(kind, "slow") ? 400 : 20);
+    fake_sleep_ms((!strcmp(kind, "slow") ? 400 : 20) * (order.iterations > 1 ? order.iterations : 1));
     s->wall_ns = !strcmp(kind, "boast") ? INT64_C(3600000000000) : 10000000;
     s->generate_ns = 6000000;
     s->decode_ns = 3000000;
@@ -73,6 +74,11 @@ static inline void fake_run(const char *kind, const json_t *message)
     strcpy(s->health, "ok");
     if (!strcmp(kind, "short"))
         made.frames--;
+    s->throttled = !strcmp(kind, "hot") && fed.codes;
+    if (!strcmp(kind, "once") && fed.codes && getenv("FAKE_ONCE"))
+        s->throttled = !unlink(getenv("FAKE_ONCE"));
+    for (int i = 1; i < order.iterations; i++, s->wall_ns += 1000000)
+        fake_say(hm_proto_sample(s, NULL));
     fake_say(hm_proto_sample(s, order.want_codes ? &made : NULL));
     if (!strcmp(kind, "twice"))
         fake_say(hm_proto_sample(s, NULL));

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "harness/rounds.h"
+#include "harness/steady.h"
 #include "harness/turn.h"
 #include "tests/fake_worker.h"
 
@@ -61,11 +62,36 @@ static void the_order_depends_on_seed_and_case_alone(void **state)
     assert_in_range(differing, 15, 20);
 }
 
+static void orders_have_names_and_mean_what_they_say(void **state)
+{
+    (void)state;
+    int one[5], two[5], fixed[5], reversed = 0, same = 0;
+    assert_int_equal(hm_order_parse("abba"), HM_ORDER_ABBA);
+    assert_int_equal(hm_order_parse("serial"), HM_ORDER_SERIAL);
+    assert_int_equal(hm_order_parse("abab"), -1);
+    for (int round = 0; round < 60; round += 2) {
+        hm_rounds_order(HM_ORDER_RANDOM, 3, 0, round, 5, one);
+        hm_rounds_order(HM_ORDER_RANDOM, 3, 0, round + 1, 5, two);
+        bool back = true;
+        for (int i = 0; i < 5; i++)
+            back = back && one[i] == two[4 - i];
+        reversed += back;
+        same += !memcmp(one, two, sizeof one);
+        hm_rounds_order(HM_ORDER_RANDOM, 3, 0, round, 5, two);
+        assert_memory_equal(one, two, sizeof one);
+        hm_rounds_order(HM_ORDER_SERIAL, (uint64_t)round, 1, round, 5, fixed);
+        for (int i = 0; i < 5; i++)
+            assert_int_equal(fixed[i], i);
+    }
+    assert_true(reversed < 3 && same < 3); /* of 30, 1 in 120 each by chance */
+}
+
 typedef struct recording {
     hm_fake_clock clock;
     int64_t each_ns;
     int runs, stop_after;
     int cases[64], arms[64], rounds[64], slots[64];
+    int judged, drop_first, decide_case, decide_after; /* rounds judged, of which so many are dropped; a case that ends early */
 } recording;
 
 static bool all_wanted(void *self, int c, int arm, int round)
@@ -115,6 +141,82 @@ static void rounds_are_whole_and_in_order(void **state)
         assert_int_equal(r.rounds[i], i / 6);
         assert_int_equal(r.cases[i], i % 6 / 3);
     }
+}
+
+static hm_status drop_some(void *self, int c, int round, bool *drop, hm_error *err)
+{
+    recording *r = self;
+    (void)c, (void)round, (void)err;
+    *drop = r->judged++ < r->drop_first;
+    return HM_OK;
+}
+
+static bool ends_early(void *self, int c, int rounds_done)
+{
+    const recording *r = self;
+    return c == r->decide_case && rounds_done >= r->decide_after;
+}
+
+static void a_round_that_is_set_aside_is_run_again_in_the_same_order(void **state)
+{
+    (void)state;
+    recording r = {.drop_first = 2};
+    hm_error err = {0};
+    hm_rounds_outcome done;
+    hm_rounds rounds = schedule(&r, 5);
+    rounds.judge = drop_some;
+    assert_int_equal(hm_rounds_run(&rounds, &done, &err), HM_OK);
+    assert_int_equal(r.runs, 36);
+    for (int i = 0; i < 9; i++) { /* three times case 0 of round 0 */
+        assert_true(r.cases[i] == 0 && r.rounds[i] == 0 && r.slots[i] == i % 3);
+        assert_int_equal(r.arms[i], r.arms[i % 3]);
+    }
+    assert_int_equal(r.cases[9], 1);
+    assert_true(done.rounds == 5 && done.kept == 10 && done.dropped == 2 && !done.invalid); /* 2 of 12 */
+}
+
+static void too_many_rounds_set_aside_end_the_schedule(void **state)
+{
+    (void)state;
+    recording r = {.drop_first = 1000};
+    hm_error err = {0};
+    hm_rounds_outcome done;
+    hm_rounds rounds = schedule(&r, 4);
+    rounds.judge = drop_some;
+    assert_int_equal(hm_rounds_run(&rounds, &done, &err), HM_OK);
+    assert_true(done.invalid && done.dropped == 3 && done.rounds == 0); /* 3 of 3 + 8 */
+    assert_int_equal(r.runs, 9);
+    assert_false(hm_rounds_too_many_dropped(1, 1)); /* one alone may be chance */
+    assert_false(hm_rounds_too_many_dropped(2, 8));
+    assert_true(hm_rounds_too_many_dropped(2, 7));
+    r = (recording){.drop_first = 1};
+    rounds = schedule(&r, 1);
+    rounds.judge = drop_some;
+    rounds.dropped = 1; /* before it went on */
+    assert_int_equal(hm_rounds_run(&rounds, &done, &err), HM_OK);
+    assert_true(done.invalid && done.dropped == 2);
+}
+
+static void a_case_ends_when_it_is_decided_and_the_others_go_on(void **state)
+{
+    (void)state;
+    recording r = {.decide_case = 0, .decide_after = 2};
+    hm_error err = {0};
+    hm_rounds_outcome done;
+    hm_rounds rounds = schedule(&r, 5);
+    int of_case[2] = {0};
+    rounds.decided = ends_early;
+    assert_int_equal(hm_rounds_run(&rounds, &done, &err), HM_OK);
+    for (int i = 0; i < r.runs; i++)
+        of_case[r.cases[i]]++;
+    assert_true(of_case[0] == 6 && of_case[1] == 15);
+    assert_true(done.rounds == 5 && !done.decided);
+    r = (recording){.decide_case = 0, .decide_after = 3};
+    rounds = schedule(&r, 5);
+    rounds.cases = 1;
+    rounds.decided = ends_early;
+    assert_int_equal(hm_rounds_run(&rounds, &done, &err), HM_OK);
+    assert_true(r.runs == 9 && done.rounds == 3 && done.decided);
 }
 
 static void no_round_starts_that_would_end_after_the_time_limit(void **state)
@@ -178,6 +280,92 @@ static void arms_have_slots_in_the_cases_they_run_only(void **state)
         first += r.arms[i] == 0;
     }
     assert_int_equal(first, 10); /* each pair of rounds runs forth and back */
+}
+
+static hm_steady_turn turn_at(double ghz, double steal, double throttled)
+{
+    return (hm_steady_turn){ghz * 1e6, steal, throttled};
+}
+
+static void a_turn_is_spoilt_by_what_the_machine_did(void **state)
+{
+    (void)state;
+    const double clocks[] = {3e6, 3e6, 2.9e6, 3.1e6, NAN}, steals[] = {0.05, 0.06, 0.05, NAN, 0.04}, unknown[] = {NAN, NAN, NAN};
+    const struct {
+        hm_steady_turn turn;
+        const char *reason; /* NULL: fine */
+    } cases[] = {{turn_at(3, 0.05, 0), NULL},     {turn_at(2.26, 0.05, 0), NULL},    {turn_at(2.2, 0.05, 0), "2.20 GHz, below 75 %"},
+                 {turn_at(3, 0.14, 0), NULL},     {turn_at(3, 0.16, 0), "16 % of"},  {turn_at(3, 0.05, 2), "throttled 2 times"},
+                 {turn_at(NAN, NAN, NAN), NULL}};
+    char reason[200];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        *reason = 0;
+        bool spoilt = hm_steady_spoilt(&cases[i].turn, clocks, steals, 5, reason, sizeof reason);
+        if (spoilt != (cases[i].reason != NULL) || (spoilt && !strstr(reason, cases[i].reason)))
+            fail_msg("%zu: \"%s\"", i, reason);
+    }
+    hm_steady_turn slow = turn_at(1, 0.9, NAN);
+    assert_false(hm_steady_spoilt(&slow, clocks, steals, 2, reason, sizeof reason)); /* too few for a median */
+    assert_false(hm_steady_spoilt(&slow, unknown, unknown, 3, reason, sizeof reason));
+}
+
+static void what_the_machine_did_comes_from_the_timed_samples(void **state)
+{
+    (void)state;
+    hm_sample *s = calloc(3, sizeof *s);
+    assert_non_null(s);
+    for (int i = 0; i < 3; i++) {
+        hm_sample_init(&s[i]);
+        s[i].wall_ns = 1000;
+    }
+    hm_steady_turn t = hm_steady_of(s, 3, 2);
+    assert_true(isnan(t.clock_khz) && isnan(t.steal_share) && isnan(t.throttled));
+    s[0].warmup = true;
+    s[0].clock_khz = 1;
+    s[0].throttled = 9;
+    s[1].clock_khz = 3000000;
+    s[2].clock_khz = 2000000;
+    s[2].throttled = 1;
+    s[1].steal_ns = 200;
+    s[2].steal_ns = 0;
+    t = hm_steady_of(s, 3, 2);
+    assert_true(t.clock_khz == 2000000 && t.throttled == 1);
+    assert_float_equal(t.steal_share, 0.05, 1e-9); /* 200 ns of 2 x 2000 ns */
+    free(s);
+}
+
+/* A CPU that cools down by a degree a second. */
+typedef struct cooling {
+    hm_fake_clock clock;
+    double start_c;
+} cooling;
+
+static double cooling_c(void *self)
+{
+    const cooling *c = self;
+    return c->start_c - (double)c->clock.now * 1e-9;
+}
+
+static void heat_is_waited_for_as_long_as_it_is_worth(void **state)
+{
+    (void)state;
+    cooling c = {.start_c = 50};
+    hm_fake_clock_init(&c.clock, 0);
+    hm_settle s = {.clock = &c.clock.clock, .longest_ns = INT64_C(30000000000), .temperature = cooling_c, .self = &c, .hottest = NAN};
+    assert_int_equal(hm_settle_wait(&s, true, NULL), 0); /* the first round shows what is usual: 50 degrees */
+    assert_int_equal(c.clock.now, 0);
+    c.start_c = 53;
+    assert_int_equal(hm_settle_wait(&s, false, NULL), 0);
+    c.start_c = 60; /* 53 are reached after 7 s */
+    int64_t waited = hm_settle_wait(&s, false, NULL);
+    assert_in_range(waited, INT64_C(7000000000), INT64_C(7500000000));
+    c.start_c = 200;
+    waited = hm_settle_wait(&s, false, NULL);
+    assert_in_range(waited, INT64_C(30000000000), INT64_C(30500000000));
+    s.longest_ns = 0;
+    assert_int_equal(hm_settle_wait(&s, false, NULL), 0);
+    s = (hm_settle){.clock = &c.clock.clock, .longest_ns = 1000, .hottest = NAN}; /* a machine that shows no temperature */
+    assert_int_equal(hm_settle_wait(&s, false, NULL), 0);
 }
 
 static bool never(void)
@@ -416,7 +604,14 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_round_runs_every_arm_and_the_next_one_runs_backwards),
                                        cmocka_unit_test(two_arms_take_turns_at_being_first),
                                        cmocka_unit_test(the_order_depends_on_seed_and_case_alone),
+                                       cmocka_unit_test(orders_have_names_and_mean_what_they_say),
                                        cmocka_unit_test(rounds_are_whole_and_in_order),
+                                       cmocka_unit_test(a_round_that_is_set_aside_is_run_again_in_the_same_order),
+                                       cmocka_unit_test(too_many_rounds_set_aside_end_the_schedule),
+                                       cmocka_unit_test(a_case_ends_when_it_is_decided_and_the_others_go_on),
+                                       cmocka_unit_test(a_turn_is_spoilt_by_what_the_machine_did),
+                                       cmocka_unit_test(what_the_machine_did_comes_from_the_timed_samples),
+                                       cmocka_unit_test(heat_is_waited_for_as_long_as_it_is_worth),
                                        cmocka_unit_test(no_round_starts_that_would_end_after_the_time_limit),
                                        cmocka_unit_test(what_is_done_is_not_run_again_and_a_stop_ends_the_schedule),
                                        cmocka_unit_test(arms_have_slots_in_the_cases_they_run_only),

@@ -1,0 +1,250 @@
+/* Sessions with fake workers whose times are known: what callers ask of hm_measure. */
+#define _GNU_SOURCE /* mkdtemp */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "engine/base/map.h"
+#include "harness/measure.h"
+#include "tests/fake_worker.h"
+
+static char folder[64], db[96], suite[96], once[96];
+
+static int setup(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 10}\n  - {name: b, tags: t, lyrics: m, frames: 5}\n";
+    hm_error err = {0};
+    snprintf(folder, sizeof folder, "/tmp/hm_measure_XXXXXX");
+    if (!mkdtemp(folder))
+        return 1;
+    snprintf(db, sizeof db, "%s/test.db", folder);
+    snprintf(suite, sizeof suite, "%s/tiny.yaml", folder);
+    snprintf(once, sizeof once, "%s/once", folder);
+    return setenv("FAKE_ONCE", once, 1) || hm_file_write(suite, text, sizeof text - 1, &err);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+/* A quiet session of fake workers of these kinds; they are named as the kinds. */
+static hm_measure_options options(const char *one, const char *two)
+{
+    static char commands[2][PATH_MAX + 64];
+    static char *argv[] = {"gate", "a b"};
+    hm_measure_options o = hm_measure_defaults("gate");
+    const char *kinds[] = {one, two};
+    o.plan.suites = (hm_strings){{suite}, 1};
+    o.plan.variants = (hm_strings){{"none"}, 1};
+    for (int i = 0; i < 2 && kinds[i]; i++) {
+        snprintf(commands[i], sizeof commands[i], "%s=exec '%s' --fake %s", kinds[i], fake_program(), kinds[i]);
+        o.plan.commands.items[o.plan.commands.count++] = commands[i];
+    }
+    o.db = db;
+    o.argc = 2;
+    o.argv = argv;
+    o.keep_audio = o.limits = false;
+    o.quiet = true;
+    return o;
+}
+
+static hm_measure *measured(const hm_measure_options *o)
+{
+    hm_error err = {0};
+    hm_measure *m = NULL;
+    if (hm_measure_begin(&m, o, &err) || hm_measure_run(m, &err))
+        fail_msg("%s", err.text);
+    return m;
+}
+
+/* What a session of rounds is seen as. */
+typedef struct watch {
+    int asked[2], end_first_after; /* rounds of case 0; 0: all */
+    double left_s, then_s;         /* after the first round: what is said to be left, and when */
+} watch;
+
+static double now_s(void)
+{
+    return (double)hm_clock_now(hm_clock_real()) * 1e-9;
+}
+
+static bool on_round(void *self, const hm_measure *m, int c, int rounds_done)
+{
+    watch *w = self;
+    assert_int_equal(rounds_done, ++w->asked[c]);
+    assert_int_equal(hm_measure_case_rounds(m, c), rounds_done);
+    assert_false(isnan(hm_measure_value(m, c, 0, rounds_done - 1)));
+    if (c == hm_measure_plan_of(m)->case_count - 1 && rounds_done == 1) {
+        w->left_s = hm_measure_seconds_left(m);
+        w->then_s = now_s();
+    }
+    return c == 0 && rounds_done == w->end_first_after;
+}
+
+static void values_of_turns_are_there_and_a_case_can_end_early(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    watch w = {.end_first_after = 2};
+    hm_measure_options o = options("good", "drift");
+    o.self = &w;
+    o.decided = on_round;
+    o.rounds = 4;
+    o.seed = 5;
+    hm_measure *m = measured(&o);
+    assert_true(w.asked[0] == 2 && w.asked[1] == 4);
+    assert_int_equal(hm_measure_rounds(m), 4);
+    for (int round = 0; round < 4; round++)
+        for (int arm = 0; arm < 2; arm++) {
+            assert_true(hm_measure_value(m, 1, arm, round) == 10e6);
+            assert_int_equal(isnan(hm_measure_value(m, 0, arm, round)), round >= 2);
+        }
+    assert_true(isnan(hm_measure_value(m, 0, 2, 0)) && isnan(hm_measure_value(m, 2, 0, 0)) && isnan(hm_measure_value(m, 0, 0, 9)));
+    assert_true(hm_measure_healthy(m, 0, 0) && hm_measure_healthy(m, 1, 1));
+    assert_true(hm_measure_seconds_left(m) == 0);
+    const hm_suite_outcome *out = hm_measure_outcome(m);
+    assert_true(out->kept == 6 && out->dropped == 0 && !out->decided && !out->invalid);
+    assert_int_equal(hm_measure_verdict(m, &err), HM_OK);
+    hm_measure_close(&m);
+    assert_null(m);
+}
+
+static void time_left_is_right_after_the_first_round(void **state)
+{
+    (void)state;
+    watch w = {0};
+    hm_measure_options o = options("slow", "good"); /* 0.4 s and 0.02 s, and what a process takes */
+    o.self = &w;
+    o.decided = on_round;
+    o.plan.filter = "/a$";
+    o.rounds = 6;
+    hm_measure *m = measured(&o);
+    double took = now_s() - w.then_s;
+    hm_measure_close(&m);
+    assert_true(took > 2);
+    if (fabs(w.left_s - took) > 0.2 * took)
+        fail_msg("said %.2f s, took %.2f s", w.left_s, took);
+}
+
+static void failed_and_bad_arms_have_no_values_and_are_told(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_measure_options o = options("crash", "good");
+    o.rounds = 2;
+    hm_measure *m = measured(&o);
+    assert_true(isnan(hm_measure_value(m, 0, 0, 1)) && hm_measure_value(m, 0, 1, 1) == 10e6);
+    assert_true(!hm_measure_healthy(m, 0, 0) && hm_measure_healthy(m, 0, 1));
+    assert_int_equal(hm_measure_case_rounds(m, 0), 2);
+    assert_int_equal(hm_measure_verdict(m, &err), HM_ECASE);
+    assert_non_null(strstr(err.text, "4 runs failed"));
+    hm_measure_close(&m);
+}
+
+static void a_turn_may_time_several_generations(void **state)
+{
+    (void)state;
+    hm_measure_options o = options("good", NULL);
+    o.iterations = 3;
+    o.rounds = 2;
+    hm_measure *m = measured(&o); /* 10, 11 and 12 ms */
+    assert_true(hm_measure_value(m, 0, 0, 0) == 11e6 && hm_measure_value(m, 1, 0, 1) == 11e6);
+    hm_measure_close(&m);
+    o = options("twice", NULL); /* one more than it was asked for */
+    o.iterations = 3;
+    m = measured(&o);
+    assert_true(isnan(hm_measure_value(m, 0, 0, 0)));
+    hm_measure_close(&m);
+}
+
+static void one_round_that_the_machine_spoilt_is_run_again(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_measure_options o = options("good", "once");
+    assert_int_equal(hm_file_write(once, "x", 1, &err), HM_OK);
+    o.rounds = 3;
+    hm_measure *m = measured(&o);
+    const hm_suite_outcome *out = hm_measure_outcome(m);
+    assert_true(out->dropped == 1 && out->kept == 6 && !out->invalid);
+    assert_non_null(strstr(out->first_dropped, "once: a CPU was throttled 1 time"));
+    assert_true(hm_measure_value(m, 0, 0, 0) == 10e6 && hm_measure_value(m, 0, 1, 0) == 10e6);
+    assert_int_equal(hm_measure_verdict(m, &err), HM_OK);
+    hm_measure_close(&m);
+}
+
+static void a_machine_that_spoils_rounds_makes_the_measurement_invalid(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_measure_options o = options("good", "hot");
+    o.rounds = 3;
+    hm_measure *m = measured(&o);
+    assert_true(hm_measure_outcome(m)->invalid);
+    assert_int_equal(hm_measure_verdict(m, &err), HM_EINVALID);
+    assert_non_null(strstr(err.text, "2 rounds of cases were set aside"));
+    hm_measure_close(&m);
+}
+
+static void a_session_goes_on_with_more_rounds_and_its_own_words(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_measure_options o = options("good", "drift"), again = hm_measure_defaults("gate"), other = hm_measure_defaults("calibrate");
+    hm_measure *m = NULL;
+    o.rounds = 2;
+    o.order = HM_ORDER_SERIAL;
+    o.tags = (hm_strings){{"machine=quiet", "why=a b"}, 2};
+    m = measured(&o);
+    char id[HM_UUID_TEXT];
+    snprintf(id, sizeof id, "%s", hm_measure_session(m));
+    hm_measure_close(&m);
+    again.db = other.db = db;
+    again.resume = other.resume = again.quiet = again.more_rounds = true;
+    again.session = other.session = id;
+    again.rounds = 4;
+    m = measured(&again);
+    assert_string_equal(hm_measure_session(m), id);
+    assert_true(hm_measure_rounds(m) == 4 && hm_measure_plan_of(m)->arm_count == 2);
+    for (int round = 0; round < 4; round++) /* those of before, too */
+        assert_true(hm_measure_value(m, 0, 0, round) == 10e6 && hm_measure_value(m, 1, 1, round) == 10e6);
+    hm_measure_close(&m);
+    assert_int_equal(hm_measure_begin(&m, &other, &err), HM_EUSAGE);
+    assert_non_null(strstr(err.text, "go on with hmbench gate --resume"));
+    assert_null(m);
+}
+
+static void words_of_the_command_line_go_through_a_shell_again(void **state)
+{
+    (void)state;
+    char *argv[] = {"suite", "short", "-V", "a b", "it's", ""};
+    char *text = hm_command_text(6, argv);
+    assert_string_equal(text, "hmbench suite short -V 'a b' 'it'\\''s' ''");
+    free(text);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && !strcmp(argv[1], "--fake"))
+        return fake_worker(argv[2]);
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {CASE(values_of_turns_are_there_and_a_case_can_end_early),
+                                       CASE(time_left_is_right_after_the_first_round),
+                                       CASE(failed_and_bad_arms_have_no_values_and_are_told),
+                                       CASE(a_turn_may_time_several_generations),
+                                       CASE(one_round_that_the_machine_spoilt_is_run_again),
+                                       CASE(a_machine_that_spoils_rounds_makes_the_measurement_invalid),
+                                       CASE(a_session_goes_on_with_more_rounds_and_its_own_words),
+                                       cmocka_unit_test(words_of_the_command_line_go_through_a_shell_again)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

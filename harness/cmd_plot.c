@@ -10,6 +10,8 @@
 #include "harness/store_query.h"
 #include "reports/plot.h"
 
+#define KINDS "ladder, phases, steps, ratio, roofline, tradeoff or positions"
+
 typedef struct plot_args {
     const char *kind, *db, *output, *session, *model;
     bool script; /* print it instead of running it */
@@ -88,7 +90,7 @@ hm_status hm_cmd_plot(const hm_command *self, int argc, char **argv, hm_error *e
     if (st || helped)
         return st;
     if (!words.count)
-        return hm_fail(err, HM_EUSAGE, "plot: of what? ladder, phases or steps (hmbench plot --help)");
+        return hm_fail(err, HM_EUSAGE, "plot: of what? " KINDS " (hmbench plot --help)");
     if (!a.output)
         return hm_fail(err, HM_EUSAGE, "plot: -o is missing: where should the picture go? (%s.svg or .png)", words.items[0]);
     st = hm_plot_check_path(a.output, err);
@@ -98,6 +100,6 @@ hm_status hm_cmd_plot(const hm_command *self, int argc, char **argv, hm_error *e
         if (!strcmp(kinds[k], words.items[0]))
             return plot(&a, (hm_plot_kind)k, err);
     const char *near = hm_nearest(words.items[0], kinds);
-    return hm_fail(err, HM_EUSAGE, "plot: unknown kind \"%s\"%s%s%s (ladder, phases or steps)", words.items[0],
+    return hm_fail(err, HM_EUSAGE, "plot: unknown kind \"%s\"%s%s%s (" KINDS ")", words.items[0],
                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }

@@ -61,8 +61,8 @@ const hm_command hm_commands[] = {
      "echo '{\"type\":\"hello\",\"protocol\":1}' | hmbench worker"},
     {"journal", hm_cmd_journal, "everything measured so far, as markdown", "journal [-o FILE] [options]",
      "hmbench journal -o journal.md\nhmbench journal --session last\nhmbench journal --since 2006-01-02 --notes notes.md -o journal.md"},
-    {"plot", hm_cmd_plot, "a picture of a session", "plot ladder|phases|steps -o FILE [options]",
-     "hmbench plot ladder -o ladder.svg\nhmbench plot phases --session last -o phases.png\n"
+    {"plot", hm_cmd_plot, "a picture of a session", "plot KIND -o FILE [options]\nplot ladder|phases|steps|ratio|roofline|tradeoff|positions",
+     "hmbench plot ladder -o ladder.svg\nhmbench plot phases --session last -o phases.png\nhmbench plot ratio -o ratio.svg\n"
      "hmbench plot steps -o steps.svg --script >steps.gnuplot"},
     {"list", hm_cmd_list, "what there is to choose from", "list suites|variants|toggles|models|devices|metrics [--json]",
      "hmbench list variants\nhmbench list toggles --json\nhmbench list models --names"},

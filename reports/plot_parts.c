@@ -4,7 +4,7 @@
 
 const char *hm_plot_colour(int index)
 {
-    static const char *const colours[] = {"#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442"};
+    static const char *const colours[] = {"#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#000000"};
     return colours[(size_t)index % (sizeof colours / sizeof *colours)];
 }
 

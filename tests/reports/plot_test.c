@@ -16,7 +16,12 @@
 #include "harness/gnuplot.h"
 #include "reports/plot.h"
 
+#define ROUNDS 8
+
 static hm_journal_result results[6];
+static double rounds[6][ROUNDS];
+static const hm_journal_stretch stretches[] = {{0, 62, 8.5}, {62, 63, 9.25}};
+enum { KINDS = HM_PLOT_POSITIONS + 1 };
 static hm_journal_case cases[] = {{"short/plain", 27, 125, 0}, {"short/\"quoted\" `ls` \\n", 13, 63, 0}};
 static hm_journal_arm arms[] = {
     {.name = "naive", .flow_steps = 10}, {.name = "steps5", .flow_steps = 5}, {.name = "steps1", .flow_steps = 1}};
@@ -35,13 +40,27 @@ static hm_journal_session session(bool fidelity)
         r->audio_s = 10;
         r->frames = 125;
         r->spectral_snr_db = fidelity && i >= 2 ? 20 + i : NAN;
+        r->mean_kl = fidelity && i >= 2 ? 0.001 * i : NAN;
+        r->frame_weight_mb = 12.5;
+        r->distinct_weight_mb = 600;
+        r->frame_gflop = 0.025;
+        r->codec_frame_gflop = 0.02;
+        r->codec_weight_mb = 3;
+        r->stretches = stretches;
+        r->stretch_count = 2;
+        r->wall_by_round_ms = rounds[i];
+        for (int k = 0; k < ROUNDS; k++)
+            rounds[i][k] = r->wall_ms.mean * (1 + 0.001 * ((k * (i + 3)) % 7));
     }
     results[5] = hm_journal_result_none(); /* it failed */
     return (hm_journal_session){.id = "01234567-89ab",
                                 .created_utc = "2001-02-03T04:05:06Z",
                                 .state = "done",
                                 .command_line = "x",
-                                .rounds = 3,
+                                .rounds = ROUNDS,
+                                .peak_gflop_s = 160,
+                                .memory_gb_s = 20,
+                                .cache_gb_s = 80,
                                 .model = "mini \"x\" \\",
                                 .synthetic = true,
                                 .cpu = "A CPU",
@@ -82,7 +101,7 @@ static void names_cannot_leave_their_quotes(void **state)
 {
     (void)state;
     static const char *const outputs[] = {"plot_quotes.svg", "plot_quotes.png"};
-    for (int k = 0; k < 6; k++) {
+    for (int k = 0; k < 2 * KINDS; k++) {
         size_t size;
         hm_error err = {0};
         hm_map picture = {0};
@@ -98,7 +117,7 @@ static void names_cannot_leave_their_quotes(void **state)
         assert_true(picture.size > 3000);
         if (k % 2)
             assert_memory_equal(picture.data, "\x89PNG", 4);
-        else
+        else if (k / 2 < HM_PLOT_ROOFLINE) /* the others show the longest case alone */
             assert_non_null(memmem(picture.data, picture.size, "`ls`", 4));
         hm_map_close(&picture);
         free(text);
@@ -119,6 +138,100 @@ static void what_cannot_be_shown_is_told(void **state)
     memset(results, 0, sizeof results);
     assert_int_equal(hm_plot_write(&s, HM_PLOT_LADDER, "x.svg", stdout, &err), HM_EMISSING);
     assert_int_equal(hm_plot_write(&s, HM_PLOT_PHASES, "x.svg", stdout, &err), HM_EMISSING);
+}
+
+static void ratios_show_their_interval_and_no_bad_arm(void **state)
+{
+    (void)state;
+    size_t size;
+    hm_error err = {0};
+    char *text = script_of(HM_PLOT_RATIO, "ratio.svg", false, &size), expected[80];
+    hm_journal_session s = session(false);
+    hm_speed_up up = hm_journal_speed_up(&s, 0, 1, 0);
+    assert_true(up.n == ROUNDS && up.low < up.ratio && up.ratio < up.high);
+    snprintf(expected, sizeof expected, "\"%.2fx (%.2f to %.2f)\"", up.ratio, up.low, up.high);
+    assert_non_null(strstr(text, expected));
+    snprintf(expected, sizeof expected, "\n%.6g %.6g %.6g 1\n", up.ratio, up.low, up.high);
+    assert_non_null(strstr(text, expected));
+    assert_non_null(strstr(text, "\"not measured\""));
+    assert_non_null(strstr(text, "set arrow from 1, graph 0 to 1, graph 1"));
+    free(text);
+    results[2].health = "bad";
+    FILE *f = open_memstream(&text, &size);
+    assert_int_equal(hm_plot_write(&s, HM_PLOT_RATIO, "ratio.svg", f, &err), HM_OK);
+    fclose(f);
+    assert_non_null(strstr(text, "\"audio judged bad\""));
+    free(text);
+    results[2].health = NULL;
+    s.arm_count = 1;
+    assert_int_equal(hm_plot_write(&s, HM_PLOT_RATIO, "x.svg", stdout, &err), HM_EMISSING);
+}
+
+static void points_stand_under_the_roof_that_the_machine_gives(void **state)
+{
+    (void)state;
+    size_t size;
+    hm_error err = {0};
+    hm_journal_session s = session(false);
+    char *text = script_of(HM_PLOT_ROOFLINE, "roofline.svg", false, &size);
+    assert_non_null(strstr(text, "\n2 3.125 0\n"));           /* 25 MFLOP and 12.5 MB in 8 ms */
+    assert_non_null(strstr(text, "plot min(160, x * 20)"));
+    free(text);
+    s.memory_gb_s = NAN;
+    assert_int_equal(hm_plot_write(&s, HM_PLOT_ROOFLINE, "x.svg", stdout, &err), HM_EMISSING);
+}
+
+/* Arms of equal speed and fidelity: labels have to make room. */
+static void labels_of_the_tradeoff_do_not_overlap(void **state)
+{
+    (void)state;
+    enum { ARMS = 12 };
+    static hm_journal_arm many[ARMS];
+    static hm_journal_result all[ARMS];
+    static char names[ARMS][24];
+    double x[ARMS], y[ARMS], width[ARMS];
+    hm_journal_session s = session(true);
+    size_t size;
+    hm_error err = {0};
+    char *text = NULL;
+    int found = 0;
+    for (int a = 0; a < ARMS; a++) {
+        snprintf(names[a], sizeof names[a], "arm-with-a-name-%d", a);
+        many[a] = (hm_journal_arm){.name = names[a]};
+        all[a] = results[a ? 2 : 0];
+        all[a].mean_kl = 0.001 * (1 + 0.01 * a);
+        all[a].spectral_snr_db = INFINITY;
+    }
+    s.arms = many;
+    s.arm_count = ARMS;
+    s.results = all;
+    s.case_count = 1;
+    FILE *f = open_memstream(&text, &size);
+    assert_int_equal(hm_plot_write(&s, HM_PLOT_TRADEOFF, "x.svg", f, &err), HM_OK);
+    fclose(f);
+    for (char *p = text; (p = strstr(p, "set label \"arm-with")) && found < ARMS; p++, found++) {
+        char name[32];
+        assert_int_equal(sscanf(p, "set label \"%31[^\"]\" at %lf, %lf", name, &x[found], &y[found]), 3);
+        width[found] = 7 * (double)strlen(name);
+        for (int i = 0; i < found; i++)
+            assert_true(fabs(x[i] - x[found]) >= (width[i] + width[found]) / 2 - 1e-6 || fabs(y[i] - y[found]) >= 14.9);
+    }
+    assert_int_equal(found, ARMS - 1);
+    free(text);
+}
+
+static void frames_are_shown_where_they_stand_in_the_song(void **state)
+{
+    (void)state;
+    size_t size;
+    hm_error err = {0};
+    char *text = script_of(HM_PLOT_POSITIONS, "positions.svg", false, &size);
+    assert_non_null(strstr(text, "\n2.48 8.5\n7.48 9.25\n"));
+    free(text);
+    hm_journal_session s = session(false);
+    for (int i = 0; i < 6; i++)
+        results[i].stretch_count = 0;
+    assert_int_equal(hm_plot_write(&s, HM_PLOT_POSITIONS, "x.svg", stdout, &err), HM_EMISSING);
 }
 
 static void a_script_that_fails_carries_gnuplots_words(void **state)
@@ -151,6 +264,10 @@ int main(void)
         cmocka_unit_test(titles_say_what_where_and_how_often),
         cmocka_unit_test(names_cannot_leave_their_quotes),
         cmocka_unit_test(what_cannot_be_shown_is_told),
+        cmocka_unit_test(ratios_show_their_interval_and_no_bad_arm),
+        cmocka_unit_test(points_stand_under_the_roof_that_the_machine_gives),
+        cmocka_unit_test(labels_of_the_tradeoff_do_not_overlap),
+        cmocka_unit_test(frames_are_shown_where_they_stand_in_the_song),
         cmocka_unit_test(a_script_that_fails_carries_gnuplots_words),
         cmocka_unit_test(a_missing_gnuplot_is_told_with_the_line_that_installs_it),
     };

@@ -5,6 +5,7 @@
 #include "harness/fidelity_run.h"
 #include "harness/machine.h"
 #include "harness/measure.h"
+#include "harness/output_options.h"
 #include "harness/places.h"
 #include "harness/suite_report.h"
 #include "harness/table.h"
@@ -13,6 +14,7 @@ typedef struct suite_args {
     hm_measure_options m;
     const char *order;
     bool dry_run, trace;
+    hm_output_options output;
 } suite_args;
 
 static const char *const warmups[] = {"first", "full", "none", NULL};
@@ -63,6 +65,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"stream", 0, HM_OPT_FLAG, &m->stream, NULL, "arms that decode in pieces hand them over as they come: time to first audio, stalls",
          0, 0, NULL},
         {"trace", 0, HM_OPT_FLAG, &a->trace, NULL, "after the rounds, write a timeline of the last arm on its first case", 0, 0, NULL},
+        HM_OUTPUT_OPTIONS(a->output),
         {"db", 0, HM_OPT_STRING, &m->db, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &m->quiet, NULL, "the table and errors only", 0, 0, NULL},
         {0}};
@@ -162,6 +165,16 @@ static bool write_trace(const hm_measure *m, const suite_args *a, char *path, si
     return !code;
 }
 
+static hm_status report(hm_measure *m, const suite_args *a, hm_error *err)
+{
+    hm_document *d = NULL;
+    hm_status st = hm_suite_document(hm_measure_store(m), hm_measure_session(m), &d, err);
+    if (!st)
+        st = hm_output_write(&a->output, d, err);
+    hm_document_free(&d);
+    return st;
+}
+
 /* Rounds, table, what lies where. */
 static hm_status carry_out(hm_measure *m, const suite_args *a, hm_error *err)
 {
@@ -169,7 +182,7 @@ static hm_status carry_out(hm_measure *m, const suite_args *a, hm_error *err)
     hm_status st = hm_measure_run(m, err);
     const hm_suite_outcome *o = hm_measure_outcome(m);
     if (!st)
-        st = hm_suite_report(hm_measure_store(m), hm_measure_session(m), stdout, err);
+        st = report(m, a, err);
     if (!st)
         st = hm_places_report(hm_measure_store(m), hm_measure_session(m), stderr, err);
     if (st)
@@ -188,7 +201,7 @@ static hm_status carry_out(hm_measure *m, const suite_args *a, hm_error *err)
 
 hm_status hm_cmd_suite(const hm_command *self, int argc, char **argv, hm_error *err)
 {
-    suite_args a = {.m = hm_measure_defaults("suite"), .trace = true};
+    suite_args a = {.m = hm_measure_defaults("suite"), .trace = true, .output.format = "md"};
     hm_measure *m = NULL;
     bool helped;
     hm_status st = parse(self, argc, argv, &a, &helped, err);
@@ -200,7 +213,9 @@ hm_status hm_cmd_suite(const hm_command *self, int argc, char **argv, hm_error *
         return hm_fail(err, HM_EUSAGE, "--resume goes on with a stored session; it takes no suites");
     if (a.dry_run)
         return dry_run(&a, err);
-    st = hm_measure_begin(&m, &a.m, err);
+    st = hm_output_options_check(&a.output, "suite", err);
+    if (!st)
+        st = hm_measure_begin(&m, &a.m, err);
     if (!st)
         st = carry_out(m, &a, err);
     hm_measure_close(&m);

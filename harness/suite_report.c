@@ -64,13 +64,3 @@ hm_status hm_suite_document(hm_store *store, const char *session_id, hm_document
     hm_journal_data_free(&data);
     return *out ? HM_OK : hm_fail(err, HM_EABSENT, "suite: no memory for its tables");
 }
-
-hm_status hm_suite_report(hm_store *store, const char *session_id, FILE *file, hm_error *err)
-{
-    hm_document *d = NULL;
-    hm_status st = hm_suite_document(store, session_id, &d, err);
-    if (!st)
-        st = hm_document_write(d, HM_SHEET_MARKDOWN, file, err);
-    hm_document_free(&d);
-    return st;
-}

@@ -10,9 +10,6 @@
 /* The journal tables of one session; hm_document_free. */
 hm_status hm_suite_document(hm_store *store, const char *session_id, hm_document **out, hm_error *err);
 
-/* The same as markdown. */
-hm_status hm_suite_report(hm_store *store, const char *session_id, FILE *file, hm_error *err);
-
 /* The answer of a question to the database as an aligned table. */
 hm_status hm_sql_table(hm_store *store, const char *sql, FILE *file, hm_error *err);
 

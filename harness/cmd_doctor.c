@@ -13,8 +13,10 @@
 #include "harness/machine.h"
 #include "harness/model.h"
 #include "harness/module.h"
+#include "harness/phase_memory.h"
 #include "harness/run_report.h"
 #include "harness/table.h"
+#include "harness/watch.h"
 
 typedef enum finding { FINE, NOTE, MISSING } finding; /* MISSING: something does not work without it */
 
@@ -80,6 +82,31 @@ static void look_at_machine(report *r)
     if (m.memory_limit_bytes != HM_UNKNOWN)
         add(r, "memory limit", m.memory_limit_bytes < m.memory_bytes ? NOTE : FINE, "%.1f GB by the cgroup", (double)m.memory_limit_bytes * 1e-9);
     add(r, "system", FINE, "%s, %s", m.os, m.kernel);
+}
+
+/* What is watched around every timed call, and why not. */
+static void look_at_watched(report *r)
+{
+    char text[200];
+    hm_machine_state now;
+    hm_energy energy;
+    hm_perf_counters perf;
+    hm_phase_memory memory;
+    hm_machine_state_read("/", &now);
+    hm_energy_open(&energy, "/");
+    hm_perf_open(&perf, hm_perf_real());
+    hm_phase_memory_open(&memory, "/");
+    add(r, "clock", now.clock_khz != HM_UNKNOWN ? FINE : NOTE, "%s", hm_clock_source("/", text, sizeof text));
+    add(r, "temperature", isfinite(now.temperature_c) ? FINE : NOTE, "%s", hm_temperature_source("/", text, sizeof text));
+    add(r, "throttling", now.throttled != HM_UNKNOWN ? FINE : NOTE, "%s", hm_throttle_source("/", text, sizeof text));
+    add(r, "stolen time", now.steal_ns != HM_UNKNOWN ? FINE : NOTE, "%s", now.steal_ns != HM_UNKNOWN ? "in /proc/stat" : "no /proc/stat");
+    add(r, "energy", energy.count ? FINE : NOTE, "%s", energy.source);
+    add(r, "counters", perf.note[0] ? NOTE : FINE, "%s%s", perf.note[0] ? perf.note : "of cycles, instructions, cache misses, switches, faults",
+        perf.usage ? "; switches and faults that the kernel refuses come from getrusage" : "");
+    add(r, "memory of phases", memory.set_back ? FINE : NOTE, "%s",
+        memory.set_back ? "/proc/self/clear_refs can be written"
+                        : "/proc/self/clear_refs cannot be written (a read-only /proc?): only of phases that raise the process's most");
+    hm_perf_close(&perf);
 }
 
 static void look_at_libraries(report *r)
@@ -200,6 +227,7 @@ hm_status hm_cmd_doctor(const hm_command *self, int argc, char **argv, hm_error 
         return HM_EABSENT;
     look_at_build(r);
     look_at_machine(r);
+    look_at_watched(r);
     look_at_libraries(r);
     look_at_programs(r);
     look_at_modules(r);

@@ -102,8 +102,8 @@ hm_status hm_store_get_limit_drift(hm_store *store, const char *machine_id, hm_l
         return HM_EABSENT;
     hm_query_open(&q, store,
                   "SELECT name, type, isa, threads, value, block_bytes, how, measured_utc FROM machine_figure WHERE machine_id = :id "
-                  "ORDER BY name = 'flops', type = 'int8', type = 'bf16', name = 'cache', name, isa, threads, block_bytes, "
-                  "measured_utc DESC",
+                  "ORDER BY name = 'flops', type = 'int8', type = 'bf16', name <> 'memory', name <> 'cache', name DESC, isa, threads, "
+                  "block_bytes, measured_utc DESC",
                   err);
     hm_bind_text(&q, ":id", machine_id);
     while (memory && hm_query_row(&q)) {

@@ -212,7 +212,8 @@ static void completion_is_a_script_and_completes(void **state)
 
 static void the_doctor_lists_what_it_found(void **state)
 {
-    static const char *const wanted[] = {"cpu", "memory", "instructions", "audio files", "gnuplot", "variants", "cache"};
+    static const char *const wanted[] = {"cpu", "memory", "instructions", "audio files", "gnuplot", "variants", "cache",
+                                         "clock", "temperature", "throttling", "stolen time", "energy", "counters", "memory of phases"};
     (void)state;
     hm_run run = shell("HMBENCH_CACHE=$D/doctor $P doctor --json");
     json_t *list = json_loads(run.out, 0, NULL);

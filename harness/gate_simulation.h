@@ -1,8 +1,8 @@
 /* Gates on made-up times: the real schedule (harness/rounds.h, on the fake clock) and the real rule (harness/gate.h) over runs whose true
  * slowdown is known, to count how often the verdict is wrong. docs/statistics.md has the results.
  *
- * A run takes e^(noise z) of its mean, z normal; one in twenty takes longer by an exponential share with mean 4 noise. The machine's drift
- * multiplies it by what it is at the time the run starts. `slowdown` is planted in one case of `cases`: the hardest place to find it. */
+ * A run takes e^(noise z / 1.177) of its typical time, z normal; in one run of twenty 3 |z| stands for z: a heavy tail, upward, and 1.177
+ * makes `noise` the sd of all runs. The machine's drift multiplies it by what it is at the time the run starts. `slowdown` is planted in one case of `cases`: the hardest place to find it. */
 #ifndef HM_HARNESS_GATE_SIMULATION_H
 #define HM_HARNESS_GATE_SIMULATION_H
 
@@ -33,7 +33,7 @@ typedef enum hm_simulation_set {
 
 typedef struct hm_simulation_setting {
     hm_simulation_set set; /* that it belongs to */
-    double noise;          /* sd of the logarithm of a run's time: 0.015 is 1.5 % */
+    double noise;          /* sd of the logarithms of runs' times, drift left out: 0.015 is 1.5 % */
     hm_drift drift;
     double slowdown; /* true: 0.03 is 3 % */
     double margin;

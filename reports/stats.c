@@ -194,16 +194,13 @@ double hm_student_quantile(double p, double freedom)
     return p < 0.5 ? -(low + high) / 2 : (low + high) / 2;
 }
 
-int hm_signed_rank_k(int n, double level)
+enum { SIGNED_RANK_SUMS = EXACT_SIGNED_RANK * (EXACT_SIGNED_RANK + 1) / 2 + 1 };
+
+/* Of W+ of n <= 60 pairs. */
+static void signed_rank_distribution(int n, double p[SIGNED_RANK_SUMS])
 {
-    double p[EXACT_SIGNED_RANK * (EXACT_SIGNED_RANK + 1) / 2 + 1] = {1}, sum = 0;
-    if (n < 1 || !(level > 0))
-        return -1;
-    if (n > EXACT_SIGNED_RANK) {
-        double pairs = (double)n * (n + 1), k = floor(pairs / 4 + hm_normal_quantile(level) * sqrt(pairs * (2.0 * n + 1) / 24)) - 1;
-        return k < 0 ? -1 : k > pairs / 2 ? n * (n + 1) / 2 : (int)k;
-    }
-    int top = n * (n + 1) / 2, k = -1;
+    memset(p, 0, SIGNED_RANK_SUMS * sizeof *p);
+    p[0] = 1;
     for (int i = 1; i <= n; i++) {
         int t = i * (i + 1) / 2;
         for (; t >= i; t--)
@@ -211,9 +208,33 @@ int hm_signed_rank_k(int n, double level)
         for (; t >= 0; t--)
             p[t] *= 0.5;
     }
+}
+
+/* Largest k with p[0] + ... + p[k] <= level. */
+static int largest_within(const double *p, int top, double level)
+{
+    double sum = 0;
+    int k = -1;
     while (k < top && sum + p[k + 1] <= level)
         sum += p[++k];
     return k;
+}
+
+static int signed_rank_k_of_many(int n, double level)
+{
+    double pairs = (double)n * (n + 1), k = floor(pairs / 4 + hm_normal_quantile(level) * sqrt(pairs * (2.0 * n + 1) / 24)) - 1;
+    return !(k >= 0) ? -1 : k > pairs / 2 ? (int)(pairs / 2) : (int)k;
+}
+
+int hm_signed_rank_k(int n, double level)
+{
+    double p[SIGNED_RANK_SUMS];
+    if (n < 1 || !(level > 0))
+        return -1;
+    if (n > EXACT_SIGNED_RANK)
+        return signed_rank_k_of_many(n, level);
+    signed_rank_distribution(n, p);
+    return largest_within(p, n * (n + 1) / 2, level);
 }
 
 /* Distribution of U of `rows` and `columns` values, as probabilities, from the recurrence: of the largest value, rows / (rows + columns)
@@ -240,15 +261,13 @@ int hm_rank_sum_k(int n, int m, double level)
 {
     if (n < 1 || m < 1 || !(level > 0))
         return -1;
-    double pairs = (double)n * m, sum = 0;
+    double pairs = (double)n * m;
     if (pairs > EXACT_RANK_SUM) {
         double k = floor(pairs / 2 + hm_normal_quantile(level) * sqrt(pairs * ((double)n + m + 1) / 12) - 0.5);
         return k < 0 ? -1 : k > pairs ? n * m : (int)k;
     }
     double *p = n > m ? rank_sum_distribution(n, m) : rank_sum_distribution(m, n);
-    int k = -1;
-    while (p && k < n * m && sum + p[k + 1] <= level)
-        sum += p[++k];
+    int k = p ? largest_within(p, n * m, level) : -1;
     free(p);
     return k;
 }
@@ -268,6 +287,7 @@ static hm_interval from_both_ends(const double *sorted, int count, int k)
 
 void hm_hodges_lehmann_at(const double *y, int n, const double *levels, int count, hm_interval *out)
 {
+    double p[SIGNED_RANK_SUMS];
     size_t pairs = n > 0 ? (size_t)n * ((size_t)n + 1) / 2 : 0, at = 0;
     double *w = n > 0 && n < 1 << 15 ? malloc(pairs * sizeof *w) : NULL;
     bool known = w != NULL;
@@ -276,10 +296,15 @@ void hm_hodges_lehmann_at(const double *y, int n, const double *levels, int coun
         for (int j = i; j < n; j++)
             w[at++] = y[i] / 2 + y[j] / 2;
     }
-    if (known)
+    if (known) {
         sort(w, (int)pairs);
-    for (int l = 0; l < count; l++)
-        out[l] = known ? from_both_ends(w, (int)pairs, hm_signed_rank_k(n, levels[l])) : (hm_interval){NAN, NAN, NAN};
+        if (n <= EXACT_SIGNED_RANK)
+            signed_rank_distribution(n, p);
+    }
+    for (int l = 0; l < count; l++) {
+        int k = n <= EXACT_SIGNED_RANK && known ? largest_within(p, (int)pairs, levels[l]) : signed_rank_k_of_many(n, levels[l]);
+        out[l] = known ? from_both_ends(w, (int)pairs, k) : (hm_interval){NAN, NAN, NAN};
+    }
     free(w);
 }
 

@@ -29,7 +29,7 @@ static inline void fake_sleep_ms(int ms)
 }
 
 /* One timed generation after the other takes 1 ms more. Kind "hot" says that the CPU was throttled, "once" does when it can take away the
- * file $FAKE_ONCE. Streams when asked to: two pieces, one late. Kind "late" claims a first piece after the end. A free run draws frame * 8 + codebook; a fed one the stored codes, kind "drift" with one other code in frame 3. */
+ * file $FAKE_ONCE; "broken" is fast and makes bad audio; "astray" runs on two devices, "elsewhere" on one that nobody asked for. Streams when asked to: two pieces, one late. Kind "late" claims a first piece after the end. A free run draws frame * 8 + codebook; a fed one the stored codes, kind "drift" with one other code in frame 3. */
 static inline void fake_run(const char *kind, const json_t *message)
 {
     hm_run_order order;
@@ -72,6 +72,18 @@ static inline void fake_run(const char *kind, const json_t *message)
     }
     hm_hash_text(s->codes_hash, made.codes, n * 4);
     strcpy(s->health, "ok");
+    if (!strcmp(kind, "broken")) {
+        strcpy(s->health, "bad");
+        strcpy(s->health_reasons, "every sample is the same value");
+        s->sample_rate_hz = 48000;
+        s->channels = 2;
+        s->wall_ns = 2000000;
+        s->generate_ns = s->decode_ns = s->prefill_ns = 500000;
+    }
+    if (!strcmp(kind, "astray"))
+        strcpy(s->places, "backbone=cuda:0,vocoder=cpu:avx2");
+    if (!strcmp(kind, "elsewhere"))
+        strcpy(s->places, "backbone=cuda:0,vocoder=cuda:0");
     if (!strcmp(kind, "short"))
         made.frames--;
     s->throttled = !strcmp(kind, "hot") && fed.codes;
@@ -154,6 +166,10 @@ static inline int fake_worker(const char *kind)
         else if (!strcmp(type, "open"))
             fake_say(json_pack("{s:s, s:s, s:b, s:i, s:s, s:i}", "type", "opened", "fingerprint", "00112233445566778899aabbccddeeff",
                                "stored_codes", 1, "threads", 1, "isa", "scalar", "codebooks", 8));
+        else if (!strcmp(type, "estimate")) /* it does not know */
+            fake_say(json_pack("{s:s}", "type", "estimate"));
+        else if (!strcmp(type, "estimate"))
+            fake_say(json_pack("{s:s}", "type", "estimate")); /* it does not know */
         else if (!strcmp(type, "run") && !fake_misbehave(kind))
             fake_run(kind, m);
         bool end = !strcmp(type, "close");

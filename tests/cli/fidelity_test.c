@@ -1,0 +1,179 @@
+/* What stands beside a time: how near an arm comes to the reference, whether what it made is sound, and where it ran. Real workers on tiny
+ * models, and fake ones that are fast and wrong. */
+#define _GNU_SOURCE
+#include <math.h>
+#include <sys/stat.h>
+
+#include "tests/cli_case.h"
+#include "tests/fake_worker.h"
+
+static char db[128];
+
+static int setup(void **state)
+{
+    (void)state;
+    static const char text[] = "suite: near\ncases:\n  - {name: song, tags: t, lyrics: l, frames: 8}\n"
+                               "  - {name: said, task: speech, text: hello there, speaker: ryan, language: english, frames: 5}\n";
+    hm_error err;
+    if (make_case_folder_and_cache())
+        return 1;
+    snprintf(db, sizeof db, "%s", in_folder("near.db"));
+    return hm_file_write(in_folder("near.yaml"), text, sizeof text - 1, &err);
+}
+
+static void expect(hm_run run, int code, const char *in_out, const char *in_err)
+{
+    if (run.code != code || (in_out && !strstr(run.out, in_out)) || (in_err && !strstr(run.err, in_err)))
+        fail_msg("expected exit code %d, \"%s\", \"%s\"; got %d:\n%s%s", code, in_out ? in_out : "", in_err ? in_err : "", run.code,
+                 run.out, run.err);
+    run_free(&run);
+}
+
+/* All rows without the line of names. */
+static void expect_sql(const char *sql, const char *wanted)
+{
+    hm_run run = run_program("db", "sql", (char *)sql, "--db", db, "-o", "csv");
+    const char *rows = strstr(run.out, "\r\n");
+    if (run.code || !rows || strcmp(rows + 2, wanted))
+        fail_msg("%s:\nexpected %s\nfound %s%s", sql, wanted, run.out, run.err);
+    run_free(&run);
+}
+
+#define SUITE(...) run_program("suite", in_folder("near.yaml"), "--db", db, "-n", "1", "--warmup", "none", "--no-trace", __VA_ARGS__)
+
+static void arms_are_held_against_the_first_along_the_stored_codes(void **state)
+{
+    (void)state;
+    hm_run run = SUITE("-m", "heartmula-tiny", "--variant",
+                       "naive:flow_steps=2,naive:flow_steps=2,kv=prealloc,best:flow_steps=2,best:flow_steps=1", "--logit-frames", "6");
+    assert_null(strstr(run.err, "fidelity of naive")); /* equal by promise and by hash: not run again */
+    expect(run, 0, NULL, "fidelity of best:flow_steps=2 on near/song: along 6 frames 100.00 % of the likeliest codes are those of naive:flow_steps=2, mean KL");
+    /* bitwise: no difference at all; others: another order of sums */
+    expect_sql("SELECT a.position, f.top1, f.mean_kl = 0, f.max_logit_difference = 0, f.mean_kl BETWEEN 0 AND 1e-8, f.max_logit_difference < "
+               "1e-3 FROM fidelity f JOIN arm a ON a.id = f.arm_id ORDER BY a.position",
+               "1,1.0,1,1,1,1\r\n2,1.0,0,0,1,1\r\n3,1.0,0,0,1,1\r\n");
+    expect_sql("SELECT a.position, count(*), min(codebook), max(codebook), min(frames), max(frames), min(b.top1) FROM fidelity_codebook b "
+               "JOIN arm a ON a.id = b.arm_id GROUP BY a.position",
+               "1,8,0,7,6,6,1.0\r\n2,8,0,7,6,6,1.0\r\n3,8,0,7,6,6,1.0\r\n");
+    /* other steps: other audio */
+    expect_sql("SELECT f.snr_db BETWEEN 0 AND 60, f.spectral_snr_db BETWEEN 0 AND 60, f.log_spectral_db BETWEEN 0.1 AND 30 FROM fidelity f "
+               "JOIN arm a ON a.id = f.arm_id WHERE a.position = 3",
+               "1,1,1\r\n");
+    expect_sql("SELECT f.log_spectral_db = 0 FROM fidelity f JOIN arm a ON a.id = f.arm_id WHERE a.position = 1", "1\r\n");
+    assert_int_equal(files("logits-"), 0);
+    expect_sql("SELECT count(*), min(places LIKE '%backbone=cpu:%' AND places LIKE '%decoder=cpu:%' AND places LIKE '%flow=cpu:%' AND places "
+               "LIKE '%vocoder=cpu:%'), min(zero_crossings > 0), min(flatness > 0) FROM sample",
+               "4,1,1,1\r\n");
+}
+
+static void other_precisions_differ_a_little(void **state)
+{
+    (void)state;
+    expect(SUITE("-m", "qwen3-tts-tiny", "--variant", "best,best:precision_backbone=f32:precision_decoder=f32", "--logit-frames", "4"), 64, NULL,
+           "precision_decoder");
+    expect(SUITE("-m", "qwen3-tts-tiny", "--variant", "naive,best:precision_backbone=f32,precision_decoder=f32", "--logit-frames", "4", "-q"), 0,
+           NULL, NULL);
+    expect_sql("SELECT count(*), min(b.frames), min(b.mean_kl >= 0 AND b.mean_kl < 1e-3), max(b.max_logit_difference) < 0.5, max(b.mean_kl) > 0 "
+               "FROM fidelity_codebook b JOIN arm a ON a.id = b.arm_id WHERE a.name LIKE '%precision%'",
+               "16,4,1,1,1\r\n");
+    expect_sql("SELECT min(places LIKE '%talker_step=cpu:%' AND places LIKE '%code_predictor=cpu:%' AND places LIKE '%vocoder=cpu:%') FROM sample s "
+               "JOIN run r ON r.id = s.run_id JOIN suite_case c ON c.id = r.case_id WHERE c.name = 'said'",
+               "1\r\n");
+}
+
+static void no_frames_are_compared_where_none_are_asked_for(void **state)
+{
+    (void)state;
+    snprintf(db, sizeof db, "%s", in_folder("none.db"));
+    expect(SUITE("-m", "qwen3-tts-tiny", "--variant", "naive,best", "--logit-frames", "0", "-q"), 0, NULL, NULL);
+    expect_sql("SELECT count(*), count(top1) FROM fidelity", "1,0\r\n");
+}
+
+static char *arm(const char *name, const char *kind)
+{
+    static char text[4][PATH_MAX + 64];
+    static int next;
+    char *out = text[next++ % 4];
+    snprintf(out, sizeof text[0], "%s=exec '%s' --fake %s", name, fake_program(), kind);
+    return out;
+}
+
+static void a_fast_arm_whose_audio_is_bad_does_not_rank(void **state)
+{
+    (void)state;
+    snprintf(db, sizeof db, "%s", in_folder("bad.db"));
+    hm_run run = SUITE("--variant", "none", "--filter", "song", "--arm", arm("sound", "good"), "--arm", arm("wrong", "broken"), "--rounds", "6");
+    assert_null(strstr(run.out, "5.00x")); /* 10 ms against 2 ms */
+    assert_non_null(strstr(run.out, "bad"));
+    expect(run, 0, "does not rank", "health bad");
+    run = run_program("journal", "--db", db, "-o", in_folder("bad.md"));
+    expect(run, 0, NULL, NULL);
+    char *journal = NULL;
+    size_t size;
+    FILE *f = fopen(in_folder("bad.md"), "r"), *copy = open_memstream(&journal, &size);
+    assert_true(f && copy);
+    for (int c; (c = getc(f)) != EOF;)
+        putc(c, copy);
+    fclose(f);
+    fclose(copy);
+    assert_null(strstr(journal, "5.00x"));
+    assert_non_null(strstr(journal, "every sample is the same value"));
+    free(journal);
+}
+
+static void an_arm_that_ran_elsewhere_is_marked(void **state)
+{
+    (void)state;
+    static const char script[] = "#!/bin/sh\nexec \"$FAKE_PROGRAM\" --fake elsewhere\n";
+    char option[300];
+    snprintf(db, sizeof db, "%s", in_folder("place.db"));
+    expect(SUITE("--variant", "none", "--filter", "song", "--arm", arm("one", "good"), "--arm", arm("two", "astray")), 0, NULL,
+           "two: backbone ran on cuda:0, vocoder on cpu:avx2\n");
+    put("hmbench-other", script, sizeof script - 1);
+    assert_int_equal(chmod(in_folder("hmbench-other"), 0755), 0);
+    setenv("FAKE_PROGRAM", fake_program(), 1);
+    snprintf(option, sizeof option, "other=%s", in_folder("hmbench-other"));
+    hm_run run = SUITE("--variant", "best", "-m", "heartmula-tiny", "--filter", "song", "--program", option, "--logit-frames", "0");
+    if (!strstr(run.err, ": asked for cpu, but backbone ran on cuda:0\n"))
+        fail_msg("expected a mark, got %d:\n%s%s", run.code, run.out, run.err);
+    run_free(&run);
+}
+
+static void generate_tells_where_each_part_ran(void **state)
+{
+    (void)state;
+    hm_run run = run_program("generate", "--tags", "pop", "--lyrics", in_folder("near.yaml"), "-s", "0.4", "--steps", "1", "-m",
+                             "heartmula-tiny", "-o", in_folder("song.wav"), "--json");
+    json_error_t e;
+    json_t *o = json_loads(run.out, 0, &e), *list = json_object_get(o, "places");
+    const char *const parts[] = {"backbone", "decoder", "flow", "vocoder"};
+    assert_non_null(strstr(run.err, "every part on cpu:"));
+    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
+        size_t i;
+        bool found = false;
+        json_t *p;
+        json_array_foreach(list, i, p) if (!strcmp(json_string_value(json_object_get(p, "part")), parts[k]))
+            found = json_integer_value(json_object_get(p, "operations")) > 0 && !json_integer_value(json_object_get(p, "elsewhere")) &&
+                    !strncmp(json_string_value(json_object_get(p, "device")), "cpu:", 4);
+        if (!found)
+            fail_msg("%s: no place in %s", parts[k], run.out);
+    }
+    assert_true(json_is_real(json_object_get(json_object_get(o, "sound"), "flatness")));
+    json_decref(o);
+    run_free(&run);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(arms_are_held_against_the_first_along_the_stored_codes),
+        cmocka_unit_test(other_precisions_differ_a_little),
+        cmocka_unit_test(no_frames_are_compared_where_none_are_asked_for),
+        cmocka_unit_test(a_fast_arm_whose_audio_is_bad_does_not_rank),
+        cmocka_unit_test(an_arm_that_ran_elsewhere_is_marked),
+        cmocka_unit_test(generate_tells_where_each_part_ran),
+    };
+    if (argc == 3 && !strcmp(argv[1], "--fake"))
+        return fake_worker(argv[2]);
+    return cmocka_run_group_tests(tests, setup, remove_folder);
+}

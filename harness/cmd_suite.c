@@ -13,9 +13,13 @@
 typedef struct suite_args {
     hm_measure_options m;
     const char *order;
+    int64_t rounds, iterations, min_rounds, max_rounds, frames, seed;
+    double stop_at; /* % */
     bool dry_run, trace;
     hm_output_options output;
 } suite_args;
+
+enum { MIN_ROUNDS = 6, MAX_ROUNDS = 40 }; /* with --stop-at */
 
 static const char *const warmups[] = {"first", "full", "none", NULL};
 static const char *const backends[] = {"cpu", NULL};
@@ -23,7 +27,6 @@ static const char *const backends[] = {"cpu", NULL};
 static hm_status parse(const hm_command *self, int argc, char **argv, suite_args *a, bool *helped, hm_error *err)
 {
     hm_measure_options *m = &a->m;
-    int64_t rounds = m->rounds, seed = 0, frames = HM_LOGIT_FRAMES, iterations = m->iterations;
     const hm_option options[] = {
         {"variant", 'V', HM_OPT_LIST, &m->plan.variants, "LIST", "arms, as in naive,best:attn=scores; all; none (default: naive,best)", 0,
          0, NULL},
@@ -39,12 +42,16 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"isa", 0, HM_OPT_STRING, &m->plan.isa, "LIST", "instruction sets, as in scalar,avx2 (default: the best here)", 0, 0, NULL},
         {"backend", 0, HM_OPT_STRING, &m->plan.backend, "NAME", "where to compute", 0, 0, backends},
         {"filter", 'f', HM_OPT_STRING, &m->plan.filter, "REGEX", "only cases whose suite/name matches", 0, 0, NULL},
-        {"rounds", 'n', HM_OPT_INT, &rounds, "N", "rounds; every arm runs once per case in each", 1, 1000, NULL},
-        {"iters", 0, HM_OPT_INT, &iterations, "N", "timed generations in each run; the run's figure is their median", 1, HM_ITERATIONS_MOST,
+        {"rounds", 'n', HM_OPT_INT, &a->rounds, "N", "rounds; every arm runs once per case in each", 1, 1000, NULL},
+        {"iters", 0, HM_OPT_INT, &a->iterations, "N", "timed generations in each run; the run's figure is their median", 1, HM_ITERATIONS_MOST,
          NULL},
+        {"stop-at", 0, HM_OPT_DOUBLE, &a->stop_at, "PERCENT",
+         "a case ends when the 95 % interval of every ratio to the first arm is within +- this (0: never)", 0, 100, NULL},
+        {"min-rounds", 0, HM_OPT_INT, &a->min_rounds, "N", "with --stop-at: before a case may end (6 give an interval)", 1, 1000, NULL},
+        {"max-rounds", 0, HM_OPT_INT, &a->max_rounds, "N", "with --stop-at: the most", 1, 1000, NULL},
         {"order", 0, HM_OPT_STRING, &a->order, "KIND", "of the arms in a round: a permutation and then its reverse; a fresh one each; fixed",
          0, 0, hm_order_names},
-        {"seed", 0, HM_OPT_INT, &seed, "N", "of the order of arms (0: drawn, and recorded)", 0, 9e15, NULL},
+        {"seed", 0, HM_OPT_INT, &a->seed, "N", "of the order of arms (0: drawn, and recorded)", 0, 9e15, NULL},
         {"warmup", 0, HM_OPT_STRING, &m->warmup, "KIND", "first frames and one solver step; a full run; none", 0, 0, warmups},
         {"settle", 0, HM_OPT_DURATION, &m->settle_s, "TIME", "longest wait before a turn until the CPU is as cool as in the first round", 0,
          3600, NULL},
@@ -60,8 +67,10 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"resume", 0, HM_OPT_FLAG, &m->resume, NULL, "go on with the last session that is not complete", 0, 0, NULL},
         {"session", 0, HM_OPT_STRING, &m->session, "ID", "with --resume: that session; --rounds may ask for more", 0, 0, NULL},
         {"keep-audio", 0, HM_OPT_FLAG, &m->keep_audio, NULL, "write the first round's audio", 0, 0, NULL},
-        {"logit-frames", 0, HM_OPT_INT, &frames, "N",
+        {"logit-frames", 0, HM_OPT_INT, &a->frames, "N",
          "after the rounds, compare the logits of so many frames with the first variant's, where they may differ; 0: do not", 0, 4096, NULL},
+        {"cold", 0, HM_OPT_FLAG, &m->cold, NULL,
+         "before the rounds, start each arm once per case with its model's files (no others) out of the page cache", 0, 0, NULL},
         {"stream", 0, HM_OPT_FLAG, &m->stream, NULL, "arms that decode in pieces hand them over as they come: time to first audio, stalls",
          0, 0, NULL},
         {"trace", 0, HM_OPT_FLAG, &a->trace, NULL, "after the rounds, write a timeline of the last arm on its first case", 0, 0, NULL},
@@ -69,16 +78,31 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"db", 0, HM_OPT_STRING, &m->db, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &m->quiet, NULL, "the table and errors only", 0, 0, NULL},
         {0}};
-    a->order = hm_order_names[m->order];
-    hm_status st = hm_options_parse(self, options, argc, argv, &m->plan.suites, HM_PLAN_SUITES, helped, err);
-    if (st || *helped)
-        return st;
-    m->more_rounds = rounds != m->rounds;
-    m->rounds = (int)rounds;
-    m->iterations = (int)iterations;
-    m->logit_frames = (int)frames;
+    return hm_options_parse(self, options, argc, argv, &m->plan.suites, HM_PLAN_SUITES, helped, err);
+}
+
+/* What was given, as the session's options. */
+static hm_status take_options(suite_args *a, int argc, char **argv, hm_error *err)
+{
+    hm_measure_options *m = &a->m;
+    if (m->session && !m->resume)
+        return hm_fail(err, HM_EUSAGE, "--session goes with --resume");
+    if (m->resume && m->plan.suites.count)
+        return hm_fail(err, HM_EUSAGE, "--resume goes on with a stored session; it takes no suites");
+    if (a->stop_at > 0 && a->rounds != m->rounds)
+        return hm_fail(err, HM_EUSAGE, "--stop-at goes with --max-rounds in place of --rounds");
+    if (!(a->stop_at > 0) && (a->min_rounds != MIN_ROUNDS || a->max_rounds != MAX_ROUNDS))
+        return hm_fail(err, HM_EUSAGE, "--min-rounds and --max-rounds go with --stop-at; without it: --rounds");
+    if (a->min_rounds > a->max_rounds)
+        return hm_fail(err, HM_EUSAGE, "--min-rounds %d is more than --max-rounds %d", (int)a->min_rounds, (int)a->max_rounds);
+    m->more_rounds = a->rounds != m->rounds;
+    m->rounds = (int)(a->stop_at > 0 ? a->max_rounds : a->rounds);
+    m->stop_at = a->stop_at / 100;
+    m->min_rounds = (int)a->min_rounds;
+    m->iterations = (int)a->iterations;
+    m->logit_frames = (int)a->frames;
     m->order = (hm_order)hm_order_parse(a->order);
-    m->seed = (uint64_t)seed;
+    m->seed = (uint64_t)a->seed;
     m->argc = argc;
     m->argv = argv;
     return HM_OK;
@@ -201,18 +225,20 @@ static hm_status carry_out(hm_measure *m, const suite_args *a, hm_error *err)
 
 hm_status hm_cmd_suite(const hm_command *self, int argc, char **argv, hm_error *err)
 {
-    suite_args a = {.m = hm_measure_defaults("suite"), .trace = true, .output.format = "md"};
+    suite_args a = {.m = hm_measure_defaults("suite"), .min_rounds = MIN_ROUNDS, .max_rounds = MAX_ROUNDS, .frames = HM_LOGIT_FRAMES};
     hm_measure *m = NULL;
     bool helped;
+    a.trace = true;
+    a.output.format = "md";
+    a.order = hm_order_names[a.m.order];
+    a.rounds = a.m.rounds;
+    a.iterations = a.m.iterations;
     hm_status st = parse(self, argc, argv, &a, &helped, err);
     if (st || helped)
         return st;
-    if (a.m.session && !a.m.resume)
-        return hm_fail(err, HM_EUSAGE, "--session goes with --resume");
-    if (a.m.resume && a.m.plan.suites.count)
-        return hm_fail(err, HM_EUSAGE, "--resume goes on with a stored session; it takes no suites");
-    if (a.dry_run)
-        return dry_run(&a, err);
+    st = take_options(&a, argc, argv, err);
+    if (st || a.dry_run)
+        return st ? st : dry_run(&a, err);
     st = hm_output_options_check(&a.output, "suite", err);
     if (!st)
         st = hm_measure_begin(&m, &a.m, err);

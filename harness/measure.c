@@ -266,7 +266,9 @@ static hm_status put_limits(const hm_measure *m, hm_error *err)
 static bool decided(void *self, int c, int rounds_done)
 {
     const hm_measure *m = self;
-    return m->o.decided(m->o.self, m, c, rounds_done);
+    if (m->o.decided)
+        return m->o.decided(m->o.self, m, c, rounds_done);
+    return rounds_done >= m->o.min_rounds && hm_tally_half_width(&m->tally, c) < m->o.stop_at;
 }
 
 static hm_status rounds(hm_measure *m, hm_error *err)
@@ -288,7 +290,8 @@ static hm_status rounds(hm_measure *m, hm_error *err)
                                 .order_seed = m->order_seed,
                                 .hooks = m->o.hooks,
                                 .self = m,
-                                .decided = m->o.decided ? decided : NULL,
+                                .decided = m->o.decided || m->o.stop_at > 0 ? decided : NULL,
+                                .cold = m->o.cold,
                                 .stream = m->o.stream,
                                 .quiet = m->o.quiet};
     return hm_suite_run(m->store, &options, &m->outcome, err);

@@ -29,6 +29,8 @@ typedef struct hm_measure_options {
     const char *warmup;      /* first, full, none */
     int rounds;              /* wanted; the most when `decided` is set */
     int iterations;          /* timed generations per process */
+    double stop_at;          /* a case ends when hm_tally_half_width is below this; 0: never. Not with `decided` */
+    int min_rounds;          /* before that */
     int64_t max_time_s;      /* no round starts that would end later; 0: no limit */
     int64_t timeout_s;       /* of one turn, and of one hook */
     int64_t settle_s;        /* longest wait before a turn for the machine to cool down; 0: none */
@@ -36,6 +38,7 @@ typedef struct hm_measure_options {
     hm_hooks hooks;
     hm_strings tags;         /* KEY=VALUE, stored with the session */
     bool keep_audio;         /* the first round's; outputs of unlike arms are compared (fidelity) */
+    bool cold;               /* each arm starts once per case with its model's files out of the page cache, before the rounds */
     bool stream;             /* arms that decode in pieces hand them over as they come */
     int logit_frames;        /* logits of so many frames are compared with the reference arm's, once per arm and case; 0: none are */
     bool limits;             /* measures what the machine can do, at the end */

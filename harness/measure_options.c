@@ -64,10 +64,12 @@ char *hm_measure_pack(const hm_measure_options *options, const hm_plan *plan, co
     text_field texts[TEXTS];
     list_field lists[LISTS];
     fields_of(&copy, texts, lists);
-    json_t *o = json_pack("{s:s, s:I, s:I, s:i, s:i, s:b, s:b, s:b, s:s, s:o}", "order", hm_order_names[options->order], "timeout_s",
+    json_t *o = json_pack("{s:s, s:I, s:I, s:i, s:i, s:b, s:b, s:b, s:b, s:s, s:o}", "order", hm_order_names[options->order], "timeout_s",
                           (json_int_t)options->timeout_s, "settle_s", (json_int_t)options->settle_s, "iterations", options->iterations, "logit_frames", options->logit_frames,
-                          "keep_audio", options->keep_audio, "stream", options->stream, "limits", options->limits, "build", build_id, "plan",
+                          "keep_audio", options->keep_audio, "cold", options->cold, "stream", options->stream, "limits", options->limits, "build", build_id, "plan",
                           hm_plan_json(plan));
+    json_object_set_new(o, "stop_at", json_real(options->stop_at));
+    json_object_set_new(o, "min_rounds", json_integer(options->min_rounds));
     for (int i = 0; i < TEXTS; i++)
         if (*texts[i].text)
             json_object_set_new(o, texts[i].key, json_string(*texts[i].text));
@@ -102,12 +104,15 @@ hm_status hm_measure_unpack(const json_t *o, hm_measure_options *out, hm_error *
         return hm_fail(err, HM_EIO, "database: the session's options are incomplete");
     out->order = (hm_order)kind;
     out->keep_audio = json_is_true(json_object_get(o, "keep_audio"));
+    out->cold = json_is_true(json_object_get(o, "cold"));
     out->stream = json_is_true(json_object_get(o, "stream"));
     out->logit_frames = (int)json_integer_value(json_object_get(o, "logit_frames"));
     out->limits = !json_is_false(json_object_get(o, "limits"));
     out->timeout_s = json_integer_value(json_object_get(o, "timeout_s"));
     out->settle_s = json_integer_value(json_object_get(o, "settle_s"));
     out->iterations = (int)json_integer_value(json_object_get(o, "iterations"));
+    out->stop_at = json_number_value(json_object_get(o, "stop_at"));
+    out->min_rounds = (int)json_integer_value(json_object_get(o, "min_rounds"));
     out->iterations = out->iterations > 0 ? out->iterations : 1;
     return HM_OK;
 }

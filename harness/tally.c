@@ -123,7 +123,7 @@ static void load_row(void *self, const hm_run_row *row)
         snprintf(l->dropped_id, sizeof l->dropped_id, "%s", row->run_id);
         return;
     }
-    if (row->round >= l->tally->rounds)
+    if (row->round >= l->tally->rounds || row->round < 0) /* below 0: a cold start */
         return;
     snprintf(l->run_id, sizeof l->run_id, "%s", row->run_id);
     l->case_index = c;
@@ -186,6 +186,39 @@ int hm_tally_case_rounds(const hm_tally *t, int c)
         whole += all;
     }
     return whole;
+}
+
+/* Logarithms of an arm's times, against those of base (its own: -1), of the rounds that have both. */
+static int log_times(const hm_tally *t, int c, int arm, int base, double *y)
+{
+    int n = 0;
+    for (int round = 0; round < t->rounds; round++) {
+        double x = hm_tally_at(t, c, arm, round)->wall_ns, against = base < 0 ? 1 : hm_tally_at(t, c, base, round)->wall_ns;
+        if (!isnan(x) && !isnan(against))
+            y[n++] = log(x / against);
+    }
+    return n;
+}
+
+double hm_tally_half_width(const hm_tally *t, int c)
+{
+    double *y = malloc((size_t)t->rounds * sizeof *y), widest = -1;
+    int first = 0, arms = 0;
+    for (int a = t->plan->arm_count - 1; a >= 0; a--)
+        if (takes_part(t, c, a)) {
+            first = a;
+            arms++;
+        }
+    for (int a = first; a < t->plan->arm_count && y && arms; a++) {
+        if (!takes_part(t, c, a) || (a == first && arms > 1))
+            continue;
+        int n = log_times(t, c, a, arms > 1 ? first : -1, y);
+        hm_interval i = n ? hm_hodges_lehmann(y, n, 0.025) : (hm_interval){0, -INFINITY, INFINITY};
+        double half = exp((i.high - i.low) / 2) - 1;
+        widest = half > widest ? half : widest;
+    }
+    free(y);
+    return widest < 0 ? INFINITY : widest;
 }
 
 bool hm_tally_healthy(const hm_tally *t, int c, int arm)

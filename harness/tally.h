@@ -40,6 +40,9 @@ void hm_tally_drop(hm_tally *t, int case_index, int round);
 bool hm_tally_spoilt(const hm_tally *t, int case_index, int round, char *reason, size_t size);
 /* Rounds of a case that are whole. */
 int hm_tally_case_rounds(const hm_tally *t, int case_index);
+/* The widest two-sided 95 % interval of a case: of every arm's times against those of the first one that runs it, round by round, or of the
+ * times of the only one. Half of it as a share: 0.01 is +-1 %. INFINITY: too few rounds for one (6 are needed), or an arm has no times. */
+double hm_tally_half_width(const hm_tally *t, int case_index);
 bool hm_tally_healthy(const hm_tally *t, int case_index, int arm);
 /* Expected duration of a turn: the median of those taken, else what was expected. */
 double hm_tally_turn_ns(const hm_tally *t, int case_index, int arm);

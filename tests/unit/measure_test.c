@@ -167,6 +167,28 @@ static void a_turn_may_time_several_generations(void **state)
     hm_measure_close(&m);
 }
 
+static void a_case_ends_when_its_ratios_are_known_well_enough(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_measure_options o = options("good", "drift"); /* always 10 ms: an interval without width at 6 rounds */
+    o.rounds = 9;
+    o.stop_at = 0.01;
+    o.min_rounds = 2;
+    hm_measure *m = measured(&o);
+    assert_true(hm_measure_case_rounds(m, 0) == 6 && hm_measure_case_rounds(m, 1) == 6);
+    assert_true(hm_measure_outcome(m)->decided);
+    hm_measure_close(&m);
+    o = options("good", "crash"); /* nothing is known of one that fails */
+    o.plan.filter = "/b$";
+    o.rounds = 8;
+    o.stop_at = 0.01;
+    m = measured(&o);
+    assert_int_equal(hm_measure_case_rounds(m, 0), 8);
+    assert_int_equal(hm_measure_verdict(m, &err), HM_ECASE);
+    hm_measure_close(&m);
+}
+
 static void one_round_that_the_machine_spoilt_is_run_again(void **state)
 {
     (void)state;
@@ -180,6 +202,15 @@ static void one_round_that_the_machine_spoilt_is_run_again(void **state)
     assert_non_null(strstr(out->first_dropped, "once: a CPU was throttled 1 time"));
     assert_true(hm_measure_value(m, 0, 0, 0) == 10e6 && hm_measure_value(m, 0, 1, 0) == 10e6);
     assert_int_equal(hm_measure_verdict(m, &err), HM_OK);
+    char id[HM_UUID_TEXT];
+    snprintf(id, sizeof id, "%s", hm_measure_session(m));
+    hm_measure_close(&m);
+    o.resume = o.more_rounds = true; /* it is remembered */
+    o.session = id;
+    o.rounds = 4;
+    m = measured(&o);
+    out = hm_measure_outcome(m);
+    assert_true(out->dropped == 1 && out->kept == 8 && out->rounds == 4);
     hm_measure_close(&m);
 }
 
@@ -242,6 +273,7 @@ int main(int argc, char **argv)
                                        CASE(time_left_is_right_after_the_first_round),
                                        CASE(failed_and_bad_arms_have_no_values_and_are_told),
                                        CASE(a_turn_may_time_several_generations),
+                                       CASE(a_case_ends_when_its_ratios_are_known_well_enough),
                                        CASE(one_round_that_the_machine_spoilt_is_run_again),
                                        CASE(a_machine_that_spoils_rounds_makes_the_measurement_invalid),
                                        CASE(a_session_goes_on_with_more_rounds_and_its_own_words),

@@ -488,7 +488,8 @@ static const char machine_state_columns[] =
     "WHERE r.status = 'ok' AND r.dropped_reason IS NULL AND NOT s.warmup AND s.ttfa_raw_ns IS NOT NULL;\n"
     "CREATE VIEW cold_figure AS SELECT\n" /* first: the first generation of the process that loaded coldly, warm: the timed ones of all rounds */
     "  r.session_id, r.case_id, r.arm_id, c.suite, c.name AS case_name, a.position AS arm_position, a.name AS arm,\n"
-    "  s.cold, s.cold_note, s.load_ns / 1e6 AS cold_load_ms, w.load_ms AS warm_load_ms, s.load_ns / 1e6 / nullif(w.load_ms, 0) AS load_ratio,\n"
+    "  s.cold, s.cold_note, CASE WHEN s.cold THEN s.load_ns / 1e6 END AS cold_load_ms, w.load_ms AS warm_load_ms,\n"
+    "  CASE WHEN s.cold THEN s.load_ns / 1e6 / nullif(w.load_ms, 0) END AS load_ratio,\n"
     "  s.wall_ns / 1e6 AS first_ms, w.wall_ms AS steady_ms, s.wall_ns / 1e6 / nullif(w.wall_ms, 0) AS first_ratio\n"
     "FROM sample s JOIN run r ON r.id = s.run_id JOIN suite_case c ON c.id = r.case_id JOIN arm a ON a.id = r.arm_id\n"
     "LEFT JOIN arm_figure w ON w.session_id = r.session_id AND w.case_id = r.case_id AND w.arm_id = r.arm_id\n"

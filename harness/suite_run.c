@@ -4,8 +4,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "harness/energy.h"
 #include "harness/machine.h"
 #include "harness/machine_state.h"
+#include "harness/page_cache.h"
 
 /* One case and model: what is fed back. */
 typedef struct fed {
@@ -24,6 +26,8 @@ typedef struct suite_run {
     hm_tally *tally;
     hm_settle settle;
     hm_progress progress;
+    double idle_w;      /* of the machine at rest; NaN: not known */
+    uint8_t *cold_done; /* [cases][arms] */
     /* of the turn that is going on */
     int case_index, arm;
     bool keep_made; /* an untimed run that draws the codes */
@@ -109,6 +113,8 @@ static hm_status take_turn(suite_run *r, const hm_run_order *order, const char *
     hm_progress_start(&r->progress, short_title, r->o->quiet);
     hm_status st = hm_turn_run(turn, &r->plan->arms[r->arm], order, r->o->timeout_ns, &hooks, err);
     hm_progress_end(&r->progress);
+    for (int i = 0; i < turn->sample_count; i++)
+        hm_energy_fill_idle(&turn->samples[i], r->idle_w);
     if (!st && turn->status == HM_RUN_INTERRUPTED)
         st = hm_fail(err, HM_EINTERRUPTED, "interrupted");
     return st;
@@ -229,7 +235,7 @@ static hm_status store_turn(suite_run *r, const hm_turn *turn, int round, int sl
                          .reason = turn->status == HM_RUN_OK ? NULL : turn->reason,
                          .duration_ns = turn->duration_ns,
                          .memory_available_bytes = turn->memory_available_bytes,
-                         .warmup = r->o->warmup,
+                         .warmup = round == HM_COLD_ROUND ? "none" : r->o->warmup,
                          .isa = turn->was_opened && turn->opened.isa[0] ? turn->opened.isa : NULL,
                          .threads = turn->was_opened ? turn->opened.threads : 0,
                          .samples = turn->samples,
@@ -282,6 +288,47 @@ static bool wanted(void *self, int c, int arm, int round)
 {
     suite_run *r = self;
     return !hm_tally_at(r->tally, c, arm, round)->done && !r->plan->arms[arm].refusal[0];
+}
+
+/* A fresh process that finds its model's files on the disk alone, and its first generation: marked as a warm-up, so that no figure of the
+ * rounds has it. */
+static hm_status cold_turn(suite_run *r, int c, int arm, hm_error *err)
+{
+    hm_turn turn = {0};
+    hm_page_cache cache;
+    char title[256];
+    const hm_plan_arm *a = &r->plan->arms[arm];
+    hm_run_order order = {.c = r->plan->cases[c], .warmup = "none", .iterations = 1, .want_codes = true};
+    r->case_index = c;
+    r->arm = arm;
+    snprintf(title, sizeof title, "cold %s %s", order.c.name, a->name);
+    hm_page_cache_empty(&cache, a->model);
+    hm_status st = take_turn(r, &order, title, &turn, err);
+    for (int i = 0; i < turn.sample_count; i++) {
+        turn.samples[i].warmup = true;
+        turn.samples[i].cold = cache.emptied;
+        snprintf(turn.samples[i].cold_note, sizeof turn.samples[i].cold_note, "%s", cache.note);
+    }
+    if (!st)
+        st = store_turn(r, &turn, HM_COLD_ROUND, arm, NULL, err);
+    if (!st && turn.status == HM_RUN_OK)
+        say(r, "%s  %s/%s  %s  load %.3f s, first generation %.2f s%s%s\n", cache.emptied ? "cold" : "cold: not obtained", order.c.suite,
+            order.c.name, a->name, (double)turn.samples[0].load_ns * 1e-9, (double)turn.samples[0].wall_ns * 1e-9,
+            cache.emptied ? "" : ": ", cache.note);
+    else if (!st)
+        say(r, "cold  %s/%s  %s  %s: %s\n", order.c.suite, order.c.name, a->name, hm_run_status_name(turn.status), turn.reason);
+    hm_turn_free(&turn);
+    return st;
+}
+
+static hm_status cold_turns(suite_run *r, hm_error *err)
+{
+    hm_status st = HM_OK;
+    for (int c = 0; c < r->plan->case_count; c++)
+        for (int a = 0; a < r->plan->arm_count && !st; a++)
+            if (hm_plan_runs(r->plan, c, a) && !r->plan->arms[a].refusal[0] && !r->cold_done[c * r->plan->arm_count + a])
+                st = cold_turn(r, c, a, err);
+    return st;
 }
 
 /* What the user wants to happen around a turn. stop NULL: it is carried out even when the user has asked to stop. */
@@ -396,6 +443,21 @@ static hm_status store_refusals(suite_run *r, hm_error *err)
     return st;
 }
 
+static void mark_cold(void *self, const hm_run_row *row)
+{
+    suite_run *r = self;
+    int c = hm_plan_find_case(r->plan, row->case_id), a = hm_plan_find_arm(r->plan, row->arm_id);
+    if (c >= 0 && a >= 0 && row->round == HM_COLD_ROUND)
+        r->cold_done[c * r->plan->arm_count + a] = 1;
+}
+
+/* Of a session that goes on. */
+static hm_status find_cold_turns(suite_run *r, hm_error *err)
+{
+    r->cold_done = hm_calloc((size_t)r->plan->case_count * (size_t)r->plan->arm_count, 1, "table of cold starts", err);
+    return r->cold_done ? hm_store_each_run(r->store, r->o->session_id, mark_cold, r, err) : HM_EABSENT;
+}
+
 static hm_status prepare(suite_run *r, hm_error *err)
 {
     for (int c = 0; c < r->plan->case_count; c++)
@@ -409,6 +471,8 @@ static hm_status prepare(suite_run *r, hm_error *err)
         st = store_refusals(r, err);
     if (!st && r->o->audio_folder)
         st = hm_make_folders(r->o->audio_folder, err);
+    if (!st && r->o->cold)
+        st = find_cold_turns(r, err);
     return st ? st : prepare_codes(r, err);
 }
 
@@ -423,7 +487,10 @@ hm_status hm_suite_run(hm_store *store, const hm_suite_options *options, hm_suit
     suite_run r = {.store = store, .o = options, .plan = options->plan, .out = out, .tally = options->tally};
     r.settle = (hm_settle){.clock = hm_clock_real(), .longest_ns = options->settle_ns, .temperature = temperature, .hottest = NAN};
     memset(out, 0, sizeof *out);
+    r.idle_w = hm_energy_idle_w("/", hm_clock_real());
     hm_status st = prepare(&r, err);
+    if (!st && options->cold)
+        st = cold_turns(&r, err);
     if (!st) {
         hm_rounds_outcome done;
         hm_rounds rounds = {.cases = r.plan->case_count,
@@ -450,5 +517,6 @@ hm_status hm_suite_run(hm_store *store, const hm_suite_options *options, hm_suit
     for (int i = 0; i < r.fed_count; i++)
         hm_stored_codes_free(&r.fed[i].codes);
     free(r.fed);
+    free(r.cold_done);
     return st;
 }

@@ -10,6 +10,8 @@
 #include "harness/tally.h"
 #include "harness/turn.h"
 
+#define HM_COLD_ROUND (-1) /* of the cold starts: before the rounds, and in no figure of them */
+
 typedef struct hm_suite_options {
     const hm_plan *plan; /* its arms' ids are those in the database */
     hm_tally *tally;     /* opened for the plan and these rounds; gets what is measured */
@@ -26,6 +28,7 @@ typedef struct hm_suite_options {
     hm_hooks hooks; /* prepare and conclude of the timed turns; setup and cleanup are the caller's */
     void *self;
     bool (*decided)(void *self, int case_index, int rounds_done); /* as in hm_rounds; NULL: never */
+    bool cold;   /* before the rounds, each arm starts once per case with its model's files out of the page cache */
     bool stream; /* arms that decode in pieces hand them over as they come */
     bool quiet;
 } hm_suite_options;

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "engine/base/map.h"
+#include "harness/axis.h"
 #include "harness/plan.h"
 
 #define SONGS "plain|styles"
@@ -265,6 +266,96 @@ static void the_same_words_make_the_same_plan(void **state)
     hm_plan_close(&c);
 }
 
+static void expect_axis(const char *text, bool ranges, const char *const *wanted)
+{
+    hm_axis axis;
+    hm_error err = {0};
+    if (hm_axis_parse(&axis, "--axis x", text, ranges, &err))
+        fail_msg("%s: %s", text, err.text);
+    int n = 0;
+    for (; wanted[n]; n++)
+        assert_string_equal(n < axis.count ? axis.items[n] : "(none)", wanted[n]);
+    assert_int_equal(axis.count, n);
+    hm_axis_free(&axis);
+}
+
+static void values_are_lists_and_ranges_and_doublings(void **state)
+{
+    (void)state;
+    expect_axis("1,2", true, (const char *const[]){"1", "2", NULL});
+    expect_axis("5:20:5", true, (const char *const[]){"5", "10", "15", "20", NULL});
+    expect_axis("2:4", true, (const char *const[]){"2", "3", "4", NULL});
+    expect_axis("1:16:x2", true, (const char *const[]){"1", "2", "4", "8", "16", NULL});
+    expect_axis("3:20:x3,40,a", true, (const char *const[]){"3", "9", "40", "a", NULL});
+    expect_axis("a:b,c", false, (const char *const[]){"a:b", "c", NULL});
+    static const char *const wrong[] = {"1:",     "1:2:", "4:2",  "1:9:0", "0:9:x2",    "1:9:x1",                "1:9:y2",
+                                        "1:2:3:", "a:b",  ":2",   "1,,2",  "",          "99999999999999999999:1", "1:65"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        hm_axis axis;
+        hm_error err = {0};
+        if (hm_axis_parse(&axis, "--axis x", wrong[i], true, &err) != HM_EUSAGE || !strstr(err.text, "--axis x"))
+            fail_msg("\"%s\" was taken", wrong[i]);
+        hm_axis_free(&axis);
+    }
+}
+
+static hm_plan *make_axes(const char *variants, hm_strings axes)
+{
+    hm_error err = {0};
+    hm_plan *plan = NULL;
+    hm_plan_options o = {.suites = {{"short"}, 1}, .variants = {{variants}, 1}, .axes = axes, .filter = "plain", .backend = "cpu"};
+    if (hm_plan_make(&plan, &o, &err))
+        fail_msg("%s", err.text);
+    return plan;
+}
+
+static void axes_of_toggles_multiply_variants(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"best flow_steps=20 kv=concat threads=1", "best flow_steps=20 kv=concat threads=2",
+                                        "best flow_steps=5 kv=concat threads=1", "best flow_steps=5 kv=concat threads=2"};
+    hm_plan *plan = make_axes("best", (hm_strings){{"threads=1:2", "flow_steps=20,5", "kv=concat"}, 3});
+    assert_int_equal(plan->arm_count, 4);
+    for (int i = 0; i < 4; i++)
+        assert_string_equal(plan->arms[i].name, names[i]);
+    assert_string_equal(plan->arms[2].variant, "best:flow_steps=5,kv=concat");
+    assert_non_null(strstr(plan->arms[2].toggles_text, "flow_steps=5"));
+    assert_non_null(strstr(plan->arms[2].toggles_text, "kv=concat"));
+    assert_int_equal(plan->arms[3].threads, 2);
+    hm_plan_close(&plan);
+    plan = make_axes("naive:kv=prealloc,best", (hm_strings){{"flow_steps=5:20:5"}, 1}); /* 15 is none of its values */
+    assert_int_equal(plan->arm_count, 6);
+    assert_string_equal(plan->arms[0].variant, "naive:kv=prealloc,flow_steps=5");
+    assert_string_equal(plan->values_left_out, "left out, as there are no such values: flow_steps=15");
+    hm_plan_close(&plan);
+    plan = make_axes("best", (hm_strings){{"model=heartmula-tiny,heartmula-mini"}, 1});
+    assert_int_equal(plan->arm_count, 2);
+    assert_string_equal(plan->arms[1].name, "best model=heartmula-mini");
+    hm_plan_close(&plan);
+}
+
+static void other_builds_run_every_variant_too(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_plan *plan = NULL;
+    hm_plan_options o = {.suites = {{"short"}, 1}, .filter = "plain", .backend = "cpu", .programs = {{"main=/bin/sh"}, 1}};
+    if (hm_plan_make(&plan, &o, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(plan->arm_count, 4);
+    assert_string_equal(plan->arms[1].name, "naive program=main");
+    assert_string_equal(plan->arms[3].name, "best program=main");
+    assert_null(plan->arms[0].program);
+    assert_non_null(strstr(plan->arms[3].program, "sh"));
+    assert_string_equal(plan->arms[3].toggles_text, plan->arms[2].toggles_text);
+    assert_true(hm_plan_same_output(&plan->arms[2], &plan->arms[3]));
+    assert_false(hm_plan_same_output(&plan->arms[1], &plan->arms[2])); /* naive and best differ in more than bitwise toggles */
+    hm_arm_record record;
+    hm_plan_arm_record(&plan->arms[3], 3, &record);
+    assert_string_equal(record.program, plan->arms[3].program);
+    hm_plan_close(&plan);
+}
+
 static void wrong_words_are_refused_with_the_option(void **state)
 {
     (void)state;
@@ -285,6 +376,17 @@ static void wrong_words_are_refused_with_the_option(void **state)
     assert_int_equal(refuse(WITH(suites, LIST("shrt")), "short"), HM_EMISSING);
     assert_int_equal(refuse(WITH(model, "qwen3-tts-mini-base"), "makes speech of kind base, and no case here asks for that"), HM_EUSAGE);
     assert_int_equal(refuse(WITH(model, "heartmula-mini,qwen3-tts-tiny-base"), "no case here"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(axes, LIST("threads")), "expected NAME=VALUES"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(axes, LIST("thraeds=1")), "did you mean \"threads\"?"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(axes, LIST("flow_steps=15")), "flow_steps: no value \"15\"; expected 10,50"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(axes, LIST("flow_steps=11:19")), "none of its values is in the range"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(axes, LIST("isa=mmx")), "mmx"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(axes, ((hm_strings){{"kv=concat", "kv=prealloc"}, 2})), "--axis kv: given twice"), HM_EUSAGE);
+    o = (hm_plan_options){.suites = {{"short"}, 1}, .axes = {{"threads=1"}, 1}, .threads = "2"};
+    assert_int_equal(refuse(o, "--axis threads: given twice (--threads is the same)"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(programs, LIST("/bin/sh")), "expected NAME=PATH"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(programs, LIST("x=/tmp")), "no program that can be run"), HM_EMISSING);
+    o = (hm_plan_options){.suites = {{"short"}, 1}};
     o.filter = "design";
     o.model = "heartmula-tiny";
     assert_int_equal(refuse(o, "--model heartmula-tiny: makes music"), HM_EUSAGE);
@@ -304,6 +406,9 @@ int main(void)
                                        cmocka_unit_test(axes_multiply_and_name_the_arms),
                                        cmocka_unit_test(only_bitwise_differences_demand_equal_output),
                                        cmocka_unit_test(the_same_words_make_the_same_plan),
+                                       cmocka_unit_test(values_are_lists_and_ranges_and_doublings),
+                                       cmocka_unit_test(axes_of_toggles_multiply_variants),
+                                       cmocka_unit_test(other_builds_run_every_variant_too),
                                        cmocka_unit_test(wrong_words_are_refused_with_the_option)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@
 #define DC_LIMIT 0.1
 #define LENGTH_TOLERANCE_S 0.05
 #define SPEECH_CROSSINGS_HZ (0.13 * 24000) /* zero crossings per second of speech that has become noise */
-#define NOISE_FLATNESS 0.4    /* white noise has 1, voices and music below 0.1 */
+#define NOISE_FLATNESS 0.5    /* white noise has 0.98 */
 #define DRIFT_DB 20.0         /* the end against the beginning */
 #define DRIFT_OCTAVES 1.5
 #define DRIFT_LEAST_S 9.0     /* thirds of 3 s */

@@ -203,6 +203,7 @@ typedef struct hm_run_row {
     bool dropped;                                            /* the round is set aside */
     bool has_sample;                                         /* what follows but duration_ns is of it */
     const char *codes_hash, *audio_hash, *health;            /* NULL: not known */
+    int64_t audio_samples, pieces;                           /* per channel; streamed in so many; HM_UNKNOWN: not known, not streamed */
     int64_t wall_ns, duration_ns, clock_khz, throttled, steal_ns;
 } hm_run_row;
 hm_status hm_store_each_run(hm_store *store, const char *session_id, void (*row)(void *self, const hm_run_row *run), void *self,

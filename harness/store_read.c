@@ -147,7 +147,7 @@ hm_status hm_store_each_run(hm_store *store, const char *session_id, void (*row)
     hm_query_open(&q, store,
                   "SELECT r.id, r.arm_id, r.case_id, r.status, r.reason, r.round, r.slot, coalesce(r.threads, 0), "
                   "r.dropped_reason IS NOT NULL, s.codes_hash, s.audio_hash, s.health, s.wall_ns, r.duration_ns, s.clock_khz, s.throttled, "
-                  "s.steal_ns "
+                  "s.steal_ns, CAST(round(s.audio_s * s.sample_rate_hz) AS INTEGER), s.pieces "
                   "FROM run r LEFT JOIN sample s ON s.run_id = r.id AND NOT s.warmup WHERE r.session_id = :session_id "
                   "ORDER BY r.round, r.slot, r.case_id, r.id, s.ordinal",
                   err);
@@ -169,7 +169,9 @@ hm_status hm_store_each_run(hm_store *store, const char *session_id, void (*row)
                           .duration_ns = hm_query_int(&q, 13),
                           .clock_khz = hm_query_int(&q, 14),
                           .throttled = hm_query_int(&q, 15),
-                          .steal_ns = hm_query_int(&q, 16)};
+                          .steal_ns = hm_query_int(&q, 16),
+                          .audio_samples = hm_query_int(&q, 17),
+                          .pieces = hm_query_int(&q, 18)};
         run.has_sample = run.wall_ns != HM_UNKNOWN;
         row(self, &run);
     }

@@ -8,6 +8,7 @@
 typedef struct seen {
     char codes[40], audio[40];
     int round;
+    int64_t samples; /* of audio */
     bool any;
 } seen;
 
@@ -22,6 +23,19 @@ static bool differ(const char *a, const char *b)
     return a[0] && b && b[0] && strcmp(a, b);
 }
 
+/* Audio of another length, and what of that falls on each piece of a stream. */
+static void tell_lengths(char *out, size_t size, const seen *s, const hm_run_row *row)
+{
+    size_t used = strlen(out);
+    int64_t off = s->samples - row->audio_samples;
+    if (s->samples == HM_UNKNOWN || row->audio_samples == HM_UNKNOWN || !off)
+        return;
+    int n = snprintf(out + used, size - used, "; %lld and %lld samples", (long long)s->samples, (long long)row->audio_samples);
+    if (row->pieces != HM_UNKNOWN && row->pieces > 0 && used + (size_t)n < size)
+        snprintf(out + used + n, size - used - (size_t)n, ", %.1f %s per piece", (double)(off > 0 ? off : -off) / (double)row->pieces,
+                 off > 0 ? "lost" : "too many");
+}
+
 static void compare_row(output_check *k, int c, int a, const hm_run_row *row)
 {
     const hm_plan *plan = k->plan;
@@ -30,15 +44,17 @@ static void compare_row(output_check *k, int c, int a, const hm_run_row *row)
         if (!s->any || !hm_plan_same_output(&plan->arms[a], &plan->arms[b]))
             continue;
         bool codes = differ(s->codes, row->codes_hash), builds = plan->arms[a].program != plan->arms[b].program;
-        if ((codes || differ(s->audio, row->audio_hash)) && !k->out->difference[0])
+        if ((codes || differ(s->audio, row->audio_hash)) && !k->out->difference[0]) {
             snprintf(k->out->difference, sizeof k->out->difference,
                      "%s/%s: %s (round %d) and %s (round %d) must give the same %s and do not: %s",
                      plan->cases[c].suite, plan->cases[c].name, plan->arms[b].name, s->round + 1, plan->arms[a].name, row->round + 1,
                      codes ? "codes" : "audio", builds ? "the builds differ in more than speed" : "a toggle that says bitwise is not");
+            tell_lengths(k->out->difference, sizeof k->out->difference, s, row);
+        }
     }
     seen *mine = &k->seen[c * plan->arm_count + a];
     if (!mine->any) {
-        *mine = (seen){.any = true, .round = row->round};
+        *mine = (seen){.any = true, .round = row->round, .samples = row->audio_samples};
         snprintf(mine->codes, sizeof mine->codes, "%s", row->codes_hash ? row->codes_hash : "");
         snprintf(mine->audio, sizeof mine->audio, "%s", row->audio_hash ? row->audio_hash : "");
     }

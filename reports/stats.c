@@ -375,6 +375,20 @@ double hm_mann_kendall_p(const double *y, int n)
     return erfc((fabs(s) - 1) / sqrt(2 * variance));
 }
 
+double hm_theil_sen(const double *y, int n)
+{
+    int64_t pairs = (int64_t)n * (n - 1) / 2, count = 0;
+    double *slopes = n < 2 || pairs > INT32_MAX ? NULL : malloc((size_t)pairs * sizeof *slopes);
+    if (!slopes)
+        return NAN;
+    for (int i = 0; i < n; i++)
+        for (int j = i + 1; j < n; j++)
+            slopes[count++] = (y[j] - y[i]) / (j - i);
+    double slope = hm_median(slopes, (int)pairs);
+    free(slopes);
+    return slope;
+}
+
 /* How many of the terms P(B = 0), P(B = 1) ... of the binomial distribution sum to at most `level`. */
 static int binomial_tail(int n, double p, double level)
 {

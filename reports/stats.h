@@ -49,6 +49,9 @@ hm_interval hm_shift(const double *x, int n, const double *y, int m, double leve
 /* Two-sided p of Mann-Kendall's S (ties corrected, normal approximation with continuity): is there a trend? 1 below n = 4. */
 double hm_mann_kendall_p(const double *y, int n);
 
+/* Slope per step: median of (y_j - y_i) / (j - i), i < j, which a few outliers do not move. NaN below two values. (Theil 1950, Sen 1968) */
+double hm_theil_sen(const double *y, int n);
+
 /* p-quantile (0 < p < 1) by order statistics (interpolated between the two at (n - 1) p) with its two-sided interval of at least `level`
  * (0.95), half of the rest on each side, from the binomial distribution; low and high NaN where n is too small to have one. */
 hm_interval hm_quantile(const double *x, int n, double p, double level);

@@ -193,6 +193,16 @@ static void mann_kendall_sees_trends_and_ties(void **state)
     near_to(hm_mann_kendall_p(four, 3), 1, 0);
 }
 
+static void theil_sen_is_the_median_slope(void **state)
+{
+    (void)state;
+    static const double line[] = {3, 5, 7, 9, 11, 13}, spiked[] = {3, 5, 700, 9, 11, 13}, four[] = {1, 2, 4, 3};
+    near_to(hm_theil_sen(line, 6), 2, 0);
+    near_to(hm_theil_sen(spiked, 6), 2, 0);
+    near_to(hm_theil_sen(four, 4), 5.0 / 6, 1e-15); /* -1, 1/2, 2/3, 1, 3/2, 2 */
+    assert_true(isnan(hm_theil_sen(four, 1)));
+}
+
 static void quantiles_have_intervals_by_order_statistics(void **state)
 {
     (void)state;
@@ -317,6 +327,7 @@ int main(void)
         cmocka_unit_test(shift_of_two_sides_is_the_median_difference),
         cmocka_unit_test(fieller_solves_its_equation),
         cmocka_unit_test(mann_kendall_sees_trends_and_ties),
+        cmocka_unit_test(theil_sen_is_the_median_slope),
         cmocka_unit_test(quantiles_have_intervals_by_order_statistics),
         cmocka_unit_test(plans_follow_their_formulas),
         cmocka_unit_test(planted_steps_are_found_where_they_are),

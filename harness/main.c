@@ -64,6 +64,9 @@ const hm_command hm_commands[] = {
     {"plot", hm_cmd_plot, "a picture of a session", "plot KIND -o FILE [options]\nplot ladder|phases|steps|ratio|roofline|tradeoff|positions",
      "hmbench plot ladder -o ladder.svg\nhmbench plot phases --session last -o phases.png\nhmbench plot ratio -o ratio.svg\n"
      "hmbench plot steps -o steps.svg --script >steps.gnuplot"},
+    {"report", hm_cmd_report, "a session as one page of HTML, or a run as a line of text", "report [-o FILE] [options]\nreport --line [options]",
+     "hmbench report -o report.html\nhmbench report --session 01234567 -o report.html\nhmbench report --line\n"
+     "hmbench report --line --explain --variant best --case short/plain"},
     {"list", hm_cmd_list, "what there is to choose from", "list suites|variants|toggles|models|devices|metrics [--json]",
      "hmbench list variants\nhmbench list toggles --json\nhmbench list models --names"},
     {"synth", hm_cmd_synth, "made weights in the real folder layout", "synth PRESET DIR [--seed N]",

@@ -198,7 +198,7 @@ static void say_arm(const hm_journal_session *s, int arm, hm_document *d)
         hm_document_text(d, "%s%s%s", changes, *changes && *same ? " " : "", same);
 }
 
-static void arm_section(const hm_journal_session *s, int arm, const hm_notes *notes, hm_document *d)
+void hm_journal_arm_section(const hm_journal_session *s, int arm, const hm_notes *notes, hm_document *d)
 {
     const hm_journal_arm *a = &s->arms[arm];
     const char *note = hm_notes_find(notes, a->name);
@@ -303,7 +303,7 @@ static void session_section(const hm_journal_session *parts, int count, const hm
             hm_document_heading(d, 2, "%s (session %s)", s->model, short_id);
         say_synthetic(s, d);
         for (int a = 0; a < s->arm_count; a++)
-            arm_section(s, a, notes, d);
+            hm_journal_arm_section(s, a, notes, d);
         hm_journal_summary(s, d);
         hm_journal_parts(s, d);
     }

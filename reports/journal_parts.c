@@ -104,7 +104,7 @@ static int arms_by_steps(const hm_journal_session *s, int *order)
 }
 
 /* Arms by their number of solver steps, when there is more than one number. */
-static void steps(const hm_journal_session *s, hm_document *d)
+void hm_journal_steps(const hm_journal_session *s, hm_document *d)
 {
     int order[256], n = s->arm_count <= 256 ? arms_by_steps(s, order) : 0;
     if (n < 2 || s->arms[order[0]].flow_steps == s->arms[order[n - 1]].flow_steps)
@@ -174,7 +174,7 @@ int hm_journal_longest_case(const hm_journal_session *s)
 }
 
 /* The parts of a frame in the longest case: of all arms when they are few, else of the baseline and the final one. */
-static void frames(const hm_journal_session *s, hm_document *d)
+void hm_journal_frames(const hm_journal_session *s, hm_document *d)
 {
     int arms[MAX_SPAN_ARMS] = {0, hm_journal_final_arm(s)}, n = s->arm_count < 2 ? 1 : 2, kase = hm_journal_longest_case(s);
     char titles[MAX_SPAN_ARMS][2][200], name[160];
@@ -202,7 +202,7 @@ static void frames(const hm_journal_session *s, hm_document *d)
     hm_document_sheet(d, name, t);
 }
 
-static void memory(const hm_journal_session *s, hm_document *d)
+void hm_journal_loading(const hm_journal_session *s, hm_document *d)
 {
     hm_sheet *t = hm_sheet_new((const char *const[]){HM_CELL_WHO, ">load_ms|Load (ms)", ">load_sd_ms|±stddev", ">other_ms|Other (ms)",
                                                      ">mem_mb|Mem (MB)", ">peak_rss_mb|Peak RSS (MB)", NULL});
@@ -222,7 +222,7 @@ static void memory(const hm_journal_session *s, hm_document *d)
                         "phases. Memory: the largest of the rounds.");
 }
 
-static void audio(const hm_journal_session *s, hm_document *d)
+void hm_journal_audio(const hm_journal_session *s, hm_document *d)
 {
     hm_sheet *t = hm_sheet_new((const char *const[]){
         "model|", "case|Label", "variant|Variant", ">rate_hz|Rate (Hz)", ">channels|Channels", ">bits|Bits", ">kbit_s|kbit/s", "codec|Codec",
@@ -266,7 +266,7 @@ static void audio(const hm_journal_session *s, hm_document *d)
                         "the last third against the first.");
 }
 
-static void failures(const hm_journal_session *s, hm_document *d)
+void hm_journal_failures(const hm_journal_session *s, hm_document *d)
 {
     if (!s->failure_count)
         return;
@@ -408,8 +408,9 @@ void hm_journal_models(const hm_journal_session *sessions, int count, hm_documen
 void hm_journal_parts(const hm_journal_session *s, hm_document *d)
 {
     void (*const parts[])(const hm_journal_session *, hm_document *) = {
-        hm_journal_all_variants, hm_journal_verdicts, steps,  hm_journal_fidelity, frames,   hm_journal_positions,  hm_journal_ceiling,
-        hm_journal_cold,         memory,              hm_journal_ledger, hm_journal_energy,   audio,    failures, hm_journal_environment};
+        hm_journal_all_variants, hm_journal_verdicts, hm_journal_steps,  hm_journal_fidelity, hm_journal_frames,
+        hm_journal_positions,    hm_journal_ceiling,  hm_journal_cold,   hm_journal_loading,  hm_journal_ledger,
+        hm_journal_energy,       hm_journal_audio,    hm_journal_failures, hm_journal_environment};
     for (size_t i = 0; i < sizeof parts / sizeof *parts && s->arm_count; i++)
         parts[i](s, d);
 }

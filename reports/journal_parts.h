@@ -22,25 +22,33 @@ bool hm_journal_bad(const hm_journal_result *result); /* its audio was judged ba
 /* The arm that the summary ends with: "best" when there is one, else the last. */
 int hm_journal_final_arm(const hm_journal_session *session);
 
+/* What an arm is, its table, what it gains against the arm it differs least from, its note (notes may be NULL). */
+void hm_journal_arm_section(const hm_journal_session *session, int arm, const hm_notes *notes, hm_document *d);
+
 void hm_journal_summary(const hm_journal_session *session, hm_document *d);
 
-/* Sections below the summary, in this order. */
+/* Sections below the summary; hm_journal_parts appends all of them. */
 void hm_journal_all_variants(const hm_journal_session *session, hm_document *d);
-void hm_journal_verdicts(const hm_journal_session *session, hm_document *d); /* journal_more.c, and the next five */
+void hm_journal_steps(const hm_journal_session *session, hm_document *d);
+void hm_journal_frames(const hm_journal_session *session, hm_document *d);
+void hm_journal_loading(const hm_journal_session *session, hm_document *d);
+void hm_journal_audio(const hm_journal_session *session, hm_document *d);
+void hm_journal_failures(const hm_journal_session *session, hm_document *d);
+void hm_journal_environment(const hm_journal_session *session, hm_document *d);
+/* journal_more.c */
+void hm_journal_verdicts(const hm_journal_session *session, hm_document *d);
 void hm_journal_fidelity(const hm_journal_session *session, hm_document *d);
 void hm_journal_cold(const hm_journal_session *session, hm_document *d);
 void hm_journal_ledger(const hm_journal_session *session, hm_document *d);
 void hm_journal_positions(const hm_journal_session *session, hm_document *d);
 void hm_journal_energy(const hm_journal_session *session, hm_document *d);
-void hm_journal_environment(const hm_journal_session *session, hm_document *d);
-void hm_journal_parts(const hm_journal_session *session, hm_document *d); /* all of them, environment included */
-
-/* The models of sessions[0 .. count), which are one session, side by side: RTF per suite, tok/s, memory of the final arm of each. */
-void hm_journal_models(const hm_journal_session *sessions, int count, hm_document *d);
-
 /* journal_ceiling.c: what generate moves and computes per second, how far that is from the machine's limits, and what more work could
  * bring at most. */
 void hm_journal_ceiling(const hm_journal_session *session, hm_document *d);
+void hm_journal_parts(const hm_journal_session *session, hm_document *d);
+
+/* The models of sessions[0 .. count), which are one session, side by side: RTF per suite, tok/s, memory of the final arm of each. */
+void hm_journal_models(const hm_journal_session *sessions, int count, hm_document *d);
 
 /* What an arm does on a case against what the machine can: a point under a roof. */
 typedef struct hm_phase_rate {

@@ -11,15 +11,27 @@ static double rtf_sd(const hm_journal_result *r)
     return r->wall_ms.n > 1 && r->audio_s > 0 ? r->wall_ms.sd / 1e3 / r->audio_s : 0;
 }
 
+/* Cases that any arm has a result of, at most HM_PLOT_CASES. */
+static int shown_cases(const hm_journal_session *s, int *out)
+{
+    int n = 0;
+    for (int c = 0; c < s->case_count && n < HM_PLOT_CASES; c++) {
+        bool any = false;
+        for (int a = 0; a < s->arm_count; a++)
+            any = any || hm_journal_at(s, a, c)->n > 0;
+        if (any)
+            out[n++] = c;
+    }
+    return n;
+}
+
 hm_status hm_plot_ladder(const hm_journal_session *s, const char *output, FILE *f, hm_error *err)
 {
-    int cases = s->case_count < HM_PLOT_CASES ? s->case_count : HM_PLOT_CASES, bars = s->arm_count * cases, shown = 0;
-    for (int i = 0; i < s->arm_count * s->case_count; i++)
-        shown += s->results[i].n > 0;
-    if (!shown)
+    int shown[HM_PLOT_CASES], cases = shown_cases(s, shown), bars = s->arm_count * cases;
+    if (!cases)
         return hm_fail(err, HM_EMISSING, "plot ladder: session %.8s has no samples", s->id);
-    hm_plot_session_head(s, output, "Real-time factor", "lower is better, ± standard deviation over rounds", 900 + (bars > 24 ? 14 * (bars - 24) : 0), 560,
-         f);
+    hm_plot_session_head(s, output, "Real-time factor", "lower is better, ± standard deviation over rounds",
+                         HM_PLOT_WIDTH + (bars > 24 ? 14 * (bars - 24) : 0), 560, f);
     fputs("set ylabel 'RTF = wall / audio duration'\nset yrange [0:*]\nset offsets 0, 0, graph 0.08, 0\nset boxwidth 0.86 relative\n"
           "set style data histograms\nset style histogram errorbars gap 1.2 lw 1.2\nset bars 0.5\nset errorbars lc rgb '#333333'\n",
           f);
@@ -29,7 +41,7 @@ hm_status hm_plot_ladder(const hm_journal_session *s, const char *output, FILE *
     for (int a = 0; a < s->arm_count; a++) {
         hm_plot_quoted(f, s->arms[a].name);
         for (int c = 0; c < cases; c++) {
-            const hm_journal_result *r = hm_journal_at(s, a, c);
+            const hm_journal_result *r = hm_journal_at(s, a, shown[c]);
             if (r->n)
                 fprintf(f, " %.6g %.6g", hm_journal_rtf(r), rtf_sd(r));
             else
@@ -41,7 +53,7 @@ hm_status hm_plot_ladder(const hm_journal_session *s, const char *output, FILE *
     for (int c = 0; c < cases; c++) {
         fprintf(f, "%s$data using %d:%d%s linecolor rgb '%s' title ", c ? ", " : "", 2 * c + 2, 2 * c + 3, c ? "" : ":xtic(1)",
                 hm_plot_colour(c));
-        hm_plot_quoted(f, s->cases[c].label);
+        hm_plot_quoted(f, s->cases[shown[c]].label);
     }
     fputc('\n', f);
     return HM_OK;
@@ -73,7 +85,7 @@ hm_status hm_plot_phases(const hm_journal_session *s, const char *output, FILE *
         bars += s->results[i].n > 0 && s->results[i].generate_ms.n > 0;
     if (!bars)
         return hm_fail(err, HM_EMISSING, "plot phases: session %.8s has no samples with phases", s->id);
-    hm_plot_session_head(s, output, "Where the time goes", "mean over rounds, load excluded", 900 + (bars > 20 ? 26 * (bars - 20) : 0), 600, f);
+    hm_plot_session_head(s, output, "Where the time goes", "mean over rounds, load excluded", HM_PLOT_WIDTH + (bars > 20 ? 26 * (bars - 20) : 0), 600, f);
     fputs("set ylabel 'wall time (s)'\nset yrange [0:*]\nset offsets 0, 0, graph 0.05, 0\nset style data histograms\nset style histogram "
           "rowstacked\n"
           "set boxwidth 0.75 relative\nset xtics rotate by 35 right scale 0\n",

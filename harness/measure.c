@@ -184,12 +184,38 @@ static hm_status put_session(hm_measure *m, const char *options, hm_error *err)
     return st;
 }
 
+/* A launcher (a script) builds what its program needs; that is done before the first turn. */
+static hm_status build_programs(const hm_measure *m, hm_error *err)
+{
+    hm_status st = HM_OK;
+    for (int i = 0; i < m->plan->arm_count && !st; i++) {
+        char program[HM_MODEL_PATH + 32], variant[HM_VARIANT_SPEC + 32], start[2] = "";
+        const hm_plan_arm *a = &m->plan->arms[i];
+        const char *const environment[] = {program, variant, NULL};
+        FILE *file = a->program ? fopen(a->program, "rb") : NULL;
+        if (!file)
+            continue;
+        bool script = fread(start, 1, 2, file) == 2 && !memcmp(start, "#!", 2);
+        fclose(file);
+        snprintf(program, sizeof program, "HMBENCH_PROGRAM=%s", a->program);
+        snprintf(variant, sizeof variant, "HMBENCH_VARIANT=%s", a->variant);
+        if (script)
+            st = hm_hook_run("program", "\"$HMBENCH_PROGRAM\" suite --variant \"$HMBENCH_VARIANT\" --help >/dev/null", environment,
+                             m->o.timeout_s * SECOND, true, hm_interrupted, err);
+        if (st == HM_EABSENT)
+            return hm_fail_within(err, "arm %s: %.300s", a->name, a->program);
+    }
+    return st;
+}
+
 /* The session's row, before its first turn. */
 static hm_status enter(hm_measure *m, hm_error *err)
 {
     char *options = hm_measure_pack(&m->o, m->plan, m->build.id); /* before models become paths */
     hm_status st = options ? resolve_models(m->plan, true, m->o.plan.model != NULL, err)
                            : hm_fail(err, HM_EABSENT, "session: out of memory");
+    if (!st)
+        st = build_programs(m, err);
     if (!st)
         st = hm_suite_estimate(m->plan, m->o.timeout_s * SECOND, err);
     if (!st && !m->store)

@@ -73,6 +73,9 @@ it_builds_the_engine_modules_that_a_command_names() {
     expect_targets 'hmbench module_alone-kv module_best module_naive' suite short --variant naive,alone-kv --variant=best
     expect_targets 'hmbench module_custom' decode --variant best:attn=scores,kv=concat
     expect_targets 'hmbench module_custom module_naive' suite --variant naive,best:attn=scores,kv=concat
+    expect_targets 'hmbench module_best module_custom module_naive' suite short -a threads=1,2 # a toggle needs the runtime build
+    expect_targets 'hmbench module_best module_custom' suite short --variant best --axis=flow_steps=5,10
+    expect_targets 'hmbench module_best' gate short --base ../main
     expect_targets 'hmbench variants' verify dir --variant all
     expect_targets 'hmbench' verify dir --variant 'no;such' # the program refuses it
 }

@@ -7,6 +7,7 @@
 #include "harness/measure.h"
 #include "harness/output_options.h"
 #include "harness/places.h"
+#include "harness/store_leak.h"
 #include "harness/suite_report.h"
 #include "harness/table.h"
 
@@ -193,6 +194,8 @@ static hm_status report(hm_measure *m, const suite_args *a, hm_error *err)
 {
     hm_document *d = NULL;
     hm_status st = hm_suite_document(hm_measure_store(m), hm_measure_session(m), &d, err);
+    if (!st)
+        st = hm_leak_report(hm_measure_store(m), hm_measure_session(m), d, err);
     if (!st)
         st = hm_output_write(&a->output, d, err);
     hm_document_free(&d);

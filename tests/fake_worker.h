@@ -28,8 +28,10 @@ static inline void fake_sleep_ms(int ms)
     nanosleep(&t, NULL);
 }
 
-/* One timed generation after the other takes 1 ms more. Kind "hot" says that the CPU was throttled, "once" does when it can take away the
- * file $FAKE_ONCE; "broken" is fast and makes bad audio; "astray" runs on two devices, "elsewhere" on one that nobody asked for. Streams when asked to: two pieces, one late. Kind "late" claims a first piece after the end. A free run draws frame * 8 + codebook; a fed one the stored codes, kind "drift" with one other code in frame 3. */
+/* One timed generation after the other takes 1 ms more. Kind "hot" says that the CPU was throttled, "once" does when it can take away
+ * the file $FAKE_ONCE; "broken" is fast and makes bad audio; "leaks" holds more after each, "keeps" the same; "astray" runs on two
+ * devices, "elsewhere" on one that nobody asked for. Streams when asked to: two pieces, one late. Kind "late" claims a first piece after
+ * the end. A free run draws frame * 8 + codebook; a fed one the stored codes, kind "drift" with one other code in frame 3. */
 static inline void fake_run(const char *kind, const json_t *message)
 {
     hm_run_order order;
@@ -89,8 +91,12 @@ static inline void fake_run(const char *kind, const json_t *message)
     s->throttled = !strcmp(kind, "hot") && fed.codes;
     if (!strcmp(kind, "once") && fed.codes && getenv("FAKE_ONCE"))
         s->throttled = !unlink(getenv("FAKE_ONCE"));
-    for (int i = 1; i < order.iterations; i++, s->wall_ns += 1000000)
+    bool grows = !strcmp(kind, "leaks"); /* by 100 KiB, and now and then by nothing */
+    s->rss_after_bytes = grows || !strcmp(kind, "keeps") ? 50 << 20 : HM_UNKNOWN;
+    for (int i = 1; i < order.iterations; i++, s->wall_ns += 1000000) {
         fake_say(hm_proto_sample(s, NULL));
+        s->rss_after_bytes += grows && i % 5 ? 100 << 10 : 0;
+    }
     fake_say(hm_proto_sample(s, order.want_codes ? &made : NULL));
     if (!strcmp(kind, "twice"))
         fake_say(hm_proto_sample(s, NULL));

@@ -246,7 +246,9 @@ static hm_status open_file(hm_store *store, const char *path, hm_store_mode mode
         if (st)
             return st;
     }
-    int flags = mode == HM_STORE_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+    char log[1100]; /* a reader that opens it for writing takes the log that it had to make away again; one that is there is not its own */
+    snprintf(log, sizeof log, "%s-wal", path);
+    int flags = mode == HM_STORE_READ && !access(log, F_OK) ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
     if (mode == HM_STORE_CREATE)
         flags |= SQLITE_OPEN_CREATE;
     if (sqlite3_open_v2(path, &store->db, flags, NULL))
@@ -296,6 +298,8 @@ hm_status hm_store_open_raw(hm_store **out, const char *path, hm_store_mode mode
         st = open_file(store, path, mode, err);
     if (!st && mode == HM_STORE_READ && lies_still(store))
         st = open_still(store, err);
+    if (!st && mode == HM_STORE_READ)
+        st = hm_store_exec(store, "PRAGMA query_only = ON", err);
     if (st)
         hm_store_close(&store);
     *out = store;
@@ -333,14 +337,10 @@ hm_status hm_store_open(hm_store **out, const char *path, hm_store_mode mode, hm
         st = check_version(store, mode != HM_STORE_READ, err);
     if (!st && mode != HM_STORE_READ)
         st = hm_store_exec(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON", err);
-    if (!st && mode == HM_STORE_READ)
-        st = hm_store_exec(store, "PRAGMA query_only = ON", err);
-    if (st) {
+    if (st)
         hm_store_close(&store);
-        return st;
-    }
     *out = store;
-    return HM_OK;
+    return st;
 }
 
 void hm_store_close(hm_store **store)

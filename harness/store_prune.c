@@ -193,6 +193,26 @@ static hm_status choose_files(hm_store *store, const hm_prune_report *report, FI
     return hm_query_close(&q);
 }
 
+/* The timelines that suites left of whole sessions. */
+static hm_status choose_traces(hm_store *store, const hm_prune_report *report, FILE *list, hm_error *err)
+{
+    hm_query q;
+    struct stat info;
+    char folder[PATH_MAX], path[PATH_MAX + 64];
+    if (!own_folder(store, folder))
+        return HM_OK;
+    hm_query_open(&q, store, "SELECT substr(id, 1, 8) || ending FROM doomed, (SELECT '.json' AS ending UNION ALL SELECT '.json.gz') ORDER BY 1", err);
+    while (hm_query_row(&q)) {
+        const char *name = hm_query_text(&q, 0);
+        snprintf(path, sizeof path, "%s/trace-%s", folder, name);
+        if (strchr(name, '/') || lstat(path, &info) || !S_ISREG(info.st_mode))
+            continue;
+        report->file(report->self, path, info.st_size);
+        fwrite(path, 1, strlen(path) + 1, list);
+    }
+    return hm_query_close(&q);
+}
+
 static void remove_files(const char *list, size_t size)
 {
     for (const char *p = list; p < list + size; p += strlen(p) + 1) {
@@ -217,6 +237,8 @@ hm_status hm_store_prune(hm_store *store, const hm_prune_filter *filter, bool dr
             st = filter->dropped ? tell_runs(store, report, err) : spare(store, report, err);
         if (!st)
             st = choose_files(store, report, files, err);
+        if (!st)
+            st = choose_traces(store, report, files, err);
         if (!st && !dry)
             st = remove_doomed(store, err);
         if (dry && !st)

@@ -1,0 +1,279 @@
+-- hmbench database, schema version 1
+PRAGMA foreign_keys = OFF;
+BEGIN;
+PRAGMA application_id = 1751999076;
+PRAGMA user_version = 1;
+CREATE TABLE machine(
+  id TEXT NOT NULL PRIMARY KEY,       -- hash of the other columns except seen_utc
+  host_id TEXT NOT NULL,              -- hash of the host's own id
+  cpu_model TEXT NOT NULL,            -- name, as the CPU says it
+  cpus INTEGER NOT NULL,              -- CPUs the process may use
+  cpus_online INTEGER,                -- logical CPUs
+  cores INTEGER,                      -- physical cores
+  smt INTEGER,                        -- 1 on, 0 off, NULL unknown
+  isa TEXT NOT NULL,                  -- best instruction set: scalar, avx2, avx512
+  cpu_quota REAL,                     -- CPUs granted by the cgroup, NULL: no limit
+  memory_bytes INTEGER NOT NULL,      -- bytes of RAM
+  memory_limit_bytes INTEGER,         -- bytes granted by the cgroup, NULL: no limit
+  governor TEXT,                      -- frequency governor, NULL: not visible
+  kernel TEXT NOT NULL,               -- release
+  os TEXT NOT NULL,                   -- name of the distribution
+  container TEXT,                     -- kind of container or virtual machine, NULL: none seen
+  seen_utc TEXT NOT NULL              -- first time, UTC
+) STRICT;
+CREATE TABLE build(
+  id TEXT NOT NULL PRIMARY KEY,       -- hash of the other columns except seen_utc
+  version TEXT NOT NULL,              -- of hmbench
+  git_commit TEXT,                    -- hash, NULL: not built in a repository
+  git_dirty INTEGER NOT NULL,         -- 1: with changes that no commit has
+  compiler TEXT NOT NULL,             -- name and version
+  flags TEXT NOT NULL,                -- compiler flags
+  build_type TEXT NOT NULL,           -- Release, Debug
+  sanitizer TEXT,                     -- NULL: none
+  binary_hash TEXT NOT NULL,          -- of the program file
+  seen_utc TEXT NOT NULL              -- first time, UTC
+) STRICT;
+CREATE TABLE model(
+  id TEXT NOT NULL PRIMARY KEY,       -- fingerprint of the weights
+  kind TEXT NOT NULL,                 -- heartmula
+  name TEXT NOT NULL,                 -- preset, or last part of the path
+  path TEXT NOT NULL,                 -- folder where it was first seen
+  synthetic INTEGER NOT NULL,         -- 1: made by hmbench synth
+  codebooks INTEGER,                  -- codes per frame
+  code_vocabulary INTEGER,            -- values of a code
+  sample_rate_hz INTEGER,             -- of its audio
+  channels INTEGER,                   -- of its audio
+  max_positions INTEGER,              -- longest context, tokens
+  frame_s REAL,                       -- seconds of audio per frame
+  seen_utc TEXT NOT NULL              -- first time, UTC
+) STRICT;
+CREATE TABLE suite_case(
+  id TEXT NOT NULL PRIMARY KEY,       -- hash of suite, name and everything asked for
+  request_hash TEXT NOT NULL,         -- hash of what decides the codes
+  suite_hash TEXT NOT NULL,           -- hash of the suite file
+  suite TEXT NOT NULL,                -- name
+  name TEXT NOT NULL,                 -- of the case
+  task TEXT NOT NULL,                 -- music
+  tags TEXT NOT NULL,                 -- UTF-8
+  lyrics TEXT NOT NULL,               -- UTF-8
+  intro_style TEXT,                   -- UTF-8, NULL: none
+  verse_style TEXT,                   -- UTF-8, NULL: none
+  chorus_style TEXT,                  -- UTF-8, NULL: none
+  frames INTEGER NOT NULL,            -- forced length, frames
+  topk INTEGER NOT NULL,              -- codes kept when drawing
+  cfg_scale REAL NOT NULL,            -- guidance of the LM
+  temperature REAL NOT NULL,          -- of the draws
+  seed INTEGER NOT NULL,              -- of draws and noise, as signed 64 bit
+  flow_steps INTEGER NOT NULL,        -- solver steps, 0: as the variant says
+  flow_guidance REAL NOT NULL         -- guidance of the codec
+) STRICT;
+CREATE TABLE session(
+  id TEXT NOT NULL PRIMARY KEY,       -- UUID
+  machine_id TEXT NOT NULL REFERENCES machine(id),
+  build_id TEXT NOT NULL REFERENCES build(id),
+  created_utc TEXT NOT NULL,          -- UTC
+  ended_utc TEXT,                     -- UTC, NULL: never ended
+  state TEXT NOT NULL,                -- running, done, partial, interrupted, failed
+  interrupted INTEGER NOT NULL,       -- times it was interrupted
+  command_line TEXT NOT NULL,         -- as typed
+  options TEXT NOT NULL,              -- JSON: the plan
+  order_seed INTEGER NOT NULL,        -- of the order of arms, as signed 64 bit
+  rounds INTEGER NOT NULL             -- wanted
+) STRICT;
+CREATE TABLE arm(
+  id TEXT NOT NULL PRIMARY KEY,       -- UUID
+  session_id TEXT NOT NULL REFERENCES session(id),
+  position INTEGER NOT NULL,          -- in the session, from 0; 0 is the reference
+  name TEXT NOT NULL,                 -- in tables
+  variant TEXT,                       -- as --variant takes it, NULL: another program
+  toggles TEXT,                       -- every toggle=value, comma between, NULL: another program
+  coincides TEXT,                     -- other names of the same program, NULL: none
+  backend TEXT NOT NULL,              -- cpu, ze, cuda, or command
+  isa TEXT,                           -- asked for, NULL: best of the machine
+  threads INTEGER NOT NULL,           -- asked for, 0: all CPUs
+  precision TEXT,                     -- of weights: backbone/decoder/codec
+  model TEXT NOT NULL,                -- folder
+  command TEXT,                       -- of another program, NULL: hmbench
+  UNIQUE(session_id, position)
+) STRICT;
+CREATE TABLE run(
+  id TEXT NOT NULL PRIMARY KEY,       -- UUID
+  session_id TEXT NOT NULL REFERENCES session(id),
+  arm_id TEXT NOT NULL REFERENCES arm(id),
+  case_id TEXT NOT NULL REFERENCES suite_case(id),
+  model_id TEXT REFERENCES model(id), -- weights used, NULL: never opened
+  round INTEGER NOT NULL,             -- from 0
+  slot INTEGER NOT NULL,              -- turn within the round, from 0
+  status TEXT NOT NULL CHECK(status IN ('ok','crash','timeout','garbage','refused','failed','interrupted')),
+  reason TEXT,                        -- one sentence, NULL: ok
+  started_utc TEXT NOT NULL,          -- UTC
+  duration_ns INTEGER NOT NULL,       -- ns, whole process, load and warm-up included
+  memory_available_bytes INTEGER,     -- bytes, before it started
+  warmup TEXT NOT NULL,               -- first, full, none
+  isa TEXT,                           -- used, NULL: unknown
+  threads INTEGER                     -- used, NULL: unknown
+) STRICT;
+CREATE INDEX run_by_session ON run(session_id, case_id, arm_id, round);
+CREATE TABLE sample(
+  id TEXT NOT NULL PRIMARY KEY,       -- UUID
+  run_id TEXT NOT NULL REFERENCES run(id),
+  ordinal INTEGER NOT NULL,           -- in the run, from 0
+  warmup INTEGER NOT NULL,            -- 1: not for timing
+  wall_ns INTEGER NOT NULL,           -- ns, request to last sample of audio, load excluded
+  load_ns INTEGER,                    -- ns, opening the model in this process
+  prefill_ns INTEGER,                 -- ns, phase
+  generate_ns INTEGER,                -- ns, phase
+  decode_ns INTEGER,                  -- ns, phase
+  frames INTEGER NOT NULL,            -- frames made
+  codebooks INTEGER,                  -- codes per frame
+  audio_s REAL,                       -- seconds of audio made
+  prompt_tokens INTEGER,              -- tokens
+  ended INTEGER,                      -- 1: by the end-of-song rule, 0: by the length
+  fed_codes INTEGER,                  -- 1: the stored codes were fed back
+  peak_rss_bytes INTEGER,             -- bytes, largest resident set
+  mapped_bytes INTEGER,               -- bytes, resident pages of mapped model files
+  peak_unmapped_bytes INTEGER,        -- bytes, peak_rss_bytes - mapped_bytes
+  held_weight_bytes INTEGER,          -- bytes, weights in use
+  kv_bytes INTEGER,                   -- bytes, caches at their largest
+  scratch_bytes INTEGER,              -- bytes, scratch at its largest
+  frame_weight_bytes INTEGER,         -- bytes of weights one frame has to read
+  frame_flops REAL,                   -- floating-point operations of one frame
+  codes_hash TEXT,                    -- XXH3-128 of the codes as drawn, int32
+  logits_hash TEXT,                   -- XXH3-128 of the logits of the codes that went on, float32
+  audio_hash TEXT,                    -- XXH3-128 of the raw samples, float32
+  sample_rate_hz INTEGER,             -- Hz
+  channels INTEGER,                   -- count
+  bits INTEGER,                       -- per sample
+  bit_rate_kbps REAL,                 -- kbit/s
+  codec TEXT,                         -- of the file, or of the raw samples
+  peak REAL,                          -- largest absolute sample, 1 = full scale
+  rms REAL,                           -- root mean square, 1 = full scale
+  dc REAL,                            -- mean sample, 1 = full scale
+  silence_share REAL,                 -- share of 50 ms windows below -60 dBFS, 0 to 1
+  clipped_share REAL,                 -- share of samples at or beyond full scale, 0 to 1
+  non_finite INTEGER,                 -- samples that are NaN or infinite
+  constant INTEGER,                   -- 1: all samples are equal
+  health TEXT,                        -- ok, suspect, bad
+  health_reasons TEXT,                -- why it is not ok
+  device TEXT,                        -- what it ran on
+  UNIQUE(run_id, ordinal)
+) STRICT;
+CREATE TABLE span(
+  sample_id TEXT NOT NULL REFERENCES sample(id),
+  name TEXT NOT NULL,                 -- backbone, decoder, sampling, flow, vocoder ...
+  count INTEGER NOT NULL,             -- times
+  total_ns INTEGER NOT NULL,          -- ns, inner spans included
+  self_ns INTEGER NOT NULL,           -- ns, inner spans left out
+  PRIMARY KEY(sample_id, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE count(
+  sample_id TEXT NOT NULL REFERENCES sample(id),
+  name TEXT NOT NULL,                 -- engine/base/probe.h tells what it counts
+  load INTEGER NOT NULL,              -- 1: while loading, 0: in the timed call
+  value INTEGER NOT NULL,             -- exact
+  PRIMARY KEY(sample_id, name, load)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE output(
+  sample_id TEXT NOT NULL PRIMARY KEY REFERENCES sample(id),
+  codes_equal INTEGER NOT NULL,       -- 1: every drawn code is the stored one
+  first_frame INTEGER,                -- first frame that differs, from 0, NULL: none
+  differing_codes INTEGER NOT NULL,   -- count
+  max_logit_difference REAL           -- largest |logit - reference logit| of the stored codes, NULL: not known
+) STRICT, WITHOUT ROWID;
+CREATE TABLE artifact(
+  id TEXT NOT NULL PRIMARY KEY,       -- UUID
+  session_id TEXT NOT NULL REFERENCES session(id),
+  run_id TEXT REFERENCES run(id),     -- NULL: of the whole session
+  kind TEXT NOT NULL,                 -- audio, codes, trace, journal
+  path TEXT NOT NULL,                 -- where it was written
+  hash TEXT,                          -- XXH3-128 of the file
+  bytes INTEGER                       -- of the file
+) STRICT;
+CREATE TABLE stored_codes(
+  request_hash TEXT NOT NULL,         -- suite_case.request_hash
+  model_id TEXT NOT NULL,             -- fingerprint of the weights
+  seed INTEGER NOT NULL,              -- of the draws, as signed 64 bit
+  frames INTEGER NOT NULL,            -- count
+  codebooks INTEGER NOT NULL,         -- codes per frame
+  codes BLOB NOT NULL,                -- int32, little-endian, [frames][codebooks]
+  logits BLOB,                        -- float32, little-endian, [frames][codebooks], of those codes; NULL: not known
+  made_by TEXT NOT NULL,              -- arm that drew them
+  made_utc TEXT NOT NULL,             -- UTC
+  PRIMARY KEY(request_hash, model_id, seed)
+) STRICT;
+CREATE VIEW figure AS SELECT
+  s.id AS sample_id, r.id AS run_id, r.session_id, r.case_id, r.arm_id, r.round, r.slot, s.ordinal, s.warmup,
+  c.suite, c.name AS case_name, a.position AS arm_position, a.name AS arm,
+  s.wall_ns / 1e6 AS wall_ms,
+  s.load_ns / 1e6 AS load_ms,
+  s.prefill_ns / 1e6 AS prefill_ms,
+  s.generate_ns / 1e6 AS generate_ms,
+  s.decode_ns / 1e6 AS decode_ms,
+  (s.wall_ns - s.prefill_ns - s.generate_ns - s.decode_ns) / 1e6 AS other_ms,
+  100.0 * s.prefill_ns / nullif(s.prefill_ns + s.generate_ns + s.decode_ns, 0) AS prefill_percent,
+  100.0 * s.generate_ns / nullif(s.prefill_ns + s.generate_ns + s.decode_ns, 0) AS generate_percent,
+  100.0 * s.decode_ns / nullif(s.prefill_ns + s.generate_ns + s.decode_ns, 0) AS decode_percent,
+  s.frames, s.audio_s,
+  s.wall_ns / 1e9 / nullif(s.audio_s, 0) AS rtf,
+  s.audio_s * 1e9 / nullif(s.wall_ns, 0) AS x_real_time,
+  s.frames * 1e9 / nullif(s.wall_ns, 0) AS tok_s,
+  s.frames * 1e9 / nullif(s.generate_ns, 0) AS gen_tok_s,
+  s.frames * 1e9 / nullif(s.generate_ns, 0) AS fps,
+  s.frames * s.codebooks * 1e9 / nullif(s.generate_ns, 0) AS codes_s,
+  s.generate_ns / 1e6 / nullif(s.frames, 0) AS frame_ms,
+  s.frame_weight_bytes * s.frames * 1.0 / nullif(s.generate_ns, 0) AS generate_gb_s,
+  s.peak_rss_bytes / 1e6 AS peak_rss_mb,
+  s.peak_unmapped_bytes / 1e6 AS mem_mb,
+  s.health, s.codes_hash, s.audio_hash
+FROM sample s JOIN run r ON r.id = s.run_id JOIN suite_case c ON c.id = r.case_id JOIN arm a ON a.id = r.arm_id
+WHERE r.status = 'ok';
+CREATE VIEW arm_figure AS SELECT
+  session_id, case_id, arm_id, suite, case_name, arm_position, arm, count(*) AS n,
+  avg(wall_ms) AS wall_ms, min(wall_ms) AS wall_min_ms, max(wall_ms) AS wall_max_ms,
+  CASE WHEN count(*) > 1 THEN sqrt(max(0, (avg(wall_ms * wall_ms) - avg(wall_ms) * avg(wall_ms)) * count(*) / (count(*) - 1))) END AS wall_sd_ms,
+  avg(prefill_ms) AS prefill_ms, avg(generate_ms) AS generate_ms, avg(decode_ms) AS decode_ms, avg(other_ms) AS other_ms,
+  avg(load_ms) AS load_ms, avg(audio_s) AS audio_s, avg(frames) AS frames,
+  avg(wall_ms) / 1e3 / nullif(avg(audio_s), 0) AS rtf, avg(frames) * 1e3 / nullif(avg(wall_ms), 0) AS tok_s,
+  avg(frames) * 1e3 / nullif(avg(generate_ms), 0) AS gen_tok_s,
+  max(mem_mb) AS mem_mb, max(peak_rss_mb) AS peak_rss_mb
+FROM figure WHERE NOT warmup GROUP BY session_id, case_id, arm_id;
+INSERT INTO machine(id,host_id,cpu_model,cpus,cpus_online,cores,smt,isa,cpu_quota,memory_bytes,memory_limit_bytes,governor,kernel,os,container,seen_utc) VALUES('m1','h1','A CPU',2,4,2,1,'avx2',1.5,8000000000,NULL,'powersave','6.1','Debian 12',NULL,'2000-01-01T00:00:00.000Z');
+INSERT INTO build(id,version,git_commit,git_dirty,compiler,flags,build_type,sanitizer,binary_hash,seen_utc) VALUES('b1','0.1.0','0123456789abcdef',0,'gcc 12','-O2','Release',NULL,'x','2000-01-01T00:00:00.000Z');
+INSERT INTO model(id,kind,name,path,synthetic,codebooks,code_vocabulary,sample_rate_hz,channels,max_positions,frame_s,seen_utc) VALUES('w1','heartmula','mini','/m',1,8,8197,48000,2,8192,0.08,'2000-01-01T00:00:00.000Z');
+INSERT INTO suite_case(id,request_hash,suite_hash,suite,name,task,tags,lyrics,intro_style,verse_style,chorus_style,frames,topk,cfg_scale,temperature,seed,flow_steps,flow_guidance) VALUES('c1','q1','s1','short','plain','music','pop, it''s','[Verse]
+la; la
+-- no comment',NULL,NULL,NULL,3,50,1.5,1.0,-1,0,1.25);
+INSERT INTO session(id,machine_id,build_id,created_utc,ended_utc,state,interrupted,command_line,options,order_seed,rounds) VALUES('e1','m1','b1','2000-01-01T00:00:00.000Z','2000-01-01T00:10:00.000Z','done',1,'hmbench suite short','{"rounds": 2}',-5,2);
+INSERT INTO session(id,machine_id,build_id,created_utc,ended_utc,state,interrupted,command_line,options,order_seed,rounds) VALUES('e2','m1','b1','2000-02-01T00:00:00.000Z',NULL,'running',0,'hmbench suite short','{}',6,1);
+INSERT INTO arm(id,session_id,position,name,variant,toggles,coincides,backend,isa,threads,precision,model,command) VALUES('a1','e1',0,'naive','naive','kv=0',NULL,'cpu',NULL,0,'bf16/bf16/f32','/m',NULL);
+INSERT INTO arm(id,session_id,position,name,variant,toggles,coincides,backend,isa,threads,precision,model,command) VALUES('a2','e1',1,'best','best','kv=1',NULL,'cpu',NULL,0,'bf16/bf16/f32','/m',NULL);
+INSERT INTO arm(id,session_id,position,name,variant,toggles,coincides,backend,isa,threads,precision,model,command) VALUES('a3','e2',0,'other',NULL,NULL,NULL,'command',NULL,1,NULL,'/m','./other');
+INSERT INTO run(id,session_id,arm_id,case_id,model_id,round,slot,status,reason,started_utc,duration_ns,memory_available_bytes,warmup,isa,threads) VALUES('r1','e1','a1','c1','w1',0,0,'ok',NULL,'2000-01-01T00:01:00.000Z',2000000000,99,'first','avx2',2);
+INSERT INTO sample(id,run_id,ordinal,warmup,wall_ns,load_ns,prefill_ns,generate_ns,decode_ns,frames,codebooks,audio_s,prompt_tokens,ended,fed_codes,peak_rss_bytes,mapped_bytes,peak_unmapped_bytes,held_weight_bytes,kv_bytes,scratch_bytes,frame_weight_bytes,frame_flops,codes_hash,logits_hash,audio_hash,sample_rate_hz,channels,bits,bit_rate_kbps,codec,peak,rms,dc,silence_share,clipped_share,non_finite,constant,health,health_reasons,device) VALUES('x1','r1',0,0,1000000000,5,100000000,500000000,250000000,3,8,0.24,9,0,1,5000000,1000000,4000000,10,11,12,1000,2000.5,'c0de',NULL,'a1',48000,2,32,3072.0,'float32',0.5,0.1,0.0,0.0,0.0,0,0,'ok',NULL,'CPU');
+INSERT INTO span(sample_id,name,count,total_ns,self_ns) VALUES('x1','generate/frame/backbone',3,1000,900);
+INSERT INTO count(sample_id,name,load,value) VALUES('x1','launches',0,42);
+INSERT INTO count(sample_id,name,load,value) VALUES('x1','launches',1,7);
+INSERT INTO output(sample_id,codes_equal,first_frame,differing_codes,max_logit_difference) VALUES('x1',1,NULL,0,0.0);
+INSERT INTO run(id,session_id,arm_id,case_id,model_id,round,slot,status,reason,started_utc,duration_ns,memory_available_bytes,warmup,isa,threads) VALUES('r2','e1','a2','c1','w1',0,1,'ok',NULL,'2000-01-01T00:01:00.000Z',2000000000,99,'first','avx2',2);
+INSERT INTO sample(id,run_id,ordinal,warmup,wall_ns,load_ns,prefill_ns,generate_ns,decode_ns,frames,codebooks,audio_s,prompt_tokens,ended,fed_codes,peak_rss_bytes,mapped_bytes,peak_unmapped_bytes,held_weight_bytes,kv_bytes,scratch_bytes,frame_weight_bytes,frame_flops,codes_hash,logits_hash,audio_hash,sample_rate_hz,channels,bits,bit_rate_kbps,codec,peak,rms,dc,silence_share,clipped_share,non_finite,constant,health,health_reasons,device) VALUES('x2','r2',0,0,2000000000,5,100000000,500000000,250000000,3,8,0.24,9,0,1,5000000,1000000,4000000,10,11,12,1000,2000.5,'c0de',NULL,'a2',48000,2,32,3072.0,'float32',0.5,0.1,0.0,0.0,0.0,0,0,'suspect','a long silence','CPU');
+INSERT INTO span(sample_id,name,count,total_ns,self_ns) VALUES('x2','generate/frame/backbone',3,1000,900);
+INSERT INTO count(sample_id,name,load,value) VALUES('x2','launches',0,42);
+INSERT INTO count(sample_id,name,load,value) VALUES('x2','launches',1,7);
+INSERT INTO output(sample_id,codes_equal,first_frame,differing_codes,max_logit_difference) VALUES('x2',0,2,4,0.25);
+INSERT INTO run(id,session_id,arm_id,case_id,model_id,round,slot,status,reason,started_utc,duration_ns,memory_available_bytes,warmup,isa,threads) VALUES('r3','e1','a1','c1','w1',1,0,'ok',NULL,'2000-01-01T00:01:00.000Z',2000000000,99,'first','avx2',2);
+INSERT INTO sample(id,run_id,ordinal,warmup,wall_ns,load_ns,prefill_ns,generate_ns,decode_ns,frames,codebooks,audio_s,prompt_tokens,ended,fed_codes,peak_rss_bytes,mapped_bytes,peak_unmapped_bytes,held_weight_bytes,kv_bytes,scratch_bytes,frame_weight_bytes,frame_flops,codes_hash,logits_hash,audio_hash,sample_rate_hz,channels,bits,bit_rate_kbps,codec,peak,rms,dc,silence_share,clipped_share,non_finite,constant,health,health_reasons,device) VALUES('x3','r3',0,0,1500000000,5,100000000,500000000,250000000,3,8,0.24,9,0,1,5000000,1000000,4000000,10,11,12,1000,2000.5,'c0de',NULL,'a1',48000,2,32,3072.0,'float32',0.5,0.1,0.0,0.0,0.0,0,0,'ok',NULL,'CPU');
+INSERT INTO span(sample_id,name,count,total_ns,self_ns) VALUES('x3','generate/frame/backbone',3,1000,900);
+INSERT INTO count(sample_id,name,load,value) VALUES('x3','launches',0,42);
+INSERT INTO count(sample_id,name,load,value) VALUES('x3','launches',1,7);
+INSERT INTO output(sample_id,codes_equal,first_frame,differing_codes,max_logit_difference) VALUES('x3',1,NULL,0,0.0);
+INSERT INTO run(id,session_id,arm_id,case_id,model_id,round,slot,status,reason,started_utc,duration_ns,memory_available_bytes,warmup,isa,threads) VALUES('r4','e1','a2','c1','w1',1,1,'ok',NULL,'2000-01-01T00:01:00.000Z',2000000000,99,'first','avx2',2);
+INSERT INTO sample(id,run_id,ordinal,warmup,wall_ns,load_ns,prefill_ns,generate_ns,decode_ns,frames,codebooks,audio_s,prompt_tokens,ended,fed_codes,peak_rss_bytes,mapped_bytes,peak_unmapped_bytes,held_weight_bytes,kv_bytes,scratch_bytes,frame_weight_bytes,frame_flops,codes_hash,logits_hash,audio_hash,sample_rate_hz,channels,bits,bit_rate_kbps,codec,peak,rms,dc,silence_share,clipped_share,non_finite,constant,health,health_reasons,device) VALUES('x4','r4',0,0,2500000000,5,100000000,500000000,250000000,3,8,0.24,9,0,1,5000000,1000000,4000000,10,11,12,1000,2000.5,'c0de',NULL,'a2',48000,2,32,3072.0,'float32',0.5,0.1,0.0,0.0,0.0,0,0,'suspect','a long silence','CPU');
+INSERT INTO span(sample_id,name,count,total_ns,self_ns) VALUES('x4','generate/frame/backbone',3,1000,900);
+INSERT INTO count(sample_id,name,load,value) VALUES('x4','launches',0,42);
+INSERT INTO count(sample_id,name,load,value) VALUES('x4','launches',1,7);
+INSERT INTO output(sample_id,codes_equal,first_frame,differing_codes,max_logit_difference) VALUES('x4',0,2,4,0.25);
+INSERT INTO run(id,session_id,arm_id,case_id,model_id,round,slot,status,reason,started_utc,duration_ns,memory_available_bytes,warmup,isa,threads) VALUES('r9','e2','a3','c1',NULL,0,0,'crash','signal 6','2000-02-01T00:01:00.000Z',9,NULL,'first',NULL,NULL);
+INSERT INTO artifact(id,session_id,run_id,kind,path,hash,bytes) VALUES('f1','e1','r1','audio','a.flac','00',12);
+INSERT INTO artifact(id,session_id,run_id,kind,path,hash,bytes) VALUES('f2','e1',NULL,'journal','j.md',NULL,NULL);
+INSERT INTO stored_codes(request_hash,model_id,seed,frames,codebooks,codes,logits,made_by,made_utc) VALUES('q1','w1',-1,3,8,X'000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F202122232425262728292A2B2C2D2E2F303132333435363738393A3B3C3D3E3F404142434445464748494A4B4C4D4E4F505152535455565758595A5B5C5D5E5F',X'000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000','naive','2000-01-01T00:00:00.000Z');
+COMMIT;

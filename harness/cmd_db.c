@@ -178,6 +178,14 @@ static hm_status info(const hm_command *self, int argc, char **argv, hm_error *e
     return st;
 }
 
+static hm_status schema(const hm_command *self, int argc, char **argv, hm_error *err)
+{
+    const hm_option none[] = {{0}};
+    bool helped;
+    hm_status st = hm_options_parse(self, none, argc, argv, NULL, 0, &helped, err);
+    return st || helped ? st : hm_store_json_schema(stdout, err);
+}
+
 /* What can be done with the database; each has options and help of its own. */
 static const hm_command verbs[] = {
     {"db init", init, "an empty database", "db init [--db FILE]", "hmbench db init --db nightly.db"},
@@ -188,6 +196,7 @@ static const hm_command verbs[] = {
      "hmbench db check\nhmbench db check --db node1.db"},
     {"db export", hm_db_export, "all of it, or one session, as text", "db export [-o json|jsonl|csv|sql] [--session ID] >FILE",
      "hmbench db export >all.jsonl\nhmbench db export -o sql --session last >last.sql\nhmbench db export -o csv >samples.csv"},
+    {"db schema", schema, "the JSON Schema of what db export writes as json and jsonl", "db schema", "hmbench db schema >export.schema.json"},
     {"db import", hm_db_import, "takes in what db export wrote as json, jsonl or sql", "db import FILE... [--db FILE]",
      "hmbench db import all.jsonl\nhmbench db import last.sql --db other.db"},
     {"db merge", hm_db_merge, "takes in other databases, which are only read", "db merge FILE... [--db FILE]",
@@ -215,6 +224,6 @@ hm_status hm_cmd_db(const hm_command *self, int argc, char **argv, hm_error *err
             return st;
     }
     near = hm_nearest(word, names);
-    return hm_fail(err, HM_EUSAGE, "db %s: expected init, info, sql, check, export, import, merge or prune%s%s%s (hmbench db --help)", word,
+    return hm_fail(err, HM_EUSAGE, "db %s: expected init, info, sql, check, export, schema, import, merge or prune%s%s%s (hmbench db --help)", word,
                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }

@@ -242,6 +242,9 @@ hm_status hm_store_find_session(hm_store *store, const char *word, char id[HM_UU
 typedef enum hm_export_format { HM_EXPORT_JSON, HM_EXPORT_JSONL, HM_EXPORT_SQL } hm_export_format;
 hm_status hm_store_export(const char *path, const char *session, hm_export_format format, FILE *file, hm_error *err);
 
+/* The JSON Schema (draft 2020-12) of its json and jsonl, made from the tables: docs/schema/hmbench-export.schema.json is this text. */
+hm_status hm_store_json_schema(FILE *file, hm_error *err);
+
 /* What hm_store_export wrote as json, jsonl or sql, told apart by how it begins: all files or nothing. HM_EFORMAT: something in it is not
  * what an export writes; nothing of a file is run or believed unchecked. */
 hm_status hm_store_import(hm_store *store, const char *const *paths, int count, int64_t *rows, hm_error *err);

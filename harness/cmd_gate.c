@@ -138,6 +138,8 @@ static hm_status check(gate_args *a, int argc, char **argv, hm_error *err)
         return hm_fail(err, HM_EUSAGE, "gate: one number of threads and one instruction set at a time");
     hm_status st = read_margin(a, err);
     if (!st)
+        st = hm_series_check_metric(g->metric, err);
+    if (!st)
         st = hm_gate_tolerance(&g->tolerances, "", &share, err);
     if (!st && g->tolerances.count && !g->counts)
         st = hm_fail(err, HM_EUSAGE, "--tolerance goes with --counts-only");

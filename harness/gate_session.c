@@ -33,7 +33,7 @@ void hm_gate_next(const hm_gate *g, int c, char *out, size_t size)
     char what[400];
     case_argument(g, c, what, sizeof what);
     snprintf(out, size, "hmbench profile %s --variant %s --model %s --trace %s.json", what, arm->variant, arm->model, plan->cases[c].name);
-    if (k->base >= 0)
+    if (k->base >= 0 && !g->o->counts)
         snprintf(out + strlen(out), size - strlen(out), " ; hmbench compare %.8s:%s %.8s:%s --metric generate%s%s", hm_measure_session(g->m),
                  plan->arms[k->base].name, hm_measure_session(g->m), arm->name, db ? " --db " : "", db ? db : "");
 }
@@ -86,19 +86,22 @@ static hm_status find_arms(hm_gate *g, hm_error *err)
     return HM_OK;
 }
 
-/* Cases decide how many looks and rounds: a plan ahead of the one that is measured. */
-static hm_status make_rule(hm_gate *g, hm_measure_options *o, hm_error *err)
+static hm_status make_rule(hm_gate *g, int cases, int max_rounds, hm_error *err)
+{
+    int first = g->o->min_rounds < max_rounds ? g->o->min_rounds : max_rounds;
+    return hm_gate_rule_make(&g->rule, g->o->margin, g->o->alpha, cases, first, max_rounds, err);
+}
+
+/* A plan ahead of the one that is measured: so many cases may need more rounds. */
+static hm_status check_rule(hm_gate *g, const hm_measure_options *o, hm_error *err)
 {
     hm_plan *plan = NULL;
-    if (g->o->counts)
-        o->rounds = 1;
-    hm_status st = g->o->counts ? HM_OK : hm_plan_make(&plan, &o->plan, err);
-    if (!st && plan) {
+    if (g->o->counts || o->resume)
+        return HM_OK;
+    hm_status st = hm_plan_make(&plan, &o->plan, err);
+    if (!st)
         st = hm_gate_rule_make(&g->rule, g->o->margin, g->o->alpha, plan->case_count, g->o->min_rounds, g->o->max_rounds, err);
-        o->rounds = g->o->kind == HM_BASE_STORED ? (g->o->min_rounds > HM_LEAST_UNPAIRED ? g->o->min_rounds : HM_LEAST_UNPAIRED)
-                                                 : g->o->max_rounds;
-        hm_plan_close(&plan);
-    }
+    hm_plan_close(&plan);
     return st;
 }
 
@@ -120,7 +123,10 @@ static hm_status make_options(hm_gate *g, hm_measure_options *o, hm_error *err)
         o->self = g;
         o->decided = hm_gate_decided;
     }
-    return make_rule(g, o, err);
+    o->rounds = g->o->counts                    ? 1
+                : g->o->kind != HM_BASE_STORED ? g->o->max_rounds
+                                               : (g->o->min_rounds > HM_LEAST_UNPAIRED ? g->o->min_rounds : HM_LEAST_UNPAIRED);
+    return check_rule(g, o, err);
 }
 
 /* ---- the verdict of all ---- */
@@ -264,6 +270,9 @@ hm_status hm_gate_run(hm_gate *g, const hm_gate_options *options, hm_error *err)
         st = hm_gate_open_stored(g, err);
     if (!st)
         st = hm_measure_begin(&g->m, o, err);
+    if (!st && !options->counts) /* a session that goes on has its own rounds */
+        st = make_rule(g, hm_measure_plan_of(g->m)->case_count,
+                       options->kind == HM_BASE_STORED ? options->max_rounds : hm_measure_rounds(g->m), err);
     if (!st)
         st = find_arms(g, err);
     if (!st && options->kind == HM_BASE_STORED)

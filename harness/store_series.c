@@ -85,6 +85,13 @@ static hm_status find_metric(reading *r)
     return unknown_metric(r->metric, r->err);
 }
 
+hm_status hm_series_check_metric(const char *metric, hm_error *err)
+{
+    hm_series_set set = {0};
+    reading r = {.set = &set, .err = err, .metric = metric};
+    return find_metric(&r);
+}
+
 static hm_status read_session(reading *r, const char *id)
 {
     hm_query q;

@@ -4,7 +4,7 @@
 #   default   ./hmbench test                  before a commit is shared; needs every engine module; under 25 minutes on two cores
 #   full      ./hmbench test --full           full sizes: minutes and gigabytes each
 set(HM_TIER_DEFAULT
-  cli_install_test fixed_runtime_test variants_rebuild_test)
+  cli_install_test cli_gate_test cli_gate_stored_test fixed_runtime_test variants_rebuild_test)
 set(HM_TIER_FULL)
 
 # What runs under ThreadSanitizer: whatever starts threads or worker processes. Regular expressions over test names.

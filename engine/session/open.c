@@ -261,9 +261,9 @@ void hm_session_begin_call(hm_engine *e, hm_result *out)
 void hm_session_spin(hm_ctx *c, int64_t start_ns)
 {
     static const uint8_t percents[] = {0, 3, 5, 8, 10, 15, 20, 30, 50}; /* in the order of the toggle's values */
-    int64_t now = hm_now_ns(), until = now + (now - start_ns) * percents[hm_t(c)->spin] / 100;
     if (!hm_t(c)->spin)
         return;
+    int64_t now = hm_now_ns(), until = now + (now - start_ns) * percents[hm_t(c)->spin] / 100;
     c->counters.spun_phases++;
     while (hm_now_ns() < until)
         ;

@@ -22,7 +22,8 @@ typedef struct hm_places {
     int count;
     const char *open[HM_PLACE_DEPTH]; /* parts that are going on, the innermost last */
     int depth;
-    hm_place *now; /* of the innermost; NULL: to be looked up */
+    hm_place *now;      /* of the innermost; NULL: to be looked up */
+    const char *device; /* that `now` is on, as it was told: the same text needs no look at its letters */
 } hm_places;
 
 static inline void hm_place_copy(char to[HM_PLACE_TEXT], const char *from)
@@ -45,12 +46,14 @@ static inline void hm_places_begin(hm_places *p, const char *part)
         p->open[p->depth] = part;
     p->depth++;
     p->now = NULL;
+    p->device = NULL;
 }
 
 static inline void hm_places_end(hm_places *p)
 {
     p->depth -= p->depth > 0;
     p->now = NULL;
+    p->device = NULL;
 }
 
 /* The row of a part; a new one where there is none, the last one where there is no room. */
@@ -71,13 +74,20 @@ static inline void hm_places_note(hm_places *p, const char *device)
 {
     if (!p)
         return;
+    if (p->device == device) {
+        p->now->operations++;
+        return;
+    }
     if (!p->now)
         p->now = hm_places_row(p, !p->depth ? "other" : p->open[(p->depth < HM_PLACE_DEPTH ? p->depth : HM_PLACE_DEPTH) - 1]);
     hm_place *row = p->now;
     if (!row->operations++)
         hm_place_copy(row->device, device);
-    else if (strncmp(row->device, device, HM_PLACE_TEXT - 1))
+    else if (strncmp(row->device, device, HM_PLACE_TEXT - 1)) {
         row->elsewhere++;
+        return;
+    }
+    p->device = device;
 }
 
 /* What another thread noted is noted here. */

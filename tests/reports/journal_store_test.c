@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "engine/audio/audio.h"
-#include "harness/fidelity.h"
+#include "harness/fidelity_run.h"
 #include "harness/store_limits.h"
 #include "harness/store_query.h"
 #include "tests/store_case.h"

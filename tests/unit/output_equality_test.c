@@ -60,6 +60,9 @@ static int teardown(void **state)
     return system(command);
 }
 
+static double audio_s = NAN; /* of the runs that are put */
+static int64_t pieces = HM_UNKNOWN;
+
 static void put(fixture *f, int arm, int round, hm_run_status status, const char *codes, const char *audio)
 {
     hm_error err = {0};
@@ -68,6 +71,9 @@ static void put(fixture *f, int arm, int round, hm_run_status status, const char
     hm_sample_init(s);
     s->wall_ns = 5;
     s->frames = 125;
+    s->audio_s = audio_s;
+    s->sample_rate_hz = 24000;
+    s->pieces = pieces;
     snprintf(s->codes_hash, sizeof s->codes_hash, "%s", codes);
     snprintf(s->audio_hash, sizeof s->audio_hash, "%s", audio);
     hm_run_record run = {.session_id = f->session.id,
@@ -126,6 +132,20 @@ static void other_audio_of_a_bitwise_arm_is_named(void **state)
     assert_non_null(strstr(out.difference, "same audio"));
 }
 
+static void samples_lost_are_told_per_piece(void **state)
+{
+    fixture *f = *state;
+    audio_s = 4;
+    put(f, 0, 0, HM_RUN_OK, "aa", "bb");
+    audio_s = (96000 - 40 * 555) / 24000.0;
+    pieces = 40;
+    put(f, 1, 0, HM_RUN_OK, "aa", "bc");
+    audio_s = NAN;
+    pieces = HM_UNKNOWN;
+    hm_suite_outcome out = check(f);
+    assert_non_null(strstr(out.difference, "; 96000 and 73800 samples, 555.0 lost per piece"));
+}
+
 static void an_arm_that_disagrees_with_itself_is_named(void **state)
 {
     fixture *f = *state;
@@ -152,7 +172,8 @@ int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {CASE(equal_bytes_pass_and_rounding_arms_may_differ), CASE(other_codes_of_a_bitwise_arm_are_named),
-                                       CASE(other_audio_of_a_bitwise_arm_is_named), CASE(an_arm_that_disagrees_with_itself_is_named),
+                                       CASE(other_audio_of_a_bitwise_arm_is_named), CASE(samples_lost_are_told_per_piece),
+                                       CASE(an_arm_that_disagrees_with_itself_is_named),
                                        CASE(failures_are_counted_and_the_first_is_told)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

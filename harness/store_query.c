@@ -601,7 +601,8 @@ static const char session_columns[] =
     "m.memory_bytes, m.cpu_quota, b.version, b.git_commit, b.git_dirty, b.compiler, b.flags, b.build_type, b.sanitizer, "
     "(SELECT max(value) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'cache'), "
     "(SELECT max(value) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'memory'), "
-    "(SELECT max(value) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'flops' AND f.type = 'f32') "
+    "(SELECT max(value) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'flops' AND f.type = 'f32'), "
+    "(SELECT max(block_bytes) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'cache') "
     "FROM session s JOIN machine m ON m.id = s.machine_id JOIN build b ON b.id = s.build_id "
     "WHERE (:session IS NULL OR s.id LIKE :session || '%' OR (:session = 'last' AND s.id = (SELECT id FROM session ORDER BY created_utc "
     "DESC, "
@@ -632,6 +633,7 @@ static hm_journal_session session_row(hm_journal_data *d, hm_query *q)
                                 .cache_gb_s = hm_query_real(q, 22),
                                 .memory_gb_s = hm_query_real(q, 23),
                                 .peak_gflop_s = hm_query_real(q, 24),
+                                .cache_mb = real_of(hm_query_int(q, 25)) / 1e6,
                                 .version = keep_or(d, hm_query_text(q, 15), "?"),
                                 .commit = keep(d, hm_query_text(q, 16)),
                                 .dirty = hm_query_int(q, 17) == 1,

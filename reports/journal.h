@@ -189,7 +189,8 @@ typedef struct hm_journal_session {
     const char *cpu, *os, *kernel, *governor, *container; /* the last two may be NULL */
     int cpus, cores, smt;                                 /* -1: not known */
     double memory_gb, cpu_quota;
-    double cache_gb_s, memory_gb_s, peak_gflop_s; /* limits measured with the session: reading 8 MiB and 512 MiB, multiply-adds; NaN: not */
+    double cache_gb_s, memory_gb_s, peak_gflop_s; /* limits measured with the session: reading caches and memory, multiply-adds; NaN: not */
+    double cache_mb;                              /* block that was read from caches; NaN: not known */
     const char *version, *commit, *compiler, *flags, *build_type, *sanitizer; /* commit and sanitizer may be NULL */
     bool dirty;
     const hm_journal_arm *arms;

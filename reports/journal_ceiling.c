@@ -5,8 +5,6 @@
 
 #include "reports/journal_parts.h"
 
-#define CACHE_MB 8.4 /* 8 MiB: the block that the limit of caches was measured with */
-
 /* ms per frame of generate; NaN: not measured. */
 static double frame_ms(const hm_journal_result *r)
 {
@@ -28,7 +26,7 @@ static double larger(double a, double b)
 /* GB/s at which weights of this size can be read: from caches when they fit there. */
 static double reading_limit(const hm_journal_session *s, const hm_journal_result *r)
 {
-    return r->distinct_weight_mb <= CACHE_MB ? s->cache_gb_s : s->memory_gb_s;
+    return r->distinct_weight_mb <= s->cache_mb ? s->cache_gb_s : s->memory_gb_s;
 }
 
 /* The least ms that a frame of generate takes: its weights read, its operations done; whichever is more. */
@@ -147,10 +145,10 @@ static void say_limits(const hm_journal_session *s, hm_document *d)
         return;
     }
     hm_document_text(d,
-                     "Limits measured with this session (`hmbench limits`): reading %.1f GB/s from caches (8 MiB), %.1f GB/s from memory (512 "
+                     "Limits measured with this session (`hmbench limits`): reading %.1f GB/s from caches (%.4g MiB), %.1f GB/s from memory (512 "
                      "MiB), %.1f GFLOP/s of float32 multiply-adds.\nBytes: all weights a frame's passes read, each pass anew; where all of them "
-                     "fit 8 MiB they are held against caches.",
-                     s->cache_gb_s, s->memory_gb_s, s->peak_gflop_s);
+                     "fit %.4g MiB they are held against caches.",
+                     s->cache_gb_s, s->cache_mb * 1e6 / 1048576, s->memory_gb_s, s->peak_gflop_s, s->cache_mb * 1e6 / 1048576);
 }
 
 void hm_journal_ceiling(const hm_journal_session *s, hm_document *d)

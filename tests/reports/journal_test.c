@@ -109,6 +109,7 @@ static hm_journal_session session(void)
                                 .memory_gb = 8.25,
                                 .cpu_quota = NAN,
                                 .cache_gb_s = 80,
+                                .cache_mb = 8.388608,
                                 .memory_gb_s = 20,
                                 .peak_gflop_s = 160,
                                 .version = "0.1.0",

@@ -26,6 +26,7 @@ hm_status hm_cmd_trace(const hm_command *self, int argc, char **argv, hm_error *
 hm_status hm_cmd_journal(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_report(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_plot(const hm_command *self, int argc, char **argv, hm_error *err);
+hm_status hm_cmd_history(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_list(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_synth(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_inspect(const hm_command *self, int argc, char **argv, hm_error *err);

@@ -67,6 +67,9 @@ const hm_command hm_commands[] = {
     {"report", hm_cmd_report, "a session as one page of HTML, or a run as a line of text", "report [-o FILE] [options]\nreport --line [options]",
      "hmbench report -o report.html\nhmbench report --session 01234567 -o report.html\nhmbench report --line\n"
      "hmbench report --line --explain --variant best --case short/plain"},
+    {"history", hm_cmd_history, "how a figure went from commit to commit on one machine, and where it changed", "history CASE [options]",
+     "hmbench history short/plain\nhmbench history short --arm best --metric generate --since 2006-01-02\n"
+     "hmbench history short/plain --plot history.svg\nhmbench history short --fail -o json"},
     {"list", hm_cmd_list, "what there is to choose from", "list suites|variants|toggles|models|devices|metrics [--json]",
      "hmbench list variants\nhmbench list toggles --json\nhmbench list models --names"},
     {"synth", hm_cmd_synth, "made weights in the real folder layout", "synth PRESET DIR [--seed N]",

@@ -133,6 +133,7 @@ static hm_status dry_run(const suite_args *a, hm_error *err)
             if (!hm_plan_runs(plan, c, i))
                 continue;
             double seconds = (double)hm_suite_expected_ns(store, machine.id, plan, c, i, &known) * 1e-9;
+            seconds *= known ? 1 : a->m.iterations;
             snprintf(name, sizeof name, "%s/%s", plan->cases[c].suite, plan->cases[c].name);
             snprintf(frames, sizeof frames, "%d", plan->cases[c].frames);
             snprintf(time, sizeof time, "%.1f s", seconds);

@@ -63,6 +63,7 @@ bool hm_steady_spoilt(const hm_steady_turn *turn, const double *clocks, const do
 int64_t hm_settle_wait(hm_settle *s, bool first_round, bool (*stop)(void))
 {
     const int64_t step = 250000000, start = hm_clock_now(s->clock);
+    int64_t waited = 0;
     if (!s->longest_ns || !s->temperature)
         return 0;
     double now = s->temperature(s->self);
@@ -71,9 +72,10 @@ int64_t hm_settle_wait(hm_settle *s, bool first_round, bool (*stop)(void))
             s->hottest = now;
         return 0;
     }
-    while (now > s->hottest + HM_STEADY_WARMER_C && hm_clock_now(s->clock) - start < s->longest_ns && !(stop && stop())) {
+    while (now > s->hottest + HM_STEADY_WARMER_C && waited < s->longest_ns && !(stop && stop())) {
         hm_clock_sleep(s->clock, step);
         now = s->temperature(s->self);
+        waited = hm_clock_now(s->clock) - start;
     }
-    return hm_clock_now(s->clock) - start;
+    return waited;
 }

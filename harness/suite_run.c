@@ -30,6 +30,7 @@ typedef struct suite_run {
     uint8_t *cold_done; /* [cases][arms] */
     /* of the turn that is going on */
     int case_index, arm;
+    hm_error late;  /* of the conclude hook: what was measured is stored before it counts */
     bool keep_made; /* an untimed run that draws the codes */
     bool missed;    /* codes were wanted and there are none for these weights */
 } suite_run;
@@ -347,7 +348,6 @@ static hm_status turn_hook(suite_run *r, const char *name, const char *command, 
 /* A timed turn between the hooks, on a machine that has cooled down. */
 static hm_status timed_turn(suite_run *r, const hm_run_order *order, const char *title, int round, hm_turn *turn, hm_error *err)
 {
-    hm_error later = {0};
     hm_status st = turn_hook(r, "prepare", r->o->hooks.prepare, round, hm_interrupted, err);
     if (st)
         return st;
@@ -355,8 +355,8 @@ static hm_status timed_turn(suite_run *r, const hm_run_order *order, const char 
     if (waited > 0)
         say(r, "waited %.1f s for the machine to cool down\n", (double)waited * 1e-9);
     st = take_turn(r, order, title, turn, err);
-    hm_status concluded = turn_hook(r, "conclude", r->o->hooks.conclude, round, NULL, st ? &later : err);
-    return st ? st : concluded;
+    turn_hook(r, "conclude", r->o->hooks.conclude, round, NULL, &r->late);
+    return st;
 }
 
 static hm_status run_one(void *self, int c, int arm, int round, int slot, hm_error *err)
@@ -393,6 +393,10 @@ static hm_status run_one(void *self, int c, int arm, int round, int slot, hm_err
         report_turn(r, &turn, round);
     }
     hm_turn_free(&turn);
+    if (!st && r->late.status) {
+        *err = r->late;
+        st = err->status;
+    }
     return st;
 }
 
@@ -463,8 +467,8 @@ static hm_status prepare(suite_run *r, hm_error *err)
     for (int c = 0; c < r->plan->case_count; c++)
         for (int a = 0; a < r->plan->arm_count; a++) {
             bool known;
-            r->tally->expected_ns[c * r->plan->arm_count + a] =
-                (double)hm_suite_expected_ns(r->store, r->o->machine_id, r->plan, c, a, &known);
+            double turn_ns = (double)hm_suite_expected_ns(r->store, r->o->machine_id, r->plan, c, a, &known);
+            r->tally->expected_ns[c * r->plan->arm_count + a] = known ? turn_ns : turn_ns * r->o->iterations;
         }
     hm_status st = hm_tally_load(r->tally, r->store, r->o->session_id, err);
     if (!st)

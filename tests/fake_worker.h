@@ -28,7 +28,7 @@ static inline void fake_sleep_ms(int ms)
     nanosleep(&t, NULL);
 }
 
-/* One timed generation after the other takes 1 ms more. Kind "hot" says that the CPU was throttled, "once" does when it can take away
+/* $FAKE_BUILD: the id of its build. One timed generation after the other takes 1 ms more. Kind "hot" says that the CPU was throttled, "once" does when it can take away
  * the file $FAKE_ONCE; "broken" is fast and makes bad audio; "leaks" holds more after each, "keeps" the same; "astray" runs on two
  * devices, "elsewhere" on one that nobody asked for. Streams when asked to: two pieces, one late. Kind "late" claims a first piece after
  * the end. A free run draws frame * 8 + codebook; a fed one the stored codes, kind "drift" with one other code in frame 3. */
@@ -167,7 +167,9 @@ static inline int fake_worker(const char *kind)
         if (hm_proto_parse(&m, line, (size_t)n, &err))
             return 9;
         const char *type = hm_proto_type(m);
-        if (!strcmp(type, "hello"))
+        if (!strcmp(type, "hello") && getenv("FAKE_BUILD"))
+            fake_say(json_pack("{s:s, s:i, s:{s:s}}", "type", "hello", "protocol", 2, "build", "id", getenv("FAKE_BUILD")));
+        else if (!strcmp(type, "hello"))
             fake_say(json_pack("{s:s, s:i, s:s}", "type", "hello", "protocol", !strcmp(kind, "future") ? 3 : !strcmp(kind, "past") ? 1 : 2, "name", "fake"));
         else if (!strcmp(type, "open"))
             fake_say(json_pack("{s:s, s:s, s:b, s:i, s:s, s:i}", "type", "opened", "fingerprint", "00112233445566778899aabbccddeeff",

@@ -106,6 +106,9 @@ static void a_hook_that_fails_is_one_clear_error_and_cleanup_comes_all_the_same(
     expect_events("cleanup\n");
     run = suite_run("--arm", arm("one", "good"), "--setup", "sleep 60", "--timeout", "1");
     expect_code(&run, 69, "did not end within 1 s");
+    run = suite_run("--arm", arm("one", "good"), "--conclude", "false", "-f", "/a$");
+    expect_code(&run, 69, "--conclude \"false\": exit code 1");
+    expect_sql("SELECT count(*) FROM run WHERE status = 'ok'", "1\r\n"); /* what it followed is stored */
     run = suite_run("--arm", arm("one", "good"), "-n", "1", "--cleanup", "exit 7"); /* what was measured stands */
     expect_code(&run, 0, "warning: --cleanup \"exit 7\": exit code 7");
 }

@@ -7,10 +7,17 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <sys/stat.h>
 
 #include "engine/base/map.h"
 #include "harness/measure.h"
 #include "tests/fake_worker.h"
+
+#define GOOD(call)                                                                                                                         \
+    do {                                                                                                                                   \
+        if (call)                                                                                                                          \
+            fail_msg("%s", err.text);                                                                                                      \
+    } while (0)
 
 static char folder[64], db[96], suite[96], once[96];
 
@@ -255,6 +262,52 @@ static void a_session_goes_on_with_more_rounds_and_its_own_words(void **state)
     assert_null(m);
 }
 
+static void a_program_that_is_built_anew_ends_its_session(void **state)
+{
+    (void)state;
+    char script[PATH_MAX + 64], program[160], cache[96];
+    hm_error err = {0};
+    hm_measure *m = NULL;
+    hm_measure_options o = options(NULL, NULL);
+    snprintf(cache, sizeof cache, "%s/cache", folder);
+    setenv("HMBENCH_CACHE", cache, 1);
+    snprintf(program, sizeof program, "main=%s/other", folder);
+    snprintf(script, sizeof script, "#!/bin/sh\n[ $1 = suite ] || exec '%s' --fake good\n", fake_program());
+    GOOD(hm_file_write(program + 5, script, strlen(script), &err));
+    assert_int_equal(chmod(program + 5, 0755), 0);
+    o.plan.variants = (hm_strings){{"best"}, 1}; /* by this program, which is a fake worker as well */
+    o.plan.model = "heartmula-tiny";
+    o.plan.programs = (hm_strings){{program}, 1};
+    o.plan.filter = "/a$";
+    o.rounds = 1;
+    setenv("FAKE_BUILD", "one", 1);
+    m = measured(&o);
+    assert_string_equal(hm_measure_plan_of(m)->arms[1].name, "best program=main");
+    assert_true(hm_measure_value(m, 0, 1, 0) == 10e6);
+    assert_int_equal(hm_measure_verdict(m, &err), HM_OK);
+    char id[HM_UUID_TEXT];
+    snprintf(id, sizeof id, "%s", hm_measure_session(m));
+    hm_measure_close(&m);
+    o.resume = o.more_rounds = true;
+    o.session = id;
+    o.rounds = 2;
+    m = measured(&o); /* the same build: it goes on */
+    hm_measure_close(&m);
+    setenv("FAKE_BUILD", "two", 1);
+    o.rounds = 3;
+    GOOD(hm_measure_begin(&m, &o, &err));
+    assert_int_equal(hm_measure_run(m, &err), HM_ECOMPARE);
+    assert_non_null(strstr(err.text, "best program=main: its program has been built anew"));
+    hm_measure_close(&m);
+    snprintf(script, sizeof script, "#!/bin/sh\necho no compiler here >&2; exit 69\n"); /* its launcher cannot build it */
+    GOOD(hm_file_write(program + 5, script, strlen(script), &err));
+    assert_int_equal(chmod(program + 5, 0755), 0);
+    o.resume = false;
+    assert_int_equal(hm_measure_begin(&m, &o, &err), HM_EABSENT);
+    assert_non_null(strstr(err.text, "no compiler here"));
+    unsetenv("FAKE_BUILD");
+}
+
 static void words_of_the_command_line_go_through_a_shell_again(void **state)
 {
     (void)state;
@@ -268,6 +321,8 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && !strcmp(argv[1], "--fake"))
         return fake_worker(argv[2]);
+    if (argc == 2 && !strcmp(argv[1], "worker"))
+        return fake_worker("good");
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {CASE(values_of_turns_are_there_and_a_case_can_end_early),
                                        CASE(time_left_is_right_after_the_first_round),
@@ -277,6 +332,7 @@ int main(int argc, char **argv)
                                        CASE(one_round_that_the_machine_spoilt_is_run_again),
                                        CASE(a_machine_that_spoils_rounds_makes_the_measurement_invalid),
                                        CASE(a_session_goes_on_with_more_rounds_and_its_own_words),
+                                       CASE(a_program_that_is_built_anew_ends_its_session),
                                        cmocka_unit_test(words_of_the_command_line_go_through_a_shell_again)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

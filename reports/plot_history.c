@@ -1,5 +1,6 @@
 /* The picture of a history. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "reports/history.h"
 #include "reports/plot.h"
@@ -8,6 +9,16 @@
 enum { PANEL_HEIGHT = 330, MOST_NAMES = 28 }; /* commits named below a panel */
 
 static const char *const point_colour = "#0072B2", *const median_colour = "#009E73", *const worse_colour = "#D55E00";
+
+static double median_of(const hm_history_series *s)
+{
+    double *x = s->count ? malloc((size_t)s->count * sizeof *x) : NULL, out;
+    for (int i = 0; x && i < s->count; i++)
+        x[i] = s->points[i].value;
+    out = x ? hm_median(x, s->count) : NAN;
+    free(x);
+    return out;
+}
 
 static void write_data(const hm_history_series *s, int panel, FILE *f)
 {
@@ -23,14 +34,22 @@ static void write_data(const hm_history_series *s, int panel, FILE *f)
     fprintf(f, "EOD\n$medians%d << EOD\n", panel);
     for (int c = 0; c <= s->change_count; c++) { /* a line per stretch, an empty line between */
         int from = c ? s->changes[c - 1].at : 0, to = c < s->change_count ? s->changes[c].at : s->count;
-        double z = c < s->change_count ? s->changes[c].before : s->change_count ? s->changes[c - 1].after : NAN, median = exp(z);
-        if (!s->change_count) {
-            fputs("NaN NaN\n", f);
-            break;
-        }
+        double median = c < s->change_count ? exp(s->changes[c].before) : s->change_count ? exp(s->changes[c - 1].after) : median_of(s);
         fprintf(f, "%g %.9g\n%g %.9g\n\n", from - 0.4, median, to - 0.6, median);
     }
     fputs("EOD\n", f);
+}
+
+/* At least 5 % to both sides of the median, so that noise does not look like news. */
+static void write_range(const hm_history_series *s, FILE *f)
+{
+    double middle = median_of(s), reach = 0.05 * fabs(middle), low = middle - reach, high = middle + reach;
+    for (int i = 0; i < s->count; i++) {
+        low = s->points[i].value < low ? s->points[i].value : low;
+        high = s->points[i].value > high ? s->points[i].value : high;
+    }
+    if (high > low)
+        fprintf(f, "set yrange [%.9g:%.9g]\n", low - 0.06 * (high - low), high + 0.16 * (high - low));
 }
 
 static void panel(const hm_history *h, int i, FILE *f)
@@ -44,6 +63,7 @@ static void panel(const hm_history *h, int i, FILE *f)
     snprintf(text, sizeof text, "%s (%s)", h->metric, s->unit);
     hm_plot_quoted(f, text);
     fprintf(f, "\nset xrange [-0.7:%g]\n", s->count - 0.3);
+    write_range(s, f);
     for (int c = 0; c < s->change_count; c++) {
         const hm_change *x = &s->changes[c];
         bool worse = (x->after - x->before) * s->direction > 0;
@@ -54,7 +74,7 @@ static void panel(const hm_history *h, int i, FILE *f)
     }
     fprintf(f,
             "plot $medians%d using 1:2 with lines lw 3 lc rgb '%s' title 'median between changes', $points%d using 1:2:xtic(3) with points "
-            "pt 7 ps 0.8 lc rgb '%s' title 'a commit'\n",
+            "pt 7 ps 1 lc rgb '%s' title 'a commit'\n",
             i, median_colour, i, point_colour);
 }
 
@@ -78,7 +98,7 @@ hm_status hm_history_plot(const hm_history *h, const char *output, FILE *f, hm_e
     hm_plot_head(f, output, 1000, 70 + PANEL_HEIGHT * h->count, title, detail);
     for (int i = 0; i < h->count; i++)
         write_data(&h->series[i], i, f);
-    fputs("set xtics rotate by 40 right font ',10'\nset offsets 0, 0, graph 0.2, graph 0.1\nset key outside bottom right horizontal "
+    fputs("set xtics rotate by 40 right font ',10'\nset key outside bottom right horizontal "
           "samplen 2\n",
           f);
     fprintf(f, "set multiplot layout %d,1 title title\n", h->count);

@@ -24,11 +24,13 @@ static void add_row(void *self, const hm_cpu_bench_row *r)
     if (out->progress)
         hm_progress_update(out->progress, r->kernel, ++out->done, 0);
     if (out->json && out->names)
-        json_array_append_new(out->json, json_pack("{s:s, s:s, s:s, s:s}", "kernel", r->kernel, "shape", r->shape, "type", r->type, "unit", r->unit));
+        json_array_append_new(out->json, json_pack("{s:s, s:s, s:s, s:s}", "kernel", r->kernel, "shape", r->shape, "type", r->type, "unit",
+                                                   r->unit));
     else if (out->json)
-        json_array_append_new(out->json, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:i}", "kernel", r->kernel, "shape", r->shape, "type",
-                                                   r->type, "unit", r->unit, "median_ns", r->median_ns, "rate", r->rate, "best_rate", r->best_rate, "limit", r->limit,
-                                                   "samples", r->samples));
+        json_array_append_new(out->json,
+                              json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:b, s:i}", "kernel", r->kernel, "shape", r->shape,
+                                        "type", r->type, "unit", r->unit, "median_ns", r->median_ns, "rate", r->rate, "best_rate", r->best_rate, "limit",
+                                        r->limit, "over_limit", hm_limit_share(r->best_rate, r->limit) > 1, "samples", r->samples));
     else if (out->names)
         hm_table_row(out->table, (const char *[]){r->kernel, r->shape, r->type, r->unit});
     if (out->json || out->names)

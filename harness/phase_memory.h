@@ -1,5 +1,5 @@
 /* The most memory that each phase of the engine held: the kernel's high-water mark of the resident set, set back at the beginning of
- * every phase. Costs some 0.1 ms per phase. */
+ * every phase. Costs some 50 us per phase. */
 #ifndef HM_HARNESS_PHASE_MEMORY_H
 #define HM_HARNESS_PHASE_MEMORY_H
 

@@ -259,6 +259,43 @@ static void progress_and_taps_reach_the_inner_probe(void **state)
     hm_recorder_close(&r);
 }
 
+static char inner_spans[200];
+
+static void inner_begin(void *self, hm_span_kind kind, const char *name, int64_t index)
+{
+    (void)self, (void)index;
+    assert_int_equal(kind, HM_SPAN_PHASE);
+    strcat(strcat(inner_spans, "+"), name);
+}
+
+static void inner_end(void *self, hm_span_kind kind, const char *name)
+{
+    (void)self;
+    assert_int_equal(kind, HM_SPAN_PHASE);
+    strcat(strcat(inner_spans, "-"), name);
+}
+
+static void the_inner_probe_gets_the_kinds_of_spans_it_wants(void **state)
+{
+    (void)state;
+    hm_probe inner = {.wanted = HM_SPAN_PHASE, .begin = inner_begin, .end = inner_end};
+    hm_recorder *r = open_recorder((hm_recorder_options){.inner = &inner});
+    const hm_probe *p = hm_recorder_probe(r);
+    inner_spans[0] = 0;
+    hm_span_begin(p, HM_SPAN_PHASE, "prefill", -1);
+    hm_span_end(p, HM_SPAN_PHASE, "prefill");
+    hm_span_begin(p, HM_SPAN_PHASE, "generate", -1);
+    hm_span_begin(p, HM_SPAN_STEP, "frame", 0);
+    hm_span_end(p, HM_SPAN_STEP, "frame");
+    hm_span_end(p, HM_SPAN_PHASE, "generate");
+    assert_string_equal(inner_spans, "+prefill-prefill+generate-generate");
+    hm_recorder_pause(r, true);
+    hm_span_begin(p, HM_SPAN_PHASE, "decode", -1);
+    hm_span_end(p, HM_SPAN_PHASE, "decode");
+    assert_null(strstr(inner_spans, "decode"));
+    hm_recorder_close(&r);
+}
+
 static void totals_carry_paths_and_tell_how_many_there_are(void **state)
 {
     (void)state;
@@ -285,6 +322,7 @@ int main(void)
         cmocka_unit_test(ends_without_a_begin_are_counted_and_change_nothing),
         cmocka_unit_test(a_span_that_never_ended_keeps_an_open_end),
         cmocka_unit_test(progress_and_taps_reach_the_inner_probe),
+        cmocka_unit_test(the_inner_probe_gets_the_kinds_of_spans_it_wants),
         cmocka_unit_test(totals_carry_paths_and_tell_how_many_there_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,14 +44,14 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"backend", 0, HM_OPT_STRING, &m->plan.backend, "NAME", "where to compute", 0, 0, backends},
         {"filter", 'f', HM_OPT_STRING, &m->plan.filter, "REGEX", "only cases whose suite/name matches", 0, 0, NULL},
         {"rounds", 'n', HM_OPT_INT, &a->rounds, "N", "rounds; every arm runs once per case in each", 1, 1000, NULL},
-        {"iters", 0, HM_OPT_INT, &a->iterations, "N", "timed generations in each run; the run's figure is their median", 1, HM_ITERATIONS_MOST,
-         NULL},
+        {"iters", 0, HM_OPT_INT, &a->iterations, "N", "timed generations in each run; the run's figure is their median", 1,
+         HM_ITERATIONS_MOST, NULL},
         {"stop-at", 0, HM_OPT_DOUBLE, &a->stop_at, "PERCENT",
          "a case ends when the 95 % interval of every ratio to the first arm is within +- this (0: never)", 0, 100, NULL},
         {"min-rounds", 0, HM_OPT_INT, &a->min_rounds, "N", "with --stop-at: before a case may end (6 give an interval)", 1, 1000, NULL},
         {"max-rounds", 0, HM_OPT_INT, &a->max_rounds, "N", "with --stop-at: the most", 1, 1000, NULL},
-        {"order", 0, HM_OPT_STRING, &a->order, "KIND", "of the arms in a round: a permutation and then its reverse; a fresh one each; fixed",
-         0, 0, hm_order_names},
+        {"order", 0, HM_OPT_STRING, &a->order, "KIND",
+         "of the arms in a round: a permutation and then its reverse; a fresh one each; fixed", 0, 0, hm_order_names},
         {"seed", 0, HM_OPT_INT, &a->seed, "N", "of the order of arms (0: drawn, and recorded)", 0, 9e15, NULL},
         {"warmup", 0, HM_OPT_STRING, &m->warmup, "KIND", "first frames and one solver step; a full run; none", 0, 0, warmups},
         {"settle", 0, HM_OPT_DURATION, &m->settle_s, "TIME", "longest wait before a turn until the CPU is as cool as in the first round", 0,
@@ -69,7 +69,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"session", 0, HM_OPT_STRING, &m->session, "ID", "with --resume: that session; --rounds may ask for more", 0, 0, NULL},
         {"keep-audio", 0, HM_OPT_FLAG, &m->keep_audio, NULL, "write the first round's audio", 0, 0, NULL},
         {"logit-frames", 0, HM_OPT_INT, &a->frames, "N",
-         "after the rounds, compare the logits of so many frames with the first variant's, where they may differ; 0: do not", 0, 4096, NULL},
+         "after the rounds, compare the logits of so many frames with the first variant's, where they may differ; 0: do not", 0, 4096,
+         NULL},
         {"cold", 0, HM_OPT_FLAG, &m->cold, NULL,
          "before the rounds, start each arm once per case with its model's files (no others) out of the page cache", 0, 0, NULL},
         {"stream", 0, HM_OPT_FLAG, &m->stream, NULL, "arms that decode in pieces hand them over as they come: time to first audio, stalls",
@@ -175,8 +176,8 @@ static bool write_trace(const hm_measure *m, const suite_args *a, char *path, si
             suite = plan->suites[i]->path;
     snprintf(name, sizeof name, "%s/%s", suite, plan->cases[first].name);
     snprintf(path, size, "%s/trace-%.8s.json", hm_measure_folder(m), hm_measure_session(m));
-    char *argv[] = {program,   "profile",   name,                  "--trace", path,                "--repeat", "1",
-                    "--quiet", "--variant", (char *)last->variant, "--model", (char *)last->model, NULL};
+    char *argv[] = {program,   "profile",           name, "--trace", path, "--repeat", "1", "--quiet", "--variant", (char *)last->variant,
+                    "--model", (char *)last->model, NULL};
     hm_process *process = NULL;
     hm_error err = {0};
     if (hm_process_start(&process, argv, &err))

@@ -212,8 +212,8 @@ static hm_status build_programs(const hm_measure *m, hm_error *err)
 static hm_status enter(hm_measure *m, hm_error *err)
 {
     char *options = hm_measure_pack(&m->o, m->plan, m->build.id); /* before models become paths */
-    hm_status st = options ? resolve_models(m->plan, true, m->o.plan.model != NULL, err)
-                           : hm_fail(err, HM_EABSENT, "session: out of memory");
+    hm_status st =
+        options ? resolve_models(m->plan, true, m->o.plan.model != NULL, err) : hm_fail(err, HM_EABSENT, "session: out of memory");
     if (!st)
         st = build_programs(m, err);
     if (!st)
@@ -429,8 +429,8 @@ const char *hm_measure_database(const hm_measure *m)
 
 double hm_measure_value(const hm_measure *m, int case_index, int arm, int round)
 {
-    bool there = case_index >= 0 && case_index < m->plan->case_count && arm >= 0 && arm < m->plan->arm_count && round >= 0 &&
-                 round < m->rounds;
+    bool there =
+        case_index >= 0 && case_index < m->plan->case_count && arm >= 0 && arm < m->plan->arm_count && round >= 0 && round < m->rounds;
     return there ? hm_tally_at(&m->tally, case_index, arm, round)->wall_ns : NAN;
 }
 

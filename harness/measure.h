@@ -26,26 +26,26 @@ typedef struct hm_measure_options {
     int argc;         /* the command line, for the record: argv[0] is the command's name */
     char *const *argv;
     hm_order order;
-    const char *warmup;      /* first, full, none */
-    int rounds;              /* wanted; the most when `decided` is set */
-    int iterations;          /* timed generations per process */
-    double stop_at;          /* a case ends when hm_tally_half_width is below this; 0: never. Not with `decided` */
-    int min_rounds;          /* before that */
-    int64_t max_time_s;      /* no round starts that would end later; 0: no limit */
-    int64_t timeout_s;       /* of one turn, and of one hook */
-    int64_t settle_s;        /* longest wait before a turn for the machine to cool down; 0: none */
-    uint64_t seed;           /* of the order; 0: drawn, and recorded */
+    const char *warmup; /* first, full, none */
+    int rounds;         /* wanted; the most when `decided` is set */
+    int iterations;     /* timed generations per process */
+    double stop_at;     /* a case ends when hm_tally_half_width is below this; 0: never. Not with `decided` */
+    int min_rounds;     /* before that */
+    int64_t max_time_s; /* no round starts that would end later; 0: no limit */
+    int64_t timeout_s;  /* of one turn, and of one hook */
+    int64_t settle_s;   /* longest wait before a turn for the machine to cool down; 0: none */
+    uint64_t seed;      /* of the order; 0: drawn, and recorded */
     hm_hooks hooks;
-    hm_strings tags;         /* KEY=VALUE, stored with the session */
-    bool keep_audio;         /* the first round's; outputs of unlike arms are compared (fidelity) */
-    bool cold;               /* each arm starts once per case with its model's files out of the page cache, before the rounds */
-    bool stream;             /* arms that decode in pieces hand them over as they come */
-    int logit_frames;        /* logits of so many frames are compared with the reference arm's, once per arm and case; 0: none are */
-    bool limits;             /* measures what the machine can do, at the end */
-    bool quiet;              /* nothing to stderr but errors */
-    bool resume;             /* goes on with a stored session: its options replace plan, kind, warmup, hooks and the like */
-    const char *session;     /* that one; NULL: the last of this kind that is not complete */
-    bool more_rounds;        /* resume: `rounds` was asked for; it may extend the session */
+    hm_strings tags;     /* KEY=VALUE, stored with the session */
+    bool keep_audio;     /* the first round's; outputs of unlike arms are compared (fidelity) */
+    bool cold;           /* each arm starts once per case with its model's files out of the page cache, before the rounds */
+    bool stream;         /* arms that decode in pieces hand them over as they come */
+    int logit_frames;    /* logits of so many frames are compared with the reference arm's, once per arm and case; 0: none are */
+    bool limits;         /* measures what the machine can do, at the end */
+    bool quiet;          /* nothing to stderr but errors */
+    bool resume;         /* goes on with a stored session: its options replace plan, kind, warmup, hooks and the like */
+    const char *session; /* that one; NULL: the last of this kind that is not complete */
+    bool more_rounds;    /* resume: `rounds` was asked for; it may extend the session */
     void *self;
     /* Asked after each whole round of a case: true ends this case. rounds_done: rounds that count. NULL: all rounds are run. */
     bool (*decided)(void *self, const hm_measure *m, int case_index, int rounds_done);
@@ -79,9 +79,9 @@ hm_store *hm_measure_store(const hm_measure *m);
 const char *hm_measure_session(const hm_measure *m); /* its id */
 const hm_machine_record *hm_measure_machine(const hm_measure *m);
 const hm_build_record *hm_measure_build(const hm_measure *m);
-int hm_measure_rounds(const hm_measure *m); /* wanted; more than the options' when a session goes on */
+int hm_measure_rounds(const hm_measure *m);                      /* wanted; more than the options' when a session goes on */
 const hm_suite_outcome *hm_measure_outcome(const hm_measure *m); /* of hm_measure_run */
-const char *hm_measure_folder(const hm_measure *m);  /* of the database */
+const char *hm_measure_folder(const hm_measure *m);              /* of the database */
 const char *hm_measure_database(const hm_measure *m);
 
 /* Median wall ns of the timed generations of an arm's turn; NaN: not run, failed, refused or set aside. */

@@ -44,11 +44,10 @@ enum { TEXTS = 10, LISTS = 5 };
 
 static void fields_of(hm_measure_options *o, text_field texts[TEXTS], list_field lists[LISTS])
 {
-    const text_field t[TEXTS] = {{"threads", &o->plan.threads},     {"isa", &o->plan.isa},
-                                 {"model", &o->plan.model},         {"backend", &o->plan.backend},
-                                 {"filter", &o->plan.filter},       {"warmup", &o->warmup},
-                                 {"setup", &o->hooks.setup},        {"prepare", &o->hooks.prepare},
-                                 {"conclude", &o->hooks.conclude},  {"cleanup", &o->hooks.cleanup}};
+    const text_field t[TEXTS] = {{"threads", &o->plan.threads}, {"isa", &o->plan.isa},          {"model", &o->plan.model},
+                                 {"backend", &o->plan.backend}, {"filter", &o->plan.filter},    {"warmup", &o->warmup},
+                                 {"setup", &o->hooks.setup},    {"prepare", &o->hooks.prepare}, {"conclude", &o->hooks.conclude},
+                                 {"cleanup", &o->hooks.cleanup}};
     const list_field l[LISTS] = {{"suites", &o->plan.suites},
                                  {"variants", &o->plan.variants},
                                  {"commands", &o->plan.commands},
@@ -65,9 +64,9 @@ char *hm_measure_pack(const hm_measure_options *options, const hm_plan *plan, co
     list_field lists[LISTS];
     fields_of(&copy, texts, lists);
     json_t *o = json_pack("{s:s, s:I, s:I, s:i, s:i, s:b, s:b, s:b, s:b, s:s, s:o}", "order", hm_order_names[options->order], "timeout_s",
-                          (json_int_t)options->timeout_s, "settle_s", (json_int_t)options->settle_s, "iterations", options->iterations, "logit_frames", options->logit_frames,
-                          "keep_audio", options->keep_audio, "cold", options->cold, "stream", options->stream, "limits", options->limits, "build", build_id, "plan",
-                          hm_plan_json(plan));
+                          (json_int_t)options->timeout_s, "settle_s", (json_int_t)options->settle_s, "iterations", options->iterations,
+                          "logit_frames", options->logit_frames, "keep_audio", options->keep_audio, "cold", options->cold, "stream",
+                          options->stream, "limits", options->limits, "build", build_id, "plan", hm_plan_json(plan));
     json_object_set_new(o, "stop_at", json_real(options->stop_at));
     json_object_set_new(o, "min_rounds", json_integer(options->min_rounds));
     for (int i = 0; i < TEXTS; i++)
@@ -95,8 +94,8 @@ hm_status hm_measure_unpack(const json_t *o, hm_measure_options *out, hm_error *
         size_t k;
         const json_t *item, *list = json_object_get(o, lists[i].key);
         lists[i].list->count = 0;
-        json_array_foreach(list, k, item) if (json_is_string(item) && lists[i].list->count < 256)
-            lists[i].list->items[lists[i].list->count++] = json_string_value(item);
+        json_array_foreach(list, k, item) if (json_is_string(item) && lists[i].list->count < 256) lists[i]
+            .list->items[lists[i].list->count++] = json_string_value(item);
     }
     const char *order = json_string_value(json_object_get(o, "order")); /* absent: by an older hmbench */
     int kind = order ? hm_order_parse(order) : HM_ORDER_ABBA;

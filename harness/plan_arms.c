@@ -44,8 +44,8 @@ static hm_plan_arm *same_program(hm_plan *plan, const hm_plan_arm *a)
 {
     for (int i = 0; i < plan->arm_count; i++) {
         hm_plan_arm *b = &plan->arms[i];
-        if (!b->command && a->program == b->program && !memcmp(&a->toggles, &b->toggles, sizeof a->toggles) && a->threads == b->threads && !strcmp(a->isa, b->isa) &&
-            !strcmp(a->model, b->model))
+        if (!b->command && a->program == b->program && !memcmp(&a->toggles, &b->toggles, sizeof a->toggles) && a->threads == b->threads &&
+            !strcmp(a->isa, b->isa) && !strcmp(a->model, b->model))
             return b;
     }
     return NULL;
@@ -300,8 +300,9 @@ static hm_status find_axis(axes *x, const char *name, hm_axis **own, const hm_to
     }
     names[count] = NULL;
     const char *near = hm_nearest(name, names);
-    return hm_fail(err, HM_EUSAGE, "--axis %.60s: there is none of this name%s%s%s (threads, isa, model, or a toggle: hmbench list toggles)",
-                   name, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return hm_fail(err, HM_EUSAGE,
+                   "--axis %.60s: there is none of this name%s%s%s (threads, isa, model, or a toggle: hmbench list toggles)", name,
+                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
 /* NAME=VALUES of --axis. */

@@ -10,10 +10,10 @@
 #include "harness/clock.h"
 #include "harness/sample.h"
 
-#define HM_STEADY_CLOCK 0.75    /* a CPU clock below this share of the arm's own session median spoils a round */
-#define HM_STEADY_STEAL 0.10    /* so does stolen CPU time this much above the arm's own session median, as a share of its CPUs' time */
-#define HM_STEADY_WARMER_C 3.0  /* degrees above the hottest start of the first round are waited for */
-enum { HM_STEADY_LEAST = 3 };   /* turns that a median needs before it judges */
+#define HM_STEADY_CLOCK 0.75   /* a CPU clock below this share of the arm's own session median spoils a round */
+#define HM_STEADY_STEAL 0.10   /* so does stolen CPU time this much above the arm's own session median, as a share of its CPUs' time */
+#define HM_STEADY_WARMER_C 3.0 /* degrees above the hottest start of the first round are waited for */
+enum { HM_STEADY_LEAST = 3 };  /* turns that a median needs before it judges */
 
 /* What the machine did in one turn; NaN: it does not tell. */
 typedef struct hm_steady_turn {
@@ -32,7 +32,7 @@ bool hm_steady_spoilt(const hm_steady_turn *turn, const double *clocks, const do
 /* How long to wait for the machine to cool down. */
 typedef struct hm_settle {
     const hm_clock *clock;
-    int64_t longest_ns;               /* 0: never waits */
+    int64_t longest_ns;                /* 0: never waits */
     double (*temperature)(void *self); /* degrees Celsius; NaN: not known */
     void *self;
     double hottest; /* at the starts of the first round; NaN: none yet */

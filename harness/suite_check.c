@@ -46,9 +46,9 @@ static void compare_row(output_check *k, int c, int a, const hm_run_row *row)
         bool codes = differ(s->codes, row->codes_hash), builds = plan->arms[a].program != plan->arms[b].program;
         if ((codes || differ(s->audio, row->audio_hash)) && !k->out->difference[0]) {
             snprintf(k->out->difference, sizeof k->out->difference,
-                     "%s/%s: %s (round %d) and %s (round %d) must give the same %s and do not: %s",
-                     plan->cases[c].suite, plan->cases[c].name, plan->arms[b].name, s->round + 1, plan->arms[a].name, row->round + 1,
-                     codes ? "codes" : "audio", builds ? "the builds differ in more than speed" : "a toggle that says bitwise is not");
+                     "%s/%s: %s (round %d) and %s (round %d) must give the same %s and do not: %s", plan->cases[c].suite,
+                     plan->cases[c].name, plan->arms[b].name, s->round + 1, plan->arms[a].name, row->round + 1, codes ? "codes" : "audio",
+                     builds ? "the builds differ in more than speed" : "a toggle that says bitwise is not");
             tell_lengths(k->out->difference, sizeof k->out->difference, s, row);
         }
     }

@@ -44,8 +44,8 @@ static bool takes_part(const hm_tally *t, int c, int arm)
 void hm_tally_drop(hm_tally *t, int c, int round)
 {
     for (int a = 0; a < t->plan->arm_count; a++)
-        *hm_tally_at(t, c, a, round) = (hm_tally_cell){
-            .done = !hm_plan_runs(t->plan, c, a), .wall_ns = NAN, .elapsed_ns = NAN, .steady = {NAN, NAN, NAN}};
+        *hm_tally_at(t, c, a, round) =
+            (hm_tally_cell){.done = !hm_plan_runs(t->plan, c, a), .wall_ns = NAN, .elapsed_ns = NAN, .steady = {NAN, NAN, NAN}};
     t->dropped++;
 }
 

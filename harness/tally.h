@@ -6,11 +6,11 @@
 #include "harness/steady.h"
 
 typedef struct hm_tally_cell {
-    bool done;    /* its turn is over, whatever came of it; or there is none */
+    bool done; /* its turn is over, whatever came of it; or there is none */
     bool failed;
-    bool unhealthy;      /* output judged bad */
-    double wall_ns;      /* median of the timed generations; NaN: none */
-    double elapsed_ns;   /* the turn with all around it; NaN: not run */
+    bool unhealthy;    /* output judged bad */
+    double wall_ns;    /* median of the timed generations; NaN: none */
+    double elapsed_ns; /* the turn with all around it; NaN: not run */
     hm_steady_turn steady;
 } hm_tally_cell;
 

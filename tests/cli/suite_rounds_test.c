@@ -108,7 +108,7 @@ static void a_hook_that_fails_is_one_clear_error_and_cleanup_comes_all_the_same(
     expect_code(&run, 69, "did not end within 1 s");
     run = suite_run("--arm", arm("one", "good"), "--conclude", "false", "-f", "/a$");
     expect_code(&run, 69, "--conclude \"false\": exit code 1");
-    expect_sql("SELECT count(*) FROM run WHERE status = 'ok'", "1\r\n"); /* what it followed is stored */
+    expect_sql("SELECT count(*) FROM run WHERE status = 'ok'", "1\r\n");            /* what it followed is stored */
     run = suite_run("--arm", arm("one", "good"), "-n", "1", "--cleanup", "exit 7"); /* what was measured stands */
     expect_code(&run, 0, "warning: --cleanup \"exit 7\": exit code 7");
 }
@@ -116,8 +116,9 @@ static void a_hook_that_fails_is_one_clear_error_and_cleanup_comes_all_the_same(
 static void cleanup_comes_after_an_interruption_too(void **state)
 {
     (void)state;
-    char *argv[] = {(char *)HM_PROGRAM, "suite",     suite,         "-V",           "none",      "--db",          db,  "--arm",
-                    arm("one", "slow"), "--prepare", note("begin"), "--conclude",   note("end"), "--cleanup",     note("cleanup"), NULL};
+    char *argv[] = {
+        (char *)HM_PROGRAM, "suite",       suite,        "-V",        "none",      "--db",          db,  "--arm", arm("one", "slow"),
+        "--prepare",        note("begin"), "--conclude", note("end"), "--cleanup", note("cleanup"), NULL};
     hm_run run = run_command(argv, NULL, 60, 1.8); /* within a turn: codes of two cases are drawn first */
     expect_code(&run, 130, "hmbench suite --resume --db");
     hm_map map = {0};
@@ -199,8 +200,8 @@ static void a_session_goes_on_after_ctrl_c_at_any_moment(void **state)
 {
     (void)state;
     unsigned seed = (unsigned)getpid();
-    char *argv[] = {(char *)HM_PROGRAM, "suite", suite, "-V", "none", "--db", db, "--arm", arm("x", "good"), "--arm", arm("y", "good"), "-n",
-                    "5", NULL};
+    char *argv[] = {(char *)HM_PROGRAM, "suite", suite, "-V", "none", "--db", db, "--arm", arm("x", "good"), "--arm",
+                    arm("y", "good"),   "-n",    "5",   NULL};
     hm_run run = run_command(argv, NULL, 60, 0.15 + rand_r(&seed) % 100 * 0.004);
     int stops = run.code == 130;
     if (run.code != 130 && run.code != 0)
@@ -228,8 +229,8 @@ static void a_session_goes_on_after_ctrl_c_at_any_moment(void **state)
 static void axes_are_shown_before_anything_runs(void **state)
 {
     (void)state;
-    hm_run run = run_program("suite", "short", "--dry-run", "--db", db, "-f", "plain", "-V", "best", "-a", "threads=1,2", "-a",
-                             "flow_steps=5:20:5");
+    hm_run run =
+        run_program("suite", "short", "--dry-run", "--db", db, "-f", "plain", "-V", "best", "-a", "threads=1,2", "-a", "flow_steps=5:20:5");
     assert_non_null(strstr(run.out, "best flow_steps=5 threads=1"));
     assert_non_null(strstr(run.out, "best flow_steps=20 threads=2"));
     assert_non_null(strstr(run.out, "1 cases x 6 arms x 3 rounds = 18 runs"));
@@ -260,8 +261,8 @@ static void another_build_runs_the_same_variants_beside_this_one(void **state)
     put("build/other", script, strlen(script));
     assert_int_equal(chmod(in_folder("build/other"), 0755), 0);
     snprintf(other, sizeof other, "other=%s", in_folder("build/other"));
-    run = run_program("suite", suite, "-V", "best", "-m", "heartmula-tiny", "-n", "1", "-f", "/a$", "--no-trace", "--program", other, "--db",
-                      db);
+    run = run_program("suite", suite, "-V", "best", "-m", "heartmula-tiny", "-n", "1", "-f", "/a$", "--no-trace", "--program", other,
+                      "--db", db);
     expect_code(&run, 5, "the builds differ in more than speed");
     run = run_program("suite", suite, "-V", "best", "--program", "x=/nowhere", "--db", db);
     expect_code(&run, 66, "/nowhere is no program that can be run");

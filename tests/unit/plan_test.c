@@ -288,8 +288,8 @@ static void values_are_lists_and_ranges_and_doublings(void **state)
     expect_axis("1:16:x2", true, (const char *const[]){"1", "2", "4", "8", "16", NULL});
     expect_axis("3:20:x3,40,a", true, (const char *const[]){"3", "9", "40", "a", NULL});
     expect_axis("a:b,c", false, (const char *const[]){"a:b", "c", NULL});
-    static const char *const wrong[] = {"1:",     "1:2:", "4:2",  "1:9:0", "0:9:x2",    "1:9:x1",                "1:9:y2",
-                                        "1:2:3:", "a:b",  ":2",   "1,,2",  "",          "99999999999999999999:1", "1:65"};
+    static const char *const wrong[] = {
+        "1:", "1:2:", "4:2", "1:9:0", "0:9:x2", "1:9:x1", "1:9:y2", "1:2:3:", "a:b", ":2", "1,,2", "", "99999999999999999999:1", "1:65"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         hm_axis axis;
         hm_error err = {0};

@@ -294,8 +294,8 @@ static void a_turn_is_spoilt_by_what_the_machine_did(void **state)
     const struct {
         hm_steady_turn turn;
         const char *reason; /* NULL: fine */
-    } cases[] = {{turn_at(3, 0.05, 0), NULL},     {turn_at(2.26, 0.05, 0), NULL},    {turn_at(2.2, 0.05, 0), "2.20 GHz, below 75 %"},
-                 {turn_at(3, 0.14, 0), NULL},     {turn_at(3, 0.16, 0), "16 % of"},  {turn_at(3, 0.05, 2), "throttled 2 times"},
+    } cases[] = {{turn_at(3, 0.05, 0), NULL},   {turn_at(2.26, 0.05, 0), NULL},   {turn_at(2.2, 0.05, 0), "2.20 GHz, below 75 %"},
+                 {turn_at(3, 0.14, 0), NULL},   {turn_at(3, 0.16, 0), "16 % of"}, {turn_at(3, 0.05, 2), "throttled 2 times"},
                  {turn_at(NAN, NAN, NAN), NULL}};
     char reason[200];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

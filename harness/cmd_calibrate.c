@@ -117,12 +117,9 @@ static hm_status simulate(const calibrate_args *a, hm_error *err)
     hm_simulation_result result = {0};
     bool one = a->noise || a->drift || a->slowdown || a->cases;
     hm_simulation_options o = {.set = set_of(a->set), .gates = (int)a->gates, .seed = a->m.seed, .alpha = a->alpha};
-    hm_sheet_format format = HM_SHEET_MARKDOWN;
     hm_status st = a->m.plan.suites.count ? hm_fail(err, HM_EUSAGE, "--simulate: runs no suite") : HM_OK;
     if (!st && one && a->plot)
         st = hm_fail(err, HM_EUSAGE, "--plot: a picture is of a whole set of settings; leave out --noise, --drift, --slowdown and --cases");
-    if (!st && a->output.files.count)
-        st = hm_fail(err, HM_EUSAGE, "--simulate: takes -o, not -O");
     if (!st && one) {
         st = one_setting(a, &setting, err);
         o.settings = &setting;
@@ -130,12 +127,12 @@ static hm_status simulate(const calibrate_args *a, hm_error *err)
     }
     if (st)
         return st;
-    for (int i = 0; hm_output_formats[i]; i++)
-        if (!strcmp(hm_output_formats[i], a->output.format))
-            format = (hm_sheet_format)i;
     st = hm_gate_simulate(&o, &result, err);
-    if (!st)
-        st = hm_simulation_write(&result, format, stdout, err);
+    if (!st) {
+        hm_document *document = hm_simulation_document(&result);
+        st = hm_output_write(&a->output, document, err);
+        hm_document_free(&document);
+    }
     if (!st && a->plot)
         st = hm_simulation_draw(&result, o.set, a->plot, err);
     hm_simulation_result_free(&result);

@@ -77,11 +77,23 @@ static double percent(int count, int of)
     return 100.0 * count / of;
 }
 
-hm_status hm_simulation_write(const hm_simulation_result *result, hm_sheet_format format, FILE *file, hm_error *err)
+hm_document *hm_simulation_document(const hm_simulation_result *result)
 {
     static const char *const sets[] = {HM_SIMULATION_SETS};
-    static const char *const titles[] = {"set",     ">noise %", "drift",           ">slowdown %",   ">margin %",    ">cases", ">gates",
-                                         ">fail %", ">pass %",  ">inconclusive %", ">wrong case %", ">mean rounds", NULL};
+    static const char *const titles[] = {"set",
+                                         ">noise_percent|noise %",
+                                         "drift",
+                                         ">slowdown_percent|slowdown %",
+                                         ">margin_percent|margin %",
+                                         ">cases",
+                                         ">gates",
+                                         ">fail_percent|FAIL %",
+                                         ">pass_percent|PASS %",
+                                         ">inconclusive_percent|inconclusive %",
+                                         ">wrong_case_percent|wrong case %",
+                                         ">mean_rounds|mean rounds",
+                                         NULL};
+    hm_document *document = hm_document_new("simulation");
     hm_sheet *sheet = hm_sheet_new(titles);
     for (int i = 0; i < result->count; i++) {
         const hm_simulation_outcome *r = &result->rows[i];
@@ -99,7 +111,8 @@ hm_status hm_simulation_write(const hm_simulation_result *result, hm_sheet_forma
         hm_sheet_cell(sheet, "%.2f", percent(r->wrong_case, r->gates));
         hm_sheet_cell(sheet, "%.1f", r->mean_rounds);
     }
-    return hm_sheet_end(sheet, format, file, err);
+    hm_document_sheet(document, "simulation", sheet);
+    return document;
 }
 
 /* What tells the curves of a set apart, as their name. */

@@ -7,10 +7,9 @@
 #define HM_HARNESS_GATE_SIMULATION_H
 
 #include <stdint.h>
-#include <stdio.h>
 
 #include "engine/base/error.h"
-#include "reports/sheet.h"
+#include "reports/document.h"
 
 typedef enum hm_drift {
     HM_DRIFT_NONE,
@@ -67,8 +66,8 @@ typedef struct hm_simulation_result {
 hm_status hm_gate_simulate(const hm_simulation_options *options, hm_simulation_result *out, hm_error *err);
 void hm_simulation_result_free(hm_simulation_result *result);
 
-/* One row per setting: noise, drift, slowdown, margin, cases, gates, fail, pass, inconclusive (%), mean rounds. */
-hm_status hm_simulation_write(const hm_simulation_result *result, hm_sheet_format format, FILE *file, hm_error *err);
+/* One row per setting: noise, drift, slowdown, margin, cases, gates, fail, pass, inconclusive (%), mean rounds. NULL without memory. */
+hm_document *hm_simulation_document(const hm_simulation_result *result);
 
 /* A picture of operating curves, .svg or .png: of `set`, or with HM_SIMULATE_ALL of the first set of curves in the result. HM_EMISSING: it
  * has none. */

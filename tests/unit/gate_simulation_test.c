@@ -160,10 +160,12 @@ static void results_are_a_table_and_curves_a_picture(void **state)
     s[2].noise = s[3].noise = 0.01;
     hm_simulation_result r = simulate(s, 4, 10, 1);
     FILE *f = open_memstream(&text, &size);
-    assert_int_equal(hm_simulation_write(&r, HM_SHEET_CSV, f, &err), HM_OK);
+    hm_document *document = hm_simulation_document(&r);
+    assert_int_equal(hm_document_write(document, HM_SHEET_CSV, f, &err), HM_OK);
+    hm_document_free(&document);
     fclose(f);
-    assert_non_null(
-        strstr(text, "set,noise %,drift,slowdown %,margin %,cases,gates,fail %,pass %,inconclusive %,wrong case %,mean rounds"));
+    assert_non_null(strstr(text, "set,noise_percent,drift,slowdown_percent,margin_percent,cases,gates,fail_percent,pass_percent,"
+                                 "inconclusive_percent,wrong_case_percent,mean_rounds"));
     assert_non_null(strstr(text, "noise,0,none,3,2,3,10,100.00,0.00,0.00,0.00,10.0"));
     free(text);
     if (hm_simulation_draw(&r, HM_SIMULATE_NOISE, picture, &err))

@@ -116,8 +116,8 @@ static inline hm_run run_command(char *const argv[], const char *input, double t
     return run;
 }
 
-/* hmbench with these arguments: run_program("list", "variants"). 60 s at most. */
-#define run_program(...) run_command((char *const[]){(char *)HM_PROGRAM, __VA_ARGS__, NULL}, NULL, 60, 0)
+/* hmbench with these arguments: run_program("list", "variants"). 300 s at most: only a hang takes so long, on any machine. */
+#define run_program(...) run_command((char *const[]){(char *)HM_PROGRAM, __VA_ARGS__, NULL}, NULL, 300, 0)
 
 /* Lines in text. */
 static inline int run_lines(const char *text)

@@ -15,7 +15,7 @@ static hm_run shell(const char *format, ...)
     va_start(ap, format);
     vsnprintf(command, sizeof command, format, ap);
     va_end(ap);
-    return run_command((char *const[]){(char *)"/bin/bash", (char *)"-c", command, NULL}, NULL, 120, 0);
+    return run_command((char *const[]){(char *)"/bin/bash", (char *)"-c", command, NULL}, NULL, 300, 0);
 }
 
 static void assert_works(hm_run run)
@@ -68,7 +68,7 @@ static void help_is_there_without_and_with_a_name(void **state)
 {
     (void)state;
     hm_run plain = run_program("help"), dashes = run_program("--help"), one = run_program("help", "generate"),
-           same = run_program("generate", "--help"), nothing = run_command((char *const[]){(char *)HM_PROGRAM, NULL}, NULL, 20, 0);
+           same = run_program("generate", "--help"), nothing = run_command((char *const[]){(char *)HM_PROGRAM, NULL}, NULL, 300, 0);
     assert_string_equal(plain.out, dashes.out);
     assert_string_equal(one.out, same.out);
     assert_non_null(strstr(one.out, "(0.08 to 3600; default 120)"));

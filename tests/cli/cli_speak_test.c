@@ -381,7 +381,7 @@ static int prompt_tokens(const char *text, const char *split)
 {
     char *const argv[] = {HM_PROGRAM, "speak", "--model", "qwen3-tts-tiny", "--speaker", "vivian", "--text", (char *)text, SHORT, "--json", "-q",
                           "-o", in_folder("split.wav"), (char *)split, NULL};
-    hm_run run = run_command(argv, NULL, 60, 0);
+    hm_run run = run_command(argv, NULL, 300, 0);
     json_t *result = json_loads(run.out, 0, NULL);
     int tokens = (int)json_integer_value(json_object_get(result, "prompt_tokens"));
     assert_int_equal(run.code, 0);
@@ -431,7 +431,7 @@ static int make_files(void **state)
     static const char *const models[] = {"qwen3-tts-tiny", "qwen3-tts-tiny-voice-design", "qwen3-tts-tiny-base", "qwen3-tts-mini",
                                          "qwen3-tts-mini-voice-design", "qwen3-tts-mini-base", "heartmula-tiny"};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) { /* making one says so: later runs say one line alone */
-        hm_run run = run_command((char *const[]){(char *)HM_PROGRAM, "inspect", (char *)models[i], NULL}, NULL, 120, 0);
+        hm_run run = run_command((char *const[]){(char *)HM_PROGRAM, "inspect", (char *)models[i], NULL}, NULL, 300, 0);
         int code = run.code;
         run_free(&run);
         if (code)

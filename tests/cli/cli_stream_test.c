@@ -78,7 +78,7 @@ static void a_player_gets_a_wav_on_standard_output(void **state)
     snprintf(command, sizeof command,
              "'%s' speak --model qwen3-tts-tiny --speaker vivian --text 'One two three.' --seconds 4 --force-length --stream -q -o - >'%s'", HM_PROGRAM,
              in_folder("pipe"));
-    hm_run run = run_command((char *const[]){(char *)"/bin/sh", (char *)"-c", command, NULL}, NULL, 60, 0);
+    hm_run run = run_command((char *const[]){(char *)"/bin/sh", (char *)"-c", command, NULL}, NULL, 300, 0);
     assert_int_equal(run.code, 0);
     assert_string_equal(run.err, "");
     run_free(&run);
@@ -103,7 +103,7 @@ static void a_player_that_goes_ends_the_stream(void **state)
              "{ '%s' speak --model qwen3-tts-tiny --speaker vivian --text 'One.' --seconds 1200 --force-length --stream -q -o - 2>/dev/null;"
              " echo $? >'%s'; } | head -c 44 >/dev/null",
              HM_PROGRAM, in_folder("rc"));
-    hm_run run = run_command((char *const[]){(char *)"/bin/sh", (char *)"-c", command, NULL}, NULL, 60, 0);
+    hm_run run = run_command((char *const[]){(char *)"/bin/sh", (char *)"-c", command, NULL}, NULL, 300, 0);
     assert_int_equal(run.code, 0);
     assert_false(run.timed_out);
     run_free(&run);

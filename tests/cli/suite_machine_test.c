@@ -41,7 +41,7 @@ static hm_run run_suite(const char *more, ...)
     va_end(args);
     snprintf(command, sizeof command, "'%s' suite %s --no-keep-audio --no-trace --settle 0 %s", HM_PROGRAM,
              strstr(rest, "--resume") ? "" : suite, rest);
-    hm_run run = run_command((char *const[]){(char *)"/bin/sh", (char *)"-c", command, NULL}, NULL, 120, 0);
+    hm_run run = run_command((char *const[]){(char *)"/bin/sh", (char *)"-c", command, NULL}, NULL, 300, 0);
     if (run.code)
         fail_msg("%s: exit code %d:\n%s%s", command, run.code, run.out, run.err);
     return run;

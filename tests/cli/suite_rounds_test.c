@@ -218,7 +218,7 @@ static void a_session_goes_on_after_ctrl_c_at_any_moment(void **state)
     }
     if (!any)
         return; /* stopped before there was a session */
-    run = run_command(resume, NULL, 60, 0);
+    run = run_command(resume, NULL, 300, 0);
     if (run.code != 0 && run.code != 66)
         fail_msg("exit code %d: %s", run.code, run.err);
     run_free(&run);

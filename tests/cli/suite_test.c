@@ -241,7 +241,7 @@ static void bad_input_has_its_exit_code_and_one_clear_line(void **state)
         char *argv[8] = {(char *)HM_PROGRAM};
         for (int k = 0; k < 6 && cases[i].args[k]; k++)
             argv[k + 1] = (char *)cases[i].args[k];
-        hm_run run = run_command(argv, NULL, 60, 0);
+        hm_run run = run_command(argv, NULL, 300, 0);
         assert_int_equal(run_lines(run.err), 1);
         expect_code(&run, cases[i].code, cases[i].text);
     }

@@ -23,7 +23,7 @@ hm_steady_turn hm_steady_of(const hm_sample *samples, int count, int threads)
         }
     }
     if (wall > 0)
-        t.steal_share = steal / wall / (threads > 0 ? threads : 1);
+        t.steal_share = steal < HM_STEADY_TICKS_NS ? 0 : steal / wall / (threads > 0 ? threads : 1);
     return t;
 }
 

@@ -316,7 +316,7 @@ static void what_the_machine_did_comes_from_the_timed_samples(void **state)
     assert_non_null(s);
     for (int i = 0; i < 3; i++) {
         hm_sample_init(&s[i]);
-        s[i].wall_ns = 1000;
+        s[i].wall_ns = 1000000000;
     }
     hm_steady_turn t = hm_steady_of(s, 3, 2);
     assert_true(isnan(t.clock_khz) && isnan(t.steal_share) && isnan(t.throttled));
@@ -326,11 +326,14 @@ static void what_the_machine_did_comes_from_the_timed_samples(void **state)
     s[1].clock_khz = 3000000;
     s[2].clock_khz = 2000000;
     s[2].throttled = 1;
-    s[1].steal_ns = 200;
+    s[1].steal_ns = 200000000;
     s[2].steal_ns = 0;
     t = hm_steady_of(s, 3, 2);
     assert_true(t.clock_khz == 2000000 && t.throttled == 1);
-    assert_float_equal(t.steal_share, 0.05, 1e-9); /* 200 ns of 2 x 2000 ns */
+    assert_float_equal(t.steal_share, 0.05, 1e-9); /* 0.2 s of 2 x 2 s */
+    s[1].steal_ns = 40000000;
+    t = hm_steady_of(s, 3, 2);
+    assert_true(t.steal_share == 0); /* a few ticks are none */
     free(s);
 }
 

@@ -112,7 +112,7 @@ static hm_status make_logits(pass *w, int arm, const char *path, bool *there, hm
     hm_status st = hm_turn_run(&turn, a, &order, w->p->timeout_ns, &hooks, err);
     *there = !st && turn.status == HM_RUN_OK && w->codes.frames == w->frames && !access(path, R_OK);
     if (!st && turn.status == HM_RUN_INTERRUPTED)
-        st = hm_fail(err, HM_EINTERRUPTED, "interrupted");
+        st = hm_fail(err, HM_EINTERRUPTED, "interrupted while logits were compared; all times are stored");
     if (!st && !*there && !w->p->quiet)
         fprintf(stderr, "fidelity of %s on %s/%s: not known: %s\n", a->name, w->record->suite, w->record->name,
                 turn.status != HM_RUN_OK ? turn.reason : "it left no logits along the stored codes");

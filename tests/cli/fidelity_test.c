@@ -89,6 +89,37 @@ static void no_frames_are_compared_where_none_are_asked_for(void **state)
     expect_sql("SELECT count(*), count(top1) FROM fidelity", "1,0\r\n");
 }
 
+static void streams_are_the_whole_and_tell_of_their_seams(void **state)
+{
+    (void)state;
+    snprintf(db, sizeof db, "%s", in_folder("stream.db"));
+    expect(SUITE("-m", "qwen3-tts-tiny", "--variant", "naive,best", "--stream", "--logit-frames", "0", "-q"), 0, NULL, NULL);
+    expect_sql("SELECT a.name, s.pieces > 1, s.seam_db IS NOT NULL, s.health, s.health_reasons LIKE '%pieces%', f.seam_db = s.seam_db FROM sample s "
+               "JOIN run r ON r.id = s.run_id JOIN arm a ON a.id = r.arm_id LEFT JOIN fidelity f ON f.arm_id = a.id ORDER BY a.position",
+               "naive,,0,ok,0,\r\nbest,1,1,ok,0,1\r\n");
+}
+
+static void a_worker_says_when_it_cannot_write_logits(void **state)
+{
+    (void)state;
+    char *argv[] = {(char *)HM_PROGRAM, "worker", NULL}, input[1024], model[256];
+    char *made = in_folder("made");
+    expect(run_program("synth", "qwen3-tts-tiny", made), 0, NULL, NULL);
+    snprintf(model, sizeof model, "%s", made);
+    snprintf(input, sizeof input,
+             "{\"type\":\"open\",\"model\":\"%s\"}\n{\"type\":\"run\",\"warmup\":\"none\",\"skip_codec\":true,\"logits\":\"/no/such/folder/x\","
+             "\"logit_frames\":2,\"case\":{\"task\":\"speech\",\"text\":\"hello\",\"speaker\":\"ryan\",\"frames\":3}}\n"
+             "{\"type\":\"run\",\"warmup\":\"none\",\"skip_codec\":true,\"logits\":\"%s\",\"logit_frames\":0,"
+             "\"case\":{\"task\":\"speech\",\"text\":\"hello\",\"speaker\":\"ryan\",\"frames\":3}}\n",
+             model, in_folder("zero.logits"));
+    hm_run run = run_command(argv, input, 60, 0);
+    if (!strstr(run.out, "\"code\":73") || !strstr(run.out, "cannot be created") || !strstr(run.out, "logit_frames"))
+        fail_msg("expected two refusals, got %s%s", run.out, run.err);
+    assert_null(strstr(run.out, "\"type\":\"sample\""));
+    assert_int_equal(files("zero"), 0);
+    run_free(&run);
+}
+
 static char *arm(const char *name, const char *kind)
 {
     static char text[4][PATH_MAX + 64];
@@ -169,6 +200,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(arms_are_held_against_the_first_along_the_stored_codes),
         cmocka_unit_test(other_precisions_differ_a_little),
         cmocka_unit_test(no_frames_are_compared_where_none_are_asked_for),
+        cmocka_unit_test(streams_are_the_whole_and_tell_of_their_seams),
+        cmocka_unit_test(a_worker_says_when_it_cannot_write_logits),
         cmocka_unit_test(a_fast_arm_whose_audio_is_bad_does_not_rank),
         cmocka_unit_test(an_arm_that_ran_elsewhere_is_marked),
         cmocka_unit_test(generate_tells_where_each_part_ran),

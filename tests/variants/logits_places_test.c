@@ -186,6 +186,45 @@ static void several_at_once_tell_of_all_together(void **state)
     case_close(e);
 }
 
+static hm_result decode(const char *dir, const hm_toggles *t, int codebooks, int frames, const hm_request *request)
+{
+    int32_t *codes = calloc((size_t)(frames * codebooks), sizeof *codes);
+    assert_non_null(codes);
+    for (int i = 0; i < frames * codebooks; i++)
+        codes[i] = i * 7 % 32;
+    hm_engine_options options = {.source.dir = dir, .threads = 2, .toggles = t, .need_codec = true};
+    hm_engine *e = case_open(case_runtime(), &options);
+    hm_result out = case_decode(case_runtime(), e, codes, frames, request);
+    case_close(e);
+    free(codes);
+    return out;
+}
+
+static void segments_and_chunks_tell_where_they_meet(void **state)
+{
+    hm_request r = song;
+    hm_toggles t = case_best, original = {.chunks = HM_CHUNKS_ORIGINAL};
+    (void)state;
+    t.segments = HM_SEGMENTS_SHORT_FIRST;
+    r.music.flow_steps = 1;
+    hm_result out = decode(songs, &t, CASE_CODEBOOKS, 120, &r); /* 7.44 s, then the rest */
+    assert_int_equal(out.seam_count, 2);
+    double rate = out.sample_rate_hz, first = (double)out.seams[0] / rate, alone = (double)out.seams[1] / rate;
+    if (!(first > 5 && first < alone && alone < 7.5 && out.seams[1] < out.samples))
+        fail_msg("seams at %g s and %g s of %g s", first, alone, (double)out.samples / rate);
+    case_drop(&out);
+    out = decode(songs, &t, CASE_CODEBOOKS, 20, &r);
+    assert_int_equal(out.seam_count, 0);
+    case_drop(&out);
+    r = case_spoken;
+    out = decode(case_custom, &original, CASE_GROUPS, 301, &r);
+    assert_true(out.seam_count == 1 && out.seams[0] == 300 * CASE_RATE && out.samples == 301 * CASE_RATE);
+    case_drop(&out);
+    out = decode(case_custom, &case_best, CASE_GROUPS, 301, &r); /* carried state: nothing meets */
+    assert_int_equal(out.seam_count, 0);
+    case_drop(&out);
+}
+
 static int make_models(void **state)
 {
     case_model(songs, "heartmula-tiny");
@@ -206,6 +245,7 @@ int main(void)
         cmocka_unit_test(the_logits_told_are_those_of_the_result),
         cmocka_unit_test(every_part_tells_where_it_ran),
         cmocka_unit_test(several_at_once_tell_of_all_together),
+        cmocka_unit_test(segments_and_chunks_tell_where_they_meet),
     };
     return cmocka_run_group_tests(tests, make_models, remove_models);
 }

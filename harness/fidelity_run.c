@@ -91,7 +91,8 @@ static hm_status on_opened(void *self, const hm_opened *opened, hm_run_order *or
     pass *w = self;
     if (!opened->model.id[0])
         return HM_OK;
-    hm_status st = hm_store_get_codes(w->p->store, w->record->request_hash, opened->model.id, w->record->seed, &w->codes, &w->has_codes, err);
+    hm_status st =
+        hm_store_get_codes(w->p->store, w->record->request_hash, opened->model.id, w->record->seed, &w->codes, &w->has_codes, err);
     if (st || !w->has_codes || w->codes.frames < w->frames)
         return st;
     w->codes.frames = w->frames;
@@ -144,9 +145,9 @@ static hm_status compare_arm(pass *w, int arm, hm_error *err)
     if (!st && there)
         st = hm_store_put_logit_fidelity(p->store, p->session_id, a->id, w->record->id, &comparison, err);
     if (!st && there && !p->quiet)
-        fprintf(stderr, "fidelity of %s on %s/%s: along %d frames %.2f %% of the likeliest codes are those of %s, mean KL %.3g nat\n", a->name,
-                w->record->suite, w->record->name, comparison.of[0].frames, 100 * comparison.all.top1, p->plan->arms[w->reference].name,
-                comparison.all.mean_kl);
+        fprintf(stderr, "fidelity of %s on %s/%s: along %d frames %.2f %% of the likeliest codes are those of %s, mean KL %.3g nat\n",
+                a->name, w->record->suite, w->record->name, comparison.of[0].frames, 100 * comparison.all.top1,
+                p->plan->arms[w->reference].name, comparison.all.mean_kl);
     return st;
 }
 

@@ -5,22 +5,22 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STUCK_FRAMES 25       /* 2 s of one frame */
-#define REPEATED_FRAMES 8     /* 0.64 s */
-#define SILENT_SHARE 0.95     /* of the audio */
+#define STUCK_FRAMES 25   /* 2 s of one frame */
+#define REPEATED_FRAMES 8 /* 0.64 s */
+#define SILENT_SHARE 0.95 /* of the audio */
 #define QUIET_SHARE 0.5
-#define CLIPPED_SHARE 1e-2    /* heard as distortion */
-#define LOUD_PEAK 8.0         /* far outside full scale: no mastering does that */
+#define CLIPPED_SHARE 1e-2 /* heard as distortion */
+#define LOUD_PEAK 8.0      /* far outside full scale: no mastering does that */
 #define DC_LIMIT 0.1
 #define LENGTH_TOLERANCE_S 0.05
 #define SPEECH_CROSSINGS_HZ (0.13 * 24000) /* zero crossings per second of speech that has become noise */
-#define NOISE_FLATNESS 0.5    /* white noise has 0.98 */
-#define DRIFT_DB 20.0         /* the end against the beginning */
+#define NOISE_FLATNESS 0.5                 /* white noise has 0.98 */
+#define DRIFT_DB 20.0                      /* the end against the beginning */
 #define DRIFT_OCTAVES 1.5
-#define DRIFT_LEAST_S 9.0     /* thirds of 3 s */
+#define DRIFT_LEAST_S 9.0       /* thirds of 3 s */
 #define FASTEST_CHARACTERS 40.0 /* per second; nobody speaks so fast */
 #define SLOWEST_CHARACTERS 2.0
-#define PACE_ROOM_S 3.0       /* pauses before and after */
+#define PACE_ROOM_S 3.0 /* pauses before and after */
 
 static void note(hm_health *h, hm_verdict verdict, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -92,7 +92,8 @@ static void judge_length(hm_health *h, const hm_health_case *w)
     if (q->force_length && r->frames != q->max_frames)
         note(h, HM_HEALTH_BAD, "%d frames where exactly %d were asked for", r->frames, q->max_frames);
     else if (!r->ended && !q->force_length)
-        note(h, speech && !w->synthetic ? HM_HEALTH_SUSPECT : HM_HEALTH_OK, "stopped by the cap of %d frames, not by its own end", q->max_frames);
+        note(h, speech && !w->synthetic ? HM_HEALTH_SUSPECT : HM_HEALTH_OK, "stopped by the cap of %d frames, not by its own end",
+             q->max_frames);
     else if (r->ended && r->frames * 4 < q->max_frames)
         note(h, HM_HEALTH_OK, "ended by itself after %d of at most %d frames", r->frames, q->max_frames);
     if (!f)
@@ -109,8 +110,9 @@ static void judge_stream(hm_health *h, const hm_health_case *w)
     if (!w->pieces)
         return;
     if (lost)
-        note(h, HM_HEALTH_BAD, "streamed: %lld samples in %d pieces where the whole has %lld: %.1f %s per piece", (long long)w->piece_samples,
-             w->pieces, (long long)w->result->samples, fabs((double)lost) / w->pieces, lost > 0 ? "lost" : "too many");
+        note(h, HM_HEALTH_BAD, "streamed: %lld samples in %d pieces where the whole has %lld: %.1f %s per piece",
+             (long long)w->piece_samples, w->pieces, (long long)w->result->samples, fabs((double)lost) / w->pieces,
+             lost > 0 ? "lost" : "too many");
     else if (w->pieces_differ)
         note(h, HM_HEALTH_BAD, "streamed: the %d pieces are not the bytes of the whole", w->pieces);
 }

@@ -28,16 +28,16 @@ typedef struct hm_health {
 
 /* What is judged. */
 typedef struct hm_health_case {
-    const hm_result *result;     /* codes, frames, ended, counters, samples */
+    const hm_result *result; /* codes, frames, ended, counters, samples */
     const hm_request *request;
     const hm_audio_facts *facts; /* of the audio before conversion; NULL: there is none */
     const hm_sound *sound;       /* of the same; NULL: not measured */
     double frame_seconds;        /* of one frame */
     bool synthetic; /* made weights: what is about the sound itself (silence, loudness, clipping, repetition, noise, drift, pace) is left
                      * out of the verdict and sound_judged says so; what is about correct computing is judged on any weights */
-    int pieces;              /* streamed: of audio; 0: it was not */
-    int64_t piece_samples;   /* streamed: samples per channel that the pieces had in all */
-    bool pieces_differ;      /* streamed: other bytes than the whole */
+    int pieces;     /* streamed: of audio; 0: it was not */
+    int64_t piece_samples; /* streamed: samples per channel that the pieces had in all */
+    bool pieces_differ;    /* streamed: other bytes than the whole */
 } hm_health_case;
 
 void hm_health_judge(hm_health *out, const hm_health_case *what);

@@ -42,8 +42,8 @@ static void take_row(void *self, int frame, int codebook, const float *logits, i
         w->codebook = 0;
     }
     if (frame != w->frame || codebook != w->codebook || codebook >= h->codebooks || n != h->n[codebook] || n < 1) {
-        hm_fail(&w->error, HM_EBUG, "logits %s: a row of frame %d, codebook %d with %d values came; expected frame %d, codebook %d", w->path,
-                frame, codebook, n, w->frame, w->codebook);
+        hm_fail(&w->error, HM_EBUG, "logits %s: a row of frame %d, codebook %d with %d values came; expected frame %d, codebook %d",
+                w->path, frame, codebook, n, w->frame, w->codebook);
         return;
     }
     w->codebook++;
@@ -88,8 +88,8 @@ static hm_status write_header(hm_logits_writer *w, hm_error *err)
     words[1] = (uint32_t)h->codebooks;
     for (int k = 0; k < h->codebooks; k++)
         words[2 + k] = (uint32_t)h->n[k];
-    if (fseek(w->file, sizeof magic, SEEK_SET) || fwrite(words, 4, WORDS, w->file) != WORDS || fflush(w->file) || fseek(w->file, 0, SEEK_SET) ||
-        fwrite(magic, 1, sizeof magic, w->file) != sizeof magic)
+    if (fseek(w->file, sizeof magic, SEEK_SET) || fwrite(words, 4, WORDS, w->file) != WORDS || fflush(w->file) ||
+        fseek(w->file, 0, SEEK_SET) || fwrite(magic, 1, sizeof magic, w->file) != sizeof magic)
         return hm_fail(err, HM_EIO, "logits %s: cannot write: %s", w->path, strerror(errno));
     return HM_OK;
 }
@@ -233,8 +233,9 @@ static hm_status compare_files(hm_logit_comparison *out, reader *a, reader *b, h
 {
     int frames = a->h.frames < b->h.frames ? a->h.frames : b->h.frames;
     if (a->h.codebooks != b->h.codebooks || memcmp(a->h.n, b->h.n, sizeof a->h.n))
-        return hm_fail(err, HM_EFORMAT, "logits %s and %s: rows of %d and %d codebooks with %d and %d values in the first: expected the same",
-                       a->path, b->path, a->h.codebooks, b->h.codebooks, a->h.n[0], b->h.n[0]);
+        return hm_fail(err, HM_EFORMAT,
+                       "logits %s and %s: rows of %d and %d codebooks with %d and %d values in the first: expected the same", a->path,
+                       b->path, a->h.codebooks, b->h.codebooks, a->h.n[0], b->h.n[0]);
     out->codebooks = a->h.codebooks;
     for (int f = 0; f < frames; f++)
         for (int k = 0; k < out->codebooks; k++) {

@@ -36,8 +36,8 @@ hm_logit_row hm_logits_compare_row(const float *r, const float *x, int n);
 
 /* Over frames: of one codebook, or of all. */
 typedef struct hm_logit_figures {
-    int frames;    /* compared */
-    double top1;   /* share */
+    int frames;  /* compared */
+    double top1; /* share */
     double mean_kl, max_difference;
 } hm_logit_figures;
 

@@ -43,7 +43,8 @@ static bool next_entry(const char **text, entry *e)
 static bool on_backend(const entry *e, const char *backend)
 {
     size_t n = strlen(backend);
-    return (size_t)e->device_length >= n && !strncmp(e->device, backend, n) && ((size_t)e->device_length == n || e->device[n] == ':' || e->device[n] == '+');
+    return (size_t)e->device_length >= n && !strncmp(e->device, backend, n) &&
+           ((size_t)e->device_length == n || e->device[n] == ':' || e->device[n] == '+');
 }
 
 bool hm_places_remark(const char *places, const char *backend, char *out, size_t size)

@@ -18,14 +18,14 @@ void hm_spectrum_of(hm_spectrum *s, const float *x, int64_t left, double *power)
 
 /* All channels together: crossings, levels and spectra are means over channels. NaN: not known (no audio, all of it silent, no memory). */
 typedef struct hm_sound {
-    double window_s;          /* 10 s, or all of the audio where that is shorter */
+    double window_s;           /* 10 s, or all of the audio where that is shorter */
     int windows, loud_windows; /* whole ones; those of them above -60 dBFS, which alone count below */
-    double zero_crossings;    /* share of samples at which the sign changes: median of windows */
-    double flatness;          /* geometric by arithmetic mean of the window's mean power spectrum, 0 tone to 1 noise: median */
+    double zero_crossings;     /* share of samples at which the sign changes: median of windows */
+    double flatness;           /* geometric by arithmetic mean of the window's mean power spectrum, 0 tone to 1 noise: median */
     double first_zero_crossings, first_flatness; /* of the first loud window */
     double most_zero_crossings, most_flatness;   /* of the windows after it, the largest */
-    double level_drift_db;    /* RMS of the last third of the audio against that of the first; audio of 3 s at least */
-    double centroid_drift;    /* octaves between the centres of mass of the power spectra of these thirds */
+    double level_drift_db;                       /* RMS of the last third of the audio against that of the first; audio of 3 s at least */
+    double centroid_drift;                       /* octaves between the centres of mass of the power spectra of these thirds */
 } hm_sound;
 
 /* planar [channels][samples]; samples that are not finite count as 0. */

@@ -12,8 +12,8 @@ static void bind_place(hm_query *q, const char *session_id, const char *arm_id, 
     hm_bind_text(q, ":case_id", case_id);
 }
 
-hm_status hm_store_put_audio_fidelity(hm_store *store, const char *session_id, const char *arm_id, const char *case_id, const hm_fidelity *f,
-                                      hm_error *err)
+hm_status hm_store_put_audio_fidelity(hm_store *store, const char *session_id, const char *arm_id, const char *case_id,
+                                      const hm_fidelity *f, hm_error *err)
 {
     hm_query q;
     hm_query_open(&q, store,
@@ -48,8 +48,8 @@ static hm_status put_all_logits(hm_store *store, const char *session_id, const c
     return hm_query_close(&q);
 }
 
-static hm_status put_codebooks(hm_store *store, const char *session_id, const char *arm_id, const char *case_id, const hm_logit_comparison *c,
-                               hm_error *err)
+static hm_status put_codebooks(hm_store *store, const char *session_id, const char *arm_id, const char *case_id,
+                               const hm_logit_comparison *c, hm_error *err)
 {
     hm_query q;
     hm_query_open(&q, store,
@@ -100,11 +100,12 @@ hm_status hm_store_logit_state(hm_store *store, const char *session_id, const ch
 {
     hm_query q;
     *out = (hm_logit_state){0};
-    hm_query_open(&q, store,
-                  "SELECT s.logits_hash, s.codebooks, (SELECT f.top1 IS NOT NULL FROM fidelity f WHERE f.arm_id = :arm_id AND f.case_id = "
-                  ":case_id) FROM run r JOIN sample s ON s.run_id = r.id WHERE r.session_id = :session_id AND r.arm_id = :arm_id AND "
-                  "r.case_id = :case_id AND r.status = 'ok' AND NOT s.warmup AND s.logits_hash IS NOT NULL ORDER BY r.round, r.slot LIMIT 1",
-                  err);
+    hm_query_open(
+        &q, store,
+        "SELECT s.logits_hash, s.codebooks, (SELECT f.top1 IS NOT NULL FROM fidelity f WHERE f.arm_id = :arm_id AND f.case_id = "
+        ":case_id) FROM run r JOIN sample s ON s.run_id = r.id WHERE r.session_id = :session_id AND r.arm_id = :arm_id AND "
+        "r.case_id = :case_id AND r.status = 'ok' AND NOT s.warmup AND s.logits_hash IS NOT NULL ORDER BY r.round, r.slot LIMIT 1",
+        err);
     bind_place(&q, session_id, arm_id, case_id);
     if (hm_query_row(&q)) {
         const char *hash = hm_query_text(&q, 0);
@@ -120,12 +121,13 @@ hm_status hm_store_each_audio(hm_store *store, const char *session_id,
                               hm_status (*row)(void *self, const hm_audio_row *audio, hm_error *err), void *self, hm_error *err)
 {
     hm_query q;
-    hm_query_open(&q, store,
-                  "SELECT r.case_id, r.arm_id, f.path, a.position, (SELECT min(b.position) FROM arm b WHERE b.session_id = a.session_id AND "
-                  "b.model = a.model) AS first, min(r.round) FROM artifact f JOIN run r ON r.id = f.run_id JOIN arm a ON a.id = r.arm_id "
-                  "WHERE f.session_id = :id AND f.kind = 'audio' AND r.status = 'ok' AND r.dropped_reason IS NULL GROUP BY r.case_id, a.id "
-                  "ORDER BY r.case_id, first, a.position",
-                  err);
+    hm_query_open(
+        &q, store,
+        "SELECT r.case_id, r.arm_id, f.path, a.position, (SELECT min(b.position) FROM arm b WHERE b.session_id = a.session_id AND "
+        "b.model = a.model) AS first, min(r.round) FROM artifact f JOIN run r ON r.id = f.run_id JOIN arm a ON a.id = r.arm_id "
+        "WHERE f.session_id = :id AND f.kind = 'audio' AND r.status = 'ok' AND r.dropped_reason IS NULL GROUP BY r.case_id, a.id "
+        "ORDER BY r.case_id, first, a.position",
+        err);
     hm_bind_text(&q, ":id", session_id);
     while (hm_query_row(&q)) {
         hm_audio_row audio = {hm_query_text(&q, 0), hm_query_text(&q, 1), hm_query_text(&q, 2), (int)hm_query_int(&q, 3),

@@ -7,8 +7,8 @@
 #include "harness/store.h"
 
 /* What is there of the same kind is replaced, the rest of the row stays. NaN: not known. */
-hm_status hm_store_put_audio_fidelity(hm_store *store, const char *session_id, const char *arm_id, const char *case_id, const hm_fidelity *f,
-                                      hm_error *err);
+hm_status hm_store_put_audio_fidelity(hm_store *store, const char *session_id, const char *arm_id, const char *case_id,
+                                      const hm_fidelity *f, hm_error *err);
 /* With a row per codebook. */
 hm_status hm_store_put_logit_fidelity(hm_store *store, const char *session_id, const char *arm_id, const char *case_id,
                                       const hm_logit_comparison *c, hm_error *err);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/base/probe.h"
+#include "harness/health.h"
 #include "harness/metrics.h"
 #include "harness/options.h"
 #include "harness/series.h"
@@ -189,7 +190,7 @@ static void take_facts(reading *r, hm_series *s, hm_query *q)
         s->warmup = keep(r, hm_query_text(q, 10));
         s->threads = hm_query_int(q, 11) == HM_UNKNOWN ? 0 : (int)hm_query_int(q, 11);
     }
-    if (!s->unhealthy && hm_query_text(q, 7) && !strcmp(hm_query_text(q, 7), "bad")) {
+    if (!s->unhealthy && !hm_health_ranks(hm_query_text(q, 7))) {
         s->unhealthy = true;
         s->health_reasons = keep(r, hm_query_text(q, 8));
     }

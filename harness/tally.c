@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/health.h"
 #include "harness/store.h"
 #include "reports/stats.h"
 
@@ -59,7 +60,7 @@ void hm_tally_put(hm_tally *t, int c, int arm, int round, bool ok, const hm_samp
         if (samples[i].warmup)
             continue;
         walls[n++] = (double)samples[i].wall_ns;
-        cell->unhealthy = cell->unhealthy || !strcmp(samples[i].health, "bad");
+        cell->unhealthy = cell->unhealthy || !hm_health_ranks(samples[i].health);
     }
     if (n) {
         cell->wall_ns = hm_median(walls, n);

@@ -47,11 +47,14 @@ static void arms_are_held_against_the_first_along_the_stored_codes(void **state)
     hm_run run = SUITE("-m", "heartmula-tiny", "--variant",
                        "naive:flow_steps=2,naive:flow_steps=2,kv=prealloc,best:flow_steps=2,best:flow_steps=1", "--logit-frames", "6");
     assert_null(strstr(run.err, "fidelity of naive")); /* equal by promise and by hash: not run again */
-    expect(run, 0, NULL, "fidelity of best:flow_steps=2 on near/song: along 6 frames 100.00 % of the likeliest codes are those of naive:flow_steps=2, mean KL");
+    expect(run, 0, NULL,
+           "fidelity of best:flow_steps=2 on near/song: along 6 frames 100.00 % of the likeliest codes are those of naive:flow_steps=2, "
+           "mean KL");
     /* bitwise: no difference at all; others: another order of sums */
-    expect_sql("SELECT a.position, f.top1, f.mean_kl = 0, f.max_logit_difference = 0, f.mean_kl BETWEEN 0 AND 1e-8, f.max_logit_difference < "
-               "1e-3 FROM fidelity f JOIN arm a ON a.id = f.arm_id ORDER BY a.position",
-               "1,1.0,1,1,1,1\r\n2,1.0,0,0,1,1\r\n3,1.0,0,0,1,1\r\n");
+    expect_sql(
+        "SELECT a.position, f.top1, f.mean_kl = 0, f.max_logit_difference = 0, f.mean_kl BETWEEN 0 AND 1e-8, f.max_logit_difference < "
+        "1e-3 FROM fidelity f JOIN arm a ON a.id = f.arm_id ORDER BY a.position",
+        "1,1.0,1,1,1,1\r\n2,1.0,0,0,1,1\r\n3,1.0,0,0,1,1\r\n");
     expect_sql("SELECT a.position, count(*), min(codebook), max(codebook), min(frames), max(frames), min(b.top1) FROM fidelity_codebook b "
                "JOIN arm a ON a.id = b.arm_id GROUP BY a.position",
                "1,8,0,7,6,6,1.0\r\n2,8,0,7,6,6,1.0\r\n3,8,0,7,6,6,1.0\r\n");
@@ -61,22 +64,26 @@ static void arms_are_held_against_the_first_along_the_stored_codes(void **state)
                "1,1,1\r\n");
     expect_sql("SELECT f.log_spectral_db = 0 FROM fidelity f JOIN arm a ON a.id = f.arm_id WHERE a.position = 1", "1\r\n");
     assert_int_equal(files("logits-"), 0);
-    expect_sql("SELECT count(*), min(places LIKE '%backbone=cpu:%' AND places LIKE '%decoder=cpu:%' AND places LIKE '%flow=cpu:%' AND places "
-               "LIKE '%vocoder=cpu:%'), min(zero_crossings > 0), min(flatness > 0) FROM sample",
-               "4,1,1,1\r\n");
+    expect_sql(
+        "SELECT count(*), min(places LIKE '%backbone=cpu:%' AND places LIKE '%decoder=cpu:%' AND places LIKE '%flow=cpu:%' AND places "
+        "LIKE '%vocoder=cpu:%'), min(zero_crossings > 0), min(flatness > 0) FROM sample",
+        "4,1,1,1\r\n");
 }
 
 static void other_precisions_differ_a_little(void **state)
 {
     (void)state;
-    expect(SUITE("-m", "qwen3-tts-tiny", "--variant", "best,best:precision_backbone=f32:precision_decoder=f32", "--logit-frames", "4"), 64, NULL,
-           "precision_decoder");
-    expect(SUITE("-m", "qwen3-tts-tiny", "--variant", "naive,best:precision_backbone=f32,precision_decoder=f32", "--logit-frames", "4", "-q"), 0,
-           NULL, NULL);
-    expect_sql("SELECT count(*), min(b.frames), min(b.mean_kl >= 0 AND b.mean_kl < 1e-3), max(b.max_logit_difference) < 0.5, max(b.mean_kl) > 0 "
-               "FROM fidelity_codebook b JOIN arm a ON a.id = b.arm_id WHERE a.name LIKE '%precision%'",
-               "16,4,1,1,1\r\n");
-    expect_sql("SELECT min(places LIKE '%talker_step=cpu:%' AND places LIKE '%code_predictor=cpu:%' AND places LIKE '%vocoder=cpu:%') FROM sample s "
+    expect(SUITE("-m", "qwen3-tts-tiny", "--variant", "best,best:precision_backbone=f32:precision_decoder=f32", "--logit-frames", "4"), 64,
+           NULL, "precision_decoder");
+    expect(
+        SUITE("-m", "qwen3-tts-tiny", "--variant", "naive,best:precision_backbone=f32,precision_decoder=f32", "--logit-frames", "4", "-q"),
+        0, NULL, NULL);
+    expect_sql(
+        "SELECT count(*), min(b.frames), min(b.mean_kl >= 0 AND b.mean_kl < 1e-3), max(b.max_logit_difference) < 0.5, max(b.mean_kl) > 0 "
+        "FROM fidelity_codebook b JOIN arm a ON a.id = b.arm_id WHERE a.name LIKE '%precision%'",
+        "16,4,1,1,1\r\n");
+    expect_sql("SELECT min(places LIKE '%talker_step=cpu:%' AND places LIKE '%code_predictor=cpu:%' AND places LIKE '%vocoder=cpu:%') FROM "
+               "sample s "
                "JOIN run r ON r.id = s.run_id JOIN suite_case c ON c.id = r.case_id WHERE c.name = 'said'",
                "1\r\n");
 }
@@ -94,7 +101,8 @@ static void streams_are_the_whole_and_tell_of_their_seams(void **state)
     (void)state;
     snprintf(db, sizeof db, "%s", in_folder("stream.db"));
     expect(SUITE("-m", "qwen3-tts-tiny", "--variant", "naive,best", "--stream", "--logit-frames", "0", "-q"), 0, NULL, NULL);
-    expect_sql("SELECT a.name, s.pieces > 1, s.seam_db IS NOT NULL, s.health, s.health_reasons LIKE '%pieces%', f.seam_db = s.seam_db FROM sample s "
+    expect_sql("SELECT a.name, s.pieces > 1, s.seam_db IS NOT NULL, s.health, s.health_reasons LIKE '%pieces%', f.seam_db = s.seam_db FROM "
+               "sample s "
                "JOIN run r ON r.id = s.run_id JOIN arm a ON a.id = r.arm_id LEFT JOIN fidelity f ON f.arm_id = a.id ORDER BY a.position",
                "naive,,0,ok,0,\r\nbest,1,1,ok,0,1\r\n");
 }
@@ -106,12 +114,13 @@ static void a_worker_says_when_it_cannot_write_logits(void **state)
     char *made = in_folder("made");
     expect(run_program("synth", "qwen3-tts-tiny", made), 0, NULL, NULL);
     snprintf(model, sizeof model, "%s", made);
-    snprintf(input, sizeof input,
-             "{\"type\":\"open\",\"model\":\"%s\"}\n{\"type\":\"run\",\"warmup\":\"none\",\"skip_codec\":true,\"logits\":\"/no/such/folder/x\","
-             "\"logit_frames\":2,\"case\":{\"task\":\"speech\",\"text\":\"hello\",\"speaker\":\"ryan\",\"frames\":3}}\n"
-             "{\"type\":\"run\",\"warmup\":\"none\",\"skip_codec\":true,\"logits\":\"%s\",\"logit_frames\":0,"
-             "\"case\":{\"task\":\"speech\",\"text\":\"hello\",\"speaker\":\"ryan\",\"frames\":3}}\n",
-             model, in_folder("zero.logits"));
+    snprintf(
+        input, sizeof input,
+        "{\"type\":\"open\",\"model\":\"%s\"}\n{\"type\":\"run\",\"warmup\":\"none\",\"skip_codec\":true,\"logits\":\"/no/such/folder/x\","
+        "\"logit_frames\":2,\"case\":{\"task\":\"speech\",\"text\":\"hello\",\"speaker\":\"ryan\",\"frames\":3}}\n"
+        "{\"type\":\"run\",\"warmup\":\"none\",\"skip_codec\":true,\"logits\":\"%s\",\"logit_frames\":0,"
+        "\"case\":{\"task\":\"speech\",\"text\":\"hello\",\"speaker\":\"ryan\",\"frames\":3}}\n",
+        model, in_folder("zero.logits"));
     hm_run run = run_command(argv, input, 60, 0);
     if (!strstr(run.out, "\"code\":73") || !strstr(run.out, "cannot be created") || !strstr(run.out, "logit_frames"))
         fail_msg("expected two refusals, got %s%s", run.out, run.err);
@@ -133,7 +142,8 @@ static void a_fast_arm_whose_audio_is_bad_does_not_rank(void **state)
 {
     (void)state;
     snprintf(db, sizeof db, "%s", in_folder("bad.db"));
-    hm_run run = SUITE("--variant", "none", "--filter", "song", "--arm", arm("sound", "good"), "--arm", arm("wrong", "broken"), "--rounds", "6");
+    hm_run run =
+        SUITE("--variant", "none", "--filter", "song", "--arm", arm("sound", "good"), "--arm", arm("wrong", "broken"), "--rounds", "6");
     assert_null(strstr(run.out, "5.00x")); /* 10 ms against 2 ms */
     assert_non_null(strstr(run.out, "bad"));
     expect(run, 0, "does not rank", "health bad");
@@ -183,9 +193,9 @@ static void generate_tells_where_each_part_ran(void **state)
         size_t i;
         bool found = false;
         json_t *p;
-        json_array_foreach(list, i, p) if (!strcmp(json_string_value(json_object_get(p, "part")), parts[k]))
-            found = json_integer_value(json_object_get(p, "operations")) > 0 && !json_integer_value(json_object_get(p, "elsewhere")) &&
-                    !strncmp(json_string_value(json_object_get(p, "device")), "cpu:", 4);
+        json_array_foreach(list, i, p) if (!strcmp(json_string_value(json_object_get(p, "part")), parts[k])) found =
+            json_integer_value(json_object_get(p, "operations")) > 0 && !json_integer_value(json_object_get(p, "elsewhere")) &&
+            !strncmp(json_string_value(json_object_get(p, "device")), "cpu:", 4);
         if (!found)
             fail_msg("%s: no place in %s", parts[k], run.out);
     }

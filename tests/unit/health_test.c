@@ -185,10 +185,10 @@ static void the_worst_reason_comes_first(void **state)
     song s;
     (void)state;
     make(&s);
-    s.result.ended = false;       /* a remark */
-    s.facts.silence_share = 0.6;  /* suspect */
-    s.facts.duration_s = 1;       /* bad */
-    s.facts.non_finite = 1;       /* bad */
+    s.result.ended = false;      /* a remark */
+    s.facts.silence_share = 0.6; /* suspect */
+    s.facts.duration_s = 1;      /* bad */
+    s.facts.non_finite = 1;      /* bad */
     assert_int_equal(judge(&s, false), HM_HEALTH_BAD);
     assert_int_equal(s.health.count, 4);
     assert_non_null(strstr(s.health.reasons[0], "NaN"));
@@ -220,15 +220,24 @@ static void make_speech(song *s)
     s->facts.channels = 1;
     s->facts.rate_hz = 24000;
     s->measured = true;
-    s->sound = (hm_sound){.window_s = 10, .windows = 3, .loud_windows = 3, .zero_crossings = 0.07, .flatness = 0.02,
-                          .first_zero_crossings = 0.06, .first_flatness = 0.02, .most_zero_crossings = 0.09, .most_flatness = 0.04,
-                          .level_drift_db = -2, .centroid_drift = 0.1};
+    s->sound = (hm_sound){.window_s = 10,
+                          .windows = 3,
+                          .loud_windows = 3,
+                          .zero_crossings = 0.07,
+                          .flatness = 0.02,
+                          .first_zero_crossings = 0.06,
+                          .first_flatness = 0.02,
+                          .most_zero_crossings = 0.09,
+                          .most_flatness = 0.04,
+                          .level_drift_db = -2,
+                          .centroid_drift = 0.1};
 }
 
 static void expect(song *s, bool synthetic, hm_verdict verdict, const char *text)
 {
     if (judge(s, synthetic) != verdict || (text && !strstr(s->text, text)))
-        fail_msg("expected %s and \"%s\", found %s: %s", hm_verdict_name(verdict), text ? text : "", hm_verdict_name(s->health.verdict), s->text);
+        fail_msg("expected %s and \"%s\", found %s: %s", hm_verdict_name(verdict), text ? text : "", hm_verdict_name(s->health.verdict),
+                 s->text);
 }
 
 static void speech_that_turns_into_noise_is_suspect(void **state)

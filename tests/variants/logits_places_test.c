@@ -8,8 +8,15 @@ static char songs[] = "/tmp/hmbench-logits-XXXXXX";
 
 enum { FRAMES = 4, TOLD = 3, MOST = 4 << 20 };
 
-static const hm_request song = {.music.tags = "pop", .music.lyrics = "la la", .max_frames = FRAMES, .force_length = true,
-                                .music.cfg_scale = 1.5, .topk = 50, .temperature = 1, .seed = 7, .music.flow_guidance = 1,
+static const hm_request song = {.music.tags = "pop",
+                                .music.lyrics = "la la",
+                                .max_frames = FRAMES,
+                                .force_length = true,
+                                .music.cfg_scale = 1.5,
+                                .topk = 50,
+                                .temperature = 1,
+                                .seed = 7,
+                                .music.flow_guidance = 1,
                                 .skip_codec = true};
 
 /* Rows one after the other, as they came. */
@@ -60,7 +67,10 @@ static void compare_ways(const char *dir, const hm_request *request, int codeboo
         {.sampling = HM_SAMPLING_FUSED},
         {.sampling = HM_SAMPLING_FUSED, .codes = HM_CODES_FRAME},
         {.sampling = HM_SAMPLING_FUSED, .token_forward = HM_TOKEN_DEVICE},
-        {.sampling = HM_SAMPLING_FUSED, .token_forward = HM_TOKEN_DEVICE, .codes = HM_CODES_DEFERRED, .penalty = HM_PENALTY_BITMAP,
+        {.sampling = HM_SAMPLING_FUSED,
+         .token_forward = HM_TOKEN_DEVICE,
+         .codes = HM_CODES_DEFERRED,
+         .penalty = HM_PENALTY_BITMAP,
          .suppress = HM_SUPPRESS_CONSTANT},
     };
     hm_result first = {0}, r = {0};
@@ -137,8 +147,8 @@ static void expect_places(const hm_result *r, const char *const *parts, const ch
 static void every_part_tells_where_it_ran(void **state)
 {
     static const char *const music[] = {"backbone", "decoder", "flow", "vocoder", NULL};
-    static const char *const speech[] = {"talker_prefill", "talker_step", "code_predictor", "latents", "vocoder", "speaker encoder", "seanet",
-                                         "encoder transformer", "quantizer", NULL};
+    static const char *const speech[] = {"talker_prefill",  "talker_step", "code_predictor",      "latents",   "vocoder",
+                                         "speaker encoder", "seanet",      "encoder transformer", "quantizer", NULL};
     static const char *const isas[] = {"scalar", "avx2"};
     char device[32];
     (void)state;
@@ -147,8 +157,8 @@ static void every_part_tells_where_it_ran(void **state)
             hm_request r = song;
             r.skip_codec = false;
             r.music.flow_steps = 1;
-            hm_engine_options options = {.source.dir = songs, .threads = 2, .isa = isas[i], .toggles = case_sets[k], .need_lm = true,
-                                         .need_codec = true};
+            hm_engine_options options = {
+                .source.dir = songs, .threads = 2, .isa = isas[i], .toggles = case_sets[k], .need_lm = true, .need_codec = true};
             hm_engine *e = case_open(case_runtime(), &options);
             hm_result out = case_speak(e, &r);
             snprintf(device, sizeof device, "cpu:%s", isas[i]);

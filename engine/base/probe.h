@@ -61,7 +61,10 @@ typedef enum hm_span_kind {
     HM_SPAN_PHASE = 1, /* load, prefill, generate, decode */
     HM_SPAN_STEP = 2,  /* frame, segment, solver step */
     HM_SPAN_PART = 4,  /* backbone, decoder, sampling, flow, vocoder ... */
-    HM_SPAN_OP = 8     /* one operation of the table */
+    HM_SPAN_OP = 8,    /* one operation of the table */
+    HM_SPAN_WAIT = 16, /* waiting for another thread of ours: decoder, frames to decode */
+    HM_SPAN_TEAM = 32, /* within an operation: done with one's own share, waiting for the others */
+    HM_SPAN_ANY = 63
 } hm_span_kind;
 
 /* Named values for verification: a float32 or int32 array on the host, row-major. */
@@ -82,7 +85,7 @@ typedef struct hm_logit_sink {
     void (*row)(void *self, int frame, int codebook, const float *logits, int n); /* [n], on the host, valid during the call */
 } hm_logit_sink;
 
-/* Callbacks; any may be NULL. Called from the thread that runs the engine, never from its workers. */
+/* Callbacks; any may be NULL. Called from the thread that runs the engine, never from its workers; `beside` from the decoder's. */
 typedef struct hm_probe {
     void *self;
     unsigned wanted;                                                         /* OR of hm_span_kind */
@@ -90,6 +93,7 @@ typedef struct hm_probe {
     void (*end)(void *self, hm_span_kind kind, const char *name);
     void (*tap)(void *self, const hm_tap_value *value);
     int (*progress)(void *self, const char *phase, int64_t done, int64_t total); /* non-zero asks the engine to stop (HM_EINTERRUPTED) */
+    const struct hm_probe *beside; /* spans of the thread that decodes while frames are drawn (decode=overlap), used by it alone; may be NULL */
 } hm_probe;
 
 static inline void hm_span_begin(const hm_probe *p, hm_span_kind kind, const char *name, int64_t index)

@@ -110,6 +110,11 @@ static void wait_round(hm_team *t)
 
 void hm_team_run(hm_team *t, hm_team_fn fn, void *arg)
 {
+    hm_team_run_told(t, fn, arg, NULL);
+}
+
+void hm_team_run_told(hm_team *t, hm_team_fn fn, void *arg, const hm_probe *probe)
+{
     if (t->size == 1) {
         fn(arg, 0, 1);
         return;
@@ -118,7 +123,9 @@ void hm_team_run(hm_team *t, hm_team_fn fn, void *arg)
     t->arg = arg;
     start_round(t);
     fn(arg, 0, t->size);
+    hm_span_begin(probe, HM_SPAN_TEAM, "wait for team", -1);
     wait_round(t);
+    hm_span_end(probe, HM_SPAN_TEAM, "wait for team");
 }
 
 int hm_team_size(const hm_team *team)

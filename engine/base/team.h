@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "engine/base/error.h"
+#include "engine/base/probe.h"
 
 typedef struct hm_team hm_team;
 
@@ -22,6 +23,8 @@ int hm_team_size(const hm_team *team);
 
 /* Runs fn on every thread and returns when all are done. Not reentrant. Waiting threads spin for about 50 us, then sleep. */
 void hm_team_run(hm_team *team, hm_team_fn fn, void *arg);
+/* The same; a probe that wants HM_SPAN_TEAM is told how long the caller waited for the others ("wait for team"). */
+void hm_team_run_told(hm_team *team, hm_team_fn fn, void *arg, const hm_probe *probe);
 
 /* CPUs this process may use: sched_getaffinity bounded by the cgroup v2 quota, at least 1. */
 int hm_cpu_available(void);

@@ -43,7 +43,7 @@ void hm_cpu_attention_run(const hm_ops *op, hm_cpu_attention *job, void (*kernel
 {
     const hm_attention_args *a = job->a;
     attention_run r = {job, op->dev, kernel};
-    hm_cpu_run(op->dev, run_part, &r, 2.0 * a->B * a->H * (double)rows_seen(a) * a->Dh);
+    hm_cpu_run(op, run_part, &r, 2.0 * a->B * a->H * (double)rows_seen(a) * a->Dh);
 }
 
 void hm_cpu_attention_scores(const hm_ops *op, const hm_attention_args *args)

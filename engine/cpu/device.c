@@ -87,12 +87,12 @@ hm_isa hm_cpu_isa(const hm_device *dev)
     return dev->isa;
 }
 
-void hm_cpu_run(hm_device *dev, hm_team_fn fn, void *arg, double work)
+void hm_cpu_run(const hm_ops *op, hm_team_fn fn, void *arg, double work)
 {
     if (work < SMALL_WORK)
         fn(arg, 0, 1);
     else
-        hm_team_run(dev->team, fn, arg);
+        hm_team_run_told(op->dev->team, fn, arg, op->probe);
 }
 
 void *hm_cpu_scratch(const hm_ops *op, size_t bytes, const char *what)
@@ -170,7 +170,7 @@ static void copy_bytes(const hm_ops *op, const char *name, void *dst, const void
 {
     copy_job j = {.dst = dst, .src = src, .count = bytes};
     hm_span_begin(op->probe, HM_SPAN_OP, name, -1);
-    hm_cpu_run(op->dev, copy_part, &j, (double)bytes / 8);
+    hm_cpu_run(op, copy_part, &j, (double)bytes / 8);
     hm_cpu_end(op, name);
 }
 
@@ -188,7 +188,7 @@ static void cpu_fill(const hm_ops *op, float *dst, float value, size_t count)
     copy_job j = {.dst = (char *)dst, .value = value, .count = count};
     if (!hm_cpu_begin(op, "fill"))
         return;
-    hm_cpu_run(op->dev, fill_part, &j, (double)count / 2);
+    hm_cpu_run(op, fill_part, &j, (double)count / 2);
     hm_cpu_end(op, "fill");
 }
 

@@ -143,7 +143,7 @@ static inline float *hm_cpu_work(const hm_device *dev, int index)
 
 /* Runs fn on the team, or on the calling thread alone when the work (about one unit per multiply-add or element) is too small
  * to pay for waking the others. Either gives the same bytes. */
-void hm_cpu_run(hm_device *dev, hm_team_fn fn, void *arg, double work);
+void hm_cpu_run(const hm_ops *op, hm_team_fn fn, void *arg, double work);
 
 /* Scratch of at least that many bytes, 64-byte aligned, contents undefined; NULL with op->error set. */
 void *hm_cpu_scratch(const hm_ops *op, size_t bytes, const char *what);

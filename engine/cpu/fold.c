@@ -86,7 +86,7 @@ void hm_cpu_fold_conv(const hm_ops *op, float *dst, const void *v, hm_dtype type
         hm_cpu_end(op, "fold_conv");
         return;
     }
-    hm_team_run(hm_cpu_team(op->dev), fold_part, &f);
+    hm_team_run_told(hm_cpu_team(op->dev), fold_part, &f, op->probe);
     op->count->table_values += (uint64_t)d0 * (uint64_t)d1 * (uint64_t)taps;
     hm_cpu_end(op, "fold_conv");
 }

@@ -33,7 +33,7 @@ static void run_gemv(const hm_ops *op, const hm_cpu_gemv *job)
     double work = 0;
     for (int i = 0; i < job->parts; i++)
         work += linear_work(job->part[i].w, job->M);
-    hm_cpu_run(op->dev, run_gemv_part, &r, work);
+    hm_cpu_run(op, run_gemv_part, &r, work);
 }
 
 typedef struct gemm_run {
@@ -90,7 +90,7 @@ static void run_gemm(const hm_ops *op, hm_cpu_gemm *g)
     cut_tiles(g, op->dev->threads);
     gemm_run r = {g, op->dev};
     atomic_init(&g->next, 0);
-    hm_cpu_run(op->dev, run_gemm_part, &r, linear_work(w, g->M));
+    hm_cpu_run(op, run_gemm_part, &r, linear_work(w, g->M));
 }
 
 /* Contiguous rows, y = finish(W x). */

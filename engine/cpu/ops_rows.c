@@ -17,7 +17,7 @@ void hm_cpu_run_rows(const hm_ops *op, const char *name, hm_cpu_rows *j, double 
 {
     j->k = op->dev->k;
     j->grain = j->grain ? j->grain : 1;
-    hm_cpu_run(op->dev, run_part, j, work / 2);
+    hm_cpu_run(op, run_part, j, work / 2);
     hm_cpu_end(op, name);
 }
 
@@ -248,7 +248,7 @@ static void cpu_rope_table(const hm_ops *op, float *cos_out, float *sin_out, con
     if (!hm_cpu_begin(op, "rope_table"))
         return;
     op->count->table_values += 2 * (uint64_t)half * (uint64_t)count;
-    hm_cpu_run(op->dev, table_part, &t, 100.0 * half * count);
+    hm_cpu_run(op, table_part, &t, 100.0 * half * count);
     hm_cpu_end(op, "rope_table");
 }
 

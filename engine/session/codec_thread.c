@@ -21,7 +21,7 @@ struct hm_codec_thread {
     bool own, started;
     /* with a thread of its own */
     hm_ctx own_ctx;
-    hm_probe probe;        /* of own_ctx: keeps progress, passes on the wish to stop */
+    hm_probe probe;        /* of own_ctx: keeps progress, passes on the wish to stop, and spans to the caller's `beside` */
     hm_device *whole, *drawing, *decoding;
     pthread_t thread;
     pthread_mutex_t lock;  /* of all below, next and worked_ns */
@@ -43,13 +43,27 @@ static int own_progress(void *self, const char *phase, int64_t done, int64_t tot
     return cancelled;
 }
 
+static void own_begin(void *self, hm_span_kind kind, const char *name, int64_t index)
+{
+    const hm_codec_thread *t = self;
+    hm_span_begin(t->c->probe->beside, kind, name, index);
+}
+
+static void own_end(void *self, hm_span_kind kind, const char *name)
+{
+    const hm_codec_thread *t = self;
+    hm_span_end(t->c->probe->beside, kind, name);
+}
+
 static void *thread_main(void *arg)
 {
     hm_codec_thread *t = arg;
     pthread_mutex_lock(&t->lock);
     while (!t->failed) {
+        hm_span_begin(&t->probe, HM_SPAN_WAIT, "wait for frames", t->next);
         while (!t->stop && t->next >= t->ready)
             pthread_cond_wait(&t->changed, &t->lock);
+        hm_span_end(&t->probe, HM_SPAN_WAIT, "wait for frames");
         if (t->stop)
             break;
         int64_t piece = t->next;
@@ -104,6 +118,11 @@ static hm_status start_own(hm_codec_thread *t, hm_error *err)
     t->own_ctx.log = t->c->log;
     t->own_ctx.dev = t->decoding;
     t->probe = (hm_probe){.self = t, .progress = own_progress};
+    if (t->c->probe && t->c->probe->beside) { /* what it wants changes while it records: asked every time */
+        t->probe.wanted = HM_SPAN_ANY;
+        t->probe.begin = own_begin;
+        t->probe.end = own_end;
+    }
     t->own_ctx.probe = &t->probe;
     hm_cpu_ops_init(&t->own_ctx);
     pthread_mutex_init(&t->lock, NULL);
@@ -191,7 +210,9 @@ static void end_own(hm_codec_thread *t, int64_t *overlapped_ns)
     *overlapped_ns = t->worked_ns + (t->begun_ns ? hm_now_ns() - t->begun_ns : 0);
     t->stop = true;
     pthread_cond_broadcast(&t->changed);
+    hm_span_begin(t->c->probe, HM_SPAN_WAIT, "wait for decoder", -1);
     wait_for_end(t);
+    hm_span_end(t->c->probe, HM_SPAN_WAIT, "wait for decoder");
     pthread_mutex_unlock(&t->lock);
     pthread_join(t->thread, NULL);
     pthread_mutex_destroy(&t->lock);

@@ -89,6 +89,8 @@ typedef struct hm_request {
     bool skip_codec;            /* codes only */
     const hm_audio_sink *sink;  /* NULL: all audio at the end. Takes a variant with decode=stream or overlap */
     const hm_logit_sink *logits; /* NULL: nobody looks, and nothing is done for it */
+    int batch, prompt_rows;     /* for `estimate` alone: requests side by side (0: one); positions that the prompt takes, where they are
+                                   known (0: told from the lengths of the texts) */
 } hm_request;
 
 #define HM_SEAMS 64
@@ -135,7 +137,10 @@ typedef struct hm_memory_estimate {
     uint64_t weights_bytes;     /* heap copies (0 when mapped) */
     uint64_t mapped_bytes;      /* mapped, reclaimable */
     uint64_t kv_bytes, scratch_bytes, codec_bytes; /* peaks */
-    uint64_t total_bytes;       /* largest sum at any time, mapped pages left out */
+    uint64_t encoder_bytes;     /* of a voice to clone: both encoders run before anything else is there */
+    uint64_t latents_bytes, vocoder_bytes, audio_bytes; /* what codec_bytes is made of: codes to latents (flow), latents to audio, the audio */
+    uint64_t prefill_bytes, generate_bytes, decode_bytes; /* at work in each phase beside the weights */
+    uint64_t total_bytes;       /* largest sum at any time, mapped pages left out: weights and the largest phase */
 } hm_memory_estimate;
 
 typedef struct hm_engine_facts {

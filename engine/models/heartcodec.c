@@ -263,19 +263,26 @@ void hm_detok_end(hm_ctx *c, hm_detok *d)
     *d = (hm_detok){0};
 }
 
-uint64_t hm_detok_estimate(hm_ctx *c, const hm_codec *m, const hm_detok_request *r)
+uint64_t hm_detok_estimate(hm_ctx *c, const hm_codec *m, const hm_detok_request *r, hm_detok_memory *parts)
 {
     hm_detok d = {.m = m, .request = *r};
-    hm_layout measure = {0};
+    hm_layout measure = {0}, wave = {0};
     if (hm_detok_plan_make(&d.plan, &m->shape, r, r->frames, NULL))
         return 0;
     layout(c, &measure, &d);
+    hm_wave_layout(c, &wave, &d.wave, &m->decoder, LATENTS_PER_CODE * longest(&d.plan));
     uint64_t n = (uint64_t)longest(&d.plan), T = LATENTS_PER_CODE * n, Q = (uint64_t)m->shape.quantizers;
     uint64_t host = CHANNELS * (uint64_t)d.plan.target + CHANNELS * T * (uint64_t)m->decoder.rate; /* see host_buffers */
     host += Q * n + T * (uint64_t)m->shape.out + (Q + 1) * n;
     if (hm_t(c)->attn != HM_ATTN_FLASH)
         host += (uint64_t)d.dit.rows * (uint64_t)m->shape.heads * T * (T + HM_SCORE_PADDING);
-    return measure.used + host * sizeof(float);
+    uint64_t all = measure.used + host * sizeof(float);
+    if (parts) {
+        uint64_t pcm = CHANNELS * T * (uint64_t)m->decoder.rate * sizeof(float); /* on the device and on the host */
+        *parts = (hm_detok_memory){.vocoder = wave.used + 2 * pcm, .audio = CHANNELS * (uint64_t)d.plan.target * sizeof(float)};
+        parts->flow = all - parts->vocoder - parts->audio;
+    }
+    return all;
 }
 
 /* --- segments --- */

@@ -149,6 +149,11 @@ typedef struct hm_detok_request {
     hm_noise_source noise;
 } hm_detok_request;
 
+/* What the stages of decoding take, in bytes: codes to latents, latents to audio, and the audio. All is there from begin to end. */
+typedef struct hm_detok_memory {
+    uint64_t flow, vocoder, audio;
+} hm_detok_memory;
+
 /* Segments of one duration: codes, new ones among them, and those shared with the segment after; the same in samples. */
 typedef struct hm_detok_cut {
     int ns, hop, overlap;
@@ -200,6 +205,6 @@ void hm_detok_seam(const hm_detok *d, int k, int64_t *first, int64_t *alone);
 /* Segment k, in order: solved, decoded, joined. */
 void hm_detok_segment(hm_ctx *c, hm_detok *d, int k);
 void hm_detok_end(hm_ctx *c, hm_detok *d);
-uint64_t hm_detok_estimate(hm_ctx *c, const hm_codec *m, const hm_detok_request *request);
+uint64_t hm_detok_estimate(hm_ctx *c, const hm_codec *m, const hm_detok_request *request, hm_detok_memory *parts /* may be NULL */);
 
 #endif

@@ -99,8 +99,8 @@ void hm_mula_work_close(hm_ctx *c, hm_mula_work *w);
 hm_status hm_mula_begin(hm_ctx *c, hm_mula_song *s, const hm_mula *m, const hm_mula_request *request, hm_error *err);
 void hm_mula_end(hm_ctx *c, hm_mula_song *s);
 uint64_t hm_mula_kv_bytes(const hm_mula_song *s);
-/* Bytes that a song alone would take: caches (at their largest) and scratch. */
-void hm_mula_estimate(const hm_ctx *c, const hm_mula_config *g, const hm_mula_request *request, uint64_t *kv_bytes,
+/* Bytes that `batch` such songs at once would take: caches (at their largest) and scratch. */
+void hm_mula_estimate(const hm_ctx *c, const hm_mula_config *g, const hm_mula_request *request, int batch, uint64_t *kv_bytes,
                       uint64_t *scratch_bytes);
 
 /* The prompt through the backbone. */

@@ -165,15 +165,17 @@ static hm_status host_song(hm_mula_song *s, const hm_mula_config *g, hm_error *e
     return s->host_codes && s->host_fed && s->host_picked ? HM_OK : HM_EABSENT;
 }
 
-void hm_mula_estimate(const hm_ctx *c, const hm_mula_config *g, const hm_mula_request *r, uint64_t *kv_bytes, uint64_t *scratch_bytes)
+void hm_mula_estimate(const hm_ctx *c, const hm_mula_config *g, const hm_mula_request *r, int batch, uint64_t *kv_bytes,
+                      uint64_t *scratch_bytes)
 {
     hm_mula_song song = {0};
-    hm_mula_work work = {.batch = 1, .rows = song_rows(r), .prompt = r->n, .positions = r->n + r->max_frames};
-    hm_layout l = {0};
-    work_layout(c, &l, &work, g);
-    song_layout(&l, &song, g, r);
-    *scratch_bytes = l.used + host_work_bytes(&work, g) + host_song_bytes(g, r);
-    *kv_bytes = hm_kv_bytes(c, &g->backbone, work.rows, backbone_slots(c, g, r)) + hm_kv_bytes(c, &g->decoder, work.rows, g->codebooks);
+    hm_mula_work work = {.batch = batch, .rows = song_rows(r), .prompt = r->n, .positions = r->n + r->max_frames};
+    hm_layout shared = {0}, own = {0};
+    uint64_t songs = (uint64_t)batch;
+    work_layout(c, &shared, &work, g);
+    song_layout(&own, &song, g, r);
+    *scratch_bytes = shared.used + host_work_bytes(&work, g) + songs * (own.used + host_song_bytes(g, r));
+    *kv_bytes = songs * (hm_kv_bytes(c, &g->backbone, work.rows, backbone_slots(c, g, r)) + hm_kv_bytes(c, &g->decoder, work.rows, g->codebooks));
     if (hm_t(c)->kv == HM_KV_CONCAT) /* one layer is there twice while it grows */
         *scratch_bytes += hm_kv_bytes(c, &g->backbone, 1, backbone_slots(c, g, r)) / (uint64_t)g->backbone.layers;
     if (hm_t(c)->attn != HM_ATTN_FLASH) { /* scores in memory while the prompt runs */

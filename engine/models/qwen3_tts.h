@@ -75,7 +75,9 @@ uint64_t hm_talker_work_bytes(const hm_talker_work *work);
 hm_status hm_utterance_begin(hm_ctx *c, hm_utterance **out, hm_talker_work *work, const hm_talker_request *request, hm_error *err);
 void hm_utterance_end(hm_ctx *c, hm_utterance **utterance);
 uint64_t hm_utterance_kv_bytes(const hm_utterance *u);
-void hm_talker_estimate(const hm_ctx *c, const hm_talker_shape *g, const hm_talker_request *r, int batch, uint64_t *kv_bytes,
+/* Bytes of `batch` such utterances at once: the talker's caches at their largest; everything else, the code predictor's caches and the
+ * remembered prompt among it. known_rows: of the prompt; 0: those that the request's ids make. */
+void hm_talker_estimate(const hm_ctx *c, const hm_talker_shape *g, const hm_talker_request *r, int batch, int known_rows, uint64_t *kv_bytes,
                         uint64_t *scratch_bytes);
 
 /* The prompt through the talker (sections 5 and 6). prefix: with the toggle, the rows that the work's last prompt began with as well are

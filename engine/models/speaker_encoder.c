@@ -1,5 +1,6 @@
 /* ECAPA-TDNN: the voice in a recording as one vector; voice_encoder.md section 2. Rows are mel frames, channels last. Weights are stored
  * in BF16 and computed with in float32. */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -235,6 +236,17 @@ static void forward(hm_ctx *c, const hm_speaker_encoder *m, struct scratch *s, i
     tap_rows(c, "asp", s->moments, 2 * Cm, 1);
     layer(c, s->embedding, s->moments, &m->fc, 1, 1, HM_ACT_NONE);            /* 5 x-vector                                 */
     tap_rows(c, "embedding", s->embedding, (int)g->width, 1);
+}
+
+uint64_t hm_speaker_embed_estimate(const hm_ctx *c, const hm_speaker_encoder_shape *shape, int64_t samples)
+{
+    hm_layout l = {0};
+    struct scratch s;
+    int64_t frames = samples / HM_MEL_HOP;
+    if (frames < 1 || frames > INT_MAX || !shape->mel)
+        return 0;
+    lay_out(c, &l, &s, shape, (int)frames);
+    return l.used + (uint64_t)frames * (uint64_t)shape->mel * sizeof(float);
 }
 
 hm_status hm_speaker_embed(hm_ctx *c, const hm_speaker_encoder *m, const float *mel, int frames, float *embedding, hm_error *err)

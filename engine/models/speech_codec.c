@@ -214,6 +214,15 @@ uint64_t hm_speech_stream_estimate(const hm_ctx *c, const hm_speech_codec_shape 
     return bytes;
 }
 
+uint64_t hm_speech_vocoder_estimate(const hm_ctx *c, const hm_speech_codec_shape *g, int max_frames)
+{
+    speech_buffers s = {0};
+    hm_layout measure = {0};
+    layout_blocks(c, &measure, &s, g, max_frames);
+    hm_take_f32(&measure, (size_t)max_frames * (size_t)g->decode_rate);
+    return measure.used;
+}
+
 /* Room for `frames` more slots: blocks that no later row sees are dropped. */
 static void make_room(hm_ctx *c, hm_speech_stream *s, int frames)
 {

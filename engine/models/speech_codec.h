@@ -26,6 +26,8 @@ void hm_speech_stream_reset(hm_ctx *c, hm_speech_stream *s);
 uint64_t hm_speech_stream_bytes(const hm_speech_stream *s);
 /* Scratch of a stream, without making it. */
 uint64_t hm_speech_stream_estimate(const hm_ctx *c, const hm_speech_codec_shape *g, int max_frames);
+/* The part of it that makes audio of latents. */
+uint64_t hm_speech_vocoder_estimate(const hm_ctx *c, const hm_speech_codec_shape *g, int max_frames);
 
 /* The next `frames` <= max_frames frames, codes [frames][G] on the host (negative: 0; at or beyond the codebook: clamped and counted), to
  * pcm [frames*rate] on the host. */

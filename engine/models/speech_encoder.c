@@ -37,18 +37,43 @@ struct hm_speech_encoder {
     struct codebook codebook[HM_TTS_MAX_GROUPS];
 };
 
+/* What follows from the shape alone. */
+static void describe(hm_speech_encoder *m, const hm_speech_codec_shape *g)
+{
+    int channels = (int)g->encoder.filters;
+    m->shape = *g;
+    m->levels = (int)g->encoder.ratio_count;
+    m->hop = 1;
+    for (int i = 0; i < m->levels; i++, channels *= 2) {
+        m->level[i].channels = channels;
+        m->level[i].stride = (int)g->encoder.ratios[m->levels - 1 - i];
+        m->hop *= m->level[i].stride;
+    }
+    m->step = (int)(g->encode_rate / m->hop);
+    m->transformer.config = (hm_transformer_config){
+        .layers = (int)g->encoder.layers,
+        .heads = (int)g->encoder.heads,
+        .kv_heads = (int)g->encoder.kv_heads,
+        .dim = (int)g->encoder.width,
+        .head_dim = (int)g->encoder.head_dim,
+        .ffn_dim = (int)g->encoder.hidden,
+        .eps = (float)g->encoder.eps,
+        .half_rope = true,
+        .plain_mlp = true,
+        .cut_free = true, /* every row of the last layer is needed */
+    };
+}
+
 /* --- binding --- */
 
 static hm_status bind_seanet(const hm_binder *b, hm_speech_encoder *m)
 {
     const hm_speech_codec_shape *g = &m->shape;
     char name[128];
-    int layer = 1, channels = (int)g->encoder.filters;
+    int layer = 1;
     hm_status st = hm_conv_bind(b, &m->first, 0, true, "encoder.encoder.layers.0.conv");
-    for (int i = 0; i < m->levels && !st; i++, channels *= 2) {
+    for (int i = 0; i < m->levels && !st; i++) {
         struct level *v = &m->level[i];
-        v->channels = channels;
-        v->stride = (int)g->encoder.ratios[m->levels - 1 - i];
         int dilation = 1;
         for (int j = 0; j < m->units && !st; j++, layer++, dilation *= (int)g->encoder.dilation_growth) {
             v->dilation[j] = dilation;
@@ -71,21 +96,9 @@ static hm_status bind_transformer(const hm_binder *b, hm_speech_encoder *m)
 {
     static const hm_transformer_names names = {HM_TRANSFORMER_HF_NAMES, HM_TRANSFORMER_HF_SCALES, .up = "mlp.fc1.weight", .down = "mlp.fc2.weight",
                                                .attn_norm_bias = "input_layernorm.bias", .mlp_norm_bias = "post_attention_layernorm.bias"};
-    const hm_speech_codec_shape *g = &m->shape;
-    hm_transformer_config config = {
-        .layers = (int)g->encoder.layers,
-        .heads = (int)g->encoder.heads,
-        .kv_heads = (int)g->encoder.kv_heads,
-        .dim = (int)g->encoder.width,
-        .head_dim = (int)g->encoder.head_dim,
-        .ffn_dim = (int)g->encoder.hidden,
-        .eps = (float)g->encoder.eps,
-        .half_rope = true,
-        .plain_mlp = true,
-        .cut_free = true, /* every row of the last layer is needed */
-        .names = &names,
-    };
-    return hm_transformer_bind_rope(b, &m->transformer, &config, g->encoder.rope_theta, "encoder.encoder_transformer");
+    hm_transformer_config config = m->transformer.config;
+    config.names = &names;
+    return hm_transformer_bind_rope(b, &m->transformer, &config, m->shape.encoder.rope_theta, "encoder.encoder_transformer");
 }
 
 static void make_table(hm_ctx *c, const hm_speech_encoder *m, const struct codebook *k)
@@ -136,13 +149,8 @@ hm_status hm_speech_encoder_bind(hm_ctx *c, hm_speech_encoder **out, const hm_sp
     hm_speech_encoder *m = hm_calloc(1, sizeof *m, "speech encoder", err);
     if (!m)
         return HM_EABSENT;
-    m->shape = *shape;
-    m->levels = (int)shape->encoder.ratio_count;
+    describe(m, shape);
     m->units = (int)shape->encoder.residual_layers;
-    m->hop = 1;
-    for (int i = 0; i < m->levels; i++)
-        m->hop *= (int)shape->encoder.ratios[i];
-    m->step = (int)(shape->encode_rate / m->hop);
     hm_status st = hm_speech_codec_table(&table, shape, err);
     if (!st)
         st = bind_seanet(&b, m);
@@ -418,4 +426,22 @@ hm_status hm_speech_encode(hm_ctx *c, const hm_speech_encoder *m, const float *s
     if (!st)
         *frames = s.frames;
     return st;
+}
+
+uint64_t hm_speech_encode_estimate(const hm_ctx *c, const hm_speech_codec_shape *shape, int64_t count)
+{
+    hm_speech_encoder m = {0};
+    struct scratch s = {.count = count};
+    hm_layout l = {0};
+    if (count < 1 || count > INT_MAX / 2 || shape->encoder.ratio_count > HM_TTS_RATES)
+        return 0;
+    describe(&m, shape);
+    m.last.linear.in = m.levels ? 2 * m.level[m.levels - 1].channels : 0;
+    s.rows = (int)((count + m.hop - 1) / m.hop);
+    s.frames = (s.rows + m.step - 1) / m.step;
+    lay_out(c, &l, &s, &m);
+    uint64_t bytes = l.used + hm_kv_bytes(c, &m.transformer.config, 1, s.rows);
+    if (hm_t(c)->attn != HM_ATTN_FLASH)
+        bytes += (uint64_t)m.transformer.config.heads * (uint64_t)s.rows * (uint64_t)(s.rows + HM_SCORE_PADDING) * sizeof(float);
+    return bytes;
 }

@@ -127,10 +127,11 @@ static hm_status estimate_lm(hm_ctx *c, const hm_checkpoint *checkpoint, const h
     if (!st)
         st = hm_mula_config_read(&g, config, &gen, checkpoint->lm, err);
     if (!st) {
-        int prompt = (int)((r->music.tags ? strlen(r->music.tags) : 0) + (r->music.lyrics ? strlen(r->music.lyrics) : 0)) / 2 + 16; /* about two bytes a token */
+        size_t text = (r->music.tags ? strlen(r->music.tags) : 0) + (r->music.lyrics ? strlen(r->music.lyrics) : 0);
+        int prompt = r->prompt_rows ? r->prompt_rows : (int)(text / 2) + 16; /* about two bytes a token */
+        hm_mula_request song = {.n = prompt, .max_frames = r->max_frames, .cfg_scale = r->music.cfg_scale, .stored = r->stored_codes};
         hm_session_add_weights(c, w, NULL, is_converted, out);
-        hm_mula_estimate(c, &g, &(hm_mula_request){.n = prompt, .max_frames = r->max_frames, .cfg_scale = r->music.cfg_scale}, &out->kv_bytes,
-                         &out->scratch_bytes);
+        hm_mula_estimate(c, &g, &song, r->batch > 1 ? r->batch : 1, &out->kv_bytes, &out->scratch_bytes);
     }
     hm_weights_close(&w);
     return st;
@@ -153,7 +154,11 @@ static hm_status estimate_codec(hm_ctx *c, const hm_checkpoint *checkpoint, cons
         hm_session_add_weights(c, w, "scalar_model.encoder.", is_converted, out);
         out->weights_bytes += hm_codec_folded_bytes(&codec);
         hm_detok_request request = hm_heart_detok_request(c, r);
-        out->codec_bytes = hm_detok_estimate(c, &codec, &request);
+        hm_detok_memory parts = {0};
+        out->codec_bytes = r->skip_codec ? 0 : hm_detok_estimate(c, &codec, &request, &parts);
+        out->latents_bytes = parts.flow;
+        out->vocoder_bytes = parts.vocoder;
+        out->audio_bytes = parts.audio;
         hm_codec_release(&codec);
     }
     hm_weights_close(&w);
@@ -168,9 +173,7 @@ static hm_status heart_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, cons
         st = estimate_lm(c, checkpoint, r, out, err);
     if (!st && o->need_codec)
         st = estimate_codec(c, checkpoint, r, out, err);
-    uint64_t song = out->kv_bytes + out->scratch_bytes; /* freed before the codec runs, unless that runs meanwhile */
-    uint64_t larger = song > out->codec_bytes ? song : out->codec_bytes;
-    out->total_bytes = out->weights_bytes + (hm_heart_streams(c, r) ? song + out->codec_bytes : larger);
+    hm_session_add_phases(out, hm_heart_streams(c, r) || r->batch > 1); /* else the song is freed before the codec runs */
     return st;
 }
 

@@ -171,6 +171,16 @@ void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *sk
     }
 }
 
+void hm_session_add_phases(hm_memory_estimate *out, bool together)
+{
+    uint64_t drawing = out->kv_bytes + out->scratch_bytes, most;
+    out->prefill_bytes = drawing > out->encoder_bytes ? drawing : out->encoder_bytes;
+    out->generate_bytes = drawing + (together ? out->codec_bytes : 0);
+    out->decode_bytes = out->codec_bytes + (together && out->codec_bytes ? drawing : 0);
+    most = out->prefill_bytes > out->generate_bytes ? out->prefill_bytes : out->generate_bytes;
+    out->total_bytes = out->weights_bytes + (most > out->decode_bytes ? most : out->decode_bytes);
+}
+
 hm_status hm_session_estimate(const hm_engine_options *o, const hm_request *r, hm_memory_estimate *out, hm_error *err)
 {
     hm_engine *e = hm_calloc(1, sizeof *e, "estimate", err);

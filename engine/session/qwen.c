@@ -159,6 +159,12 @@ static uint64_t codec_tables(const hm_ctx *c, const hm_speech_codec_shape *g)
     return once ? (uint64_t)(g->groups * g->decoder.codebook * g->decoder.codebook_dim) * sizeof(float) : 0;
 }
 
+/* One encoder after the other. */
+static void add_encoder(hm_memory_estimate *out, uint64_t bytes)
+{
+    out->encoder_bytes = bytes > out->encoder_bytes ? bytes : out->encoder_bytes;
+}
+
 /* At most one token per two bytes of text, and the template's. */
 static int tokens_of(const char *text)
 {
@@ -180,7 +186,7 @@ static hm_status estimate_work(hm_ctx *c, const hm_talker_shape *g, int64_t enco
                                  .reference_ids = frames ? ids : NULL, .reference_count = reference, .reference_codes = frames ? ids : NULL,
                                  .reference_frames = frames, .streaming_text = s->streaming_text < 0 ? g->kind == HM_TTS_BASE : s->streaming_text,
                                  .max_frames = r->max_frames, .stored = r->stored_codes};
-    hm_talker_estimate(c, g, &request, 1, &out->kv_bytes, &out->scratch_bytes);
+    hm_talker_estimate(c, g, &request, r->batch > 1 ? r->batch : 1, r->prompt_rows, &out->kv_bytes, &out->scratch_bytes);
     free(ids);
     return HM_OK;
 }
@@ -201,6 +207,8 @@ static hm_status estimate_talker(hm_ctx *c, const hm_checkpoint *checkpoint, con
     if (!st) {
         hm_session_add_weights(c, w, o->need_encoders ? NULL : "speaker_encoder.", is_converted, out);
         out->weights_bytes += talker_tables(c, &g);
+        if (r->speech.reference_samples)
+            add_encoder(out, hm_speaker_embed_estimate(c, &g.speaker, r->speech.reference_samples));
         st = estimate_work(c, &g, encode_rate, r, out, err);
     }
     hm_weights_close(&w);
@@ -208,7 +216,7 @@ static hm_status estimate_talker(hm_ctx *c, const hm_checkpoint *checkpoint, con
 }
 
 /* The decoder's scratch and the audio. */
-static uint64_t decoding_bytes(hm_ctx *c, const hm_speech_codec_shape *g, const hm_request *r)
+static void add_decoding(hm_ctx *c, const hm_speech_codec_shape *g, const hm_request *r, hm_memory_estimate *out)
 {
     int first, next, frames = r->max_frames;
     if (hm_t(c)->chunks == HM_CHUNKS_ORIGINAL && frames > HM_ORIGINAL_CHUNK + HM_ORIGINAL_CONTEXT)
@@ -218,7 +226,10 @@ static uint64_t decoding_bytes(hm_ctx *c, const hm_speech_codec_shape *g, const 
         frames = first > next ? first : next;
     else if (hm_t(c)->decode != HM_DECODE_WHOLE)
         frames = hm_speech_piece_frames(c, g, frames);
-    return hm_speech_stream_estimate(c, g, frames) + (uint64_t)r->max_frames * (uint64_t)g->decode_rate * sizeof(float);
+    out->vocoder_bytes = hm_speech_vocoder_estimate(c, g, frames);
+    out->latents_bytes = hm_speech_stream_estimate(c, g, frames) - out->vocoder_bytes;
+    out->audio_bytes = (uint64_t)r->max_frames * (uint64_t)g->decode_rate * sizeof(float);
+    out->codec_bytes = out->latents_bytes + out->vocoder_bytes + out->audio_bytes;
 }
 
 static hm_status estimate_codec(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_engine_options *o, const hm_request *r, int64_t *encode_rate,
@@ -237,8 +248,10 @@ static hm_status estimate_codec(hm_ctx *c, const hm_checkpoint *checkpoint, cons
         *encode_rate = g.encode_rate;
         if (o->need_codec && !r->skip_codec) {
             out->weights_bytes += codec_tables(c, &g);
-            out->codec_bytes = decoding_bytes(c, &g, r);
+            add_decoding(c, &g, r, out);
         }
+        if (o->need_encoders && r->speech.reference_text)
+            add_encoder(out, hm_speech_encode_estimate(c, &g, r->speech.reference_samples));
     }
     hm_weights_close(&w);
     return st;
@@ -256,9 +269,8 @@ static hm_status qwen_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, const
         st = estimate_codec(c, checkpoint, o, r, &encode_rate, out, err);
     if (!st && lm)
         st = estimate_talker(c, checkpoint, o, encode_rate, r, out, err);
-    uint64_t speech = out->kv_bytes + out->scratch_bytes, larger = speech > out->codec_bytes ? speech : out->codec_bytes;
-    bool together = hm_qwen_streams(c, r) || hm_t(c)->prefix == HM_PREFIX_REUSED; /* else one is freed before the other begins */
-    out->total_bytes = out->weights_bytes + (together ? speech + out->codec_bytes : larger);
+    bool kept = hm_t(c)->prefix == HM_PREFIX_REUSED || r->batch > 1;
+    hm_session_add_phases(out, hm_qwen_streams(c, r) || kept); /* else the talker's is freed before audio is decoded */
     return st;
 }
 

@@ -59,6 +59,9 @@ hm_status hm_session_config(const hm_weights *w, const json_t **config, hm_error
 /* Estimates: the tensors but those that begin with `skip` (may be NULL), as stored, and what is converted besides. */
 void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *skip, bool (*is_converted)(const hm_ctx *c, const hm_tensor *t),
                             hm_memory_estimate *out);
+/* What is at work in each phase, and the total, of the parts that are there already. together: what draws frames is held while audio is
+ * decoded. */
+void hm_session_add_phases(hm_memory_estimate *out, bool together);
 
 /* A call's result begins empty and ends with counters and wall time; a failed one is freed. */
 void hm_session_begin_call(hm_engine *e, hm_result *out);

@@ -294,7 +294,7 @@ static void estimates_are_what_is_taken(void **state)
         model *m = open_model(k->preset, k->kind, sets[s]);
         uint64_t kv, scratch;
         int rows = hm_talker_prompt_rows(&m->talker.shape, &k->request);
-        hm_talker_estimate(&m->ctx, &m->talker.shape, &k->request, 1, &kv, &scratch);
+        hm_talker_estimate(&m->ctx, &m->talker.shape, &k->request, 1, 0, &kv, &scratch);
         hm_talker_work *w = open_work(m, 1, rows, rows + k->request.max_frames);
         hm_utterance *u = begin(m, w, &k->request);
         uint64_t taken = hm_talker_work_bytes(w) + hm_utterance_kv_bytes(u);

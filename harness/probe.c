@@ -7,6 +7,7 @@
 /* An open span. Spans that are not recorded have node -1 and are kept so that their ends match. */
 typedef struct open_span {
     const char *name;
+    int64_t index;
     int64_t start_ns, below_ns; /* below: time in recorded spans directly under this one */
     size_t slot;                /* in spans, SIZE_MAX when not kept */
     int node;
@@ -28,6 +29,8 @@ struct hm_recorder {
     int windows_open;
     bool paused;
     uint64_t dropped, lost, unmatched;
+    hm_frame_time frames[HM_FRAME_TIMES];
+    int64_t frames_each; /* of a stretch */
 };
 
 static bool same_name(const hm_recorder *r, int node, hm_span_kind kind, const char *name)
@@ -106,7 +109,7 @@ static void on_begin(void *self, hm_span_kind kind, const char *name, int64_t in
         return;
     }
     open_span *open = &r->stack[r->depth];
-    *open = (open_span){.name = name, .slot = SIZE_MAX, .node = node_for(r, top_node(r), kind, name)};
+    *open = (open_span){.name = name, .index = index, .slot = SIZE_MAX, .node = node_for(r, top_node(r), kind, name)};
     open->opened_window = opens_window(r, kind, name, index);
     if (open->opened_window)
         set_window(r, 1);
@@ -133,6 +136,25 @@ static void add_to_totals(hm_recorder *r, const open_span *open, int64_t took_ns
         }
 }
 
+/* Frames come in any order; when one lies behind the last stretch, stretches join in pairs. */
+static void add_frame_time(hm_recorder *r, int64_t frame, int64_t took_ns)
+{
+    while (frame / r->frames_each >= HM_FRAME_TIMES) {
+        for (int i = 0; i < HM_FRAME_TIMES; i++) {
+            hm_frame_time pair = i < HM_FRAME_TIMES / 2 ? r->frames[2 * i] : (hm_frame_time){0};
+            if (i < HM_FRAME_TIMES / 2) {
+                pair.frames += r->frames[2 * i + 1].frames;
+                pair.total_ns += r->frames[2 * i + 1].total_ns;
+            }
+            r->frames[i] = pair;
+        }
+        r->frames_each *= 2;
+    }
+    hm_frame_time *t = &r->frames[frame / r->frames_each];
+    t->frames++;
+    t->total_ns += took_ns;
+}
+
 static void on_end(void *self, hm_span_kind kind, const char *name)
 {
     hm_recorder *r = self;
@@ -155,6 +177,8 @@ static void on_end(void *self, hm_span_kind kind, const char *name)
         r->spans[open->slot].end_ns = now_ns;
     if (open->node >= 0)
         add_to_totals(r, open, now_ns - open->start_ns);
+    if (kind == HM_SPAN_STEP && open->index >= 0 && !strcmp(name, "frame"))
+        add_frame_time(r, open->index, now_ns - open->start_ns);
 }
 
 static void on_tap(void *self, const hm_tap_value *value)
@@ -186,6 +210,7 @@ hm_status hm_recorder_open(hm_recorder **out, const hm_recorder_options *options
     if (options->capacity)
         memset(r->spans, 0xff, options->capacity * sizeof *r->spans); /* touched now, so that no page is faulted in while timing */
     r->probe = (hm_probe){.self = r, .begin = on_begin, .end = on_end};
+    r->probe.beside = options->beside ? &options->beside->probe : NULL;
     if (options->inner && options->inner->tap)
         r->probe.tap = on_tap;
     if (options->inner && options->inner->progress)
@@ -221,6 +246,8 @@ void hm_recorder_clear(hm_recorder *recorder)
     recorder->node_count = recorder->depth = recorder->too_deep = recorder->windows_open = 0;
     recorder->first_top = -1;
     recorder->dropped = recorder->lost = recorder->unmatched = 0;
+    memset(recorder->frames, 0, sizeof recorder->frames);
+    recorder->frames_each = 1;
     set_window(recorder, 0);
 }
 
@@ -287,4 +314,49 @@ int hm_recorder_find(const hm_recorder *recorder, const char *path)
             return i;
     }
     return -1;
+}
+
+int hm_recorder_frame_times(const hm_recorder *recorder, hm_frame_time out[HM_FRAME_TIMES])
+{
+    int n = 0;
+    for (int i = 0; i < HM_FRAME_TIMES; i++)
+        if (recorder->frames[i].frames) {
+            out[n] = recorder->frames[i];
+            out[n++].first_frame = i * recorder->frames_each;
+        }
+    return n;
+}
+
+/* One try: spans of a part within a frame. */
+static double try_cost(hm_recorder *r, const hm_clock *clock, int spans)
+{
+    const hm_probe *p = hm_recorder_probe(r);
+    hm_recorder_clear(r);
+    int64_t start = hm_clock_now(clock);
+    hm_span_begin(p, HM_SPAN_PHASE, "generate", -1);
+    hm_span_begin(p, HM_SPAN_STEP, "frame", 0);
+    for (int i = 0; i < spans; i++) {
+        hm_span_begin(p, HM_SPAN_PART, "decoder", i);
+        hm_span_end(p, HM_SPAN_PART, "decoder");
+    }
+    hm_span_end(p, HM_SPAN_STEP, "frame");
+    hm_span_end(p, HM_SPAN_PHASE, "generate");
+    return (double)(hm_clock_now(clock) - start) / (spans + 2);
+}
+
+hm_status hm_recorder_cost(const hm_clock *clock, bool kept, double *span_ns, hm_error *err)
+{
+    enum { SPANS = 20000, TRIES = 5 };
+    hm_recorder *r;
+    hm_recorder_options o = {.clock = clock, .span_kinds = kept ? HM_SPAN_ANY : 0, .capacity = kept ? SPANS + 2 : 0};
+    hm_status st = hm_recorder_open(&r, &o, err);
+    if (st)
+        return st;
+    *span_ns = try_cost(r, clock, SPANS);
+    for (int i = 1; i < TRIES; i++) {
+        double again = try_cost(r, clock, SPANS);
+        *span_ns = again < *span_ns ? again : *span_ns;
+    }
+    hm_recorder_close(&r);
+    return HM_OK;
 }

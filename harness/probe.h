@@ -34,6 +34,7 @@ typedef struct hm_recorder_options {
     size_t capacity;                                 /* single spans kept; 0: totals only */
     const hm_clock *clock;                           /* NULL: hm_clock_real() */
     const hm_probe *inner;                           /* tap, progress, and of the recorded spans those it wants are passed on; NULL: none */
+    hm_recorder *beside;                             /* has the spans of the engine's decoder thread; lives longer; may be NULL */
 } hm_recorder_options;
 
 /* One place in the call tree: this name under that parent. */
@@ -82,6 +83,14 @@ void hm_recorder_path(const hm_recorder *recorder, int node, char *out, size_t s
 
 /* Totals with paths as names, in the order of first appearance; returns how many there are, of which at most `room` are written. */
 int hm_recorder_totals(const hm_recorder *recorder, hm_span_total *out, int room);
+
+/* How long frames took along the song: times of the steps "frame" by index, in stretches of equal length (a power of two; the last one may
+ * be shorter), at most HM_FRAME_TIMES. Returns how many are written. */
+int hm_recorder_frame_times(const hm_recorder *recorder, hm_frame_time out[HM_FRAME_TIMES]);
+
+/* ns that telling and recording one span takes here: begin and end in a loop inside a frame, kept or in totals alone; the least of a few
+ * tries. HM_EABSENT without memory. */
+hm_status hm_recorder_cost(const hm_clock *clock, bool kept, double *span_ns, hm_error *err);
 
 /* The node of a path, -1 when nothing was recorded there. */
 int hm_recorder_find(const hm_recorder *recorder, const char *path);

@@ -464,7 +464,7 @@ hm_status hm_proto_read_opened(const json_t *m, hm_opened *w, hm_error *err)
 
 json_t *hm_proto_sample(const hm_sample *s, const hm_stored_codes *codes)
 {
-    json_t *o = json_pack("{s:s, s:b}", "type", "sample", "warmup", s->warmup), *spans = json_array(), *counts = json_array();
+    json_t *o = json_pack("{s:s, s:b}", "type", "sample", "warmup", s->warmup), *spans = json_array(), *counts = json_array(), *frames = json_array();
 #define SET_I(name, required, meaning) set_int(o, #name, s->name);
 #define SET_R(name, meaning) set_real(o, #name, s->name);
 #define SET_T(name, bytes, meaning) set_text(o, #name, s->name);
@@ -478,6 +478,10 @@ json_t *hm_proto_sample(const hm_sample *s, const hm_stored_codes *codes)
     for (int i = 0; i < s->count_count; i++)
         json_array_append_new(counts, json_pack("{s:s, s:b, s:I}", "name", s->counts[i].name, "load", s->counts[i].load, "value",
                                                 (json_int_t)s->counts[i].value));
+    for (int i = 0; i < s->frame_time_count; i++)
+        json_array_append_new(frames, json_pack("{s:I, s:I, s:I}", "first_frame", (json_int_t)s->frame_times[i].first_frame, "frames",
+                                                (json_int_t)s->frame_times[i].frames, "total_ns", (json_int_t)s->frame_times[i].total_ns));
+    json_object_set_new(o, "frame_times", frames);
     json_object_set_new(o, "spans", spans);
     json_object_set_new(o, "counts", counts);
     if (codes) {
@@ -542,6 +546,29 @@ static hm_status read_counts(const json_t *m, hm_sample *s, hm_error *err)
     return st;
 }
 
+/* Stretches in order, apart, within the song (the frame that ended it may be one more), and no longer than the call. */
+static hm_status read_frame_times(const json_t *m, hm_sample *s, hm_error *err)
+{
+    json_t *list = NULL;
+    hm_status st = hm_json_child(m, "frame_times", JSON_ARRAY, false, &list, WHERE, err);
+    size_t n = list ? json_array_size(list) : 0;
+    int64_t from = 0, left_ns = s->wall_ns;
+    if (!st && n > HM_FRAME_TIMES)
+        return hm_fail(err, HM_EFORMAT, "worker: sent %zu stretches of frames, at most %d are kept", n, HM_FRAME_TIMES);
+    for (size_t i = 0; i < n && !st; i++) {
+        const json_t *o = json_array_get(list, i);
+        hm_frame_time *t = &s->frame_times[s->frame_time_count++];
+        st = hm_json_int(o, "first_frame", from, s->frames, true, &t->first_frame, WHERE, err);
+        if (!st)
+            st = hm_json_int(o, "frames", 1, s->frames + 1 - t->first_frame, true, &t->frames, WHERE, err);
+        if (!st)
+            st = hm_json_int(o, "total_ns", 0, left_ns, true, &t->total_ns, WHERE, err);
+        from = t->first_frame + t->frames;
+        left_ns -= t->total_ns;
+    }
+    return st;
+}
+
 /* Whether the figures can be true. */
 static hm_status believe(const hm_sample *s, const hm_run_order *order, int64_t elapsed_ns, hm_error *err)
 {
@@ -599,6 +626,8 @@ hm_status hm_proto_read_sample(const json_t *m, const hm_run_order *order, int64
         st = read_counts(m, s, err);
     if (!st)
         st = believe(s, order, elapsed_ns, err);
+    if (!st)
+        st = read_frame_times(m, s, err);
     if (st || !codes || s->warmup || s->codebooks == HM_UNKNOWN || s->codebooks < 1 || s->codebooks > 1024)
         return st;
     codes->frames = (int)s->frames;

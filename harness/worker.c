@@ -31,7 +31,7 @@ typedef struct worker {
     hm_probe inner; /* progress and phases, behind the recorder */
     hm_recorder *recorder;
     hm_engine_opened opened;
-    bool is_open, skip_codec;
+    bool is_open, skip_codec, encoders;
     char real_path[PATH_MAX]; /* of the model */
     int64_t progress_ns;      /* when the last one was sent */
     hm_watch watch;
@@ -121,6 +121,7 @@ static hm_status on_open(worker *w, const json_t *message, hm_error *err)
         return st;
     w->is_open = true;
     w->skip_codec = order.skip_codec;
+    w->encoders = order.encoders;
     if (!realpath(w->opened.path, w->real_path))
         snprintf(w->real_path, sizeof w->real_path, "%s", w->opened.path);
     const hm_engine_facts *f = w->opened.facts;
@@ -337,8 +338,30 @@ static void fill_sample(worker *w, const hm_request *request, const hm_result *r
     hm_places_text(s->places, sizeof s->places, r->places, r->place_count);
     int spans = hm_recorder_totals(w->recorder, s->spans, (int)(sizeof s->spans / sizeof *s->spans));
     s->span_count = spans < (int)(sizeof s->spans / sizeof *s->spans) ? spans : (int)(sizeof s->spans / sizeof *s->spans);
+    s->frame_time_count = hm_recorder_frame_times(w->recorder, s->frame_times);
     add_counts(s, &r->counters, false);
     add_counts(s, &f->load_counters, true);
+}
+
+/* What the shapes alone say of this generation, its prompt being known by now. Unknown when they say nothing. */
+static void fill_prediction(worker *w, const hm_request *request)
+{
+    hm_sample *s = &w->sample;
+    hm_memory_estimate e;
+    hm_error err;
+    const hm_engine_facts *f = w->opened.facts;
+    hm_engine_choice choice = {.backend = f->backend, .isa = f->isa, .threads = f->threads, .need_lm = true, .need_codec = !w->skip_codec,
+                               .need_encoders = w->encoders};
+    hm_engine_options options = hm_engine_options_of(&choice, w->opened.module, w->opened.path);
+    hm_request known = *request;
+    known.prompt_rows = (int)s->prompt_tokens;
+    if (w->opened.api->estimate(&options, &known, &e, &err))
+        return;
+    s->predicted_weight_bytes = (int64_t)e.weights_bytes;
+    s->predicted_kv_bytes = (int64_t)e.kv_bytes;
+    s->predicted_scratch_bytes = (int64_t)e.scratch_bytes;
+    s->predicted_codec_bytes = (int64_t)e.codec_bytes;
+    s->predicted_total_bytes = (int64_t)e.total_bytes;
 }
 
 /* Codes, audio and logits are of the last timed generation. */
@@ -383,6 +406,8 @@ static hm_status run_once(worker *w, const hm_request *asked, turn_part part, co
     }
     if (!st) /* memory is read before anything else is allocated */
         fill_sample(w, request, &r, audio);
+    if (!st && part != WARMUP)
+        fill_prediction(w, request);
     if (!st)
         fill_health(w, request, &r, audio, request->sink ? &ear : NULL);
     if (!st && request->sink)

@@ -95,6 +95,11 @@ typedef struct hm_request {
 
 #define HM_SEAMS 64
 
+/* What a phase had to do: floating-point operations, and bytes of weights that its operations had to read. */
+typedef struct hm_work {
+    uint64_t flops, weight_bytes;
+} hm_work;
+
 /* Everything is malloc'ed by the engine and freed by result_free, which leaves zeros. Times in ns of CLOCK_MONOTONIC. */
 typedef struct hm_result {
     int frames, codebooks;
@@ -110,6 +115,7 @@ typedef struct hm_result {
     int64_t overlapped_ns;      /* decoding done before the last frame was made */
     int64_t reference_ns;       /* of prefill: encoding the voice to clone */
     hm_counters counters;       /* of this call */
+    hm_work prefill_work, generate_work; /* of it; decoding did the rest. Zero: not told apart (generate_many) */
     uint64_t weight_bytes, kv_bytes, scratch_bytes; /* held: weights in use, caches at their largest, scratch at its largest */
     uint64_t frame_weight_bytes; /* weights that one frame of generate has to read, each pass anew */
     uint64_t distinct_weight_bytes; /* the same, each weight once */

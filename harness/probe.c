@@ -1,8 +1,11 @@
+#define _GNU_SOURCE
 #include "harness/probe.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* An open span. Spans that are not recorded have node -1 and are kept so that their ends match. */
 typedef struct open_span {
@@ -29,6 +32,7 @@ struct hm_recorder {
     int windows_open;
     bool paused;
     uint64_t dropped, lost, unmatched;
+    uint32_t thread;
     hm_frame_time frames[HM_FRAME_TIMES];
     int64_t frames_each; /* of a stretch */
 };
@@ -108,6 +112,8 @@ static void on_begin(void *self, hm_span_kind kind, const char *name, int64_t in
         r->lost++;
         return;
     }
+    if (!r->thread)
+        r->thread = (uint32_t)syscall(SYS_gettid);
     open_span *open = &r->stack[r->depth];
     *open = (open_span){.name = name, .index = index, .slot = SIZE_MAX, .node = node_for(r, top_node(r), kind, name)};
     open->opened_window = opens_window(r, kind, name, index);
@@ -248,6 +254,7 @@ void hm_recorder_clear(hm_recorder *recorder)
     recorder->dropped = recorder->lost = recorder->unmatched = 0;
     memset(recorder->frames, 0, sizeof recorder->frames);
     recorder->frames_each = 1;
+    recorder->thread = 0;
     set_window(recorder, 0);
 }
 
@@ -261,6 +268,11 @@ const hm_span *hm_recorder_spans(const hm_recorder *recorder, size_t *count)
 {
     *count = recorder->span_count;
     return recorder->spans;
+}
+
+uint32_t hm_recorder_thread(const hm_recorder *recorder)
+{
+    return recorder->thread;
 }
 
 uint64_t hm_recorder_dropped(const hm_recorder *recorder)

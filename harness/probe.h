@@ -71,6 +71,9 @@ void hm_recorder_clear(hm_recorder *recorder);
 const hm_recorder_node *hm_recorder_nodes(const hm_recorder *recorder, int *count);
 const hm_span *hm_recorder_spans(const hm_recorder *recorder, size_t *count);
 
+/* The kernel's number of the thread that told the first span; 0: none was told. */
+uint32_t hm_recorder_thread(const hm_recorder *recorder);
+
 /* Single spans that did not fit; spans nested too deep or with too many different names (those are in no total either). */
 uint64_t hm_recorder_dropped(const hm_recorder *recorder);
 uint64_t hm_recorder_lost(const hm_recorder *recorder);

@@ -165,13 +165,19 @@ static void put_args(sink *s, const hm_trace_arg *args)
 {
     if (!args || !args->key)
         return;
+    const char *comma = "";
     sink_text(s, ",\"args\":{");
     for (const hm_trace_arg *a = args; a->key; a++) {
-        sink_text(s, a == args ? "" : ",");
+        if (!a->text && a->is_real && !isfinite(a->real))
+            continue;
+        sink_text(s, comma);
+        comma = ",";
         sink_string(s, a->key);
         sink_text(s, ":");
         if (a->text)
             sink_string(s, a->text);
+        else if (a->is_real)
+            sink_format(s, "%.3f", a->real);
         else
             sink_format(s, "%" PRId64, a->number);
     }
@@ -184,7 +190,7 @@ static void name_track(hm_trace *t, const char *what, hm_trace_track track, cons
     event_begin(t, &s, 'M', false, 0);
     put_head(&s, NULL, what);
     put_track(&s, track);
-    put_args(&s, (hm_trace_arg[]){{"name", name ? name : "", 0}, {0}});
+    put_args(&s, (hm_trace_arg[]){{.key = "name", .text = name ? name : ""}, {0}});
     event_end(t, &s);
 }
 

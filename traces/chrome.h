@@ -19,11 +19,13 @@ typedef struct hm_trace_options {
     int64_t max_bytes; /* of events, uncompressed; 0: 200 MB. Beyond it spans, flows and counters are left out and counted */
 } hm_trace_options;
 
-/* A value beside an event. text wins over number. */
+/* A value beside an event. text wins over number; with is_real `real` is written, with three decimals (left out when it is not finite). */
 typedef struct hm_trace_arg {
     const char *key; /* NULL ends a list */
     const char *text;
     int64_t number;
+    double real;
+    bool is_real;
 } hm_trace_arg;
 
 /* Where an event lies: the track. Host: real pid and tid. Devices: HM_TRACE_DEVICE_PID + ordinal, stream * 16 + lane. */

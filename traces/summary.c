@@ -1,13 +1,23 @@
 #include "traces/summary.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "traces/reader.h"
 #include "traces/slices.h"
 
+#define MAX_NAMES 256 /* of tracks; more keep their numbers */
+
+typedef struct track_name {
+    int64_t pid, tid;
+    char text[64];
+} track_name;
+
 typedef struct collector {
     hm_slices slices;
+    track_name names[MAX_NAMES];
+    int name_count;
     hm_status status;
     hm_error *err;
 } collector;
@@ -27,11 +37,22 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
+static void keep_track_name(collector *c, const json_t *event, int64_t pid, int64_t tid)
+{
+    if (strcmp(text_of(event, "ph"), "M") || strcmp(text_of(event, "name"), "thread_name") || c->name_count == MAX_NAMES)
+        return;
+    track_name *n = &c->names[c->name_count++];
+    n->pid = pid;
+    n->tid = tid;
+    snprintf(n->text, sizeof n->text, "%s", text_of(json_object_get(event, "args"), "name"));
+}
+
 /* Whole spans only: this program writes no B/E pairs. */
 static void on_event(void *self, const hm_trace_item *item)
 {
     collector *c = self;
     json_int_t pid = json_integer_value(json_object_get(item->json, "pid")), tid = json_integer_value(json_object_get(item->json, "tid"));
+    keep_track_name(c, item->json, pid, tid);
     if (c->status || strcmp(text_of(item->json, "ph"), "X"))
         return;
     int64_t at_ns = time_of(item, "ts"), length_ns = time_of(item, "dur");
@@ -94,6 +115,7 @@ static int by_total(const void *pa, const void *pb)
     return strcmp(a->name, b->name) ? strcmp(a->name, b->name) : strcmp(a->category, b->category);
 }
 
+/* After hm_slices_nest. */
 static hm_status summarise(hm_slices *s, hm_trace_summary *out, hm_error *err)
 {
     size_t names = (size_t)s->name_count;
@@ -110,7 +132,6 @@ static hm_status summarise(hm_slices *s, hm_trace_summary *out, hm_error *err)
         out->rows[i].category = s->names[i].category;
         last[i] = -1;
     }
-    hm_slices_nest(s, NULL, NULL);
     for (size_t i = 0; i < s->count; i++) {
         frame[i] = frame_of(s, frame, i);
         add_span(out, s, i, frame[i], last);
@@ -124,18 +145,40 @@ static hm_status summarise(hm_slices *s, hm_trace_summary *out, hm_error *err)
     return HM_OK;
 }
 
+static void name_tracks(const collector *c, hm_idle_report *idle)
+{
+    for (int i = 0; i < idle->count; i++)
+        for (int k = 0; k < c->name_count; k++)
+            if (c->names[k].pid == idle->tracks[i].pid && c->names[k].tid == idle->tracks[i].tid && c->names[k].text[0])
+                snprintf(idle->tracks[i].name, sizeof idle->tracks[i].name, "%s", c->names[k].text);
+}
+
+static hm_status figures(collector *c, hm_trace_summary *out, hm_error *err)
+{
+    hm_slices_nest(&c->slices, NULL, NULL);
+    hm_status st = hm_idle_find(&c->slices, &out->idle, err);
+    if (st)
+        return st;
+    name_tracks(c, &out->idle);
+    return summarise(&c->slices, out, err);
+}
+
 static hm_status run(const char *path, const char *text, size_t size, hm_trace_summary *out, hm_error *err)
 {
-    collector c = {.err = err};
-    hm_trace_reader reader = {&c, on_event, NULL};
+    collector *c = hm_calloc(1, sizeof *c, "trace figures", err);
     hm_trace_form form;
     *out = (hm_trace_summary){0};
+    if (!c)
+        return HM_EABSENT;
+    c->err = err;
+    hm_trace_reader reader = {c, on_event, NULL};
     hm_status st = text ? hm_trace_read_text(text, size, path, &reader, &form, err) : hm_trace_read(path, &reader, &form, err);
     if (!st)
-        st = c.status;
+        st = c->status;
     if (!st)
-        st = summarise(&c.slices, out, err);
-    hm_slices_free(&c.slices);
+        st = figures(c, out, err);
+    hm_slices_free(&c->slices);
+    free(c);
     if (st)
         hm_trace_summary_free(out);
     return st;
@@ -158,6 +201,7 @@ void hm_trace_summary_free(hm_trace_summary *summary)
         free(summary->rows[i].category);
     }
     free(summary->rows);
+    hm_idle_free(&summary->idle);
     *summary = (hm_trace_summary){0};
 }
 

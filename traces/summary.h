@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "engine/base/error.h"
+#include "traces/idle.h"
 
 /* All spans of one name and category. */
 typedef struct hm_trace_row {
@@ -21,6 +22,7 @@ typedef struct hm_trace_summary {
     int count;
     int64_t total_ns; /* of the spans that lie in no other, over all tracks */
     int64_t frames, frames_ns;
+    hm_idle_report idle;
 } hm_trace_summary;
 
 /* Statuses as hm_trace_read. Spans that break the rules are counted as far as they make sense; `trace check` tells them. */

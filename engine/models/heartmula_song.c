@@ -172,16 +172,17 @@ void hm_mula_estimate(const hm_ctx *c, const hm_mula_config *g, const hm_mula_re
     hm_mula_work work = {.batch = batch, .rows = song_rows(r), .prompt = r->n, .positions = r->n + r->max_frames};
     hm_layout shared = {0}, own = {0};
     uint64_t songs = (uint64_t)batch;
+    int slots = backbone_slots(c, g, r) - (hm_t(c)->kv == HM_KV_CONCAT); /* what grows has no slot for the last frame */
     work_layout(c, &shared, &work, g);
     song_layout(&own, &song, g, r);
     *scratch_bytes = shared.used + host_work_bytes(&work, g) + songs * (own.used + host_song_bytes(g, r));
-    *kv_bytes = songs * (hm_kv_bytes(c, &g->backbone, work.rows, backbone_slots(c, g, r)) + hm_kv_bytes(c, &g->decoder, work.rows, g->codebooks));
+    *kv_bytes = songs * (hm_kv_bytes(c, &g->backbone, work.rows, slots) + hm_kv_bytes(c, &g->decoder, work.rows, g->codebooks));
     if (hm_t(c)->kv == HM_KV_CONCAT) /* one layer is there twice while it grows */
-        *scratch_bytes += hm_kv_bytes(c, &g->backbone, 1, backbone_slots(c, g, r)) / (uint64_t)g->backbone.layers;
+        *scratch_bytes += hm_kv_bytes(c, &g->backbone, 1, slots) / (uint64_t)g->backbone.layers;
     if (hm_t(c)->attn != HM_ATTN_FLASH) { /* scores in memory while the prompt runs */
-        int slots = hm_t(c)->attn == HM_ATTN_ALL_SLOTS ? g->backbone.max_positions : r->n;
+        int seen = hm_t(c)->attn == HM_ATTN_ALL_SLOTS ? g->backbone.max_positions : r->n;
         uint64_t rows = (uint64_t)(hm_t(c)->cfg == HM_CFG_BATCHED ? song_rows(r) : 1) * (uint64_t)r->n;
-        *scratch_bytes += rows * (uint64_t)g->backbone.heads * (uint64_t)(slots + HM_SCORE_PADDING) * sizeof(float);
+        *scratch_bytes += rows * (uint64_t)g->backbone.heads * (uint64_t)(seen + HM_SCORE_PADDING) * sizeof(float);
     }
 }
 

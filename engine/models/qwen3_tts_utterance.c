@@ -203,7 +203,8 @@ void hm_talker_estimate(const hm_ctx *c, const hm_talker_shape *g, const hm_talk
     size_work(&w, g, batch, rows, slots);
     layout(c, &shared, &w, g);
     utterance_layout(c, &own, &u, g, r);
-    *kv_bytes = (uint64_t)batch * hm_kv_bytes(c, &w.talker, 1, slots);
+    int held = slots - (hm_t(c)->kv == HM_KV_CONCAT); /* what grows has no slot for the last frame */
+    *kv_bytes = (uint64_t)batch * hm_kv_bytes(c, &w.talker, 1, held);
     *scratch_bytes = hm_kv_bytes(c, &w.predictor, predictor_batch(&w), (int)g->groups);
     if (keeps_prefix(c))
         *scratch_bytes += hm_kv_bytes(c, &w.talker, 1, rows);

@@ -155,7 +155,7 @@ static hm_status estimate_codec(hm_ctx *c, const hm_checkpoint *checkpoint, cons
         out->weights_bytes += hm_codec_folded_bytes(&codec);
         hm_detok_request request = hm_heart_detok_request(c, r);
         hm_detok_memory parts = {0};
-        out->codec_bytes = r->skip_codec ? 0 : hm_detok_estimate(c, &codec, &request, &parts);
+        out->codec_bytes = hm_detok_estimate(c, &codec, &request, &parts);
         out->latents_bytes = parts.flow;
         out->vocoder_bytes = parts.vocoder;
         out->audio_bytes = parts.audio;

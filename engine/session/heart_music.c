@@ -325,6 +325,7 @@ static hm_status draw_song(hm_engine *e, struct making *m, hm_result *out, hm_er
     hm_span_begin(c->probe, HM_SPAN_PHASE, "prefill", -1);
     hm_mula_prefill(c, &m->work, &m->song);
     c->ops.sync(&c->ops);
+    out->prefill_work = hm_session_work(c, (hm_work){0});
     hm_session_spin(c, start);
     hm_span_end(c->probe, HM_SPAN_PHASE, "prefill");
     int64_t prefilled = hm_now_ns();
@@ -335,6 +336,7 @@ static hm_status draw_song(hm_engine *e, struct making *m, hm_result *out, hm_er
         out->frames = draw_frames(e, m, &out->ended);
     hm_heart_collect(e, &m->work, &m->song, out);
     c->ops.sync(&c->ops);
+    out->generate_work = hm_session_work(c, out->prefill_work);
     hm_session_spin(c, prefilled);
     hm_span_end(c->probe, HM_SPAN_PHASE, "generate");
     out->generate_ns = hm_now_ns() - prefilled;

@@ -172,6 +172,7 @@ static hm_status prefill(hm_engine *e, struct speech *s, hm_result *out, hm_erro
         c->ops.sync(&c->ops);
         st = hm_session_status(c, err);
     }
+    out->prefill_work = hm_session_work(c, (hm_work){0});
     hm_session_spin(c, start);
     hm_span_end(c->probe, HM_SPAN_PHASE, "prefill");
     out->prefill_ns = hm_now_ns() - start;
@@ -207,6 +208,7 @@ static hm_status generate(hm_engine *e, struct speech *s, hm_result *out, hm_err
         out->scratch_bytes = hm_talker_work_bytes(s->work);
         st = hm_session_status(c, err);
     }
+    out->generate_work = hm_session_work(c, out->prefill_work);
     hm_session_spin(c, start);
     hm_span_end(c->probe, HM_SPAN_PHASE, "generate");
     out->generate_ns = hm_now_ns() - start;

@@ -73,6 +73,11 @@ hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm
 hm_status hm_session_check_stored(const hm_engine *e, const hm_request *r, int vocabulary, hm_error *err);
 /* At the end of a phase that began at start_ns: makes it longer by the share that the toggle `spin` says. For tests of the gate. */
 void hm_session_spin(hm_ctx *c, int64_t start_ns);
+/* What was done since `before`. */
+static inline hm_work hm_session_work(const hm_ctx *c, hm_work before)
+{
+    return (hm_work){c->counters.flops - before.flops, c->counters.weight_bytes - before.weight_bytes};
+}
 /* Room for the codes and logits of a request. */
 hm_status hm_session_result_open(const hm_engine *e, const hm_request *r, hm_result *out, hm_error *err);
 /* HM_EINVALID: a logit or sample that is not finite makes every later number meaningless. Counts the samples. */

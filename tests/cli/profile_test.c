@@ -37,7 +37,7 @@ static void expect(hm_run run, int code, const char *in_out, const char *in_err)
     run_free(&run);
 }
 
-#define PROFILE(...) run_program("profile", "--model", "heartmula-tiny", __VA_ARGS__)
+#define PROFILE(...) run_program("profile", "--no-limits", "--model", "heartmula-tiny", __VA_ARGS__)
 
 static int events_of(const json_t *trace, const char *category, const char *name)
 {

@@ -437,6 +437,10 @@ static void check_estimate(const char *name, const hm_toggles *toggles)
     watch.most = 0;
     hm_result song = case_generate(case_runtime(), e, &request);
     expect_estimate(name, "caches", estimate.kv_bytes, song.kv_bytes, ALLOCATOR_BYTES);
+    request.prompt_rows = song.prompt_tokens; /* with the prompt known nothing is guessed */
+    assert_int_equal(case_runtime()->estimate(&options, &request, &estimate, &err), HM_OK);
+    assert_int_equal(estimate.kv_bytes, song.kv_bytes);
+    assert_int_equal(estimate.codec_bytes, estimate.latents_bytes + estimate.vocoder_bytes + estimate.audio_bytes);
     expect_estimate(name, "caches and scratch", estimate.kv_bytes + estimate.scratch_bytes, watch.most - opened, ALLOCATOR_BYTES);
     watch.most = opened = allocated(); /* with that song still held */
     hm_result audio = case_decode(case_runtime(), e, song.codes, song.frames, &request);

@@ -368,6 +368,12 @@ static void check_estimate(const char *name, const hm_toggles *toggles)
     watch.most = 0;
     hm_result r = case_speak(e, &request);
     expect_estimate(name, "caches", estimate.kv_bytes, r.kv_bytes, ALLOCATOR_BYTES);
+    request.prompt_rows = r.prompt_tokens; /* with the prompt known nothing is guessed */
+    request.skip_codec = false;
+    assert_int_equal(case_runtime()->estimate(&options, &request, &estimate, &err), HM_OK);
+    assert_int_equal(estimate.kv_bytes, r.kv_bytes);
+    assert_int_equal(estimate.codec_bytes, estimate.latents_bytes + estimate.vocoder_bytes + estimate.audio_bytes);
+    request.skip_codec = true;
     expect_estimate(name, "caches and scratch", estimate.kv_bytes + estimate.scratch_bytes, watch.most - opened, ALLOCATOR_BYTES);
     watch.most = opened = allocated(); /* with that one still held */
     hm_result audio = case_decode(case_runtime(), e, r.codes, r.frames, &request);

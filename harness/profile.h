@@ -1,0 +1,93 @@
+/* Inside of `hmbench profile`: one case run with and without tracing, in turns, and what is made of it. */
+#ifndef HM_HARNESS_PROFILE_H
+#define HM_HARNESS_PROFILE_H
+
+#include "harness/case.h"
+#include "harness/engine_open.h"
+#include "harness/memory_sampler.h"
+#include "harness/probe.h"
+#include "reports/stats.h"
+#include "suites/suite.h"
+#include "traces/chrome.h"
+
+#define HM_PROFILE_RUNS 16
+
+typedef struct hm_profile_args {
+    hm_engine_choice engine;
+    const char *name, *trace, *window, *limit, *db;
+    double seconds;
+    int64_t repeat;
+    bool quiet, limits;
+    /* worked out of the above */
+    int64_t window_from, window_to, max_bytes;
+} hm_profile_args;
+
+/* One timed generation. */
+typedef struct hm_profile_run {
+    int64_t start_ns, wall_ns, prefill_ns, generate_ns, decode_ns, overlapped_ns, frames;
+    hm_work work[3]; /* prefill, generate, decode */
+    uint64_t distinct_weight_bytes;
+} hm_profile_run;
+
+/* What the machine can do at most with the threads of the run; NaN: not known. */
+typedef struct hm_profile_limits {
+    double memory_gb_s, cache_gb_s, gflop_s;
+    int64_t cache_bytes;  /* block that the last level of caches was measured with */
+    const char *source;   /* "database", "measured now", "not measured" */
+} hm_profile_limits;
+
+/* What tracing costs. */
+typedef struct hm_profile_cost {
+    double span_ns, total_ns;  /* of one span that is kept, or in totals alone, in a loop */
+    double frame_ns;           /* without tracing */
+    double phase_spans, part_spans, op_spans; /* per frame: phases and frames; parts; operations and waits of frames in the window */
+    double phase_share, part_share, op_share; /* of a frame's time; NaN: there are none */
+    hm_interval paired;        /* traced / plain, Hodges-Lehmann with its 95 % interval; low and high NaN below 6 pairs */
+    int pairs;
+} hm_profile_cost;
+
+typedef struct hm_profile {
+    const hm_profile_args *args;
+    hm_suite *suite;
+    const hm_suite_case *kase;
+    float *reference; /* of the voice to clone */
+    hm_request request;
+    hm_engine_opened opened;
+    hm_recorder *recorder, *beside; /* beside: of the decoder's thread; NULL: it has none */
+    hm_memory_sampler *sampler;
+    hm_profile_run plain[HM_PROFILE_RUNS], traced[HM_PROFILE_RUNS];
+    int plain_count, traced_count;
+    uint64_t kv_bytes;
+    int64_t epoch_ns; /* time of day at the start of the last traced run */
+    hm_profile_limits machine;
+    hm_profile_cost cost;
+} hm_profile;
+
+/* From the database (of this machine, with these threads), else measured for a moment; left unknown when args->limits is off. */
+hm_status hm_profile_find_limits(hm_profile *p, hm_error *err);
+
+/* After the runs. */
+hm_status hm_profile_find_cost(hm_profile *p, hm_error *err);
+
+/* "+0.4 % [-0.3, +1.1], 95 %, n=6", or "+0.4 %, n=2, no interval". Returns out. */
+const char *hm_profile_paired_text(const hm_profile_cost *cost, char *out, size_t size);
+
+/* A phase (0 prefill, 1 generate, 2 decode) of the run against the machine's limits; NaN: not known. */
+typedef struct hm_profile_rate {
+    double bytes, gb_s, read_share, flops, gflop_s, flop_share;
+    const char *read_limit; /* "memory", "cache" */
+} hm_profile_rate;
+hm_profile_rate hm_profile_rate_of(const hm_profile *p, const hm_profile_run *run, int phase);
+
+const char *hm_profile_kind(hm_span_kind kind); /* category in traces */
+
+/* The last traced run as a trace. */
+hm_status hm_profile_write(const hm_profile *p, int64_t *events, hm_error *err);
+
+/* What people read. */
+hm_status hm_profile_print(const hm_profile *p, int64_t events, hm_error *err);
+
+/* Frames of generate in the trace's window, and their time. */
+int64_t hm_profile_window_frames(const hm_profile *p, int64_t *ns);
+
+#endif

@@ -67,7 +67,7 @@ hm_status hm_gate_rule_make(hm_gate_rule *out, double margin, double alpha, int 
     return HM_OK;
 }
 
-static bool is_look(const hm_gate_rule *rule, int n)
+bool hm_gate_is_look(const hm_gate_rule *rule, int n)
 {
     for (int i = 0; i < rule->look_count; i++)
         if (rule->looks[i] == n)
@@ -90,7 +90,7 @@ void hm_gate_judge(const hm_gate_rule *rule, const double *y, int n, hm_gate_fin
     free(known);
     *out = (hm_gate_finding){
         HM_GATE_OPEN, count, exp(at[2].estimate), exp(at[2].low), exp(at[2].high), sd, expm1(hm_detectable(sd, last, fail_level, POWER))};
-    if (!count || !is_look(rule, count) || isnan(at[0].estimate))
+    if (!count || !hm_gate_is_look(rule, count) || isnan(at[0].estimate))
         return;
     if (at[0].low > 0 && at[0].estimate > limit)
         out->verdict = HM_GATE_FAIL;

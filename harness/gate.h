@@ -39,6 +39,9 @@ typedef struct hm_gate_finding {
  * of which is always a look. HM_EUSAGE: nonsense numbers, told by name. */
 hm_status hm_gate_rule_make(hm_gate_rule *out, double margin, double alpha, int cases, int min_rounds, int max_rounds, hm_error *err);
 
+/* Is it judged at n rounds? At every look, and at any number beyond the last. */
+bool hm_gate_is_look(const hm_gate_rule *rule, int n);
+
 /* One case at n rounds. y: ln(arm / base) per round, of a metric of which less is better (higher is better: negated). Between looks the
  * verdict is OPEN; values that are not finite do not count. FAIL: L(alpha / (looks * cases)) > 0 and estimate > ln(1 + margin); PASS: U(alpha / looks) <= ln(1 + margin);
  * IMPROVED: U(alpha / (looks * cases)) < 0 and estimate < -ln(1 + margin). */

@@ -111,20 +111,12 @@ static hm_status run(void *self, int c, int arm, int round, int slot, hm_error *
     return HM_OK;
 }
 
-static bool is_look(const hm_gate_rule *rule, int rounds)
-{
-    for (int i = 0; i < rule->look_count; i++)
-        if (rule->looks[i] == rounds)
-            return true;
-    return false;
-}
-
 static bool decided(void *self, int c, int rounds_done)
 {
     session *s = self;
     double *y = s->y + (size_t)c * (size_t)s->rule->looks[s->rule->look_count - 1];
     y[rounds_done - 1] = log(s->last[c][1] / s->last[c][0]);
-    if (!is_look(s->rule, rounds_done)) /* open, and asking the rule would cost most of the time */
+    if (!hm_gate_is_look(s->rule, rounds_done)) /* open, and asking the rule would cost most of the time */
         return false;
     hm_gate_judge(s->rule, y, rounds_done, &s->findings[c]);
     return s->findings[c].verdict != HM_GATE_OPEN;

@@ -8,14 +8,6 @@
 #define DRIFT_P 0.001 /* Mann-Kendall, over all cases: ratios that move in one direction are no ratio */
 #define POWER 0.8
 
-static bool is_look(const hm_gate_rule *rule, int rounds)
-{
-    for (int i = 0; i < rule->look_count; i++)
-        if (rule->looks[i] == rounds)
-            return true;
-    return rounds > rule->looks[rule->look_count - 1];
-}
-
 /* Both series of a case. */
 static hm_status series_of(const hm_gate *g, const hm_measure *m, int c, const char *metric, hm_series_set *set, const hm_series **base,
                            const hm_series **arm, hm_error *err)
@@ -71,7 +63,7 @@ bool hm_gate_decided(void *self, const hm_measure *m, int c, int rounds_done)
         return true;
     if (rounds_done == 1 && outputs_differ(g, m, c, text, sizeof text))
         return true;
-    if (!is_look(&g->rule, rounds_done))
+    if (!hm_gate_is_look(&g->rule, rounds_done))
         return false;
     hm_status st = look(g, m, c, &y, &n, NULL);
     free(y);

@@ -265,7 +265,7 @@ void hm_journal_summary(const hm_journal_session *s, hm_document *d)
     }
     hm_document_sheet(d, "summary", t);
     if (bad)
-        hm_document_text(d, "An arm whose audio was judged bad does not rank: its time is that of something else.");
+        hm_journal_say_bad(s, d);
 }
 
 /* ---- the whole ---- */

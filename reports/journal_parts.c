@@ -46,6 +46,15 @@ static const char *worst_health(const hm_journal_session *s, int arm)
     return worst < 0 ? NULL : order[worst];
 }
 
+void hm_journal_say_bad(const hm_journal_session *s, hm_document *d)
+{
+    bool bad = false;
+    for (int i = 0; i < s->arm_count * s->case_count; i++)
+        bad = bad || hm_journal_bad(&s->results[i]);
+    if (bad)
+        hm_document_text(d, "An arm whose audio was judged bad does not rank: its time is that of something else.");
+}
+
 void hm_journal_all_variants(const hm_journal_session *s, hm_document *d)
 {
     char titles[MAX_SHOWN_CASES][192], times[128];
@@ -87,6 +96,7 @@ void hm_journal_all_variants(const hm_journal_session *s, hm_document *d)
     char name[160];
     snprintf(name, sizeof name, "variants_%s", s->model); /* its columns are this model's cases */
     hm_document_sheet(d, name, t);
+    hm_journal_say_bad(s, d);
 }
 
 static int arms_by_steps(const hm_journal_session *s, int *order)
@@ -394,10 +404,8 @@ void hm_journal_models(const hm_journal_session *sessions, int count, hm_documen
             hm_sheet_number(t, rtf, 4);
         }
         mean_over_suite(s, arm, NULL, 0, &rtf, &tok_s);
-        for (int c = 0; c < s->case_count; c++) {
-            double mb = hm_journal_at(s, arm, c)->mem_mb;
-            mem = !(mem >= mb) ? mb : mem;
-        }
+        for (int c = 0; c < s->case_count; c++)
+            mem = fmax(mem, hm_journal_at(s, arm, c)->mem_mb); /* NaN: not measured, and left out */
         hm_sheet_number(t, tok_s, 1);
         hm_sheet_number(t, mem, 0);
         hm_sheet_string(t, worst_health(s, arm));

@@ -43,7 +43,7 @@ typedef struct hm_measure_options {
     int logit_frames;    /* logits of so many frames are compared with the reference arm's, once per arm and case; 0: none are */
     bool limits;         /* measures what the machine can do, at the end */
     bool quiet;          /* nothing to stderr but errors */
-    bool resume;         /* goes on with a stored session: its options replace plan, kind, warmup, hooks and the like */
+    bool resume;         /* goes on with a stored session of this kind: its options replace plan, warmup, hooks and the like */
     const char *session; /* that one; NULL: the last of this kind that is not complete */
     bool more_rounds;    /* resume: `rounds` was asked for; it may extend the session */
     void *self;

@@ -370,6 +370,12 @@ static void the_newest_unfinished_session_is_found(void **state)
     assert_int_equal(hm_store_end_session(store, session.id, "interrupted", &err), HM_OK);
     assert_int_equal(hm_store_get_session(store, NULL, "suite", &info, &found, &err), HM_OK);
     assert_true(found);
+    assert_string_equal(info.kind, "suite");
+    hm_session_info_free(&info);
+    assert_int_equal(hm_store_get_session(store, NULL, "gate", &info, &found, &err), HM_OK);
+    assert_false(found); /* one of another kind does not go on with it */
+    assert_int_equal(hm_store_get_session(store, NULL, NULL, &info, &found, &err), HM_OK);
+    assert_true(found);
     assert_string_equal(info.id, session.id);
     assert_true(info.order_seed == 1ull << 63);
     assert_int_equal(info.arm_count, 2);

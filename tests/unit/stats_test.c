@@ -314,6 +314,39 @@ static void a_bump_is_two_changes_and_a_spike_is_none(void **state)
     assert_int_equal(hm_change_points(z, 60, 0.02, c, 8), 0);
 }
 
+/* Of 1000 series of 50 commits with 1 % noise: those in which a change is found. correlation: of neighbours. */
+static int found_in(double step, int after, double correlation)
+{
+    double z[52];
+    float noise[4];
+    hm_change c[8];
+    int found = 0;
+    for (uint32_t series = 0; series < 1000; series++) {
+        double now = 0;
+        for (int i = 0; i < 50; i++) {
+            hm_draw_normal4(77, series, (uint32_t)(i & ~3), noise);
+            now = i ? correlation * now + sqrt(1 - correlation * correlation) * noise[i % 4] : noise[0];
+            z[i] = 0.01 * now + (i >= 50 - after ? step : 0);
+        }
+        found += hm_change_points(z, 50, 0.02, c, 8) > 0;
+    }
+    return found;
+}
+
+static void changes_are_rarely_found_where_there_are_none(void **state)
+{
+    (void)state;
+    int none = found_in(0, 0, 0), wandering = found_in(0, 0, 0.6), three = found_in(0.03, 3, 0), five = found_in(0.03, 5, 0);
+    int large = found_in(0.05, 3, 0);
+    print_message(
+        "of 1000 series of 50 commits, 1 %% noise: no change %d, no change but noise that wanders %d, +3 %% for the last 3 %d, for the "
+        "last 5 %d, +5 %% for the last 3 %d\n",
+        none, wandering, three, five, large);
+    assert_in_range(none, 0, 20);
+    assert_in_range(five, 750, 1000);
+    assert_in_range(large, 950, 1000);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -332,6 +365,7 @@ int main(void)
         cmocka_unit_test(plans_follow_their_formulas),
         cmocka_unit_test(planted_steps_are_found_where_they_are),
         cmocka_unit_test(three_new_values_are_enough_and_one_is_not),
+        cmocka_unit_test(changes_are_rarely_found_where_there_are_none),
         cmocka_unit_test(a_bump_is_two_changes_and_a_spike_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -327,7 +327,7 @@ hm_status hm_measure_run(hm_measure *m, hm_error *err)
 {
     hm_status st = rounds(m, err);
     if (st) {
-        hm_store_end_session(m->store, m->id, st == HM_EINTERRUPTED ? "interrupted" : "failed", NULL);
+        hm_store_end_session(m->store, m->id, st == HM_EINTERRUPTED || st == HM_EIO ? "interrupted" : "failed", NULL);
         return st == HM_EINTERRUPTED ? hm_fail(err, st, "interrupted; what was measured is stored; go on with: hmbench %s --resume%s%s",
                                                m->o.kind, m->o.db ? " --db " : "", m->o.db ? m->o.db : "")
                                      : st;

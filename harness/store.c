@@ -33,7 +33,9 @@ static hm_status fail(hm_store *store, const char *doing, hm_error *err)
 {
     int code = sqlite3_errcode(store->db);
     hm_status status = code == SQLITE_NOTADB ? HM_EFORMAT : code == SQLITE_NOMEM ? HM_EABSENT : HM_EIO;
-    return hm_fail(err, status, "database %s: %s: %s", store->path, doing, sqlite3_errmsg(store->db));
+    int why = code == SQLITE_IOERR ? sqlite3_system_errno(store->db) : 0;
+    return hm_fail(err, status, "database %s: %s: %s%s%s%s", store->path, doing, sqlite3_errmsg(store->db), why ? " (" : "",
+                   why ? strerror(why) : "", why ? ")" : "");
 }
 
 void hm_query_open(hm_query *q, hm_store *store, const char *sql, hm_error *err)

@@ -42,7 +42,7 @@ static inline const char *ask(const char *sql)
 static inline char *wrapped(const char *name, const char *filter)
 {
     char text[1200];
-    int n = snprintf(text, sizeof text, "#!/bin/sh\nHMBENCH_MODULES='%s' exec sh -c '\"%s\" \"$0\" %s' \"$1\"\n",
+    int n = snprintf(text, sizeof text, "#!/bin/sh\nHMBENCH_MODULES='%s' exec sh -c '\"%s\" \"$@\" %s' sh \"$@\"\n",
                      in_folder("main/variants"), HM_PROGRAM, filter);
     put(name, text, (size_t)n);
     assert_int_equal(chmod(in_folder(name), 0755), 0);

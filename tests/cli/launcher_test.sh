@@ -76,6 +76,8 @@ it_builds_the_engine_modules_that_a_command_names() {
     expect_targets 'hmbench module_best module_custom module_naive' suite short -a threads=1,2 # a toggle needs the runtime build
     expect_targets 'hmbench module_best module_custom' suite short --variant best --axis=flow_steps=5,10
     expect_targets 'hmbench module_best' gate short --base ../main
+    expect_targets 'hmbench module_best module_naive' gate short --base naive
+    expect_targets 'hmbench module_custom module_naive' gate short --base naive --cand best:kv=concat
     expect_targets 'hmbench variants' verify dir --variant all
     expect_targets 'hmbench' verify dir --variant 'no;such' # the program refuses it
 }

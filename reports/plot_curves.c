@@ -40,7 +40,7 @@ hm_status hm_plot_gate_curves(const char *title, const char *detail, const hm_ga
         return st;
     if (count < 1 || count > HM_GATE_CURVES)
         return hm_fail(err, HM_EMISSING, "plot %s: %d curves, expected 1 to %d", output, count, HM_GATE_CURVES);
-    hm_plot_head(f, output, 1000, 480, title, detail);
+    hm_plot_head(f, output, 1000, 500, title, detail);
     for (int i = 0; i < count; i++) {
         fprintf(f, "$curve%d << EOD\n", i);
         for (int j = 0; j < curves[i].count; j++)
@@ -50,7 +50,7 @@ hm_status hm_plot_gate_curves(const char *title, const char *detail, const hm_ga
     }
     fprintf(f, "set xrange [-0.2:%.3g]\n", most + 0.2);
     fputs("set xlabel 'true slowdown of one case (%)'\nset yrange [-2:102]\nset ytics 20\nset xtics 1\n"
-          "set grid xtics lc rgb '#eeeeee' lt 1 lw 0.7\nset tmargin 2\nset bmargin 5.5\n"
+          "set grid xtics lc rgb '#eeeeee' lt 1 lw 0.7\nset tmargin 2\nset bmargin 6.5\n"
           "set key at screen 0.5, screen 0.02 center bottom horizontal reverse Left samplen 2 width 1 maxrows 1\n",
           f);
     margins(curves, count, f);

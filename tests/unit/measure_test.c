@@ -126,9 +126,9 @@ static void values_of_turns_are_there_and_a_case_can_end_early(void **state)
     assert_null(m);
 }
 
-static void time_left_is_right_after_the_first_round(void **state)
+/* How far off the time that is left was said to be, as a share of what it took. */
+static double error_of_time_left(void)
 {
-    (void)state;
     watch w = {0};
     hm_measure_options o = options("slow", "good"); /* 0.4 s and 0.02 s, and what a process takes */
     o.self = &w;
@@ -139,8 +139,17 @@ static void time_left_is_right_after_the_first_round(void **state)
     double took = now_s() - w.then_s;
     hm_measure_close(&m);
     assert_true(took > 2);
-    if (fabs(w.left_s - took) > 0.2 * took)
-        fail_msg("said %.2f s, took %.2f s", w.left_s, took);
+    print_message("said %.2f s, took %.2f s\n", w.left_s, took);
+    return fabs(w.left_s - took) / took;
+}
+
+static void time_left_is_right_after_the_first_round(void **state)
+{
+    (void)state;
+    double off = 1;
+    for (int i = 0; i < 3 && off > 0.2; i++) /* others may use the machine later and not at first, or the other way */
+        off = error_of_time_left();
+    assert_true(off <= 0.2);
 }
 
 static void failed_and_bad_arms_have_no_values_and_are_told(void **state)

@@ -1,4 +1,8 @@
+#include <string.h>
+
 #include "reports/sheet_write.h"
+
+#define LONG_CELL 48 /* letters from which on it may be broken */
 
 void hm_html_put(const char *text, FILE *file)
 {
@@ -60,11 +64,14 @@ void hm_sheet_write_html(const hm_sheet *s, FILE *file)
             const char *text = hm_sheet_text(s, r, c), *exact = hm_sheet_exact(s, r, c, &number);
             if (!*s->titles[c])
                 continue;
-            fprintf(file, "<td%s", s->right[c] ? " class=\"n\"" : "");
+            fprintf(file, "<td%s", s->right[c] ? " class=\"n\"" : text && strlen(text) > LONG_CELL ? " class=\"w\"" : "");
             if (number)
                 fprintf(file, " data-v=\"%s\"", exact);
             fputc('>', file);
-            hm_html_put_words(text ? text : "-", file);
+            if (hm_sheet_is_text(s, r, c))
+                hm_html_put(text, file);
+            else
+                hm_html_put_words(text ? text : "-", file);
             fputs("</td>", file);
         }
         fputs("</tr>\n", file);

@@ -160,7 +160,7 @@ const char *hm_journal_part_of_frame(const char *path)
 static void span_row(hm_sheet *t, const hm_journal_session *s, const int *arms, int n, int kase, const char *title, const char *path,
                      bool self)
 {
-    hm_sheet_string(t, title);
+    hm_sheet_cell(t, "%s", title);
     for (int i = 0; i < n; i++) {
         const hm_journal_result *r = hm_journal_at(s, arms[i], kase);
         const hm_journal_span *frame = hm_journal_span_of(r, "generate/frame"), *x = hm_journal_span_of(r, path);

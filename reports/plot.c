@@ -57,7 +57,7 @@ void hm_plot_key_below(FILE *f, int entries, int height)
 {
     int rows = (entries + 3) / 4;
     fprintf(f, "set key at screen 0.5, screen %.4f center bottom horizontal maxcols 4 reverse Left samplen 1.5\nset bmargin %.1f\n", 8.0 / height,
-            4 + 1.15 * rows);
+            4.6 + 1.15 * rows);
 }
 
 hm_status hm_plot_write(const hm_journal_session *s, hm_plot_kind kind, const char *output, FILE *script, hm_error *err)

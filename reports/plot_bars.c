@@ -6,6 +6,15 @@
 
 #define MAX_PHASE_CASES 64
 
+/* A text in a block of data, where gnuplot knows no escapes. */
+static void put_text(FILE *f, const char *text)
+{
+    fputc('"', f);
+    for (; *text; text++)
+        fputc(*text == '"' ? '\'' : (unsigned char)*text < 0x20 ? ' ' : *text, f);
+    fputc('"', f);
+}
+
 static double rtf_sd(const hm_journal_result *r)
 {
     return r->wall_ms.n > 1 && r->audio_s > 0 ? r->wall_ms.sd / 1e3 / r->audio_s : 0;
@@ -39,7 +48,7 @@ hm_status hm_plot_ladder(const hm_journal_session *s, const char *output, FILE *
         fputs("set xtics rotate by 35 right\n", f);
     fputs("$data << EOD\n", f);
     for (int a = 0; a < s->arm_count; a++) {
-        hm_plot_quoted(f, s->arms[a].name);
+        put_text(f, s->arms[a].name);
         for (int c = 0; c < cases; c++) {
             const hm_journal_result *r = hm_journal_at(s, a, shown[c]);
             if (r->n)
@@ -65,7 +74,7 @@ static int phase_bar(const hm_journal_session *s, int arm, int kase, FILE *f)
     const hm_journal_result *r = hm_journal_at(s, arm, kase);
     if (!r->n || !r->generate_ms.n)
         return 0;
-    hm_plot_quoted(f, s->arms[arm].name);
+    put_text(f, s->arms[arm].name);
     fprintf(f, " %.6g %.6g %.6g %.6g\n", r->prefill_ms.mean / 1e3, r->generate_ms.mean / 1e3, r->decode_ms.mean / 1e3,
             r->other_ms.n && r->other_ms.mean > 0 ? r->other_ms.mean / 1e3 : 0);
     return 1;

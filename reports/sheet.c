@@ -134,6 +134,11 @@ const char *hm_sheet_text(const hm_sheet *s, int row, int column)
     return item(s, row, column)->text;
 }
 
+bool hm_sheet_is_text(const hm_sheet *s, int row, int column)
+{
+    return item(s, row, column)->is_text;
+}
+
 /* Whether text is a number as JSON writes it, without exponent. */
 static bool is_number(const char *p)
 {

@@ -29,6 +29,9 @@ typedef struct hm_sheet_head {
 /* NULL: not measured. */
 const char *hm_sheet_text(const hm_sheet *sheet, int row, int column);
 
+/* Whether it came by hm_sheet_string: no markup. */
+bool hm_sheet_is_text(const hm_sheet *sheet, int row, int column);
+
 /* For programs: NULL when not measured; *number: to be written as such. */
 const char *hm_sheet_exact(const hm_sheet *sheet, int row, int column, bool *number);
 

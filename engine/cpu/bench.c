@@ -12,6 +12,7 @@
 
 #define ARENA_BYTES ((size_t)384 << 20) /* weights walk through it, so that none is still in a cache when its turn comes again */
 #define SAMPLES 64
+#define STEP_BYTES ((size_t)32 << 20) /* of a block that no cache holds, timed by itself */
 #define READ_BYTES ((size_t)8 << 20) /* read by one call of all threads at least: starting them takes microseconds */
 
 static const hm_cpu_bench_kernels *bench_kernels_of(hm_isa isa)
@@ -61,18 +62,23 @@ static void multiply_part(void *arg, int index, int count)
     j->sink = j->way->run(j->rounds);
 }
 
-/* Best of all ways of reading n floats at p, in GB/s. */
-static double read_rate(hm_device *dev, const float *p, size_t n, double seconds)
+/* Best step of all ways of reading n floats at p, step by step, in GB/s. Long reads never go without being interrupted on a machine that
+ * others use as well: a step is as long as what is held against the limit. */
+static double read_rate(hm_device *dev, const float *p, size_t n, size_t step, double seconds)
 {
-    limit_job j = {.k = bench_kernels_of(dev->isa), .p = p, .n = n, .repeats = 1 + (int)(READ_BYTES / (n * 4))};
+    limit_job j = {.k = bench_kernels_of(dev->isa), .n = step < n ? step : n};
     double best = 0, end = now_s() + seconds;
+    j.repeats = 1 + (int)(READ_BYTES / (j.n * 4));
     for (int round = 0; round < 2 || now_s() < end; round++)
         for (int way = 0; way < 8; way++) {
             j.streams = 1 << way % 4;
             j.prefetch = way >= 4;
-            double start = now_s();
-            hm_team_run(dev->team, read_part, &j);
-            best = fmax(best, (double)n * j.repeats * 4e-9 / (now_s() - start));
+            for (size_t at = 0; at + j.n <= n; at += j.n) {
+                double start = now_s();
+                j.p = p + at;
+                hm_team_run(dev->team, read_part, &j);
+                best = fmax(best, (double)j.n * j.repeats * 4e-9 / (now_s() - start));
+            }
         }
     return best;
 }
@@ -95,7 +101,7 @@ hm_status hm_cpu_measure_bandwidth(hm_device *dev, size_t bytes, double seconds,
     float *p = arena_make(&op, bytes);
     if (!p)
         return e->status;
-    *gb_per_s = read_rate(dev, p, bytes / 4, seconds);
+    *gb_per_s = read_rate(dev, p, bytes / 4, bytes > 8 * STEP_BYTES ? STEP_BYTES / 4 : bytes / 4, seconds);
     op.free(&op, p);
     return HM_OK;
 }
@@ -267,9 +273,12 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static double limit_of(bench *b, bool bytes)
+/* Weights and caches come from memory, as they walk through the arena; what norms and samplers read is the same in every call, and stays in
+ * whatever cache holds so much. */
+static double limit_of(bench *b, const bench_case *c, bool bytes, double amount)
 {
-    return bytes ? read_rate(b->dev, b->arena, ARENA_BYTES / 4, 0) : hm_cpu_measure_way(b->dev, &bench_kernels_of(b->dev->isa)->ways[0], 0.05);
+    size_t step = amount < ARENA_BYTES ? (size_t)amount / 4 : ARENA_BYTES / 4, all = c->kind >= CASE_RMSNORM ? step : ARENA_BYTES / 4;
+    return bytes ? read_rate(b->dev, b->arena, all, step, 0) : hm_cpu_measure_way(b->dev, &bench_kernels_of(b->dev->isa)->ways[0], 0.05);
 }
 
 static void measure_case(bench *b, const bench_case *c, const char *shape, double seconds, hm_cpu_bench_sink sink, void *self)
@@ -278,7 +287,7 @@ static void measure_case(bench *b, const bench_case *c, const char *shape, doubl
     int n = 0;
     bool bytes;
     double amount = case_amount(c, &bytes);
-    double limit = limit_of(b, bytes);
+    double limit = limit_of(b, c, bytes, amount);
     run_case(b, c);
     for (end = now_s() + seconds; n < 5 || (n < SAMPLES && now_s() < end); n++) {
         double start = now_s();
@@ -291,7 +300,7 @@ static void measure_case(bench *b, const bench_case *c, const char *shape, doubl
     row.unit = bytes ? "GB/s" : "GFLOP/s";
     row.rate = amount * 1e-9 / median;
     row.best_rate = amount * 1e-9 / samples[0];
-    row.limit = fmax(limit, limit_of(b, bytes)); /* neighbours slow the machine by moments: the better of before and after */
+    row.limit = fmax(limit, limit_of(b, c, bytes, amount)); /* neighbours slow the machine by moments: the better of before and after */
     row.samples = n;
     sink(self, &row);
 }

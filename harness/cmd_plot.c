@@ -99,6 +99,8 @@ hm_status hm_cmd_plot(const hm_command *self, int argc, char **argv, hm_error *e
     for (int k = 0; kinds[k]; k++)
         if (!strcmp(kinds[k], words.items[0]))
             return plot(&a, (hm_plot_kind)k, err);
+    if (!strcmp(words.items[0], "history"))
+        return hm_fail(err, HM_EUSAGE, "plot history: a history is of a case, not of a session: hmbench history CASE --plot %s", a.output);
     const char *near = hm_nearest(words.items[0], kinds);
     return hm_fail(err, HM_EUSAGE, "plot: unknown kind \"%s\"%s%s%s (" KINDS ")", words.items[0],
                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");

@@ -315,7 +315,7 @@ static void a_bump_is_two_changes_and_a_spike_is_none(void **state)
 }
 
 /* Of 1000 series of 50 commits with 1 % noise: those in which a change is found. correlation: of neighbours. */
-static int found_in(double step, int after, double correlation)
+static int found_in(double step, int last, double correlation)
 {
     double z[52];
     float noise[4];
@@ -326,7 +326,7 @@ static int found_in(double step, int after, double correlation)
         for (int i = 0; i < 50; i++) {
             hm_draw_normal4(77, series, (uint32_t)(i & ~3), noise);
             now = i ? correlation * now + sqrt(1 - correlation * correlation) * noise[i % 4] : noise[0];
-            z[i] = 0.01 * now + (i >= 50 - after ? step : 0);
+            z[i] = 0.01 * now + (i >= 50 - last ? step : 0);
         }
         found += hm_change_points(z, 50, 0.02, c, 8) > 0;
     }

@@ -32,7 +32,7 @@ typedef struct hm_interval {
 } hm_interval;
 
 /* Hodges-Lehmann estimate: median of the Walsh averages (y_i + y_j) / 2, i <= j; low and high are one-sided bounds, each at `level`
- * (0.025: a two-sided 95 % interval), w[k] and w[M - 1 - k]. n >= 1. */
+ * (0.025: a two-sided 95 % interval), w[k] and w[M - 1 - k]. n from 1 to 32767, NaN else. */
 hm_interval hm_hodges_lehmann(const double *y, int n, double level);
 
 /* The same at several levels: out[i] has the bounds of levels[i]. */

@@ -187,7 +187,8 @@ hm_status hm_store_expected_ns(hm_store *store, const char *machine_id, const ch
                   "SELECT CAST(avg(r.duration_ns) AS INTEGER) FROM run r JOIN arm a ON a.id = r.arm_id JOIN session s ON s.id = "
                   "r.session_id "
                   "WHERE s.machine_id = :machine_id AND r.case_id = :case_id AND a.toggles = :toggles AND a.threads = :threads "
-                  "AND a.isa IS :isa AND a.model = :model AND r.status = 'ok' AND r.dropped_reason IS NULL AND a.program IS NULL",
+                  "AND a.isa IS :isa AND a.model = :model AND r.status = 'ok' AND r.round >= 0 AND r.dropped_reason IS NULL "
+                  "AND a.program IS NULL",
                   err);
     hm_bind_text(&q, ":machine_id", machine_id);
     hm_bind_text(&q, ":case_id", case_id);

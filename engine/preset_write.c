@@ -204,7 +204,8 @@ uint64_t hm_preset_bytes(const hm_preset *preset)
 /* Bytes gathered in one buffer and written when it is full. */
 typedef struct writer {
     int fd;
-    bool direct; /* the file is open with O_DIRECT */
+    bool direct;  /* the file is open with O_DIRECT */
+    bool outline; /* headers alone, holes for the rest */
     const char *path;
     uint8_t *buffer;
     size_t used;
@@ -270,6 +271,15 @@ static hm_status put_row(writer *w, const hm_tensor_row *r, hm_error *err)
     return HM_OK;
 }
 
+/* The file's size without its content. */
+static hm_status put_hole(writer *w, uint64_t bytes, hm_error *err)
+{
+    hm_status st = flush(w, err);
+    if (!st && ftruncate(w->fd, (off_t)(w->file_at + bytes)))
+        st = hm_fail(err, HM_ECREATE, "%s: cannot make a file of %" PRIu64 " bytes: %s", w->path, w->file_at + bytes, strerror(errno));
+    return st;
+}
+
 /* Headers go through the buffer like everything else. */
 static hm_status put_bytes(writer *w, const char *data, size_t size, hm_error *err)
 {
@@ -296,13 +306,15 @@ static hm_status write_shard(writer *w, const char *folder, const shard *s, hm_e
         return hm_fail(err, HM_ECREATE, "%s: cannot create: %s", path, strerror(errno));
     w->path = path;
     w->file_at = 0;
-    w->direct = s->data_bytes > BUFFER_BYTES && !fcntl(w->fd, F_SETFL, O_DIRECT);
+    w->direct = !w->outline && s->data_bytes > BUFFER_BYTES && !fcntl(w->fd, F_SETFL, O_DIRECT);
     hm_status st = HM_OK;
-    if (fallocate(w->fd, 0, 0, (off_t)(s->header_bytes + s->data_bytes)) && errno != EOPNOTSUPP && errno != ENOSYS)
+    if (!w->outline && fallocate(w->fd, 0, 0, (off_t)(s->header_bytes + s->data_bytes)) && errno != EOPNOTSUPP && errno != ENOSYS)
         st = hm_fail(err, HM_ECREATE, "%s: cannot reserve %" PRIu64 " bytes: %s", path, s->header_bytes + s->data_bytes, strerror(errno));
     if (!st)
         st = put_bytes(w, s->header, s->header_bytes, err);
-    for (int i = 0; !st && i < s->count; i++)
+    if (!st && w->outline)
+        st = put_hole(w, s->data_bytes, err);
+    for (int i = 0; !st && i < s->count && !w->outline; i++)
         st = put_row(w, s->rows[i], err);
     if (!st)
         st = flush(w, err);
@@ -380,10 +392,10 @@ static hm_status check_space(const char *dir, uint64_t bytes, hm_error *err)
     return HM_OK;
 }
 
-static hm_status write_all(const plan *p, const char *root, uint64_t seed, hm_team *team, const hm_probe *probe, hm_error *err)
+static hm_status write_all(const plan *p, const char *root, writer w, hm_error *err)
 {
-    writer w = {.seed = seed, .team = team, .probe = probe, .total = p->bytes};
-    hm_status st = check_space(root, p->bytes, err);
+    w.total = p->bytes;
+    hm_status st = w.outline ? HM_OK : check_space(root, p->bytes, err);
     if (st)
         return st;
     void *buffer = NULL;
@@ -398,7 +410,7 @@ static hm_status write_all(const plan *p, const char *root, uint64_t seed, hm_te
     return st;
 }
 
-hm_status hm_preset_write(const hm_preset *preset, const char *dir, uint64_t seed, hm_team *team, const hm_probe *probe, hm_error *err)
+static hm_status write_preset(const hm_preset *preset, const char *dir, writer w, hm_error *err)
 {
     char target[PATH_MAX], temp[PATH_MAX];
     plan p = {0};
@@ -410,11 +422,11 @@ hm_status hm_preset_write(const hm_preset *preset, const char *dir, uint64_t see
         return hm_fail(err, HM_ECREATE, "\"%.200s\": not a path that can be made", dir);
     hm_status st = check_target(target, err);
     if (!st)
-        st = make_plan(&p, preset, seed, err);
+        st = make_plan(&p, preset, w.seed, err);
     if (!st && mkdir(temp, 0755))
         st = hm_fail(err, HM_ECREATE, "%s: cannot create: %s", temp, strerror(errno));
     else if (!st) {
-        st = write_all(&p, temp, seed, team, probe, err);
+        st = write_all(&p, temp, w, err);
         if (!st && rename(temp, target))
             st = hm_fail(err, HM_ECREATE, "%s: cannot rename the finished folder to it: %s", target, strerror(errno));
         if (st)
@@ -422,4 +434,19 @@ hm_status hm_preset_write(const hm_preset *preset, const char *dir, uint64_t see
     }
     close_plan(&p);
     return st;
+}
+
+hm_status hm_preset_write(const hm_preset *preset, const char *dir, uint64_t seed, hm_team *team, const hm_probe *probe, hm_error *err)
+{
+    return write_preset(preset, dir, (writer){.seed = seed, .team = team, .probe = probe}, err);
+}
+
+hm_status hm_preset_outline(const hm_preset *preset, const char *dir, hm_error *err)
+{
+    return write_preset(preset, dir, (writer){.seed = 1, .outline = true}, err);
+}
+
+void hm_preset_remove(const char *dir)
+{
+    remove_folder(dir);
 }

@@ -33,4 +33,10 @@ uint64_t hm_preset_bytes(const hm_preset *preset);
  * through probe (phase "synth", bytes). */
 hm_status hm_preset_write(const hm_preset *preset, const char *dir, uint64_t seed, hm_team *team, const hm_probe *probe, hm_error *err);
 
+/* The same files with holes for weights: names, shapes and sizes for estimates and looking at, of any size on any disk. */
+hm_status hm_preset_outline(const hm_preset *preset, const char *dir, hm_error *err);
+
+/* Removes a folder of either kind. */
+void hm_preset_remove(const char *dir);
+
 #endif

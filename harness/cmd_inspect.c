@@ -1,12 +1,18 @@
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/checkpoint.h"
 #include "engine/inspect.h"
+#include "engine/synth.h"
 #include "harness/commands.h"
 #include "harness/engine_open.h"
+#include "harness/forecast.h"
+#include "harness/forecast_request.h"
 #include "harness/machine.h"
+#include "harness/output_options.h"
 #include "harness/run_report.h"
 
 #define FRAMES_PER_SECOND 12.5
@@ -18,34 +24,12 @@ typedef struct fit {
     hm_memory_estimate need;
 } fit;
 
-/* A song or an utterance of so many frames, all settings as the model has them. */
-static hm_request request_of(hm_model_kind model, int frames)
-{
-    if (model == HM_MODEL_QWEN3_TTS)
-        return (hm_request){.task = HM_TASK_SPEECH,
-                            .max_frames = frames,
-                            .topk = -1,
-                            .temperature = -1,
-                            .speech = {.text = "Hello.",
-                                       .streaming_text = -1,
-                                       .top_p = -1,
-                                       .repetition_penalty = -1,
-                                       .sub_temperature = -1,
-                                       .sub_top_p = -1,
-                                       .sub_topk = -1}};
-    return (hm_request){.task = HM_TASK_MUSIC,
-                        .max_frames = frames,
-                        .topk = 50,
-                        .temperature = 1,
-                        .music = {.tags = "", .lyrics = "", .cfg_scale = 1.5, .flow_guidance = 1.25}};
-}
-
 /* What one variant would need for so many frames, from shapes alone. */
 static void estimate(fit *f, const char *path, hm_model_kind model, int frames)
 {
     hm_module *module = NULL;
     hm_engine_choice choice = {.variant = f->variant, .backend = "cpu", .need_lm = true, .need_codec = true};
-    hm_request request = request_of(model, frames);
+    hm_request request = hm_forecast_request(model, frames);
     f->status = hm_module_open(&module, f->variant, &f->err);
     if (!f->status) {
         hm_engine_options options = hm_engine_options_of(&choice, module, path);
@@ -99,50 +83,122 @@ static json_t *memory_of(const char *path, hm_model_kind model, const hm_strings
     return object;
 }
 
-hm_status hm_cmd_inspect(const hm_command *self, int argc, char **argv, hm_error *err)
-{
-    bool json = false, helped;
-    double seconds = 120;
-    hm_strings args = {0}, variants = {0};
-    const hm_option options[] = {
-        {"json", 0, HM_OPT_FLAG, &json, NULL, "the report as one JSON object", 0, 0, NULL},
-        {"seconds", 's', HM_OPT_DOUBLE, &seconds, "N", "length of the audio that memory is reckoned for", 0.08, 3600, NULL},
-        {"variant", 'V', HM_OPT_LIST, &variants, "NAME", "reckon memory for this one (naive, the reference, best if not given)", 0, 0,
-         NULL},
-        {0},
-    };
+typedef struct inspect_args {
+    bool json, memory;
+    const char *seconds;
+    int64_t batch, prompt;
+    hm_strings words, variants;
+    hm_output_options output;
+    /* worked out of the above */
+    double lengths[HM_FORECAST_LENGTHS];
+    int length_count;
     char path[HM_MODEL_PATH];
-    json_t *report = NULL;
-    hm_status st = hm_options_parse(self, options, argc, argv, &args, 1, &helped, err);
-    if (st || helped)
-        return st;
-    if (!args.count)
+    bool outline; /* path is a folder of ours without weights */
+} inspect_args;
+
+static hm_status check_args(inspect_args *a, hm_error *err)
+{
+    hm_status st = HM_OK;
+    if (!a->words.count)
         return hm_fail(err, HM_EUSAGE, "inspect: which folder, file or preset? (hmbench inspect --help)");
-    for (int i = 0; i < variants.count && !st; i++) {
+    for (int i = 0; i < a->variants.count && !st; i++) {
         hm_toggles toggles;
-        st = hm_variant_parse(variants.items[i], &toggles, NULL, err);
+        st = hm_variant_parse(a->variants.items[i], &toggles, NULL, err);
     }
+    if (st)
+        return st;
+    const char *seconds = a->seconds ? a->seconds : a->memory ? "10,30,60,120,240" : "120";
+    a->length_count = hm_forecast_lengths(seconds, a->lengths, err);
+    if (!a->length_count)
+        return HM_EUSAGE;
+    if (a->memory && a->json)
+        return hm_fail(err, HM_EUSAGE, "inspect --memory: its JSON is -o json");
+    if (!a->memory && (a->length_count > 1 || a->batch > 1 || strcmp(a->output.format, "md") || a->output.files.count))
+        return hm_fail(err, HM_EUSAGE, "inspect: several --seconds, --batch, -o and -O belong to --memory");
+    return hm_output_options_check(&a->output, "inspect", err);
+}
+
+/* A preset that is not made need not be: its names and shapes are enough here. */
+static hm_status find_model(inspect_args *a, hm_error *err)
+{
+    const char *name = a->words.items[0];
+    const hm_preset *preset = a->memory ? hm_preset_find(name) : NULL;
+    char made[HM_MODEL_PATH];
+    if (!preset || (!hm_model_cache_path(name, made, sizeof made, err) && !access(made, R_OK)))
+        return hm_model_resolve(name, a->path, NULL, err);
+    const char *folder = getenv("TMPDIR");
+    snprintf(a->path, sizeof a->path, "%s/hmbench-shapes-XXXXXX", folder && *folder ? folder : "/tmp");
+    if (!mkdtemp(a->path))
+        return hm_fail(err, HM_ECREATE, "%s: cannot make a folder for the shapes of %s: %s", a->path, name, strerror(errno));
+    a->outline = true;
+    return hm_preset_outline(preset, a->path, err);
+}
+
+static hm_status print_memory(const inspect_args *a, hm_model_kind model, hm_error *err)
+{
+    hm_document *d = NULL;
+    hm_forecast f = {.name = a->words.items[0], .path = a->path, .model = model, .variants = &a->variants, .length_count = a->length_count,
+                     .batch = (int)a->batch, .prompt_rows = (int)a->prompt};
+    memcpy(f.seconds, a->lengths, sizeof f.seconds);
+    hm_status st = hm_forecast_make(&d, &f, err);
     if (!st)
-        st = hm_model_resolve(args.items[0], path, NULL, err);
+        st = hm_output_write(&a->output, d, err);
+    hm_document_free(&d);
+    return st;
+}
+
+static hm_status print_report(const inspect_args *a, hm_model_kind model, hm_error *err)
+{
+    json_t *report = NULL, *memory = memory_of(a->path, model, &a->variants, (int)(a->lengths[0] * FRAMES_PER_SECOND) + 1, a->json);
+    hm_status st = hm_inspect(&report, a->path, memory, err);
+    json_decref(memory);
+    if (st)
+        return st;
+    if (a->json)
+        return hm_json_print(report, err);
+    st = hm_inspect_print(report, stdout, err);
+    json_decref(report);
+    return st;
+}
+
+static hm_status inspect(inspect_args *a, hm_error *err)
+{
     hm_checkpoint found = {0};
+    hm_status st = find_model(a, err);
     if (!st)
-        st = hm_checkpoint_find(&found, path, err);
+        st = hm_checkpoint_find(&found, a->path, err);
     if (st)
         return st;
     hm_model_kind model = found.model;
     hm_checkpoint_close(&found);
-    if (!variants.count) {
-        const char *reference = model == HM_MODEL_QWEN3_TTS ? "reference-qwen" : "reference-heartlib";
-        variants = (hm_strings){.items = {"naive", reference, "best"}, .count = 3};
-    }
-    json_t *memory = memory_of(path, model, &variants, (int)(seconds * FRAMES_PER_SECOND) + 1, json);
-    st = hm_inspect(&report, path, memory, err);
-    json_decref(memory);
-    if (st)
+    if (!a->variants.count)
+        a->variants = (hm_strings){.items = {"naive", model == HM_MODEL_QWEN3_TTS ? "reference-qwen" : "reference-heartlib", "best"}, .count = 3};
+    return a->memory ? print_memory(a, model, err) : print_report(a, model, err);
+}
+
+hm_status hm_cmd_inspect(const hm_command *self, int argc, char **argv, hm_error *err)
+{
+    bool helped;
+    inspect_args a = {.batch = 1, .prompt = 300, .output.format = "md"};
+    const hm_option options[] = {
+        {"json", 0, HM_OPT_FLAG, &a.json, NULL, "the report as one JSON object", 0, 0, NULL},
+        {"memory", 0, HM_OPT_FLAG, &a.memory, NULL, "what is needed at several lengths, stage by stage, and what fits 8 to 24 GB", 0, 0, NULL},
+        {"seconds", 's', HM_OPT_STRING, &a.seconds, "N,N", "length of the audio that memory is reckoned for (120; with --memory several: "
+         "10,30,60,120,240)", 0, 0, NULL},
+        {"variant", 'V', HM_OPT_LIST, &a.variants, "NAME", "reckon memory for this one (naive, the reference, best if not given)", 0, 0,
+         NULL},
+        {"batch", 0, HM_OPT_INT, &a.batch, "N", "--memory: so many at once", 1, 16, NULL},
+        {"prompt", 0, HM_OPT_INT, &a.prompt, "N", "--memory: positions that the prompt takes", 1, 100000, NULL},
+        HM_OUTPUT_OPTIONS(a.output),
+        {0},
+    };
+    hm_status st = hm_options_parse(self, options, argc, argv, &a.words, 1, &helped, err);
+    if (st || helped)
         return st;
-    if (json)
-        return hm_json_print(report, err);
-    st = hm_inspect_print(report, stdout, err);
-    json_decref(report);
+    st = check_args(&a, err);
+    if (!st)
+        st = inspect(&a, err);
+    if (a.outline)
+        hm_preset_remove(a.path);
     return st;
 }

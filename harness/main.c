@@ -75,8 +75,9 @@ const hm_command hm_commands[] = {
      "hmbench list variants\nhmbench list toggles --json\nhmbench list models --names"},
     {"synth", hm_cmd_synth, "made weights in the real folder layout", "synth PRESET DIR [--seed N]",
      "hmbench synth heartmula-mini /tmp/mini\nhmbench synth heartmula-3b ~/synthetic-3b --seed 7"},
-    {"inspect", hm_cmd_inspect, "what a checkpoint is, and what memory it needs, without loading it", "inspect DIR|PRESET [--json]",
-     "hmbench inspect ~/ckpt\nhmbench inspect heartmula-mini --seconds 240 --json\nhmbench inspect model.safetensors --variant best"},
+    {"inspect", hm_cmd_inspect, "what a checkpoint is, and what memory it needs, without loading it", "inspect DIR|PRESET [--json | --memory]",
+     "hmbench inspect ~/ckpt\nhmbench inspect heartmula-mini --seconds 240 --json\nhmbench inspect model.safetensors --variant best\n"
+     "hmbench inspect heartmula-3b --memory --seconds 60,240 --variant best"},
     {"verify", hm_cmd_verify, "the engine against golden files of the original programs", "verify DIR [--variant V,...]",
      "hmbench verify tests/goldens/heart\nhmbench verify tests/goldens/heart --variant naive,reference-heartlib,best --misses\n"
      "hmbench verify tests/goldens/heart --isa scalar --threads 1"},

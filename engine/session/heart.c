@@ -130,6 +130,7 @@ static hm_status estimate_lm(hm_ctx *c, const hm_checkpoint *checkpoint, const h
         size_t text = (r->music.tags ? strlen(r->music.tags) : 0) + (r->music.lyrics ? strlen(r->music.lyrics) : 0);
         int prompt = r->prompt_rows ? r->prompt_rows : (int)(text / 2) + 16; /* about two bytes a token */
         hm_mula_request song = {.n = prompt, .max_frames = r->max_frames, .cfg_scale = r->music.cfg_scale, .stored = r->stored_codes};
+        out->most_frames = g.backbone.max_positions > prompt ? g.backbone.max_positions - prompt : 0;
         hm_session_add_weights(c, w, NULL, is_converted, out);
         hm_mula_estimate(c, &g, &song, r->batch > 1 ? r->batch : 1, &out->kv_bytes, &out->scratch_bytes);
     }

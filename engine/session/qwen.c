@@ -206,6 +206,7 @@ static hm_status estimate_talker(hm_ctx *c, const hm_checkpoint *checkpoint, con
         st = hm_fail(err, HM_EUSAGE, "%d frames: expected at most %lld, the model's positions", r->max_frames, (long long)g.talker.positions);
     if (!st) {
         hm_session_add_weights(c, w, o->need_encoders ? NULL : "speaker_encoder.", is_converted, out);
+        out->most_frames = (int)g.talker.positions - r->prompt_rows;
         out->weights_bytes += talker_tables(c, &g);
         if (r->speech.reference_samples)
             add_encoder(out, hm_speaker_embed_estimate(c, &g.speaker, r->speech.reference_samples));

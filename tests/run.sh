@@ -101,6 +101,7 @@ run_tests() {
 
     need "$run_needs" run "build and run hmbench"
     need "$test_needs" test "run its tests"
+    [ "$tier" != full ] || need "$full_needs" full "run the tests of the tier full"
     mkdir -p "$build" || die 73 "cannot create $build"
     lock
     if [ -n "$sanitize" ]; then

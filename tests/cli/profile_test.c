@@ -1,6 +1,7 @@
 /* hmbench profile, trace, journal and plot from the outside: a real timeline of a tiny model, and what they refuse. */
 #define _GNU_SOURCE
 #include "engine/audio/audio.h"
+#include "engine/base/team.h"
 #include "tests/cli_case.h"
 
 /* Half a second of a voice that is none: a buzz that comes and goes. */
@@ -66,7 +67,12 @@ static void a_profile_is_a_trace_that_keeps_the_rules(void **state)
     assert_int_equal(events_of(trace, "step", "frame"), 10);
     assert_int_equal(events_of(trace, "phase", NULL), 3);
     assert_true(events_of(trace, "op", NULL) > 20);
-    assert_string_equal(json_string_value(json_object_get(json_object_get(trace, "otherData"), "weights")), "synthetic");
+    assert_true(events_of(trace, "sync", "wait for team") > 0 || hm_cpu_available() == 1);
+    const json_t *other = json_object_get(trace, "otherData");
+    assert_string_equal(json_string_value(json_object_get(other, "weights")), "synthetic");
+    assert_string_equal(json_string_value(json_object_get(other, "limits")), "not measured");
+    assert_non_null(json_object_get(other, "tracing % of a frame, phases and frames"));
+    assert_non_null(strstr(json_string_value(json_object_get(other, "tracing paired")), "n=1, no interval"));
     json_decref(trace);
     assert_int_not_equal(access(in_folder("t.json.part"), F_OK), 0);
 }
@@ -78,6 +84,73 @@ static void a_compressed_trace_of_another_case_with_a_limit_says_what_it_left_ou
     snprintf(name, sizeof name, "%s/b", in_folder("tiny.yaml"));
     expect(PROFILE(name, "--trace", path, "--trace-max", "10kB", "--repeat", "1"), 0, "tiny/b", NULL);
     expect(run_program("trace", "check", path), 0, " 0 errors", NULL);
+}
+
+static void the_thread_that_decodes_meanwhile_has_a_track_of_its_own(void **state)
+{
+    (void)state;
+    char *path = in_folder("two.json"), name[160];
+    snprintf(name, sizeof name, "%s/said", in_folder("mixed.yaml"));
+    expect(run_program("profile", name, "--no-limits", "--model", "qwen3-tts-tiny", "--variant", "best:decode=overlap", "--seconds", "2",
+                       "--trace", path, "--repeat", "1"),
+           0, "n=1, no interval", NULL);
+    expect(run_program("trace", "check", path), 0, " 0 errors, 0 warnings", NULL);
+    expect(run_program("trace", "stats", path), 0, "02 decoder", NULL);
+    json_t *trace = json_load_file(path, 0, NULL), *e;
+    uint64_t engine = 0, decoder = 0;
+    size_t i;
+    assert_non_null(trace);
+    assert_int_equal(events_of(trace, "sync", "wait for decoder"), 1);
+    assert_true(events_of(trace, "sync", "wait for frames") > 0);
+    json_array_foreach(json_object_get(trace, "traceEvents"), i, e)
+    {
+        const char *of = json_string_value(json_object_get(e, "name"));
+        uint64_t tid = (uint64_t)json_integer_value(json_object_get(e, "tid"));
+        engine = of && !strcmp(of, "frame") ? tid : engine;
+        decoder = of && !strcmp(of, "wait for frames") ? tid : decoder;
+    }
+    assert_true(engine && decoder && engine != decoder);
+    json_decref(trace);
+}
+
+static void six_pairs_have_an_interval_and_phases_are_held_against_the_machine(void **state)
+{
+    (void)state;
+    char *path = in_folder("six.json"), name[160];
+    snprintf(name, sizeof name, "%s/b", in_folder("tiny.yaml"));
+    hm_run run = run_program("profile", name, "--model", "heartmula-tiny", "--db", in_folder("none.db"), "--trace", path, "--repeat", "6");
+    assert_int_equal(run.code, 0);
+    assert_non_null(strstr(run.out, "95 %, n=6"));
+    assert_non_null(strstr(run.out, "limits: measured now; memory "));
+    assert_non_null(strstr(run.out, "last quarter "));
+    run_free(&run);
+    json_t *trace = json_load_file(path, 0, NULL), *e;
+    size_t i, shares = 0;
+    json_array_foreach(json_object_get(trace, "traceEvents"), i, e) shares += json_object_get(json_object_get(e, "args"), "of FLOPs") != NULL;
+    assert_int_equal(shares, 3);
+    json_decref(trace);
+}
+
+static void stats_and_diff_are_there_for_programs(void **state)
+{
+    (void)state;
+    char *path = in_folder("t.json"), file[200];
+    expect(PROFILE(in_folder("tiny.yaml"), "--trace", path, "--trace-window", "frames=2:4", "--repeat", "1"), 0, NULL, NULL);
+    snprintf(file, sizeof file, "csv:%s", in_folder("stats.csv"));
+    hm_run run = run_program("trace", "stats", path, "-o", "json", "-O", file);
+    assert_int_equal(run.code, 0);
+    json_t *stats = json_loads(run.out, 0, NULL), *tables = json_object_get(stats, "tables");
+    assert_string_equal(json_string_value(json_object_get(stats, "kind")), "trace_stats");
+    assert_true(json_array_size(json_object_get(tables, "spans")) > 10);
+    assert_true(json_array_size(json_object_get(tables, "idle")) > 0);
+    assert_non_null(json_object_get(tables, "waits"));
+    json_decref(stats);
+    run_free(&run);
+    assert_int_equal(access(in_folder("stats.csv"), R_OK), 0);
+    expect(run_program("trace", "diff", path, path, "-o", "csv"), 0, "host work between operations", NULL);
+    expect(run_program("trace", "stats", path, "-o", "xml"), 64, NULL, "xml");
+    expect(run_program("trace", "stats", path, "-O", "json"), 64, NULL, "FORMAT:FILE");
+    expect(run_program("trace", "check", path, "-o", "json"), 64, NULL, "for stats and diff");
 }
 
 static void profile_refuses_what_it_cannot_do(void **state)
@@ -118,7 +191,7 @@ static void a_profile_of_speech_shows_its_parts(void **state)
     char *path = in_folder("s.json"), name[160], cloned[160];
     snprintf(name, sizeof name, "%s/said", in_folder("mixed.yaml"));
     snprintf(cloned, sizeof cloned, "%s/cloned", in_folder("mixed.yaml"));
-    expect(run_program("profile", name, "--model", "qwen3-tts-tiny", "--trace", path, "--repeat", "1"), 0, "code_predictor", NULL);
+    expect(run_program("profile", name, "--no-limits", "--model", "qwen3-tts-tiny", "--trace", path, "--repeat", "1"), 0, "code_predictor", NULL);
     expect(run_program("trace", "check", path), 0, " 0 errors, 0 warnings", NULL);
     json_error_t e;
     json_t *trace = json_load_file(path, 0, &e);
@@ -127,7 +200,7 @@ static void a_profile_of_speech_shows_its_parts(void **state)
     assert_int_equal(events_of(trace, "phase", NULL), 3);
     assert_true(events_of(trace, "part", "talker_step") > 0 && events_of(trace, "part", "sampling") > 0);
     json_decref(trace);
-    expect(run_program("profile", cloned, "--model", "qwen3-tts-tiny-base", "--trace", path, "--repeat", "1"), 0, "mixed/cloned", NULL);
+    expect(run_program("profile", cloned, "--no-limits", "--model", "qwen3-tts-tiny-base", "--trace", path, "--repeat", "1"), 0, "mixed/cloned", NULL);
     expect(run_program("profile", name, "--model", "heartmula-tiny", "--trace", path), 64, NULL, "makes music, mixed/said asks for speech");
     expect(run_program("profile", name, "--model", "qwen3-tts-tiny-base", "--trace", path), 64, NULL, "of kind base");
 }
@@ -222,6 +295,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_profile_is_a_trace_that_keeps_the_rules),
         cmocka_unit_test(a_compressed_trace_of_another_case_with_a_limit_says_what_it_left_out),
+        cmocka_unit_test(the_thread_that_decodes_meanwhile_has_a_track_of_its_own),
+        cmocka_unit_test(six_pairs_have_an_interval_and_phases_are_held_against_the_machine),
+        cmocka_unit_test(stats_and_diff_are_there_for_programs),
         cmocka_unit_test(profile_refuses_what_it_cannot_do),
         cmocka_unit_test(trace_refuses_what_is_no_trace),
         cmocka_unit_test(a_profile_of_speech_shows_its_parts),

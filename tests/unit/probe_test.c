@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -308,6 +309,81 @@ static void totals_carry_paths_and_tell_how_many_there_are(void **state)
     hm_recorder_close(&r);
 }
 
+/* Frame f takes 100 + f ns. */
+static void run_frames(hm_recorder *r, int frames)
+{
+    for (int f = 0; f < frames; f++) {
+        begin(r, HM_SPAN_STEP, "frame", f);
+        fake.now += 100 + f;
+        end(r, HM_SPAN_STEP, "frame");
+    }
+}
+
+static void frame_times_are_stretches_of_equal_length_that_sum_up(void **state)
+{
+    (void)state;
+    const struct {
+        int frames, stretches, each;
+    } cases[] = {{1, 1, 1}, {32, 32, 1}, {33, 17, 2}, {64, 32, 2}, {65, 17, 4}, {750, 24, 32}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hm_frame_time t[HM_FRAME_TIMES];
+        int64_t frames = 0, ns = 0;
+        hm_recorder *r = open_recorder((hm_recorder_options){0});
+        run_frames(r, cases[i].frames);
+        int n = hm_recorder_frame_times(r, t);
+        assert_int_equal(n, cases[i].stretches);
+        for (int k = 0; k < n; k++) {
+            assert_int_equal(t[k].first_frame, (int64_t)k * cases[i].each);
+            assert_true(t[k].frames == cases[i].each || (k == n - 1 && t[k].frames < cases[i].each));
+            int64_t first = 100 + t[k].first_frame, last = first + t[k].frames - 1;
+            assert_int_equal(t[k].total_ns, (first + last) * t[k].frames / 2);
+            frames += t[k].frames;
+            ns += t[k].total_ns;
+        }
+        assert_int_equal(frames, cases[i].frames);
+        assert_int_equal(ns, node_at(r, "frame")->total_ns);
+        hm_recorder_clear(r);
+        assert_int_equal(hm_recorder_frame_times(r, t), 0);
+        hm_recorder_close(&r);
+    }
+}
+
+static void the_recorder_beside_is_another_probe_and_knows_its_thread(void **state)
+{
+    (void)state;
+    hm_recorder *decoder = open_recorder((hm_recorder_options){0}), *r = open_recorder((hm_recorder_options){.beside = decoder});
+    assert_null(hm_recorder_probe(decoder)->beside);
+    assert_int_equal(hm_recorder_thread(r), 0);
+    hm_span_begin(hm_recorder_probe(r)->beside, HM_SPAN_STEP, "segment", 0);
+    fake.now += 7;
+    hm_span_end(hm_recorder_probe(r)->beside, HM_SPAN_STEP, "segment");
+    assert_int_equal(node_at(decoder, "segment")->total_ns, 7);
+    assert_int_equal(hm_recorder_find(r, "segment"), -1);
+    assert_int_not_equal(hm_recorder_thread(decoder), 0);
+    assert_int_equal(hm_recorder_thread(r), 0);
+    hm_recorder_close(&r);
+    hm_recorder_close(&decoder);
+}
+
+/* Every look at this clock takes 10 ns: a span is two looks. */
+static int64_t ticking(void *self)
+{
+    return *(int64_t *)self += 10;
+}
+
+static void the_cost_of_a_span_is_what_the_clock_says(void **state)
+{
+    (void)state;
+    int64_t now = 0;
+    hm_clock clock = {.self = &now, .now_ns = ticking};
+    hm_error err;
+    for (int kept = 0; kept < 2; kept++) {
+        double ns = 0;
+        assert_int_equal(hm_recorder_cost(&clock, kept, &ns, &err), HM_OK);
+        assert_true(ns > 19.9 && ns < 20.1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +400,9 @@ int main(void)
         cmocka_unit_test(progress_and_taps_reach_the_inner_probe),
         cmocka_unit_test(the_inner_probe_gets_the_kinds_of_spans_it_wants),
         cmocka_unit_test(totals_carry_paths_and_tell_how_many_there_are),
+        cmocka_unit_test(frame_times_are_stretches_of_equal_length_that_sum_up),
+        cmocka_unit_test(the_recorder_beside_is_another_probe_and_knows_its_thread),
+        cmocka_unit_test(the_cost_of_a_span_is_what_the_clock_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

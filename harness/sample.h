@@ -91,7 +91,9 @@
     I(predicted_kv_bytes, 0, "from shapes alone: caches at their largest")                                                       \
     I(predicted_scratch_bytes, 0, "from shapes alone: scratch at its largest")                                                   \
     I(predicted_codec_bytes, 0, "from shapes alone: what decoding takes at most")                                                \
-    I(predicted_total_bytes, 0, "from shapes alone: largest sum at any time, mapped weights left out")
+    I(predicted_total_bytes, 0, "from shapes alone: largest sum at any time, mapped weights left out")                           \
+    I(prefill_flops, 0, "floating-point operations of prefill")                                                                  \
+    I(prefill_weight_bytes, 0, "weights that the operations of prefill read, each pass anew")
 
 #define HM_UNKNOWN INT64_MIN
 

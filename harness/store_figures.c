@@ -25,6 +25,8 @@ static const struct figure {
     LARGEST_MB(predicted_scratch_mb, "predicted_scratch_bytes"),
     LARGEST_MB(predicted_codec_mb, "predicted_codec_bytes"),
     LARGEST_MB(predicted_total_mb, "predicted_total_bytes"),
+    FIGURE(prefill_gflop, "avg(s.prefill_flops) / 1e9"),
+    LARGEST_MB(prefill_weight_mb, "prefill_weight_bytes"),
     FIGURE(energy_j, "avg(s.energy_uj) / 1e6"),
     FIGURE(energy_idle_j, "avg(s.energy_idle_uj) / 1e6"),
     FIGURE(cycles, "avg(s.cycles)"),

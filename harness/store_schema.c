@@ -420,6 +420,8 @@ static const char machine_state_columns[] =
     "ALTER TABLE sample ADD COLUMN predicted_scratch_bytes INTEGER /* bytes, from shapes alone: scratch at its largest */;\n"
     "ALTER TABLE sample ADD COLUMN predicted_codec_bytes INTEGER /* bytes, from shapes alone: what decoding takes at most */;\n"
     "ALTER TABLE sample ADD COLUMN predicted_total_bytes INTEGER /* bytes, from shapes alone: largest sum at any time, mapped weights left out */;\n"
+    "ALTER TABLE sample ADD COLUMN prefill_flops INTEGER /* floating-point operations of prefill */;\n"
+    "ALTER TABLE sample ADD COLUMN prefill_weight_bytes INTEGER /* bytes of weights that the operations of prefill read, each pass anew */;\n"
     "DROP VIEW arm_figure;\n"
     "DROP VIEW figure;\n"
     "DROP VIEW stream_figure;\n"

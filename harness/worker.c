@@ -319,6 +319,8 @@ static void fill_sample(worker *w, const hm_request *request, const hm_result *r
     s->frame_weight_bytes = (int64_t)r->frame_weight_bytes;
     s->distinct_weight_bytes = (int64_t)r->distinct_weight_bytes;
     s->frame_flops = r->frame_flops;
+    s->prefill_flops = r->prefill_work.flops ? (int64_t)r->prefill_work.flops : HM_UNKNOWN;
+    s->prefill_weight_bytes = r->prefill_work.weight_bytes ? (int64_t)r->prefill_work.weight_bytes : HM_UNKNOWN;
     s->overlapped_ns = r->overlapped_ns;
     s->reference_ns = request->speech.reference ? r->reference_ns : HM_UNKNOWN;
     s->codec_frame_flops = r->codec_frame_flops > 0 ? r->codec_frame_flops : NAN;

@@ -60,6 +60,8 @@ typedef struct hm_journal_stretch {
     X(predicted_scratch_mb)                                                                                                      \
     X(predicted_codec_mb)                                                                                                        \
     X(predicted_total_mb)                                                                                                        \
+    X(prefill_gflop)       /* operations of prefill */                                                                           \
+    X(prefill_weight_mb)   /* weights they read, each pass anew */                                                               \
     X(energy_j)            /* of the timed call, gross */                                                                        \
     X(energy_idle_j)       /* what the idle machine takes meanwhile */                                                           \
     X(cycles)                                                                                                                    \

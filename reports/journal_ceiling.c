@@ -40,6 +40,18 @@ static double least_decode_ms(const hm_journal_session *s, const hm_journal_resu
     return r->codec_frame_gflop * 1e3 / s->peak_gflop_s;
 }
 
+hm_phase_rate hm_journal_prefill_rate(const hm_journal_session *s, const hm_journal_result *r)
+{
+    double ms = r->prefill_ms.n && r->prefill_ms.mean > 0 ? r->prefill_ms.mean : NAN;
+    hm_phase_rate rate = {.gflop_s = r->prefill_gflop * 1e3 / ms,
+                          .gb_s = r->prefill_weight_mb / ms,
+                          .flops_per_byte = r->prefill_gflop * 1e3 / r->prefill_weight_mb,
+                          .limit_gb_s = reading_limit(s, r)};
+    rate.share_flops = rate.gflop_s / s->peak_gflop_s;
+    rate.share_gb = rate.gb_s / rate.limit_gb_s;
+    return rate;
+}
+
 hm_phase_rate hm_journal_generate_rate(const hm_journal_session *s, const hm_journal_result *r)
 {
     double ms = frame_ms(r);
@@ -76,12 +88,14 @@ static void traffic(const hm_journal_session *s, hm_document *d)
                                                      ">weights_mb|weights/frame (MB)", ">generate_gb_s|weights (GB/s)",
                                                      ">generate_gflop_s|GFLOP/s", ">generate_reading_percent|% of reading",
                                                      ">generate_flops_percent|% of FLOPs", ">decode_gflop_s|decode GFLOP/s",
-                                                     ">decode_flops_percent|% of FLOPs", NULL});
+                                                     ">decode_flops_percent|% of FLOPs", ">prefill_gflop_s|prefill GFLOP/s",
+                                                     ">prefill_flops_percent|% of FLOPs", NULL});
     bool bug = false;
     for (int c = 0; c < s->case_count; c++)
         for (int a = 0; a < s->arm_count; a++) {
             const hm_journal_result *r = hm_journal_at(s, a, c);
-            hm_phase_rate generate = hm_journal_generate_rate(s, r), decode = hm_journal_decode_rate(s, r);
+            hm_phase_rate generate = hm_journal_generate_rate(s, r), decode = hm_journal_decode_rate(s, r),
+                          prefill = hm_journal_prefill_rate(s, r);
             double ms = frame_ms(r);
             hm_cell_who(t, s, a, c);
             hm_sheet_number(t, ms, 3);
@@ -94,7 +108,9 @@ static void traffic(const hm_journal_session *s, hm_document *d)
             hm_cell_percent(t, generate.share_flops);
             hm_sheet_number(t, decode.gflop_s, 2);
             hm_cell_percent(t, decode.share_flops);
-            bug = bug || over(generate.share_gb) || over(generate.share_flops) || over(decode.share_flops);
+            hm_sheet_number(t, prefill.gflop_s, 2);
+            hm_cell_percent(t, prefill.share_flops);
+            bug = bug || over(prefill.share_flops) || over(generate.share_gb) || over(generate.share_flops) || over(decode.share_flops);
         }
     hm_document_sheet(d, "ceiling", t);
     if (bug)

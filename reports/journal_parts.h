@@ -60,6 +60,7 @@ typedef struct hm_phase_rate {
     double limit_gb_s;            /* at which weights of this size can be read */
     double share_flops, share_gb; /* of the limits */
 } hm_phase_rate;
+hm_phase_rate hm_journal_prefill_rate(const hm_journal_session *session, const hm_journal_result *result);
 hm_phase_rate hm_journal_generate_rate(const hm_journal_session *session, const hm_journal_result *result);
 hm_phase_rate hm_journal_decode_rate(const hm_journal_session *session, const hm_journal_result *result);
 

@@ -47,8 +47,9 @@ hm_status hm_plot_roofline(const hm_journal_session *s, const char *output, FILE
     if (!isfinite(s->peak_gflop_s) || !isfinite(s->memory_gb_s))
         return hm_fail(err, HM_EMISSING, "plot roofline: session %.8s has no limits of the machine; suites of our own arms measure them", s->id);
     for (int a = 0; a < arms; a++) {
-        const hm_phase_rate rates[] = {hm_journal_generate_rate(s, hm_journal_at(s, a, kase)), hm_journal_decode_rate(s, hm_journal_at(s, a, kase))};
-        for (int i = 0; i < 2; i++)
+        const hm_journal_result *r = hm_journal_at(s, a, kase);
+        const hm_phase_rate rates[] = {hm_journal_prefill_rate(s, r), hm_journal_generate_rate(s, r), hm_journal_decode_rate(s, r)};
+        for (int i = 0; i < 3; i++)
             if (shows(&rates[i])) {
                 widen(&x, rates[i].flops_per_byte);
                 widen(&y, rates[i].gflop_s);
@@ -62,12 +63,13 @@ hm_status hm_plot_roofline(const hm_journal_session *s, const char *output, FILE
     x = (range){x.low / 3, x.high * 4};
     y = (range){y.low / 3, y.high * 2};
     snprintf(title, sizeof title, "Roofline of %s", s->cases[kase].label);
-    hm_plot_session_head(s, output, title, "generate ● and decode ▲, mean over rounds", HM_PLOT_WIDTH, HEIGHT, f);
+    hm_plot_session_head(s, output, title, "prefill ■, generate ● and decode ▲, mean over rounds", HM_PLOT_WIDTH, HEIGHT, f);
     fprintf(f,
             "set logscale xy\nset xrange [%.6g:%.6g]\nset yrange [%.6g:%.6g]\nset xlabel 'operations per byte of weights (FLOP/B)'\n"
             "set ylabel 'GFLOP/s'\nset grid xtics ytics lc rgb '#dddddd' lt 1 lw 0.7\nset format '%%g'\n",
             x.low, x.high, y.low, y.high);
     hm_plot_key_below(f, arms + isfinite(s->cache_gb_s), HEIGHT);
+    put_points(s, kase, "prefill", hm_journal_prefill_rate, f);
     put_points(s, kase, "generate", hm_journal_generate_rate, f);
     put_points(s, kase, "decode", hm_journal_decode_rate, f);
     double at = sqrt(x.low * s->peak_gflop_s / s->memory_gb_s); /* half way up the slope */
@@ -84,6 +86,8 @@ hm_status hm_plot_roofline(const hm_journal_session *s, const char *output, FILE
         fprintf(f, ", $generate every ::%d::%d using 1:2 with points pt %d ps 1.5 lc rgb '%s' title ", a, a, a < COLOURS ? 7 : 6,
                 hm_plot_colour(a));
         hm_plot_quoted(f, s->arms[a].name);
+        fprintf(f, ", $prefill every ::%d::%d using 1:2 with points pt %d ps 1.4 lc rgb '%s' notitle", a, a, a < COLOURS ? 5 : 4,
+                hm_plot_colour(a));
         fprintf(f, ", $decode every ::%d::%d using 1:2 with points pt %d ps 1.7 lc rgb '%s' notitle", a, a, a < COLOURS ? 9 : 8,
                 hm_plot_colour(a));
     }

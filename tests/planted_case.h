@@ -38,6 +38,8 @@ static inline void planted_sample(hm_sample *s, int arm, int round)
     s->frame_flops = 2e8;
     s->codec_frame_flops = 1e8;
     s->codec_bytes = 50000000;
+    s->prefill_flops = 4000000000;
+    s->prefill_weight_bytes = 80000000;
     s->peak_rss_bytes = 300000000;
     s->mapped_bytes = 100000000;
     s->peak_unmapped_bytes = 200000000;

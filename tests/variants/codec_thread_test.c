@@ -13,6 +13,7 @@
 #include "engine/cpu/cpu.h"
 #include "engine/cpu/cpu_ops_init.h"
 #include "engine/session/codec_thread.h"
+#include "harness/probe.h"
 
 #define PIECES 50
 
@@ -99,6 +100,50 @@ static void pieces_are_done_once_and_in_order(void **state)
             assert_int_equal(hm_ops_status(&c->ops), HM_OK);
             close_ctx(c);
         }
+}
+
+static int64_t count_of(const hm_recorder *r, const char *path)
+{
+    int count, node = hm_recorder_find(r, path);
+    return node < 0 ? 0 : hm_recorder_nodes(r, &count)[node].count;
+}
+
+/* Both threads tell spans at the same time, each to its own recorder. */
+static void spans_of_the_decoder_go_to_the_probe_beside(void **state)
+{
+    (void)state;
+    hm_recorder *beside = NULL, *r = NULL;
+    hm_error err = {0};
+    hm_recorder_options o = {.kinds = HM_SPAN_ANY, .span_kinds = HM_SPAN_ANY, .capacity = 4096};
+    assert_int_equal(hm_recorder_open(&beside, &o, &err), HM_OK);
+    o.beside = beside;
+    assert_int_equal(hm_recorder_open(&r, &o, &err), HM_OK);
+    struct pieces p = {.fail_at = -1, .sleep_ns = 100000};
+    hm_ctx *c = open_ctx(4, hm_recorder_probe(r));
+    hm_codec_thread *t = NULL;
+    int64_t next = 0, overlapped = 0;
+    float *scratch = c->ops.alloc(&c->ops, 1 << 20);
+    assert_int_equal(hm_codec_thread_start(&t, c, true, work, &p, &err), HM_OK);
+    p.drawing = c->dev;
+    for (int64_t i = 0; i < PIECES; i++) {
+        c->ops.fill(&c->ops, scratch, 1, 1 << 18);
+        hm_codec_thread_push(t, i + 1);
+    }
+    hm_codec_thread_finish(&t, &next, &overlapped);
+    c->ops.free(&c->ops, scratch);
+    assert_true(p.done > 0);
+    assert_int_equal(count_of(beside, "fill"), p.done);
+    assert_true(count_of(beside, "wait for frames") > 0);
+    assert_int_equal(count_of(beside, "wait for decoder"), 0);
+    assert_int_equal(count_of(r, "fill"), PIECES);
+    assert_int_equal(count_of(r, "fill/wait for team"), PIECES);
+    assert_int_equal(count_of(r, "wait for decoder"), 1);
+    assert_int_equal(count_of(r, "wait for frames"), 0);
+    assert_int_not_equal(hm_recorder_thread(r), hm_recorder_thread(beside));
+    assert_int_equal(hm_recorder_unmatched(r) + hm_recorder_unmatched(beside), 0);
+    close_ctx(c);
+    hm_recorder_close(&r);
+    hm_recorder_close(&beside);
 }
 
 static void time_spent_beside_drawing_is_told(void **state)
@@ -210,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pieces_are_done_once_and_in_order),
         cmocka_unit_test(time_spent_beside_drawing_is_told),
+        cmocka_unit_test(spans_of_the_decoder_go_to_the_probe_beside),
         cmocka_unit_test(a_piece_that_fails_is_the_last),
         cmocka_unit_test(waiting_for_a_piece_can_be_interrupted),
         cmocka_unit_test(a_failure_of_drawing_stops_the_piece),

@@ -237,7 +237,8 @@ void hm_journal_ledger(const hm_journal_session *s, hm_document *d)
         }
     hm_document_heading(d, 3, "Memory ledger (MB)");
     hm_document_sheet(d, "ledger", t);
-    hm_document_text(d, "In parentheses: predicted from shapes alone, before anything is loaded. Peaks: resident set less mapped model pages within "
+    hm_document_text(d, "In parentheses: predicted from shapes alone, before anything is loaded; without the program itself, of weights those that "
+                        "are copied to the heap (measured: all in use, mapped ones included). Peaks: resident set less mapped model pages within "
                         "each phase; after: once the result is freed. Largest of the rounds.");
 }
 

@@ -11,6 +11,7 @@
 #include "harness/metrics.h"
 #include "harness/model.h"
 #include "harness/module.h"
+#include "harness/output_options.h"
 #include "harness/run_report.h"
 #include "harness/table.h"
 #include "suites/suite.h"
@@ -20,6 +21,7 @@
 typedef struct sink {
     hm_table *table;
     json_t *json;
+    hm_sheet *sheet;
     bool names; /* first column only, one per line */
 } sink;
 
@@ -27,6 +29,12 @@ static void add_row(sink *out, const char *const *titles, const char *const *cel
 {
     if (out->names) {
         printf("%s\n", cells[0]);
+    } else if (out->sheet) {
+        for (int i = 0; titles[i]; i++)
+            if (cells[i])
+                hm_sheet_cell(out->sheet, "%s", cells[i]);
+            else
+                hm_sheet_none(out->sheet);
     } else if (out->json) {
         json_t *object = json_object();
         for (int i = 0; titles[i]; i++)
@@ -162,6 +170,31 @@ static hm_status fill_suites(sink *out, const char *const *titles, hm_error *err
     return st ? st : rows.status;
 }
 
+static void add_cases(void *self, const char *name)
+{
+    suite_rows *rows = self;
+    hm_suite *suite = NULL;
+    if (rows->status)
+        return;
+    rows->status = hm_suite_open(&suite, name, rows->err);
+    for (int i = 0; !rows->status && i < suite->case_count; i++) {
+        const hm_suite_case *c = &suite->cases[i];
+        char label[256], frames[16], seconds[16];
+        snprintf(label, sizeof label, "%s/%s", suite->name, c->name);
+        snprintf(frames, sizeof frames, "%d", c->frames);
+        snprintf(seconds, sizeof seconds, "%.4g", c->frames / HM_SUITE_FRAMES_PER_SECOND);
+        add_row(rows->out, rows->titles, (const char *[]){label, c->task, frames, seconds});
+    }
+    hm_suite_close(&suite);
+}
+
+static hm_status fill_cases(sink *out, const char *const *titles, hm_error *err)
+{
+    suite_rows rows = {out, titles, HM_OK, err};
+    hm_status st = hm_suite_each_name(add_cases, &rows, err);
+    return st ? st : rows.status;
+}
+
 static const struct listing {
     const char *name;
     const char *titles[8];
@@ -169,6 +202,7 @@ static const struct listing {
     const char *hint; /* under the table */
 } listings[] = {
     {"suites", {"name", ">cases", ">seconds", "what it is", NULL}, fill_suites, "hmbench suite NAME runs one; a path to a YAML file is a suite too."},
+    {"cases", {"name", "task", ">frames", ">seconds", NULL}, fill_cases, "hmbench profile CASE and hmbench suite NAME --filter REGEX take them."},
     {"variants", {"name", "what it is", "toggles that are not 0", NULL}, fill_variants,
      "best:attn=scores changes one toggle of best; naive,best names two arms."},
     {"toggles", {"name", "values", "kind", "models", "counter", "what the values do", NULL}, fill_toggles,
@@ -206,11 +240,28 @@ static hm_status print_table(const struct listing *l, hm_error *err)
     return st ? st : printed;
 }
 
+/* As a document: for -o and -O. */
+static hm_status write_document(const struct listing *l, const hm_output_options *output, hm_error *err)
+{
+    sink out = {.sheet = hm_sheet_new(l->titles)};
+    hm_document *d = hm_document_new("list");
+    hm_status st = out.sheet && d ? l->fill(&out, l->titles, err) : hm_fail(err, HM_EABSENT, "list: no memory");
+    hm_document_sheet(d, l->name, out.sheet);
+    if (!st && output->format)
+        st = hm_output_write(output, d, err);
+    else if (!st)
+        st = hm_output_write_files(output, d, err);
+    hm_document_free(&d);
+    return st;
+}
+
 hm_status hm_cmd_list(const hm_command *self, int argc, char **argv, hm_error *err)
 {
     bool json = false, names = false, helped;
     hm_strings what = {0};
+    hm_output_options output = {0};
     const hm_option options[] = {
+        HM_OUTPUT_OPTIONS(output),
         {"json", 0, HM_OPT_FLAG, &json, NULL, "one JSON array instead of a table", 0, 0, NULL},
         {"names", 0, HM_OPT_FLAG, &names, NULL, "names only, one per line", 0, 0, NULL},
         {0},
@@ -224,6 +275,11 @@ hm_status hm_cmd_list(const hm_command *self, int argc, char **argv, hm_error *e
     l = find_listing(what.items[0], err);
     if (!l)
         return HM_EUSAGE;
+    st = hm_output_options_check(&output, "list", err);
+    if (!st && (output.format || output.files.count))
+        st = write_document(l, &output, err);
+    if (st || output.format)
+        return st;
     if (!json && !names)
         return print_table(l, err);
     sink out = {.json = json ? json_array() : NULL, .names = !json};

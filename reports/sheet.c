@@ -8,6 +8,16 @@
 
 #include "reports/sheet_write.h"
 
+/* Whether rows of documents begin with it, so that no column is called so. */
+static bool is_reserved(const char *key, int length)
+{
+    static const char *const names[] = {"schema_version", "kind", "table"};
+    for (int i = 0; i < 3; i++)
+        if ((int)strlen(names[i]) == length && !strncmp(names[i], key, (size_t)length))
+            return true;
+    return false;
+}
+
 hm_sheet *hm_sheet_new(const char *const *titles)
 {
     hm_sheet *s = calloc(1, sizeof *s);
@@ -16,7 +26,9 @@ hm_sheet *hm_sheet_new(const char *const *titles)
         const char *title = titles[i] + s->right[i];
         size_t key = strspn(title, "abcdefghijklmnopqrstuvwxyz0123456789_");
         const char *bar = key && title[key] == '|' ? title + key : NULL;
-        s->keys[i] = bar ? strndup(title, (size_t)(bar - title)) : strdup(title);
+        int length = bar ? (int)(bar - title) : (int)strlen(title);
+        if (asprintf(&s->keys[i], "%.*s%s", length, title, is_reserved(title, length) ? "_" : "") < 0)
+            s->keys[i] = NULL;
         s->titles[i] = strdup(bar ? bar + 1 : title);
         s->failed = s->failed || !s->titles[i] || !s->keys[i];
         s->columns = i + 1;

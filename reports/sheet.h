@@ -24,7 +24,9 @@ typedef enum hm_sheet_format {
 #define HM_SHEET_FORMAT_NAMES "md", "csv", "json", "jsonl", "sql" /* in the order of hm_sheet_format */
 
 /* titles: NULL-terminated, copied. A title that starts with '>' (left out when written) makes its column right-aligned. "key|Title", the
- * key of [a-z0-9_]: what programs call the column and what people read; any other title is both, "key|" is for programs alone. NULL without memory; the other functions accept that. */
+ * key of [a-z0-9_]: what programs call the column and what people read; any other title is both, "key|" is for programs alone. The keys
+ * schema_version, kind and table, which rows begin with, get an underscore behind them. NULL without memory; the other functions accept
+ * that. */
 hm_sheet *hm_sheet_new(const char *const *titles);
 
 /* The next cell, row by row; what is not measured is hm_sheet_none. A cell that reads as a plain number (digits, a point) is one for

@@ -280,6 +280,28 @@ static void the_database_answers_as_table_csv_and_json(void **state)
 }
 
 /* Lines into a worker, and what it answers. */
+static void its_tables_are_data_where_asked_for(void **state)
+{
+    (void)state;
+    char csv[160], lost[160];
+    hm_map file = {0};
+    hm_error err = {0};
+    snprintf(csv, sizeof csv, "csv:%s/figures.csv", folder);
+    snprintf(lost, sizeof lost, "json:%s/nowhere/figures.json", folder);
+    hm_run run = suite_run("--arm", (char *)arm("one", "good"), "--arm", (char *)arm("two", "good"), "-n", "1", "-f", "/a$", "-o", "jsonl", "-O", csv);
+    assert_non_null(strstr(run.out, "{\"schema_version\": 1, \"kind\": \"suite\", \"table\": \"arms\", "));
+    assert_non_null(strstr(run.out, "\"table\": \"summary\""));
+    assert_null(strstr(run.out, "| Label"));
+    expect_code(&run, 0, NULL);
+    if (hm_map_read(&file, csv + strlen("csv:"), 1 << 20, &err))
+        fail_msg("%s", err.text);
+    assert_memory_equal(file.data, "schema_version,table,session,model,variant,case,", 48);
+    hm_map_close(&file);
+    run = suite_run("--arm", (char *)arm("one", "good"), "-n", "1", "-O", lost);
+    expect_code(&run, 73, "nowhere"); /* before anything ran */
+    expect_sql("SELECT count(*) FROM session", "1\r\n");
+}
+
 static void worker_says(const char *input, const char *wanted)
 {
     char *argv[] = {(char *)HM_PROGRAM, "worker", NULL};
@@ -326,6 +348,7 @@ int main(int argc, char **argv)
                                        CASE(a_dry_run_runs_nothing),
                                        CASE(bad_input_has_its_exit_code_and_one_clear_line),
                                        CASE(the_database_answers_as_table_csv_and_json),
+                                       CASE(its_tables_are_data_where_asked_for),
                                        CASE(the_worker_answers_every_line_and_survives_nonsense)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

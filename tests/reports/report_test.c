@@ -224,6 +224,23 @@ static void formats_and_files_are_checked_before_any_work(void **state)
     assert_int_equal(files("csv."), 0);
 }
 
+static void lists_are_data_too(void **state)
+{
+    (void)state;
+    char option[300];
+    snprintf(option, sizeof option, "json:%s", in_folder("metrics.json"));
+    char *lines = output_of(run_program("list", "toggles", "-o", "jsonl")), *people = output_of(run_program("list", "metrics", "-O", option));
+    json_t *first = json_loads(lines, JSON_DISABLE_EOF_CHECK, NULL), *metrics = load("metrics.json");
+    assert_string_equal(json_string_value(json_object_get(first, "kind")), "list");
+    assert_string_equal(json_string_value(json_object_get(first, "kind_")), "bitwise"); /* the toggle's, not the document's */
+    assert_true(json_array_size(json_object_get(json_object_get(metrics, "tables"), "metrics")) > 20);
+    has(people, "name"); /* the table is printed as well */
+    json_decref(first);
+    json_decref(metrics);
+    free(lines);
+    free(people);
+}
+
 /* ---- page ---- */
 
 static const char *skip_name(const char *p)
@@ -369,6 +386,7 @@ int main(void)
         cmocka_unit_test(what_was_not_measured_is_a_dash_or_nothing),
         cmocka_unit_test(tables_are_data_in_every_format),
         cmocka_unit_test(exported_sql_makes_tables_of_their_own),
+        cmocka_unit_test(lists_are_data_too),
         cmocka_unit_test(formats_and_files_are_checked_before_any_work),
         cmocka_unit_test(the_page_is_well_formed_and_asks_nobody),
         cmocka_unit_test(pictures_become_parts_of_a_page),

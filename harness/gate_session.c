@@ -246,9 +246,13 @@ static hm_status judge(hm_gate *g, hm_error *err)
         snprintf(r->base, sizeof r->base, "%s", k->base >= 0 ? plan->arms[k->base].name : g->o->base);
         snprintf(r->arm, sizeof r->arm, "%s", plan->arms[k->arm].name);
     }
-    hm_status st = g->o->counts                    ? hm_gate_judge_counts(g, err)
-                   : g->o->kind == HM_BASE_STORED ? hm_gate_judge_stored(g, err)
-                                                   : hm_gate_judge_times(g, err);
+    hm_status st = HM_OK;
+    for (int c = 0; c < plan->case_count && g->o->kind != HM_BASE_STORED && !st; c++)
+        st = hm_gate_comparable(g, g->m, c, err);
+    if (!st)
+        st = g->o->counts                    ? hm_gate_judge_counts(g, err)
+             : g->o->kind == HM_BASE_STORED ? hm_gate_judge_stored(g, err)
+                                             : hm_gate_judge_times(g, err);
     for (int c = 0; c < plan->case_count && !st; c++)
         if (!strcmp(g->report.rows[c].verdict, "fail"))
             hm_gate_next(g, c, g->report.rows[c].next, sizeof g->report.rows[c].next);

@@ -58,6 +58,9 @@ void hm_gate_close(hm_gate *gate);
 
 /* --- parts --- */
 
+/* HM_ECOMPARE: what ran as both arms of a case is not comparable. */
+hm_status hm_gate_comparable(const hm_gate *g, const hm_measure *m, int case_index, hm_error *err);
+
 /* gate_times.c: rounds of both arms that are looked at as they come. */
 bool hm_gate_decided(void *self, const hm_measure *m, int case_index, int rounds_done);
 hm_status hm_gate_judge_times(hm_gate *g, hm_error *err);

@@ -51,6 +51,22 @@ static bool outputs_differ(const hm_gate *g, const hm_measure *m, int c, char *t
     return *text != 0;
 }
 
+/* HM_ECOMPARE: a build of another type, other weights. */
+hm_status hm_gate_comparable(const hm_gate *g, const hm_measure *m, int c, hm_error *err)
+{
+    char text[400] = "", label[200];
+    hm_series_set set;
+    const hm_series *base, *arm;
+    hm_status st = series_of(g, m, c, "wall", &set, &base, &arm, err);
+    if (st)
+        return st;
+    if (base && arm)
+        st = hm_series_first_difference(hm_measure_store(m), &set, base, arm, text, sizeof text, err);
+    hm_series_set_free(&set);
+    snprintf(label, sizeof label, "%s", hm_measure_plan_of(m)->cases[c].name);
+    return st || !*text ? st : hm_fail(err, HM_ECOMPARE, "%s: %.80s and %.80s cannot be compared: %.250s", label, g->o->base, g->o->variant, text);
+}
+
 /* A failure here is met again, and told, when all is judged. */
 bool hm_gate_decided(void *self, const hm_measure *m, int c, int rounds_done)
 {
@@ -61,7 +77,7 @@ bool hm_gate_decided(void *self, const hm_measure *m, int c, int rounds_done)
     int n;
     if (!hm_measure_healthy(m, c, k->base) || !hm_measure_healthy(m, c, k->arm))
         return true;
-    if (rounds_done == 1 && outputs_differ(g, m, c, text, sizeof text))
+    if (rounds_done == 1 && (hm_gate_comparable(g, m, c, NULL) || outputs_differ(g, m, c, text, sizeof text)))
         return true;
     if (!hm_gate_is_look(&g->rule, rounds_done))
         return false;

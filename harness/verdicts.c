@@ -258,6 +258,14 @@ static hm_status differing(const member *a, const member *b, bool per_frame, cha
     return st;
 }
 
+hm_status hm_series_first_difference(hm_store *store, const hm_series_set *set, const hm_series *a, const hm_series *b, char *out, size_t size,
+                                     hm_error *err)
+{
+    member x = {store, set, a}, y = {store, set, b};
+    *out = 0;
+    return differing(&x, &y, false, out, size, err);
+}
+
 hm_status hm_first_difference(const hm_group *a, const hm_group *b, bool per_frame, char *out, size_t size, hm_error *err)
 {
     hm_status st = HM_OK;

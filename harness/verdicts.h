@@ -44,6 +44,9 @@ const hm_series *hm_group_unhealthy(const hm_group *group); /* the first series 
 /* The first thing that forbids comparing them, as "model: A against B"; empty: nothing. In one session threads may differ: they were asked
  * for. per_frame: the case may differ in its length. */
 hm_status hm_first_difference(const hm_group *a, const hm_group *b, bool per_frame, char *out, size_t size, hm_error *err);
+/* The same of two series of one session. */
+hm_status hm_series_first_difference(hm_store *store, const hm_series_set *set, const hm_series *a, const hm_series *b, char *out, size_t size,
+                                     hm_error *err);
 
 /* Outputs that must be equal and are not, as a sentence; empty: none. */
 void hm_output_difference(const hm_group *a, const hm_group *b, char *out, size_t size);

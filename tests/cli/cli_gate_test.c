@@ -104,6 +104,16 @@ static void other_output_ends_before_any_verdict_on_time(void **state)
     expect_code(&run, 0, NULL);
 }
 
+static void a_build_of_another_type_is_not_compared(void **state)
+{
+    (void)state;
+    const char *debug = "| sed -u -e s/\\\"build_type\\\":\\\"[A-Za-z]*\\\"/\\\"build_type\\\":\\\"Other\\\"/ -e s/\\\"id\\\":\\\"..../\\\"id\\\":\\\"0000/";
+    hm_run run = GATE("--base", wrapped("debug", debug), "--variant", QUICK, "--filter", "/a");
+    expect_code(&run, 4, "build type: Other against ");
+    run = GATE("--base", in_folder("debug"), "--variant", QUICK, "--filter", "/a", "--counts-only");
+    expect_code(&run, 4, "build type: Other against ");
+}
+
 static void a_crash_is_a_failed_case(void **state)
 {
     (void)state;
@@ -187,6 +197,7 @@ int main(void)
         cmocka_unit_test(time_that_runs_out_is_inconclusive_and_what_that_means_can_be_said),
         cmocka_unit_test(bad_output_never_passes),
         cmocka_unit_test(other_output_ends_before_any_verdict_on_time),
+        cmocka_unit_test(a_build_of_another_type_is_not_compared),
         cmocka_unit_test(a_crash_is_a_failed_case),
         cmocka_unit_test(more_memory_fails_whatever_the_time),
         cmocka_unit_test(an_interrupted_gate_goes_on),

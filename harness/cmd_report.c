@@ -114,8 +114,9 @@ static hm_status make_lines(const report_args *a, const hm_journal *journal, cha
     if (fclose(file) && !st)
         st = hm_fail(err, HM_EABSENT, "report: no memory for its text");
     if (!st && !count)
-        st = hm_fail(err, HM_EMISSING, "report --line: session %.8s has no %s%s%s%s; hmbench db sql \"SELECT DISTINCT arm, suite || '/' || case_name "
-                                       "FROM figure\" tells what there is",
+        st = hm_fail(err, HM_EMISSING,
+                     "report --line: session %.8s has no %s%s%s%s; hmbench db sql \"SELECT DISTINCT arm, suite || '/' || case_name "
+                     "FROM figure\" tells what there is",
                      journal->sessions[0].id, a->variant ? a->variant : "result", a->label ? " on " : "", a->label ? a->label : "",
                      a->model ? " of that model" : "");
     return st;

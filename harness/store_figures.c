@@ -10,7 +10,10 @@ static const struct figure {
     size_t at;
     const char *sql;
 } figures[] = {
-#define FIGURE(name, sql) {#name, offsetof(hm_journal_result, name), sql}
+#define FIGURE(name, sql)                                                                                                                  \
+    {                                                                                                                                      \
+#name, offsetof(hm_journal_result, name), sql                                                                                      \
+    }
 #define LARGEST_MB(name, column) FIGURE(name, "max(s." column ") / 1e6")
     LARGEST_MB(held_weight_mb, "held_weight_bytes"),
     LARGEST_MB(kv_mb, "kv_bytes"),
@@ -165,7 +168,8 @@ static hm_status read_verdicts(hm_reading *r)
                    "WHERE v.session_id = :id ORDER BY v.case_id IS NULL, c.frames, c.suite, c.name, a.position, v.metric, v.rounds, v.id");
     while (hm_query_row(&q)) {
         const char *case_id = hm_query_text(&q, 0);
-        int kase = hm_reading_case(r, case_id), base = hm_reading_arm(r, hm_query_text(&q, 1)), arm = hm_reading_arm(r, hm_query_text(&q, 2));
+        int kase = hm_reading_case(r, case_id), base = hm_reading_arm(r, hm_query_text(&q, 1)),
+            arm = hm_reading_arm(r, hm_query_text(&q, 2));
         if (arm < 0 || base < 0 || (case_id && kase < 0))
             continue;
         hm_journal_verdict *grown = hm_reading_grown(r, list, s->verdict_count, sizeof *list);
@@ -206,8 +210,8 @@ static hm_status read_calibrations(hm_reading *r)
             break;
         list = grown;
         list[s->calibration_count++] =
-            (hm_journal_calibration){hm_reading_label(r, kase),  hm_reading_arm_name(r, arm), rounds_of(hm_query_int(&q, 2)),
-                                     hm_query_real(&q, 3), hm_query_real(&q, 4),        hm_query_real(&q, 5)};
+            (hm_journal_calibration){hm_reading_label(r, kase), hm_reading_arm_name(r, arm), rounds_of(hm_query_int(&q, 2)),
+                                     hm_query_real(&q, 3),      hm_query_real(&q, 4),        hm_query_real(&q, 5)};
     }
     s->calibrations = list;
     return hm_query_close(&q);
@@ -232,7 +236,7 @@ static hm_status read_session_facts(hm_reading *r)
 
 hm_status hm_reading_figures(hm_reading *r)
 {
-    hm_status (*const parts[])(hm_reading *) = {read_session_facts, read_figures,   read_cold,    read_fidelity,
+    hm_status (*const parts[])(hm_reading *) = {read_session_facts, read_figures,   read_cold,     read_fidelity,
                                                 read_codebooks,     read_stretches, read_verdicts, read_calibrations};
     hm_status st = HM_OK;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && !st; i++)

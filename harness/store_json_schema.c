@@ -44,10 +44,11 @@ static hm_status table_object(hm_store *store, const char *table, const char *le
 {
     hm_query q;
     json_t *properties = json_object(), *required = json_array();
-    hm_query_open(&q, store,
-                  "SELECT c.name, c.type, c.\"notnull\" OR c.pk > 0, s.sql FROM pragma_table_info(:table) c, sqlite_schema s WHERE s.name = :table "
-                  "ORDER BY c.cid",
-                  err);
+    hm_query_open(
+        &q, store,
+        "SELECT c.name, c.type, c.\"notnull\" OR c.pk > 0, s.sql FROM pragma_table_info(:table) c, sqlite_schema s WHERE s.name = :table "
+        "ORDER BY c.cid",
+        err);
     hm_bind_text(&q, ":table", table);
     while (hm_query_row(&q)) {
         const char *name = hm_query_text(&q, 0);
@@ -143,11 +144,12 @@ hm_status hm_store_json_schema(FILE *file, hm_error *err)
     json_object_set_new(definitions, "run_record", run_record());
     json_object_set_new(definitions, "row_record", row_record());
     json_object_set_new(definitions, "record", json_pack("{s:[o, o]}", "anyOf", reference("run_record"), reference("row_record")));
-    json_t *schema = json_pack("{s:s, s:s, s:s, s:[o, {s:s, s:o}], s:o}", "$schema", "https://json-schema.org/draft/2020-12/schema", "title",
-                               "hmbench db export", "description",
-                               "A line of `hmbench db export -o jsonl`, or the array of `-o json`: an object per run with its session, machine, "
-                               "build, arm, case, model and samples, and a row of every table that no run holds. Made by `hmbench db schema`.",
-                               "anyOf", reference("record"), "type", "array", "items", reference("record"), "$defs", definitions);
+    json_t *schema =
+        json_pack("{s:s, s:s, s:s, s:[o, {s:s, s:o}], s:o}", "$schema", "https://json-schema.org/draft/2020-12/schema", "title",
+                  "hmbench db export", "description",
+                  "A line of `hmbench db export -o jsonl`, or the array of `-o json`: an object per run with its session, machine, "
+                  "build, arm, case, model and samples, and a row of every table that no run holds. Made by `hmbench db schema`.",
+                  "anyOf", reference("record"), "type", "array", "items", reference("record"), "$defs", definitions);
     char *text = schema && !st ? json_dumps(schema, JSON_INDENT(1)) : NULL;
     if (!st && !text)
         st = hm_fail(err, HM_EABSENT, "schema: out of memory");

@@ -124,11 +124,31 @@ static void place_cell(hm_sheet *t, const char *places)
 
 static void arm_sheet(const hm_journal_session *s, int arm, hm_document *d)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){"session|", "model|", "variant|", "case|Label", ">words|Words", ">n", ">wall_ms|Wall (ms)",
-                                                     ">wall_sd_ms|±stddev", ">audio_s|Audio (s)", ">rtf|RTF", "health|Health", ">tok_s|Tok/s",
-                                                     ">mem_mb|Mem (MB)", ">prefill_ms|Prefill", ">prefill_sd_ms|", ">generate_ms|Generate",
-                                                     ">generate_sd_ms|", ">decode_ms|Decode", ">decode_sd_ms|", ">other_ms|", ">load_ms|",
-                                                     ">peak_rss_mb|", "output|Output", "places|Place", NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){"session|",
+                                                     "model|",
+                                                     "variant|",
+                                                     "case|Label",
+                                                     ">words|Words",
+                                                     ">n",
+                                                     ">wall_ms|Wall (ms)",
+                                                     ">wall_sd_ms|±stddev",
+                                                     ">audio_s|Audio (s)",
+                                                     ">rtf|RTF",
+                                                     "health|Health",
+                                                     ">tok_s|Tok/s",
+                                                     ">mem_mb|Mem (MB)",
+                                                     ">prefill_ms|Prefill",
+                                                     ">prefill_sd_ms|",
+                                                     ">generate_ms|Generate",
+                                                     ">generate_sd_ms|",
+                                                     ">decode_ms|Decode",
+                                                     ">decode_sd_ms|",
+                                                     ">other_ms|",
+                                                     ">load_ms|",
+                                                     ">peak_rss_mb|",
+                                                     "output|Output",
+                                                     "places|Place",
+                                                     NULL});
     for (int c = 0; c < s->case_count; c++) {
         const hm_journal_result *r = hm_journal_at(s, arm, c);
         hm_sheet_string(t, s->id);
@@ -238,9 +258,9 @@ void hm_journal_summary(const hm_journal_session *s, hm_document *d)
         return;
     hm_document_heading(d, 3, "Summary: %s → %s", s->arms[0].name, s->arms[final].name);
     say_rounds(s, d);
-    hm_sheet *t = hm_sheet_new((const char *const[]){"model|", "base|", "variant|", "case|Label", ">base_rtf|Baseline RTF", ">rtf|Final RTF",
-                                                     ">speed_up|Speed-up", ">95 % interval", ">low|", ">high|", ">base_tok_s|Baseline tok/s",
-                                                     ">tok_s|Final tok/s", ">n", "output|Output", NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){"model|", "base|", "variant|", "case|Label", ">base_rtf|Baseline RTF",
+                                                     ">rtf|Final RTF", ">speed_up|Speed-up", ">95 % interval", ">low|", ">high|",
+                                                     ">base_tok_s|Baseline tok/s", ">tok_s|Final tok/s", ">n", "output|Output", NULL});
     for (int c = 0; c < s->case_count; c++) {
         const hm_journal_result *a = hm_journal_at(s, 0, c), *b = hm_journal_at(s, final, c);
         hm_speed_up up = hm_journal_speed_up(s, 0, final, c);
@@ -317,11 +337,15 @@ hm_document *hm_journal_document(const hm_journal *journal, const hm_notes *note
     if (note)
         hm_document_text(d, "%s", note);
     hm_document_text(
-        d, "Wall: from the request to the last sample of audio, load excluded. RTF: wall / audio duration (lower is better). Tok/s: frames per\n"
-           "second of wall. Mem: peak resident set without mapped model pages. Percentages: of prefill + generate + decode. Times are means,\n"
-           "± their standard deviation, over n rounds; every round runs each arm in a fresh process, in changing order. Every arm computes the\n"
-           "same frames. Output: codes and audio against the baseline's. Beside an RTF stands the verdict on its audio: ok, suspect, bad, or ?\n"
-           "where nothing judged it. A dash: not measured.");
+        d,
+        "Wall: from the request to the last sample of audio, load excluded. RTF: wall / audio duration (lower is better). Tok/s: frames "
+        "per\n"
+        "second of wall. Mem: peak resident set without mapped model pages. Percentages: of prefill + generate + decode. Times are means,\n"
+        "± their standard deviation, over n rounds; every round runs each arm in a fresh process, in changing order. Every arm computes "
+        "the\n"
+        "same frames. Output: codes and audio against the baseline's. Beside an RTF stands the verdict on its audio: ok, suspect, bad, or "
+        "?\n"
+        "where nothing judged it. A dash: not measured.");
     if (!journal->session_count)
         hm_document_text(d, "Nothing has been measured yet.");
     for (int i = 0, next; i < journal->session_count; i = next) {

@@ -84,12 +84,11 @@ static bool over(double share)
 /* What a frame moves and computes, of every arm and case. */
 static void traffic(const hm_journal_session *s, hm_document *d)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){HM_CELL_WHO, ">frame_ms|ms/frame", ">gen_tok_s|gen tok/s", ">codes_s|codes/s",
-                                                     ">weights_mb|weights/frame (MB)", ">generate_gb_s|weights (GB/s)",
-                                                     ">generate_gflop_s|GFLOP/s", ">generate_reading_percent|% of reading",
-                                                     ">generate_flops_percent|% of FLOPs", ">decode_gflop_s|decode GFLOP/s",
-                                                     ">decode_flops_percent|% of FLOPs", ">prefill_gflop_s|prefill GFLOP/s",
-                                                     ">prefill_flops_percent|% of FLOPs", NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){
+        HM_CELL_WHO, ">frame_ms|ms/frame", ">gen_tok_s|gen tok/s", ">codes_s|codes/s", ">weights_mb|weights/frame (MB)",
+        ">generate_gb_s|weights (GB/s)", ">generate_gflop_s|GFLOP/s", ">generate_reading_percent|% of reading",
+        ">generate_flops_percent|% of FLOPs", ">decode_gflop_s|decode GFLOP/s", ">decode_flops_percent|% of FLOPs",
+        ">prefill_gflop_s|prefill GFLOP/s", ">prefill_flops_percent|% of FLOPs", NULL});
     bool bug = false;
     for (int c = 0; c < s->case_count; c++)
         for (int a = 0; a < s->arm_count; a++) {
@@ -114,8 +113,9 @@ static void traffic(const hm_journal_session *s, hm_document *d)
         }
     hm_document_sheet(d, "ceiling", t);
     if (bug)
-        hm_document_text(d, "**More than 100 %% of a limit is a bug of ours**: bytes or operations are counted wrongly, or the limit was measured "
-                            "too low. The figure stands as it is until it is found.");
+        hm_document_text(
+            d, "**More than 100 %% of a limit is a bug of ours**: bytes or operations are counted wrongly, or the limit was measured "
+               "too low. The figure stands as it is until it is found.");
 }
 
 static void win(hm_sheet *t, const char *what, double share, double factor)
@@ -134,7 +134,8 @@ static void chances(const hm_journal_session *s, const hm_journal_result *r, hm_
     double wall = r->wall_ms.mean, decode_ms = r->decode_ms.mean > 0 ? least_decode_ms(s, r) * r->frames : 0;
     double floor_ms = codec_known ? least_generate_ms(s, r) * r->frames + decode_ms : NAN;
     const hm_journal_span *frame = hm_journal_span_of(r, "generate/frame");
-    hm_sheet *t = hm_sheet_new((const char *const[]){"part|If this cost nothing", ">share_percent|Share of wall", ">speed_up|At most", "helps|Would it help?", NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){"part|If this cost nothing", ">share_percent|Share of wall", ">speed_up|At most",
+                                                     "helps|Would it help?", NULL});
     for (int i = 0; i < r->span_count && frame; i++) {
         const char *part = hm_journal_part_of_frame(r->spans[i].path);
         if (!part)
@@ -160,11 +161,12 @@ static void say_limits(const hm_journal_session *s, hm_document *d)
         hm_document_text(d, "The machine's limits were not measured with this session: no shares of them.");
         return;
     }
-    hm_document_text(d,
-                     "Limits measured with this session (`hmbench limits`): reading %.1f GB/s from caches (%.4g MiB), %.1f GB/s from memory (512 "
-                     "MiB), %.1f GFLOP/s of float32 multiply-adds.\nBytes: all weights a frame's passes read, each pass anew; where all of them "
-                     "fit %.4g MiB they are held against caches.",
-                     s->cache_gb_s, s->cache_mb * 1e6 / 1048576, s->memory_gb_s, s->peak_gflop_s, s->cache_mb * 1e6 / 1048576);
+    hm_document_text(
+        d,
+        "Limits measured with this session (`hmbench limits`): reading %.1f GB/s from caches (%.4g MiB), %.1f GB/s from memory (512 "
+        "MiB), %.1f GFLOP/s of float32 multiply-adds.\nBytes: all weights a frame's passes read, each pass anew; where all of them "
+        "fit %.4g MiB they are held against caches.",
+        s->cache_gb_s, s->cache_mb * 1e6 / 1048576, s->memory_gb_s, s->peak_gflop_s, s->cache_mb * 1e6 / 1048576);
 }
 
 void hm_journal_ceiling(const hm_journal_session *s, hm_document *d)
@@ -179,14 +181,15 @@ void hm_journal_ceiling(const hm_journal_session *s, hm_document *d)
         return;
     double least = least_generate_ms(s, r), with_codec = least + (isfinite(least_decode_ms(s, r)) ? least_decode_ms(s, r) : 0);
     if (isfinite(least))
-        snprintf(limit, sizeof limit,
-                 " It reads %.1f MB and does %.3f GFLOP: at the machine's limits %.3f ms, hence **%.0f tok/s at most in generate, %.0f%% of it "
-                 "reached**",
-                 r->frame_weight_mb, r->frame_gflop, least, 1e3 / least, 100 * least / frame_ms(r));
+        snprintf(
+            limit, sizeof limit,
+            " It reads %.1f MB and does %.3f GFLOP: at the machine's limits %.3f ms, hence **%.0f tok/s at most in generate, %.0f%% of it "
+            "reached**",
+            r->frame_weight_mb, r->frame_gflop, least, 1e3 / least, 100 * least / frame_ms(r));
     if (isfinite(least) && with_codec > least)
         snprintf(codec, sizeof codec, "; with decoding (%.3f GFLOP a frame) %.0f tok/s, %.0f%% of it reached", r->codec_frame_gflop,
                  1e3 / with_codec, 100 * with_codec * r->frames / r->wall_ms.mean);
-    hm_document_text(d, "%s on %s: a frame of generate takes %.3f ms.%s%s%s", s->arms[arm].name, s->cases[kase].label, frame_ms(r), limit, codec,
-                     isfinite(least) ? "." : "");
+    hm_document_text(d, "%s on %s: a frame of generate takes %.3f ms.%s%s%s", s->arms[arm].name, s->cases[kase].label, frame_ms(r), limit,
+                     codec, isfinite(least) ? "." : "");
     chances(s, r, d);
 }

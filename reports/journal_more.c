@@ -6,9 +6,9 @@
 
 #include "reports/journal_parts.h"
 
-#define MAX_ARMS_BESIDE 6  /* columns of the table along a song */
-#define MAX_POSITIONS 8    /* its rows */
-#define MAX_NOTES 8        /* different reasons under a table */
+#define MAX_ARMS_BESIDE 6 /* columns of the table along a song */
+#define MAX_POSITIONS 8   /* its rows */
+#define MAX_NOTES 8       /* different reasons under a table */
 
 typedef bool shown(const hm_journal_result *r);
 
@@ -39,9 +39,9 @@ static void interval_cell(hm_sheet *t, double low, double high)
 
 static void verdict_sheet(const hm_journal_session *s, hm_document *d)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){"case|Label", "variant|Variant", "base|Against", "metric|Metric", ">n", ">ratio|Change",
-                                                     ">95 % interval", ">low|", ">high|", ">margin|Margin", ">mde|MDE", "verdict|Verdict",
-                                                     "reason|Reason", NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){"case|Label", "variant|Variant", "base|Against", "metric|Metric", ">n",
+                                                     ">ratio|Change", ">95 % interval", ">low|", ">high|", ">margin|Margin", ">mde|MDE",
+                                                     "verdict|Verdict", "reason|Reason", NULL});
     for (int i = 0; i < s->verdict_count; i++) {
         const hm_journal_verdict *v = &s->verdicts[i];
         hm_sheet_string(t, v->label ? v->label : "all cases");
@@ -60,13 +60,15 @@ static void verdict_sheet(const hm_journal_session *s, hm_document *d)
     }
     hm_document_heading(d, 3, "Verdicts");
     hm_document_sheet(d, "verdicts", t);
-    hm_document_text(d, "Change: of the time, by the ratio of paired rounds; above 0 is slower. Margin: slowdown that is let pass. MDE: the least "
-                        "slowdown that is found with 80 %% probability.");
+    hm_document_text(
+        d, "Change: of the time, by the ratio of paired rounds; above 0 is slower. Margin: slowdown that is let pass. MDE: the least "
+           "slowdown that is found with 80 %% probability.");
 }
 
 static void calibration_sheet(const hm_journal_session *s, hm_document *d)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){"case|Label", "variant|Variant", ">n", ">sd|sd", ">bias|Bias", ">drift_p|p of drift", NULL});
+    hm_sheet *t =
+        hm_sheet_new((const char *const[]){"case|Label", "variant|Variant", ">n", ">sd|sd", ">bias|Bias", ">drift_p|p of drift", NULL});
     for (int i = 0; i < s->calibration_count; i++) {
         const hm_journal_calibration *c = &s->calibrations[i];
         hm_sheet_string(t, c->label);
@@ -78,7 +80,8 @@ static void calibration_sheet(const hm_journal_session *s, hm_document *d)
     }
     hm_document_heading(d, 3, "Calibration");
     hm_document_sheet(d, "calibration", t);
-    hm_document_text(d, "Pairs of equal programs: sd (1.4826 MAD) and Hodges-Lehmann bias of the logarithms of their ratios; p: Mann-Kendall.");
+    hm_document_text(
+        d, "Pairs of equal programs: sd (1.4826 MAD) and Hodges-Lehmann bias of the logarithms of their ratios; p: Mann-Kendall.");
 }
 
 void hm_journal_verdicts(const hm_journal_session *s, hm_document *d)
@@ -93,7 +96,8 @@ void hm_journal_verdicts(const hm_journal_session *s, hm_document *d)
 
 static bool has_fidelity(const hm_journal_result *r)
 {
-    return isfinite(r->top1) || isfinite(r->mean_kl) || isfinite(r->log_spectral_db) || isfinite(r->seam_db) || isfinite(r->spectral_snr_db);
+    return isfinite(r->top1) || isfinite(r->mean_kl) || isfinite(r->log_spectral_db) || isfinite(r->seam_db) ||
+           isfinite(r->spectral_snr_db);
 }
 
 static void by_codebook(const hm_journal_session *s, hm_document *d)
@@ -123,10 +127,10 @@ void hm_journal_fidelity(const hm_journal_session *s, hm_document *d)
 {
     if (!any_of(s, has_fidelity))
         return;
-    hm_sheet *t = hm_sheet_new((const char *const[]){
-        HM_CELL_WHO, ">speed_up|Speed-up", ">top1_percent|Top-1 (%)", ">mean_kl|Mean KL (nat)", ">max_logit_difference|Largest logit difference",
-        ">snr_db|SNR (dB)", ">spectral_snr_db|Spectral SNR (dB)", ">log_spectral_db|Log-spectral distance (dB)", ">seam_db|Seams (dB)",
-        "output|Output", NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){HM_CELL_WHO, ">speed_up|Speed-up", ">top1_percent|Top-1 (%)", ">mean_kl|Mean KL (nat)",
+                                                     ">max_logit_difference|Largest logit difference", ">snr_db|SNR (dB)",
+                                                     ">spectral_snr_db|Spectral SNR (dB)", ">log_spectral_db|Log-spectral distance (dB)",
+                                                     ">seam_db|Seams (dB)", "output|Output", NULL});
     for (int c = 0; c < s->case_count; c++)
         for (int a = 1; a < s->arm_count; a++) {
             const hm_journal_result *r = hm_journal_at(s, a, c);
@@ -146,9 +150,12 @@ void hm_journal_fidelity(const hm_journal_session *s, hm_document *d)
         }
     hm_document_heading(d, 3, "Fidelity");
     hm_document_sheet(d, "fidelity", t);
-    hm_document_text(d, "Against %s, along the stored codes. Top-1: share of codes whose likeliest choice is the same. KL: of the codes' "
-                        "distributions, mean. SNR: of the audio, in time and of magnitudes of the spectrum. Seams: jump where pieces of audio meet "
-                        "against that elsewhere.", s->arms[0].name);
+    hm_document_text(
+        d,
+        "Against %s, along the stored codes. Top-1: share of codes whose likeliest choice is the same. KL: of the codes' "
+        "distributions, mean. SNR: of the audio, in time and of magnitudes of the spectrum. Seams: jump where pieces of audio meet "
+        "against that elsewhere.",
+        s->arms[0].name);
     by_codebook(s, d);
 }
 
@@ -163,9 +170,9 @@ void hm_journal_cold(const hm_journal_session *s, hm_document *d)
 {
     if (!any_of(s, has_cold))
         return;
-    hm_sheet *t = hm_sheet_new((const char *const[]){HM_CELL_WHO, ">cold|", "state|Files", ">cold_load_ms|Cold load (ms)", ">load_ms|Warm load (ms)",
-                                                     ">load_ratio|Ratio", ">first_ms|First wall (ms)", ">wall_ms|Steady wall (ms)",
-                                                     ">first_ratio|Ratio", "note|Note", NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){HM_CELL_WHO, ">cold|", "state|Files", ">cold_load_ms|Cold load (ms)",
+                                                     ">load_ms|Warm load (ms)", ">load_ratio|Ratio", ">first_ms|First wall (ms)",
+                                                     ">wall_ms|Steady wall (ms)", ">first_ratio|Ratio", "note|Note", NULL});
     for (int c = 0; c < s->case_count; c++)
         for (int a = 0; a < s->arm_count; a++) {
             const hm_journal_result *r = hm_journal_at(s, a, c);
@@ -185,8 +192,9 @@ void hm_journal_cold(const hm_journal_session *s, hm_document *d)
         }
     hm_document_heading(d, 3, "Cold and warm");
     hm_document_sheet(d, "cold", t);
-    hm_document_text(d, "Cold: the first generation of a fresh process whose model files were put out of the page cache (single values). Warm: "
-                        "means over rounds.");
+    hm_document_text(
+        d, "Cold: the first generation of a fresh process whose model files were put out of the page cache (single values). Warm: "
+           "means over rounds.");
 }
 
 /* ---- memory ---- */
@@ -212,11 +220,11 @@ void hm_journal_ledger(const hm_journal_session *s, hm_document *d)
 {
     if (!any_of(s, has_ledger))
         return;
-    hm_sheet *t = hm_sheet_new((const char *const[]){
-        HM_CELL_WHO, ">weights_mb|Weights", ">predicted_weights_mb|", ">kv_mb|KV", ">predicted_kv_mb|", ">scratch_mb|Scratch",
-        ">predicted_scratch_mb|", ">predicted_codec_mb|Codec", ">load_peak_mb|Peak: load", ">prefill_peak_mb|prefill",
-        ">generate_peak_mb|generate", ">decode_peak_mb|decode", ">after_mb|After", ">mem_mb|Whole", ">predicted_mb|", ">predicted_ratio|Whole / predicted",
-        NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){HM_CELL_WHO, ">weights_mb|Weights", ">predicted_weights_mb|", ">kv_mb|KV",
+                                                     ">predicted_kv_mb|", ">scratch_mb|Scratch", ">predicted_scratch_mb|",
+                                                     ">predicted_codec_mb|Codec", ">load_peak_mb|Peak: load", ">prefill_peak_mb|prefill",
+                                                     ">generate_peak_mb|generate", ">decode_peak_mb|decode", ">after_mb|After",
+                                                     ">mem_mb|Whole", ">predicted_mb|", ">predicted_ratio|Whole / predicted", NULL});
     for (int c = 0; c < s->case_count; c++)
         for (int a = 0; a < s->arm_count; a++) {
             const hm_journal_result *r = hm_journal_at(s, a, c);
@@ -237,9 +245,10 @@ void hm_journal_ledger(const hm_journal_session *s, hm_document *d)
         }
     hm_document_heading(d, 3, "Memory ledger (MB)");
     hm_document_sheet(d, "ledger", t);
-    hm_document_text(d, "In parentheses: predicted from shapes alone, before anything is loaded; without the program itself, of weights those that "
-                        "are copied to the heap (measured: all in use, mapped ones included). Peaks: resident set less mapped model pages within "
-                        "each phase; after: once the result is freed. Largest of the rounds.");
+    hm_document_text(
+        d, "In parentheses: predicted from shapes alone, before anything is loaded; without the program itself, of weights those that "
+           "are copied to the heap (measured: all in use, mapped ones included). Peaks: resident set less mapped model pages within "
+           "each phase; after: once the result is freed. Largest of the rounds.");
 }
 
 /* ---- speed along a song ---- */

@@ -228,15 +228,16 @@ void hm_journal_loading(const hm_journal_session *s, hm_document *d)
             hm_sheet_number(t, r->n ? r->peak_rss_mb : NAN, 0);
         }
     hm_document_sheet(d, "loading", t);
-    hm_document_text(d, "Load: opening the model in a fresh process, mean over rounds, ± its standard deviation. Other: wall outside of the three "
-                        "phases. Memory: the largest of the rounds.");
+    hm_document_text(
+        d, "Load: opening the model in a fresh process, mean over rounds, ± its standard deviation. Other: wall outside of the three "
+           "phases. Memory: the largest of the rounds.");
 }
 
 void hm_journal_audio(const hm_journal_session *s, hm_document *d)
 {
     hm_sheet *t = hm_sheet_new((const char *const[]){
-        "model|", "case|Label", "variant|Variant", ">rate_hz|Rate (Hz)", ">channels|Channels", ">bits|Bits", ">kbit_s|kbit/s", "codec|Codec",
-        ">duration_s|Duration (s)", ">peak|Peak", ">rms|RMS", ">silence_percent|Silence (%)", ">clipped_percent|Clipped (%)",
+        "model|", "case|Label", "variant|Variant", ">rate_hz|Rate (Hz)", ">channels|Channels", ">bits|Bits", ">kbit_s|kbit/s",
+        "codec|Codec", ">duration_s|Duration (s)", ">peak|Peak", ">rms|RMS", ">silence_percent|Silence (%)", ">clipped_percent|Clipped (%)",
         ">zero_crossings|Zero crossings", ">flatness|Flatness", ">level_drift_db|Drift (dB)", "health|Health", NULL});
     int known = 0;
     for (int c = 0; c < s->case_count; c++)
@@ -272,8 +273,9 @@ void hm_journal_audio(const hm_journal_session *s, hm_document *d)
     }
     hm_document_heading(d, 3, "Audio");
     hm_document_sheet(d, "audio", t);
-    hm_document_text(d, "Zero crossings: share of samples. Flatness: of the spectrum, 0 a tone to 1 noise. Both medians of windows. Drift: level of "
-                        "the last third against the first.");
+    hm_document_text(
+        d, "Zero crossings: share of samples. Flatness: of the spectrum, 0 a tone to 1 noise. Both medians of windows. Drift: level of "
+           "the last third against the first.");
 }
 
 void hm_journal_failures(const hm_journal_session *s, hm_document *d)
@@ -416,8 +418,8 @@ void hm_journal_models(const hm_journal_session *sessions, int count, hm_documen
 void hm_journal_parts(const hm_journal_session *s, hm_document *d)
 {
     void (*const parts[])(const hm_journal_session *, hm_document *) = {
-        hm_journal_all_variants, hm_journal_verdicts, hm_journal_steps,  hm_journal_fidelity, hm_journal_frames,
-        hm_journal_positions,    hm_journal_ceiling,  hm_journal_cold,   hm_journal_loading,  hm_journal_ledger,
+        hm_journal_all_variants, hm_journal_verdicts, hm_journal_steps,    hm_journal_fidelity,   hm_journal_frames,
+        hm_journal_positions,    hm_journal_ceiling,  hm_journal_cold,     hm_journal_loading,    hm_journal_ledger,
         hm_journal_energy,       hm_journal_audio,    hm_journal_failures, hm_journal_environment};
     for (size_t i = 0; i < sizeof parts / sizeof *parts && s->arm_count; i++)
         parts[i](s, d);

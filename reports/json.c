@@ -11,7 +11,8 @@ static int character(const unsigned char *p)
             return 0;
     if (n > 2) {
         unsigned lead = *p, next = p[1];
-        if ((lead == 0xe0 && next < 0xa0) || (lead == 0xed && next > 0x9f) || (lead == 0xf0 && next < 0x90) || (lead == 0xf4 && next > 0x8f))
+        if ((lead == 0xe0 && next < 0xa0) || (lead == 0xed && next > 0x9f) || (lead == 0xf0 && next < 0x90) ||
+            (lead == 0xf4 && next > 0x8f))
             return 0;
     }
     return n;

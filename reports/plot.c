@@ -56,8 +56,8 @@ void hm_plot_session_head(const hm_journal_session *s, const char *output, const
 void hm_plot_key_below(FILE *f, int entries, int height)
 {
     int rows = (entries + 3) / 4;
-    fprintf(f, "set key at screen 0.5, screen %.4f center bottom horizontal maxcols 4 reverse Left samplen 1.5\nset bmargin %.1f\n", 8.0 / height,
-            4.6 + 1.15 * rows);
+    fprintf(f, "set key at screen 0.5, screen %.4f center bottom horizontal maxcols 4 reverse Left samplen 1.5\nset bmargin %.1f\n",
+            8.0 / height, 4.6 + 1.15 * rows);
 }
 
 hm_status hm_plot_write(const hm_journal_session *s, hm_plot_kind kind, const char *output, FILE *script, hm_error *err)

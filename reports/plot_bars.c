@@ -94,7 +94,8 @@ hm_status hm_plot_phases(const hm_journal_session *s, const char *output, FILE *
         bars += s->results[i].n > 0 && s->results[i].generate_ms.n > 0;
     if (!bars)
         return hm_fail(err, HM_EMISSING, "plot phases: session %.8s has no samples with phases", s->id);
-    hm_plot_session_head(s, output, "Where the time goes", "mean over rounds, load excluded", HM_PLOT_WIDTH + (bars > 20 ? 26 * (bars - 20) : 0), 600, f);
+    hm_plot_session_head(s, output, "Where the time goes", "mean over rounds, load excluded",
+                         HM_PLOT_WIDTH + (bars > 20 ? 26 * (bars - 20) : 0), 600, f);
     fputs("set ylabel 'wall time (s)'\nset yrange [0:*]\nset offsets 0, 0, graph 0.05, 0\nset style data histograms\nset style histogram "
           "rowstacked\n"
           "set boxwidth 0.75 relative\nset xtics rotate by 35 right scale 0\n",

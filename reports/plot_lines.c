@@ -37,8 +37,7 @@ static void step_panel(const hm_journal_session *s, int cases, const char *label
 {
     fprintf(f, "set ylabel '%s'\n%s\nplot ", label, range);
     for (int c = 0; c < cases; c++) {
-        fprintf(f, "%s$case%d using %s lc rgb '%s' title ", c ? ", " : "", c, columns,
-                hm_plot_colour(c));
+        fprintf(f, "%s$case%d using %s lc rgb '%s' title ", c ? ", " : "", c, columns, hm_plot_colour(c));
         hm_plot_quoted(f, s->cases[c].label);
     }
     fputc('\n', f);
@@ -88,8 +87,8 @@ hm_status hm_plot_positions(const hm_journal_session *s, const char *output, FIL
         if (hm_journal_at(s, a, kase)->stretch_count > 1)
             arms[n++] = a;
     if (!n)
-        return hm_fail(err, HM_EMISSING, "plot positions: session %.8s has no times of frames along a song; sessions measured now have them",
-                       s->id);
+        return hm_fail(err, HM_EMISSING,
+                       "plot positions: session %.8s has no times of frames along a song; sessions measured now have them", s->id);
     snprintf(title, sizeof title, "A frame's time along %s", s->cases[kase].label);
     hm_plot_session_head(s, output, title, "mean over rounds", HM_PLOT_WIDTH, POSITIONS_HEIGHT, f);
     hm_plot_key_below(f, n, POSITIONS_HEIGHT);

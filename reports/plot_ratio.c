@@ -28,8 +28,8 @@ static void find_range(const hm_journal_session *s, double *low, double *high)
 /* Tics of a logarithmic axis, none so near to another that their texts touch; 1 always. */
 static void put_tics(double low, double high, FILE *f)
 {
-    static const double list[] = {1,    0.1,  0.2,  0.5,  2,    5,    10,   20,   50,   100, 0.7, 1.5, 3,   7,   15,  30,   0.8,  0.9, 1.1, 1.2,
-                                  1.3,  1.7,  2.5,  4,    6,    8,    0.6,  0.95, 1.05, 0.3, 0.4, 0.97, 1.03, 0.98, 1.02, 0.99, 1.01, 0.85, 1.15};
+    static const double list[] = {1,   0.1, 0.2, 0.5, 2, 5, 10,  20,   50,   100, 0.7, 1.5,  3,    7,    15,   30,   0.8,  0.9,  1.1, 1.2,
+                                  1.3, 1.7, 2.5, 4,   6, 8, 0.6, 0.95, 1.05, 0.3, 0.4, 0.97, 1.03, 0.98, 1.02, 0.99, 1.01, 0.85, 1.15};
     double put[sizeof list / sizeof *list];
     int count = 0;
     fputs("set xtics (", f);
@@ -81,7 +81,8 @@ hm_status hm_plot_ratio(const hm_journal_session *s, const char *output, FILE *f
         for (int a = 1; a < s->arm_count; a++)
             known += hm_journal_speed_up(s, 0, a, c).n > 0;
     if (!known)
-        return hm_fail(err, HM_EMISSING, "plot ratio: session %.8s has no two arms to hold against each other; measure some with --variant naive,best",
+        return hm_fail(err, HM_EMISSING,
+                       "plot ratio: session %.8s has no two arms to hold against each other; measure some with --variant naive,best",
                        s->id);
     if (rows > MAX_ROWS)
         return hm_fail(err, HM_EUSAGE, "plot ratio: %d arms and %d cases make %d rows, at most %d can be read; measure fewer with --filter",
@@ -95,7 +96,8 @@ hm_status hm_plot_ratio(const hm_journal_session *s, const char *output, FILE *f
     hm_plot_quoted(f, title);
     fputc('\n', f);
     put_tics(low, high, f);
-    fputs("set grid noytics xtics lc rgb '#dddddd' lt 1 lw 0.7\nunset key\nset rmargin 24\nset bars 0.6\nset ytics scale 0\nset ytics (", f);
+    fputs("set grid noytics xtics lc rgb '#dddddd' lt 1 lw 0.7\nunset key\nset rmargin 24\nset bars 0.6\nset ytics scale 0\nset ytics (",
+          f);
     for (int c = 0; c < s->case_count; c++)
         for (int i = 0; i < per_case; i++) {
             char text[300];
@@ -112,8 +114,9 @@ hm_status hm_plot_ratio(const hm_journal_session *s, const char *output, FILE *f
     for (int c = 0; c < s->case_count; c++)
         for (int a = 1; a < s->arm_count; a++)
             put_row(s, a, c, c * per_case + a, f);
-    fprintf(f, "EOD\nset arrow from 1, graph 0 to 1, graph 1 nohead lc rgb '#222222' lw 1.4 dt 2\n"
-               "plot $data using 1:4:2:3 with xerrorbars lw 2 pt 7 ps 0.9 lc rgb '%s'\n",
+    fprintf(f,
+            "EOD\nset arrow from 1, graph 0 to 1, graph 1 nohead lc rgb '#222222' lw 1.4 dt 2\n"
+            "plot $data using 1:4:2:3 with xerrorbars lw 2 pt 7 ps 0.9 lc rgb '%s'\n",
             hm_plot_colour(0));
     return HM_OK;
 }

@@ -25,8 +25,8 @@ static bool shows(const hm_phase_rate *p)
     return p->flops_per_byte > 0 && p->gflop_s > 0 && isfinite(p->flops_per_byte) && isfinite(p->gflop_s);
 }
 
-static void put_points(const hm_journal_session *s, int kase, const char *name, hm_phase_rate rate(const hm_journal_session *, const hm_journal_result *),
-                       FILE *f)
+static void put_points(const hm_journal_session *s, int kase, const char *name,
+                       hm_phase_rate rate(const hm_journal_session *, const hm_journal_result *), FILE *f)
 {
     fprintf(f, "$%s << EOD\n", name);
     for (int a = 0; a < s->arm_count && a < MAX_ARMS; a++) {
@@ -45,7 +45,8 @@ hm_status hm_plot_roofline(const hm_journal_session *s, const char *output, FILE
     range x = {NAN, NAN}, y = {NAN, NAN};
     char title[300];
     if (!isfinite(s->peak_gflop_s) || !isfinite(s->memory_gb_s))
-        return hm_fail(err, HM_EMISSING, "plot roofline: session %.8s has no limits of the machine; suites of our own arms measure them", s->id);
+        return hm_fail(err, HM_EMISSING, "plot roofline: session %.8s has no limits of the machine; suites of our own arms measure them",
+                       s->id);
     for (int a = 0; a < arms; a++) {
         const hm_journal_result *r = hm_journal_at(s, a, kase);
         const hm_phase_rate rates[] = {hm_journal_prefill_rate(s, r), hm_journal_generate_rate(s, r), hm_journal_decode_rate(s, r)};
@@ -75,10 +76,12 @@ hm_status hm_plot_roofline(const hm_journal_session *s, const char *output, FILE
     double at = sqrt(x.low * s->peak_gflop_s / s->memory_gb_s); /* half way up the slope */
     if (at * s->memory_gb_s < y.low * 1.5)
         at = y.low * 1.5 / s->memory_gb_s;
-    fprintf(f, "set label 'memory: %.1f GB/s' at %.6g, %.6g left offset 0.5, -0.9 tc rgb '#222222'\n", s->memory_gb_s, at, at * s->memory_gb_s);
-    fprintf(f, "set label 'multiply-adds of float32: %.0f GFLOP/s' at graph 0.99, first %.6g right offset 0, 0.7 tc rgb '#222222'\n", s->peak_gflop_s,
-            s->peak_gflop_s);
-    fprintf(f, "min(a, b) = a < b ? a : b\nplot min(%.6g, x * %.6g) with lines lw 2.5 lc rgb '#222222' notitle", s->peak_gflop_s, s->memory_gb_s);
+    fprintf(f, "set label 'memory: %.1f GB/s' at %.6g, %.6g left offset 0.5, -0.9 tc rgb '#222222'\n", s->memory_gb_s, at,
+            at * s->memory_gb_s);
+    fprintf(f, "set label 'multiply-adds of float32: %.0f GFLOP/s' at graph 0.99, first %.6g right offset 0, 0.7 tc rgb '#222222'\n",
+            s->peak_gflop_s, s->peak_gflop_s);
+    fprintf(f, "min(a, b) = a < b ? a : b\nplot min(%.6g, x * %.6g) with lines lw 2.5 lc rgb '#222222' notitle", s->peak_gflop_s,
+            s->memory_gb_s);
     if (isfinite(s->cache_gb_s))
         fprintf(f, ", min(%.6g, x * %.6g) with lines lw 1.5 dt 2 lc rgb '#666666' title 'caches: %.0f GB/s'", s->peak_gflop_s,
                 s->cache_gb_s, s->cache_gb_s);

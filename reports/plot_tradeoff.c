@@ -155,13 +155,15 @@ static void put_fidelity_tics(const chart *c, FILE *f)
     fputs("set xtics (", f);
     if (c->equal)
         fprintf(f, "'equal' %.1f", (put++, x_of(c, INFINITY)));
-    for (double v = c->kl ? floor(c->low) : ceil(c->low / step) * step; v <= c->high && different(c); v += c->kl ? fmax(1, ceil(span / 8)) : step) {
+    for (double v = c->kl ? floor(c->low) : ceil(c->low / step) * step; v <= c->high && different(c);
+         v += c->kl ? fmax(1, ceil(span / 8)) : step) {
         static const double within[] = {0, 0.30103, 0.69897};
         for (int k = 0; k < (c->kl && span < 2.5 ? 3 : 1); k++) {
             double at = v + within[k] * c->kl;
             if (at < c->low || at > c->high)
                 continue;
-            fprintf(f, c->kl ? "%s'%.0e' %.1f" : "%s'%g' %.1f", put++ ? ", " : "", c->kl ? pow(10, at) : at, x_of(c, c->kl ? pow(10, at) : at));
+            fprintf(f, c->kl ? "%s'%.0e' %.1f" : "%s'%g' %.1f", put++ ? ", " : "", c->kl ? pow(10, at) : at,
+                    x_of(c, c->kl ? pow(10, at) : at));
         }
     }
     fputs(")\n", f);
@@ -220,7 +222,8 @@ static void put_panel(const chart *c, double top, double height, FILE *f)
             continue;
         fputs("set label ", f);
         hm_plot_quoted(f, p->name);
-        fprintf(f, " at %.1f, %.1f center tc rgb '#222222' front\n", (p->label.left + p->label.right) / 2, (p->label.top + p->label.bottom) / 2);
+        fprintf(f, " at %.1f, %.1f center tc rgb '#222222' front\n", (p->label.left + p->label.right) / 2,
+                (p->label.top + p->label.bottom) / 2);
     }
     fprintf(f, "plot $data using 1:2 with points pt 7 ps 1.2 lc rgb '%s'\n", hm_plot_colour(!c->kl));
 }
@@ -239,7 +242,8 @@ hm_status hm_plot_tradeoff(const hm_journal_session *s, const char *output, FILE
             shown[panels++] = &charts[i];
     }
     if (!known)
-        return hm_fail(err, HM_EMISSING, "plot tradeoff: session %.8s has no arm whose fidelity is known; measure some with --variant naive,best,steps5",
+        return hm_fail(err, HM_EMISSING,
+                       "plot tradeoff: session %.8s has no arm whose fidelity is known; measure some with --variant naive,best,steps5",
                        s->id);
     if (!panels) /* all equal */
         shown[panels++] = &charts[!charts[0].count];

@@ -11,7 +11,8 @@
 static const char style[] =
     ":root{color-scheme:light dark;--ink:#1b1f24;--soft:#57606a;--back:#fff;--card:#f6f8fa;--line:#d0d7de;--link:#0072b2}\n"
     "@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa5b1;--back:#0d1117;--card:#161b22;--line:#30363d;--link:#56b4e9}}\n"
-    "body{margin:0 auto;padding:1.5rem;max-width:84rem;background:var(--back);color:var(--ink);font:15px/1.5 system-ui,'DejaVu Sans',sans-serif}\n"
+    "body{margin:0 auto;padding:1.5rem;max-width:84rem;background:var(--back);color:var(--ink);font:15px/1.5 system-ui,'DejaVu "
+    "Sans',sans-serif}\n"
     "h1{font-size:1.6rem;margin:.2rem 0}h2{margin:2.2rem 0 .6rem;border-bottom:1px solid var(--line)}h3{margin:1.6rem 0 .4rem}\n"
     ".result{background:var(--card);border:1px solid var(--line);border-left:5px solid var(--link);padding:.6rem 1rem;font-size:1.15rem}\n"
     ".result p{margin:.3rem 0}nav a{margin-right:.9rem;white-space:nowrap}a{color:var(--link)}\n"
@@ -21,7 +22,8 @@ static const char style[] =
     "th{background:var(--card);cursor:pointer;position:sticky;top:0}th[aria-sort=ascending]::after{content:' \\25b2'}"
     "th[aria-sort=descending]::after{content:' \\25bc'}\n"
     "code{background:var(--card);padding:.05rem .25rem;border-radius:3px;overflow-wrap:anywhere}p{max-width:60rem}\n"
-    "figure{margin:1rem 0;padding:.5rem;background:#fff;border:1px solid var(--line);max-width:832px}figure svg{width:100%;height:auto;display:block}\n"
+    "figure{margin:1rem 0;padding:.5rem;background:#fff;border:1px solid var(--line);max-width:832px}figure "
+    "svg{width:100%;height:auto;display:block}\n"
     "figcaption{color:#57606a;font-size:.85rem;padding:.2rem .4rem}.soft{color:var(--soft)}\n";
 
 static const char script[] =
@@ -112,14 +114,16 @@ static void say_result(const hm_journal_session *s, FILE *f)
     if (!r || !r->n) {
         snprintf(text, sizeof text, "**%s**: nothing was measured.", s->model);
     } else {
-        int n = snprintf(text, sizeof text, "**%s**, %s on %s: RTF **%.4f** (wall / audio, lower is better), %.1fx real time, audio %s", s->model,
-                         s->arms[final].name, s->cases[kase].label, rtf, 1 / rtf, r->health && *r->health ? r->health : "not judged");
+        int n =
+            snprintf(text, sizeof text, "**%s**, %s on %s: RTF **%.4f** (wall / audio, lower is better), %.1fx real time, audio %s",
+                     s->model, s->arms[final].name, s->cases[kase].label, rtf, 1 / rtf, r->health && *r->health ? r->health : "not judged");
         hm_speed_up up = final ? hm_journal_speed_up(s, 0, final, kase) : (hm_speed_up){0, NAN, NAN, NAN};
         if (up.n && isfinite(up.low))
             snprintf(text + n, sizeof text - (size_t)n, "; **%.2fx** the speed of %s (95 %% interval %.2f to %.2f, n = %d).", up.ratio,
                      s->arms[0].name, up.low, up.high, up.n);
         else if (up.n)
-            snprintf(text + n, sizeof text - (size_t)n, "; **%.2fx** the speed of %s (n = %d, no interval).", up.ratio, s->arms[0].name, up.n);
+            snprintf(text + n, sizeof text - (size_t)n, "; **%.2fx** the speed of %s (n = %d, no interval).", up.ratio, s->arms[0].name,
+                     up.n);
         else
             snprintf(text + n, sizeof text - (size_t)n, ".");
     }
@@ -165,17 +169,20 @@ static void reproduce(const hm_journal_session *s, hm_document *d)
 {
     hm_document_heading(d, 2, "How to do it again");
     hm_document_text(d, "`%s --seed %llu`", s->command_line, (unsigned long long)s->order_seed);
-    hm_document_text(d, "with hmbench %s%s%s%s (%s, %s, `%s`). Weights of presets are made from a fixed seed, so they are the same everywhere; the "
-                        "order of arms comes from the seed above. Raw samples of this session: `hmbench db sql \"SELECT * FROM figure WHERE session_id "
-                        "= '%s'\"`.",
-                     s->version, s->commit ? ", commit " : "", s->commit ? s->commit : "", s->dirty ? " with changes" : "", s->compiler,
-                     s->build_type, s->flags, s->id);
+    hm_document_text(
+        d,
+        "with hmbench %s%s%s%s (%s, %s, `%s`). Weights of presets are made from a fixed seed, so they are the same everywhere; the "
+        "order of arms comes from the seed above. Raw samples of this session: `hmbench db sql \"SELECT * FROM figure WHERE session_id "
+        "= '%s'\"`.",
+        s->version, s->commit ? ", commit " : "", s->commit ? s->commit : "", s->dirty ? " with changes" : "", s->compiler, s->build_type,
+        s->flags, s->id);
 }
 
 static void begin(const hm_journal_session *s, int count, FILE *f)
 {
     fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\" />\n"
-          "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\" />\n"
+          "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src "
+          "'unsafe-inline'\" />\n"
           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\" />\n<title>hmbench: session ",
           f);
     fprintf(f, "%.8s", s->id);
@@ -201,10 +208,11 @@ hm_status hm_report_write(const hm_journal_session *sessions, int count, const h
     reproduce(sessions, p.d);
     begin(sessions, count, file);
     hm_status st = hm_document_write(p.d, HM_SHEET_HTML, file, err);
-    fprintf(file,
-            "<p class=\"soft\">A dash: not measured. Beside an RTF stands the verdict on its audio (? where nothing judged it). A click on a "
-            "column's title sorts by it.</p>\n</main>\n<script>\n%s</script>\n</body>\n</html>\n",
-            script);
+    fprintf(
+        file,
+        "<p class=\"soft\">A dash: not measured. Beside an RTF stands the verdict on its audio (? where nothing judged it). A click on a "
+        "column's title sorts by it.</p>\n</main>\n<script>\n%s</script>\n</body>\n</html>\n",
+        script);
     hm_document_free(&p.d);
     return st;
 }

@@ -84,8 +84,11 @@ static inline void planted_sample(hm_sample *s, int arm, int round)
     for (int i = 0; i < 5; i++)
         s->frame_times[i] = (hm_frame_time){25 * i, 25, wall / 10 + i * 1000000};
     s->frame_time_count = 5;
-    s->output = (hm_output_comparison){.compared = true, .codes_equal = arm < PLANTED_INT8, .first_frame = arm < PLANTED_INT8 ? HM_UNKNOWN : 7,
-                                       .differing_codes = arm < PLANTED_INT8 ? 0 : 9, .max_logit_difference = 0.5};
+    s->output = (hm_output_comparison){.compared = true,
+                                       .codes_equal = arm < PLANTED_INT8,
+                                       .first_frame = arm < PLANTED_INT8 ? HM_UNKNOWN : 7,
+                                       .differing_codes = arm < PLANTED_INT8 ? 0 : 9,
+                                       .max_logit_difference = 0.5};
 }
 
 static inline void plant_runs(hm_store *store)
@@ -100,9 +103,20 @@ static inline void plant_runs(hm_store *store)
             samples[0].warmup = cold; /* the first call of a process that began coldly is not timed */
             samples[0].cold = cold ? 1 : HM_UNKNOWN;
             samples[0].load_ns = cold ? 400000000 : 40000000;
-            hm_run_record run = {.session_id = PLANTED_SESSION, .arm_id = planted_arm(arm), .case_id = "c1", .model_id = "w1", .round = round,
-                                 .slot = arm, .status = HM_RUN_OK, .started_utc = "2000-01-01T00:00:00Z", .duration_ns = 5, .warmup = "first",
-                                 .isa = "avx2", .threads = 2, .samples = samples, .sample_count = 1 + cold};
+            hm_run_record run = {.session_id = PLANTED_SESSION,
+                                 .arm_id = planted_arm(arm),
+                                 .case_id = "c1",
+                                 .model_id = "w1",
+                                 .round = round,
+                                 .slot = arm,
+                                 .status = HM_RUN_OK,
+                                 .started_utc = "2000-01-01T00:00:00Z",
+                                 .duration_ns = 5,
+                                 .warmup = "first",
+                                 .isa = "avx2",
+                                 .threads = 2,
+                                 .samples = samples,
+                                 .sample_count = 1 + cold};
             hm_uuid_text(run.id);
             GOOD(hm_store_put_run(store, &run, &err));
         }
@@ -119,11 +133,17 @@ static inline void plant_session(const char *path)
         "INSERT INTO verdict SELECT 'v1', '" PLANTED_SESSION "', 'c1', a.id, b.id, 'wall', 8, 1.031, 1.021, 1.042, 0.02, 0.015, 'fail', "
         "'slower than the margin' FROM arm a, arm b WHERE a.position = 0 AND b.position = 2;"
         "INSERT INTO calibration SELECT '" PLANTED_SESSION "', 'c1', id, 8, 0.0125, -0.001, 0.44 FROM arm WHERE position = 0;"
-        "INSERT INTO machine_figure VALUES('m1', '" PLANTED_SESSION "', '2000-01-01T00:00:00Z', 'memory', 'bytes', 'avx2', 2, 20, 536870912, ''),"
+        "INSERT INTO machine_figure VALUES('m1', '" PLANTED_SESSION
+        "', '2000-01-01T00:00:00Z', 'memory', 'bytes', 'avx2', 2, 20, 536870912, ''),"
         "('m1', '" PLANTED_SESSION "', '2000-01-01T00:00:00Z', 'cache', 'bytes', 'avx2', 2, 80, 8388608, ''),"
         "('m1', '" PLANTED_SESSION "', '2000-01-01T00:00:00Z', 'flops', 'f32', 'avx2', 2, 160, NULL, '');";
-    hm_session_record session = {.id = PLANTED_SESSION, .machine_id = "m1", .build_id = "b1", .command_line = "hmbench suite short -V 'a & <b>'",
-                                 .options = "{}", .order_seed = 12345, .rounds = PLANTED_ROUNDS};
+    hm_session_record session = {.id = PLANTED_SESSION,
+                                 .machine_id = "m1",
+                                 .build_id = "b1",
+                                 .command_line = "hmbench suite short -V 'a & <b>'",
+                                 .options = "{}",
+                                 .order_seed = 12345,
+                                 .rounds = PLANTED_ROUNDS};
     hm_arm_record arms[PLANTED_ARMS];
     hm_store *store = NULL;
     hm_error err = {0};
@@ -131,8 +151,12 @@ static inline void plant_session(const char *path)
     GOOD(hm_store_open(&store, path, HM_STORE_CREATE, &err));
     put_store_facts(store, "[Verse]\nPaper boats, along the gutter\n", 1);
     for (int i = 0; i < PLANTED_ARMS; i++) {
-        arms[i] = (hm_arm_record){.position = i, .name = names[i], .variant = names[i], .toggles = i ? "kv=prealloc" : "kv=concat",
-                                  .backend = "cpu", .model = "/m"};
+        arms[i] = (hm_arm_record){.position = i,
+                                  .name = names[i],
+                                  .variant = names[i],
+                                  .toggles = i ? "kv=prealloc" : "kv=concat",
+                                  .backend = "cpu",
+                                  .model = "/m"};
         snprintf(arms[i].id, sizeof arms[i].id, "%s", planted_arm(i));
     }
     GOOD(hm_store_put_session(store, &session, arms, PLANTED_ARMS, &err));

@@ -97,8 +97,8 @@ static bool keeps_object(const json_t *value, const json_t *rule)
 
 static bool keeps(const json_t *value, const json_t *rule)
 {
-    static const char *const known[] = {"$schema", "title", "description", "$defs",    "$ref",       "anyOf",                "type", "enum",
-                                        "const",   "items", "pattern",     "required", "properties", "additionalProperties"};
+    static const char *const known[] = {"$schema", "title", "description", "$defs",   "$ref",     "anyOf",      "type",
+                                        "enum",    "const", "items",       "pattern", "required", "properties", "additionalProperties"};
     const char *key;
     size_t i;
     json_t *part, *item;
@@ -189,7 +189,8 @@ static json_t *a_run(void)
 {
     size_t i;
     json_t *record;
-    json_array_foreach(records, i, record) if (!strcmp(json_string_value(json_object_get(record, "kind")), "run")) return json_deep_copy(record);
+    json_array_foreach(records, i,
+                       record) if (!strcmp(json_string_value(json_object_get(record, "kind")), "run")) return json_deep_copy(record);
     fail_msg("no run");
     return NULL;
 }

@@ -176,7 +176,7 @@ static void points_stand_under_the_roof_that_the_machine_gives(void **state)
     hm_error err = {0};
     hm_journal_session s = session(false);
     char *text = script_of(HM_PLOT_ROOFLINE, "roofline.svg", false, &size);
-    assert_non_null(strstr(text, "\n2 3.125 0\n"));           /* 25 MFLOP and 12.5 MB in 8 ms */
+    assert_non_null(strstr(text, "\n2 3.125 0\n"));              /* 25 MFLOP and 12.5 MB in 8 ms */
     assert_non_null(strstr(text, "$prefill << EOD\n50 50 0\n")); /* 1 GFLOP and 20 MB in 20 ms */
     assert_non_null(strstr(text, "plot min(160, x * 20)"));
     free(text);

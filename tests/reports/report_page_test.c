@@ -33,9 +33,23 @@ static hm_run browse(const char *name)
     char url[300], profile[300];
     snprintf(url, sizeof url, "file://%s", in_folder(name));
     snprintf(profile, sizeof profile, "--user-data-dir=%s", in_folder("profile"));
-    char *argv[] = {(char *)(uintptr_t)browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-                    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND",
-                    "--window-size=1280,900", "--virtual-time-budget=3000", "--enable-logging=stderr", profile, "--dump-dom", url, NULL};
+    char *argv[] = {(char *)(uintptr_t)browser,
+                    "--headless",
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    "--disable-dev-shm-usage",
+                    "--no-first-run",
+                    "--disable-background-networking",
+                    "--disable-component-update",
+                    "--disable-sync",
+                    "--host-resolver-rules=MAP * ~NOTFOUND",
+                    "--window-size=1280,900",
+                    "--virtual-time-budget=3000",
+                    "--enable-logging=stderr",
+                    profile,
+                    "--dump-dom",
+                    url,
+                    NULL};
     hm_run run = run_command(argv, NULL, 300, 0);
     if (run.code)
         fail_msg("%s: exit code %d: %s", browser, run.code, run.err);
@@ -54,7 +68,8 @@ static const char probe[] =
     "  title.click();\n"
     "  const down = rising(values().reverse());\n"
     "  document.body.dataset.probe = ['loaded', performance.getEntriesByType('resource').length, 'up', up, 'down', down,\n"
-    "    'rows', values().length, 'pictures', [...document.querySelectorAll('figure svg')].filter((s) => s.getBBox().width > 300).length > 3,\n"
+    "    'rows', values().length, 'pictures', [...document.querySelectorAll('figure svg')].filter((s) => s.getBBox().width > 300).length > "
+    "3,\n"
     "    'marks', [...document.querySelectorAll('svg use')].every((u) => document.querySelector(u.getAttribute('href'))),\n"
     "    'wide', document.documentElement.scrollWidth > innerWidth, 'injected', typeof injected].join(' ');\n"
     "</script>\n</body>";

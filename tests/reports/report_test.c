@@ -65,10 +65,10 @@ static void the_journal_tells_everything_that_was_measured(void **state)
     char *text = output_of(run_program("journal", "--db", db)), *again = output_of(run_program("journal", "--db", db));
     assert_string_equal(text, again);
     has(text, "Tags: branch=main.");
-    has(text, "| 0.1003 | ok |");  /* best, in its own table */
+    has(text, "| 0.1003 | ok |"); /* best, in its own table */
     has(text, "| backbone=cpu, codec=disk |");
     has(text, "| cpu |");
-    has(text, "0.0503 bad");           /* beside the RTF, where arms stand together */
+    has(text, "0.0503 bad"); /* beside the RTF, where arms stand together */
     has(text, "An arm whose audio was judged bad does not rank");
     has(text, "### Verdicts");
     has(text, "| short/plain | int8 | naive | wall | 8 | +3.1% | +2.1% to +4.2% | 2.0% | 1.5% | fail | slower than the margin |");
@@ -97,16 +97,18 @@ static void what_was_not_measured_is_a_dash_or_nothing(void **state)
     hm_error err = {0};
     plant_session(empty);
     GOOD(hm_store_open(&store, empty, HM_STORE_WRITE, &err));
-    GOOD(hm_store_exec(store,
-                       "DELETE FROM fidelity; DELETE FROM fidelity_codebook; DELETE FROM verdict; DELETE FROM calibration; DELETE FROM "
-                       "frame_time; DELETE FROM machine_figure; UPDATE sample SET cold = NULL, health = NULL, places = NULL, energy_uj = NULL, "
-                       "energy_source = NULL, counter_note = NULL, cycles = NULL, instructions = NULL, context_switches = NULL, clock_khz = NULL, "
-                       "held_weight_bytes = NULL, kv_bytes = NULL, load_peak_bytes = NULL, predicted_total_bytes = NULL",
-                       &err));
+    GOOD(hm_store_exec(
+        store,
+        "DELETE FROM fidelity; DELETE FROM fidelity_codebook; DELETE FROM verdict; DELETE FROM calibration; DELETE FROM "
+        "frame_time; DELETE FROM machine_figure; UPDATE sample SET cold = NULL, health = NULL, places = NULL, energy_uj = NULL, "
+        "energy_source = NULL, counter_note = NULL, cycles = NULL, instructions = NULL, context_switches = NULL, clock_khz = NULL, "
+        "held_weight_bytes = NULL, kv_bytes = NULL, load_peak_bytes = NULL, predicted_total_bytes = NULL",
+        &err));
     hm_store_close(&store);
     char *text = output_of(run_program("journal", "--db", empty));
-    static const char *const gone[] = {"### Verdicts", "### Calibration", "### Cold and warm", "### Memory ledger", "### Along a song",
-                                       "### Energy and counters", "nan", "inf"};
+    static const char *const gone[] = {
+        "### Verdicts", "### Calibration", "### Cold and warm", "### Memory ledger", "### Along a song", "### Energy and counters", "nan",
+        "inf"};
     for (size_t i = 0; i < sizeof gone / sizeof *gone; i++)
         if (strstr(text, gone[i]))
             fail_msg("\"%s\" stands in a journal without it", gone[i]);
@@ -153,13 +155,15 @@ static void tables_are_data_in_every_format(void **state)
     free(output_of(run_program("journal", "--db", db, "-O", options[0], "-O", options[1], "-O", options[2], "-O", options[3])));
     json_t *j = load("json"), *tables = json_object_get(j, "tables");
     assert_int_equal(json_integer_value(json_object_get(j, "schema_version")), HM_EXPORT_SCHEMA_VERSION);
-    const json_t *best = row_of(json_object_get(tables, "arms"), "best"), *hostile = row_of(json_object_get(tables, "arms"), PLANTED_HOSTILE);
+    const json_t *best = row_of(json_object_get(tables, "arms"), "best"),
+                 *hostile = row_of(json_object_get(tables, "arms"), PLANTED_HOSTILE);
     near(best, "rtf", (1000 + 2.625) / 10000); /* (4 round) mod 7 over 8 rounds: 21 / 8 */
     near(best, "n", PLANTED_ROUNDS);
     assert_string_equal(json_string_value(json_object_get(hostile, "health")), "bad");
     near(row_of(json_object_get(tables, "ledger"), "int8"), "predicted_mb", 180);
     near(row_of(json_object_get(tables, "fidelity"), "int8"), "mean_kl", 0.0031);
-    assert_true(json_is_null(json_object_get(row_of(json_object_get(tables, "fidelity"), PLANTED_HOSTILE), "speed_up"))); /* it does not rank */
+    assert_true(
+        json_is_null(json_object_get(row_of(json_object_get(tables, "fidelity"), PLANTED_HOSTILE), "speed_up"))); /* it does not rank */
     near(row_of(json_object_get(tables, "verdicts"), "int8"), "high", 1.042);
     size_t rows = 0, lines = 0;
     const char *key;
@@ -194,8 +198,8 @@ static void exported_sql_makes_tables_of_their_own(void **state)
     GOOD(hm_map_read(&sql, in_folder("again.sql"), 1 << 20, &err));
     assert_int_equal(sqlite3_open(":memory:", &plain), SQLITE_OK);
     assert_int_equal(sqlite3_exec(plain, (const char *)sql.data, NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(plain, "SELECT count(*), max(typeof(rtf)), max(variant) FROM journal_arms WHERE schema_version = 1", -1,
-                                        &stmt, NULL),
+    assert_int_equal(sqlite3_prepare_v2(plain, "SELECT count(*), max(typeof(rtf)), max(variant) FROM journal_arms WHERE schema_version = 1",
+                                        -1, &stmt, NULL),
                      SQLITE_OK);
     assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
     assert_int_equal(sqlite3_column_int(stmt, 0), PLANTED_ARMS);
@@ -213,7 +217,9 @@ static void formats_and_files_are_checked_before_any_work(void **state)
         const char *option;
         int code;
         const char *words;
-    } cases[] = {{"jsn:x", 64, "did you mean \"json\""}, {"json", 64, "FORMAT:FILE"}, {"json:-", 64, "-o json"},
+    } cases[] = {{"jsn:x", 64, "did you mean \"json\""},
+                 {"json", 64, "FORMAT:FILE"},
+                 {"json:-", 64, "-o json"},
                  {"csv:/nowhere/x.csv", 73, "/nowhere/x.csv"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hm_run run = run_program("journal", "--db", "/nowhere/there.db", "-O", (char *)(uintptr_t)cases[i].option);
@@ -229,7 +235,8 @@ static void lists_are_data_too(void **state)
     (void)state;
     char option[300];
     snprintf(option, sizeof option, "json:%s", in_folder("metrics.json"));
-    char *lines = output_of(run_program("list", "toggles", "-o", "jsonl")), *people = output_of(run_program("list", "metrics", "-O", option));
+    char *lines = output_of(run_program("list", "toggles", "-o", "jsonl")),
+         *people = output_of(run_program("list", "metrics", "-O", option));
     json_t *first = json_loads(lines, JSON_DISABLE_EOF_CHECK, NULL), *metrics = load("metrics.json");
     assert_string_equal(json_string_value(json_object_get(first, "kind")), "list");
     assert_string_equal(json_string_value(json_object_get(first, "kind_")), "bitwise"); /* the toggle's, not the document's */
@@ -278,7 +285,8 @@ static void expect_well_formed(const char *text)
             p += 3;
         } else if (p[1] == '/') {
             const char *end = skip_name(p + 2);
-            if (*end != '>' || !depth || strlen(open[depth - 1]) != (size_t)(end - p) - 2 || strncmp(open[depth - 1], p + 2, (size_t)(end - p) - 2))
+            if (*end != '>' || !depth || strlen(open[depth - 1]) != (size_t)(end - p) - 2 ||
+                strncmp(open[depth - 1], p + 2, (size_t)(end - p) - 2))
                 fail_msg("<%s> is closed by %.40s", depth ? open[depth - 1] : "nothing", p);
             depth--;
             p = end + 1;
@@ -317,9 +325,15 @@ static void expect_well_formed(const char *text)
 static void the_page_is_well_formed_and_asks_nobody(void **state)
 {
     (void)state;
-    static const char *const never[] = {"http:", "https:", " src=", "@import", "<script>alert", "<link", "<iframe", "url(\"", "url('", "url(//"};
-    static const char *const shown[] = {"<h1>hmbench report</h1>", "95 % interval", "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;&amp;&#39;|",
-                                        "audio ok", "hmbench suite short -V &#39;a &amp; &lt;b&gt;&#39; --seed 12345", "Memory ledger", "Fidelity",
+    static const char *const never[] = {"http:", "https:",  " src=",  "@import", "<script>alert",
+                                        "<link", "<iframe", "url(\"", "url('",   "url(//"};
+    static const char *const shown[] = {"<h1>hmbench report</h1>",
+                                        "95 % interval",
+                                        "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;&amp;&#39;|",
+                                        "audio ok",
+                                        "hmbench suite short -V &#39;a &amp; &lt;b&gt;&#39; --seed 12345",
+                                        "Memory ledger",
+                                        "Fidelity",
                                         "Content-Security-Policy"};
     char *path = strdup(in_folder("report.html"));
     hm_map page = {0};
@@ -343,9 +357,10 @@ static void the_page_is_well_formed_and_asks_nobody(void **state)
 static void pictures_become_parts_of_a_page(void **state)
 {
     (void)state;
-    char *svg = hm_report_embed_svg("<?xml version=\"1.0\"?><!DOCTYPE svg><svg xmlns=\"http://www.w3.org/2000/svg\" "
-                                    "xmlns:xlink=\"http://www.w3.org/1999/xlink\" id=\"a\"><g id='b'/><use xlink:href='#b'/><i f=\"url(#b)\"/></svg>",
-                                    "p7-");
+    char *svg = hm_report_embed_svg(
+        "<?xml version=\"1.0\"?><!DOCTYPE svg><svg xmlns=\"http://www.w3.org/2000/svg\" "
+        "xmlns:xlink=\"http://www.w3.org/1999/xlink\" id=\"a\"><g id='b'/><use xlink:href='#b'/><i f=\"url(#b)\"/></svg>",
+        "p7-");
     assert_string_equal(svg, "<svg   id=\"p7-a\"><g id='p7-b'/><use href='#p7-b'/><i f=\"url(#p7-b)\"/></svg>");
     free(svg);
     assert_null(hm_report_embed_svg("no picture", "p1-"));

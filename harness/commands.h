@@ -26,6 +26,7 @@ hm_status hm_cmd_trace(const hm_command *self, int argc, char **argv, hm_error *
 hm_status hm_cmd_journal(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_report(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_plot(const hm_command *self, int argc, char **argv, hm_error *err);
+hm_status hm_cmd_ablate(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_history(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_list(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_synth(const hm_command *self, int argc, char **argv, hm_error *err);
@@ -39,6 +40,9 @@ hm_status hm_cmd_cache(const hm_command *self, int argc, char **argv, hm_error *
 hm_status hm_cmd_doctor(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_help(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_completion(const hm_command *self, int argc, char **argv, hm_error *err);
+
+/* HM_EUSAGE with the nearest name. */
+hm_status hm_command_unknown(const char *name, hm_error *err);
 
 /* The table of all commands, as `hmbench help` prints it. */
 void hm_commands_print(FILE *file);

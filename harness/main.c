@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include "harness/commands.h"
+#include "harness/machine.h"
 #include "harness/progress.h"
+#include "harness/protocol.h"
+#include "harness/run_report.h"
 
 const hm_command hm_commands[] = {
     {"generate", hm_cmd_generate, "one song from tags and lyrics", "generate --tags T --lyrics FILE -o song.wav [options]",
@@ -68,10 +71,13 @@ const hm_command hm_commands[] = {
     {"report", hm_cmd_report, "a session as one page of HTML, or a run as a line of text", "report [-o FILE] [options]\nreport --line [options]",
      "hmbench report -o report.html\nhmbench report --session 01234567 -o report.html\nhmbench report --line\n"
      "hmbench report --line --explain --variant best --case short/plain"},
+    {"ablate", hm_cmd_ablate, "what each toggle of a variant is worth: put on alone, and left out of the whole", "ablate SUITE... [options]",
+     "hmbench ablate short\nhmbench ablate short --filter plain --variant best --rounds 10 --plot ablation.svg\n"
+     "hmbench ablate short --toggle kv --toggle fuse -o json\nhmbench ablate --session last"},
     {"history", hm_cmd_history, "how a figure went from commit to commit on one machine, and where it changed", "history CASE [options]",
      "hmbench history short/plain\nhmbench history short --arm best --metric generate --since 2006-01-02\n"
      "hmbench history short/plain --plot history.svg\nhmbench history short --fail -o json"},
-    {"list", hm_cmd_list, "what there is to choose from", "list suites|variants|toggles|models|devices|metrics [--json]",
+    {"list", hm_cmd_list, "what there is to choose from", "list suites|cases|variants|toggles|models|devices|metrics [--json]",
      "hmbench list variants\nhmbench list toggles --json\nhmbench list models --names"},
     {"synth", hm_cmd_synth, "made weights in the real folder layout", "synth PRESET DIR [--seed N]",
      "hmbench synth heartmula-mini /tmp/mini\nhmbench synth heartmula-3b ~/synthetic-3b --seed 7"},
@@ -91,7 +97,8 @@ const hm_command hm_commands[] = {
      "hmbench cache list\nhmbench cache prune\nHMBENCH_CACHE=/big/disk hmbench cache path"},
     {"completion", hm_cmd_completion, "completion for a shell", "completion bash|zsh|fish",
      "source <(hmbench completion bash)\nhmbench completion fish > ~/.config/fish/completions/hmbench.fish"},
-    {"help", hm_cmd_help, "the commands, or one of them", "help [COMMAND]", "hmbench help\nhmbench help generate"},
+    {"help", hm_cmd_help, "the commands, or one of them; the manual page", "help [COMMAND|--man]",
+     "hmbench help\nhmbench help generate\nhmbench help --man | man -l -"},
     {0},
 };
 
@@ -103,7 +110,7 @@ const hm_command *hm_command_find(const char *name)
     return NULL;
 }
 
-static hm_status unknown_command(const char *name, hm_error *err)
+hm_status hm_command_unknown(const char *name, hm_error *err)
 {
     const char *names[64] = {0}, *near;
     int n = 0;
@@ -113,6 +120,24 @@ static hm_status unknown_command(const char *name, hm_error *err)
     if (near)
         return hm_fail(err, HM_EUSAGE, "unknown command \"%s\"; did you mean \"%s\"? (hmbench help)", name, near);
     return hm_fail(err, HM_EUSAGE, "unknown command \"%s\" (hmbench help)", name);
+}
+
+static hm_status print_version(int argc, char **argv, hm_error *err)
+{
+    hm_build_record b;
+    if (argc == 2) {
+        printf("hmbench %s\n", HM_VERSION);
+        return HM_OK;
+    }
+    if (argc > 3 || strcmp(argv[2], "--json"))
+        return hm_fail(err, HM_EUSAGE, "--version: unknown option \"%s\"; --json is the only one", argv[2]);
+    hm_status st = hm_build_read(&b, err);
+    if (st)
+        return st;
+    json_t *o = hm_proto_build(&b);
+    json_object_set_new(o, "program", json_string("hmbench"));
+    json_object_set_new(o, "database_version", json_integer(hm_store_schema_version()));
+    return hm_json_print(o, err);
 }
 
 static hm_status run(int argc, char **argv, hm_error *err)
@@ -127,12 +152,10 @@ static hm_status run(int argc, char **argv, hm_error *err)
         hm_commands_print(stdout);
         return HM_OK;
     }
-    if (!strcmp(name, "--version") || !strcmp(name, "-V")) {
-        printf("hmbench %s\n", HM_VERSION);
-        return HM_OK;
-    }
+    if (!strcmp(name, "--version") || !strcmp(name, "-V"))
+        return print_version(argc, argv, err);
     command = hm_command_find(name);
-    return command ? command->run(command, argc - 1, argv + 1, err) : unknown_command(name, err);
+    return command ? command->run(command, argc - 1, argv + 1, err) : hm_command_unknown(name, err);
 }
 
 int main(int argc, char **argv)

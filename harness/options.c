@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/base/words.h"
+#include "harness/color.h"
 #include "harness/command.h"
 
 #define MAX_OPTIONS 64
@@ -178,6 +179,7 @@ static void print_help(const hm_command *command, const hm_option *options)
 {
     bool off = false;
     const hm_option help = {"help", 'h', HM_OPT_FLAG, &off, NULL, "this text", 0, 0, NULL};
+    const hm_option plain = {"no-color", 0, HM_OPT_FLAG, &off, NULL, "no colours (NO_COLOR in the environment says so too)", 0, 0, NULL};
     printf("hmbench %s: %s\n\nusage:\n", command->name, command->text);
     for (const char *p = command->usage; *p;) {
         size_t n = strcspn(p, "\n");
@@ -187,6 +189,7 @@ static void print_help(const hm_command *command, const hm_option *options)
     printf("\noptions:\n");
     for (const hm_option *o = options; o && o->name; o++)
         print_option(stdout, o);
+    print_option(stdout, &plain);
     print_option(stdout, &help);
     if (command->examples && *command->examples) {
         printf("\nexamples:\n");
@@ -194,18 +197,72 @@ static void print_help(const hm_command *command, const hm_option *options)
     }
 }
 
-/* For completion: "--name<TAB>kind or choices<TAB>text" per option. */
+static FILE *list_file; /* NULL: stdout */
+static hm_option_listing list_form;
+
+void hm_options_list_to(FILE *file, hm_option_listing listing)
+{
+    list_file = file;
+    list_form = listing;
+}
+
+void hm_roff_put(const char *text, FILE *f)
+{
+    for (const char *p = text; *p; p++) {
+        bool start = p == text || p[-1] == '\n';
+        if (start && (*p == '.' || *p == '\''))
+            fputs("\\&", f);
+        if (*p == '\\')
+            fputs("\\e", f);
+        else if (*p == '-')
+            fputs("\\-", f);
+        else
+            fputc(*p, f);
+    }
+}
+
+static void list_line(FILE *f, const hm_option *o)
+{
+    fprintf(f, "--%s\t", o->name);
+    for (int i = 0; o->choices && o->choices[i]; i++)
+        fprintf(f, "%s%s", i ? " " : "", o->choices[i]);
+    if (!o->choices)
+        fprintf(f, "%s", o->kind == HM_OPT_FLAG ? "-" : o->metavar ? o->metavar : "VALUE");
+    fprintf(f, "\t%s\t%c\n", o->text, o->letter ? o->letter : ' ');
+}
+
+static void list_roff(FILE *f, const hm_option *o)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *memory = open_memstream(&text, &size);
+    fputs(".TP\n.B ", f);
+    if (o->letter)
+        fprintf(f, "\\-%c, ", o->letter);
+    fputs("\\-\\-", f);
+    hm_roff_put(o->name, f);
+    if (o->kind != HM_OPT_FLAG)
+        fprintf(f, " \\fI%s\\fR", o->metavar ? o->metavar : "VALUE");
+    fputc('\n', f);
+    if (memory) {
+        print_option_text(memory, o);
+        fclose(memory);
+    }
+    hm_roff_put(text ? text : o->text, f);
+    fputc('\n', f);
+    free(text);
+}
+
 static void print_list(const hm_option *options)
 {
-    for (const hm_option *o = options; o && o->name; o++) {
-        printf("--%s\t", o->name);
-        for (int i = 0; o->choices && o->choices[i]; i++)
-            printf("%s%s", i ? " " : "", o->choices[i]);
-        if (!o->choices)
-            printf("%s", o->kind == HM_OPT_FLAG ? "-" : o->metavar ? o->metavar : "VALUE");
-        printf("\t%s\n", o->text);
-    }
-    printf("--help\t-\tthis text\n");
+    FILE *f = list_file ? list_file : stdout;
+    for (const hm_option *o = options; o && o->name; o++)
+        if (list_form == HM_LIST_ROFF)
+            list_roff(f, o);
+        else
+            list_line(f, o);
+    if (list_form == HM_LIST_LINES)
+        fputs("--no-color\t-\tno colours\t \n--help\t-\tthis text\th\n", f);
 }
 
 /* Parsing ------------------------------------------------------------------------------------------------------------------------ */
@@ -324,9 +381,9 @@ static hm_status set_value(const hm_option *o, const char *text, hm_error *err)
 
 static hm_status unknown_option(const hm_command *command, const hm_option *options, const char *name, size_t length, hm_error *err)
 {
-    const char *names[MAX_OPTIONS + 2] = {"help"}, *near;
+    const char *names[MAX_OPTIONS + 3] = {"help", "no-color"}, *near;
     char word[65];
-    int n = 1;
+    int n = 2;
     for (const hm_option *o = options; o && o->name && n <= MAX_OPTIONS; o++)
         names[n++] = o->name;
     snprintf(word, sizeof word, "%.*s", (int)(length < 64 ? length : 64), name);
@@ -351,6 +408,10 @@ static hm_status parse_long(const hm_command *command, const hm_option *options,
     const char *name = argv[*i] + 2, *equals = strchr(name, '=');
     size_t length = equals ? (size_t)(equals - name) : strlen(name);
     const hm_option *o = find_long(options, name, length);
+    if (!o && !strcmp(name, "no-color")) {
+        hm_color_off();
+        return HM_OK;
+    }
     if (!o && length > 3 && !strncmp(name, "no-", 3)) {
         o = find_long(options, name + 3, length - 3);
         if (o && o->kind == HM_OPT_FLAG && !equals) {
@@ -410,7 +471,7 @@ hm_status hm_options_parse(const hm_command *command, const hm_option *options, 
         print_help(command, options);
         return HM_OK;
     }
-    if (argc == 2 && !strcmp(argv[1], "--list-options")) {
+    if (argc >= 2 && !strcmp(argv[argc - 1], "--list-options")) {
         print_list(options);
         *helped = true;
         return HM_OK;
@@ -430,4 +491,33 @@ hm_status hm_options_parse(const hm_command *command, const hm_option *options, 
             st = add(positional, command->name, text, err);
     }
     return st;
+}
+
+void hm_options_each(const hm_option *options, int argc, char **argv, void *self,
+                     void (*given)(void *self, const char *name, const char *value, bool on))
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+        const char *text = argv[i], *equals = strchr(text, '=');
+        const hm_option *o = NULL;
+        bool on = true;
+        const char *value = NULL;
+        if (text[0] == '-' && text[1] == '-') {
+            size_t length = equals ? (size_t)(equals - text) - 2 : strlen(text + 2);
+            o = find_long(options, text + 2, length);
+            value = equals ? equals + 1 : NULL;
+            if (!o && length > 3 && !strncmp(text + 2, "no-", 3)) {
+                o = find_long(options, text + 5, length - 3);
+                on = false;
+            }
+        } else if (text[0] == '-' && text[1]) {
+            for (const hm_option *each = options; each && each->name && !o; each++)
+                o = each->letter == text[1] ? each : NULL;
+            value = o && text[2] ? text + 2 : NULL;
+        }
+        if (!o)
+            continue;
+        if (o->kind != HM_OPT_FLAG && !value)
+            value = i + 1 < argc ? argv[++i] : "";
+        given(self, o->name, o->kind == HM_OPT_FLAG ? NULL : value, on);
+    }
 }

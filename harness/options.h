@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "engine/base/error.h"
 
@@ -42,6 +43,21 @@ struct hm_command;
  * Unknown options and values out of range are HM_EUSAGE with the nearest name. */
 hm_status hm_options_parse(const struct hm_command *command, const hm_option *options, int argc, char **argv, hm_strings *positional,
                            int max_positional, bool *helped, hm_error *err);
+
+/* Calls back for every option of a command line that hm_options_parse has taken, in its order: value NULL for a flag, then on tells which.
+ * What is no option is left out. */
+void hm_options_each(const hm_option *options, int argc, char **argv, void *self,
+                     void (*given)(void *self, const char *name, const char *value, bool on));
+
+/* What `COMMAND --list-options` prints, and where: for completion and the manual, which ask commands for their tables. */
+typedef enum hm_option_listing {
+    HM_LIST_LINES, /* "--name<TAB>choices, metavar or -<TAB>text<TAB>letter" a line (the default, on stdout) */
+    HM_LIST_ROFF   /* entries of a manual page */
+} hm_option_listing;
+void hm_options_list_to(FILE *file, hm_option_listing listing);
+
+/* Text within a manual page. */
+void hm_roff_put(const char *text, FILE *file);
 
 /* The closest of names (NULL-terminated) by edit distance, NULL when none is near. For "did you mean". */
 const char *hm_nearest(const char *word, const char *const *names);

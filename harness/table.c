@@ -6,6 +6,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "harness/color.h"
+
 #define MAX_COLUMNS 16
 #define GAP 2
 
@@ -86,7 +88,8 @@ static void print_row(const hm_table *t, char **cells, const int *widths, FILE *
     int indent = 0;
     for (int c = 0; c + 1 < t->columns; c++) {
         int pad = widths[c] - letters(cells[c]);
-        fprintf(file, "%*s%s%*s", t->right[c] ? pad : 0, "", cells[c], t->right[c] ? GAP : pad + GAP, "");
+        const char *color = hm_color_of(file, cells[c]);
+        fprintf(file, "%*s%s%s%s%*s", t->right[c] ? pad : 0, "", color, cells[c], hm_color_end(color), t->right[c] ? GAP : pad + GAP, "");
         indent += widths[c] + GAP;
     }
     int last = t->columns - 1;

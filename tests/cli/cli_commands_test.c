@@ -207,7 +207,51 @@ static void completion_is_a_script_and_completes(void **state)
     char names[64][32];
     int n = command_names(names);
     for (int i = 0; i < n; i++)
-        assert_works(shell("$P completion zsh | grep -q \"'%s:\" && $P completion fish | grep -q -- '-a %s '", names[i], names[i]));
+        assert_works(shell("$P completion words -- '' | grep -q '^%s\t'", names[i]));
+    assert_works(shell("$P completion zsh | grep -q 'completion words' && $P completion fish | grep -q 'completion words'"));
+    static const struct {
+        const char *typed, *word; /* a candidate that has to be there */
+    } offers[] = {{"db ''", "prune"},           {"db export -o ''", "jsonl"},     {"db export --", "--session"}, {"suite ''", "short"},
+                  {"profile ''", "short/plain"}, {"suite short -V naive,b", "naive,best"}, {"help ''", "decode"},      {"list ''", "cases"},
+                  {"suite short --model ''", "heartmula-tiny"}, {"inspect ''", "heartmula-mini"}};
+    for (size_t i = 0; i < sizeof offers / sizeof *offers; i++)
+        assert_works(shell("$P completion words -- %s | cut -f1 | grep -qx -- '%s'", offers[i].typed, offers[i].word));
+    assert_works(shell("$P completion words -- generate --isa = | cut -f1 | grep -qx avx512"));
+    assert_works(shell("! command -v zsh || $P completion zsh | zsh -n"));
+    assert_works(shell("! command -v fish || $P completion fish | fish -n"));
+}
+
+static void the_manual_page_has_every_command(void **state)
+{
+    (void)state;
+    char names[64][32];
+    int n = command_names(names);
+    for (int i = 0; i < n; i++)
+        assert_works(shell("$P help --man | grep -q '^\\.SS %s$'", names[i]));
+    assert_works(shell("$P help --man | grep -q 'keep.*days'"));                                /* options of sub-words too */
+    assert_works(shell("! $P help --man | grep -v '^\\.\\(TH\\|SH\\|SS\\|TP\\|PP\\|B\\|I\\|nf\\|fi\\)' | grep '^[.]'"));
+    assert_works(shell("! command -v groff >/dev/null || [ -z \"$($P help --man | groff -z -ww -man 2>&1)\" ]"));
+}
+
+static void colours_are_for_terminals_alone(void **state)
+{
+    (void)state;
+    assert_works(shell("! $P doctor --no-color | grep -q $'\\033' && ! $P doctor | grep -q $'\\033'"));
+    assert_works(shell("! command -v script >/dev/null || TERM=xterm script -qec \"$P doctor\" /dev/null | grep -q $'\\033\\[3'"));
+    assert_works(shell("! command -v script >/dev/null || ! NO_COLOR=1 TERM=xterm script -qec \"$P doctor\" /dev/null | grep -q $'\\033\\[3'"));
+    assert_works(shell("! command -v script >/dev/null || ! TERM=xterm script -qec \"$P doctor --no-color\" /dev/null | grep -q $'\\033\\[3'"));
+}
+
+static void the_version_is_json_too(void **state)
+{
+    (void)state;
+    hm_run run = run_program("--version", "--json");
+    json_t *o = result_of(&run);
+    assert_string_equal(json_string_value(json_object_get(o, "program")), "hmbench");
+    assert_true(json_is_string(json_object_get(o, "version")) && json_is_integer(json_object_get(o, "database_version")));
+    json_decref(o);
+    run_free(&run);
+    assert_fails(run_program("--version", "--jsn"), 64, "--json");
 }
 
 static void the_doctor_lists_what_it_found(void **state)
@@ -310,6 +354,9 @@ int main(void)
         cmocka_unit_test(presets_are_made_once_and_pruned),
         cmocka_unit_test(a_lost_output_is_an_error_and_a_closed_pipe_a_quiet_one),
         cmocka_unit_test(completion_is_a_script_and_completes),
+        cmocka_unit_test(the_manual_page_has_every_command),
+        cmocka_unit_test(colours_are_for_terminals_alone),
+        cmocka_unit_test(the_version_is_json_too),
         cmocka_unit_test(limits_and_kernels_are_measured),
         cmocka_unit_test(the_doctor_lists_what_it_found),
     };

@@ -23,6 +23,19 @@ every_suite_is_installed() {
     done
 }
 
+manual_completions_schema_and_docs_are_installed() {
+    local file
+    for file in share/man/man1/hmbench.1 share/bash-completion/completions/hmbench share/zsh/site-functions/_hmbench \
+        share/fish/vendor_completions.d/hmbench.fish share/doc/hmbench/README.md share/doc/hmbench/docs/architecture.md; do
+        [ -s "$prefix/$file" ] || fail "no $file"
+    done
+    grep -q '^\.SS suite' "$prefix/share/man/man1/hmbench.1" || fail "the manual page has no suite"
+    bash -n "$prefix/share/bash-completion/completions/hmbench" || fail "the completion is no script"
+    for file in "$HM_SOURCE"/docs/schema/*.json; do
+        cmp -s "$file" "$prefix/share/hmbench/schema/${file##*/}" || fail "share/hmbench/schema/${file##*/} is not $file"
+    done
+}
+
 it_lists_variants_and_suites() {
     installed list variants >"$scratch/out" 2>&1 || fail "$(cat "$scratch/out")"
     grep -q 'reference-heartlib' "$scratch/out" || fail "$(cat "$scratch/out")"
@@ -40,6 +53,7 @@ it_runs_its_own_engine_module() {
 check it_installs
 check every_variant_is_installed
 check every_suite_is_installed
+check manual_completions_schema_and_docs_are_installed
 check it_lists_variants_and_suites
 check it_runs_its_own_engine_module
 finish

@@ -57,8 +57,8 @@ static void several_processes_write_at_once_and_lose_nothing(void **state)
 {
     (void)state;
     /* the file is not there yet: they make it at once too; and someone reads all the time */
-    hm_run run = shell("for i in 1 2 3 4; do $P suite '%s' --variant none --arm \"%s\" --rounds 4 --db $D/many.db >/dev/null 2>$D/log$i & p[$i]=$!; done\n"
-                       "(while [ ! -e $D/stop ]; do [ -e $D/many.db ] && $P db sql 'SELECT count(*) FROM run' --db $D/many.db >/dev/null 2>>$D/reader; "
+    hm_run run = shell("trap 'touch $D/stop' EXIT\nfor i in 1 2 3 4; do $P suite '%s' --variant none --arm \"%s\" --rounds 4 --db $D/many.db >/dev/null 2>$D/log$i & p[$i]=$!; done\n"
+                       "(while [ ! -e $D/stop -a -d $D ]; do [ -e $D/many.db ] && $P db sql 'SELECT count(*) FROM run' --db $D/many.db >/dev/null 2>>$D/reader; "
                        "sleep 0.05; done) & reader=$!\n"
                        "for i in 1 2 3 4; do wait ${p[$i]} || { cat $D/log$i; exit 1; }; done; touch $D/stop; wait $reader",
                        suite_file(), arm());
@@ -157,7 +157,7 @@ static void the_other_commands_say_what_they_do(void **state)
     expect(run_program("db", "prune", "--droped"), 64, NULL, "did you mean --dropped");
     expect(run_program("db", "--help"), 0, "hmbench db prune", NULL);
     expect(shell("sqlite3 $D/foreign.db 'CREATE TABLE t(a)' && $P db check --db $D/foreign.db"), 65, NULL, "another program");
-    expect(shell("cp $D/new/er.db $D/bad.db && printf 'x%%.0s' {1..3000} | dd of=$D/bad.db bs=1 seek=5000 conv=notrunc 2>/dev/null; "
+    expect(shell("cp $D/new/er.db $D/bad.db && printf 'x%%.0s' {1..3000} | dd of=$D/bad.db bs=1 seek=4096 conv=notrunc 2>/dev/null; "
                  "$P db check --db $D/bad.db"),
            1, "WRONG", "db check");
 }

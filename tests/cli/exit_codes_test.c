@@ -15,12 +15,18 @@ static const struct {
 } ways[] = {
     {0, "$P list variants", ""},
     {1, "cp $db $D/x.db; sqlite3 $D/x.db \"UPDATE session SET state = 'lost'\"; $P db check --db $D/x.db", "wrong"},
+    {4,
+     "$P suite $S --variant none --arm a=\"$F good\" --rounds 1 --db $D/other.db >/dev/null 2>&1; sqlite3 $D/other.db \"UPDATE machine SET id = 'm', cpu_model = 'Another'; UPDATE session SET machine_id = 'm'\"; "
+     "$P compare $db:last:a $D/other.db:last:a",
+     "cannot be compared"},
+    {5, "export HM_REAL_MODULE=${P%/*}/variants/best.so HMBENCH_MODULES=${P%/*}/tests/differing; $P batch $S --model heartmula-tiny --batch 1,2 --rounds 1", "not those that they have alone"},
     {6, "$P suite $S --variant none --arm a=\"$F good\" --arm b=\"$F crash\" --rounds 1 --db $D/case.db", ""},
     {64, "$P list varients", "did you mean \"variants\""},
     {65, "echo no database, only some words that are long enough to be looked at >$D/junk; $P db info --db $D/junk", "not a database"},
     {65, "echo nonsense >$D/junk; $P db import $D/junk --db $D/new.db", "nothing that"},
     {66, "$P db info --db $D/none.db", "no such file"},
     {66, "$P suite $D/none.yaml", "none.yaml"},
+    {69, "PATH=/nowhere $P plot ladder --db $db -o $D/x.svg", "gnuplot is not installed"},
     {73, "$P db init --db $db", "is there already"},
     {73, "$P db init --db /proc/nowhere/x.db", "/proc/nowhere"},
     {74, "$P list variants >/dev/full", "standard output"},
@@ -55,7 +61,7 @@ static int setup(void **state)
     static const char text[] = "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 10}\n";
     hm_error err;
     char fake[PATH_MAX + 32];
-    if (make_case_folder() || hm_file_write(in_folder("tiny.yaml"), text, sizeof text - 1, &err))
+    if (make_case_folder_and_cache() || hm_file_write(in_folder("tiny.yaml"), text, sizeof text - 1, &err))
         return 1;
     snprintf(fake, sizeof fake, "exec '%s' --fake", fake_program());
     setenv("P", HM_PROGRAM, 1);

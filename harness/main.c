@@ -58,7 +58,7 @@ const hm_command hm_commands[] = {
      "baseline set NAME [SESSION...] | list | show NAME | rm NAME",
      "hmbench baseline set release-1\nhmbench baseline set main branch=main\nhmbench baseline list\nhmbench baseline show main\n"
      "hmbench baseline rm release-1"},
-    {"db", hm_cmd_db, "the database: ask, check, move and prune it (hmbench db sql --help)", "db init|info|sql|check|export|import|merge|prune [options]",
+    {"db", hm_cmd_db, "the database: ask, check, move and prune it (hmbench db sql --help)", "db init|info|sql|check|export|import|schema|merge|prune [options]",
      "hmbench db info\nhmbench db sql 'SELECT * FROM arm_figure' -o csv\nhmbench db check\nhmbench db merge node1.db node2.db --db all.db\n"
      "hmbench db export --session last >last.jsonl\nhmbench db import last.jsonl --db other.db\nhmbench db prune --keep-days 90 --dry-run"},
     {"worker", hm_cmd_worker, "one engine that takes its orders as lines of JSON (docs/worker-protocol.md)", "worker",

@@ -10,6 +10,7 @@ typedef struct hm_series {
     char case_id[HM_HASH_TEXT], arm_id[HM_UUID_TEXT];
     const char *label;   /* "short/plain" */
     const char *arm;     /* its name */
+    const char *model;   /* folder */
     int arm_position, frames;
     double *value;
     bool unhealthy;      /* a run's health is bad: no rank, no pass */

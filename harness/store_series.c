@@ -136,7 +136,7 @@ static hm_status read_items(reading *r)
     hm_query q;
     hm_query_open(&q, r->store,
                   "SELECT u.case_id, u.arm_id, c.suite || '/' || c.name, a.name, a.position, c.frames, sum(u.status <> 'ok'), "
-                  "sum(u.status = 'ok' AND u.dropped_reason IS NOT NULL), a.toggles, a.variant, coalesce(a.build_id, s.build_id) "
+                  "sum(u.status = 'ok' AND u.dropped_reason IS NOT NULL), a.toggles, a.variant, coalesce(a.build_id, s.build_id), a.model "
                   "FROM run u JOIN suite_case c ON c.id = u.case_id JOIN arm a ON a.id = u.arm_id JOIN session s ON s.id = u.session_id "
                   "WHERE u.session_id = :id AND u.round >= 0 GROUP BY u.case_id, u.arm_id ORDER BY c.frames, c.suite, c.name, c.id, "
                   "a.position",
@@ -159,7 +159,8 @@ static hm_status read_items(reading *r)
         s->toggles = keep(r, hm_query_text(&q, 8));
         s->variant = keep(r, hm_query_text(&q, 9));
         s->build_id = keep(r, hm_query_text(&q, 10));
-        if (!s->label || !s->arm)
+        s->model = keep(r, hm_query_text(&q, 11));
+        if (!s->label || !s->arm || !s->model)
             q.status = hm_fail(r->err, HM_EABSENT, "series: out of memory");
     }
     return hm_query_close(&q);

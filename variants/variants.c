@@ -178,7 +178,7 @@ hm_status hm_variant_parse(const char *text, hm_toggles *out, const hm_variant_i
         set = info->toggles;
     else if (strcmp(name, "custom"))
         return unknown_variant(name, err);
-    for (const char *p = text + name_length; *p;) {
+    for (const char *p = text + name_length; *p && strcmp(p, ":");) { /* "best:" is best in the runtime build */
         p++;
         size_t length = strcspn(p, ",");
         hm_status st = parse_setting(p, length, &set, err);

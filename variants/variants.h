@@ -41,8 +41,8 @@ void hm_toggle_value_name(const hm_toggle_info *toggle, int value, char *out, si
 int hm_toggle_get(const hm_toggles *toggles, const hm_toggle_info *toggle);
 const char *hm_toggle_kind_name(hm_toggle_kind kind);
 
-/* "name", "name:toggle=value,toggle=value" or "custom:toggle=value" (all others 0). *fixed is the variant whose module is this
- * very program, NULL when only the runtime build has it. Unknown names are HM_EUSAGE with the nearest; impossible sets too. */
+/* "name", "name:toggle=value,toggle=value", "name:" (the same set in the runtime build) or "custom:toggle=value" (all others 0). *fixed is
+ * the variant whose module is this very program, NULL when only the runtime build has it. Unknown names are HM_EUSAGE with the nearest; impossible sets too. */
 hm_status hm_variant_parse(const char *text, hm_toggles *out, const hm_variant_info **fixed, hm_error *err);
 
 /* HM_EUSAGE with the reason when the set is impossible. */

@@ -124,6 +124,11 @@ static void a_change_applies_on_top_of_the_variant_and_needs_the_runtime_build(v
     expected = (hm_toggles){.gqa = HM_GQA_DIRECT};
     expect_same_toggles("custom:gqa=direct", &expected);
     expect_same_toggles("naive:gqa=expanded,gqa=direct", &expected); /* the last word counts */
+    fixed = hm_variant_find("best");
+    expected = fixed->toggles;
+    assert_int_equal(hm_variant_parse("best:", &set, &fixed, &err), HM_OK); /* the same set in the runtime build */
+    assert_null(fixed);
+    assert_memory_equal(&set, &expected, sizeof set);
 }
 
 static void an_impossible_set_is_one_sentence_naming_both_toggles(void **state)
@@ -158,7 +163,7 @@ static void malformed_texts_are_refused(void **state)
     (void)state;
     REFUSED("", "variant");
     REFUSED(":", "variant");
-    REFUSED("best:", "toggle=value");
+    REFUSED("best:,", "toggle=value");
     REFUSED("best:attn", "\"attn\"", "toggle=value");
     REFUSED("best:attn=", "attn", "scores,all_slots,flash");
     REFUSED("best:=flash", "toggle");

@@ -267,6 +267,13 @@ static void judge_step(const group *g, const hm_ablate_step *s, double *sum, dou
     row->left_out = worth_of_rounds(y, rounds, room);
 }
 
+/* "best" of "best:": that it is the runtime build goes without saying here. */
+static void plain_name(char *out, size_t size, const char *arm)
+{
+    size_t n = strlen(arm);
+    snprintf(out, size, "%.*s", (int)(n && arm[n - 1] == ':' ? n - 1 : n), arm);
+}
+
 static hm_status judge_group(const group *g, const hm_strings *only, hm_ablation *out, hm_error *err)
 {
     hm_ablate_step steps[HM_ABLATE_STEPS];
@@ -280,8 +287,8 @@ static hm_status judge_group(const group *g, const hm_strings *only, hm_ablation
     }
     snprintf(out->label, sizeof out->label, "%s", g->arms[0]->label);
     hm_model_name(g->arms[0]->model, out->model, sizeof out->model);
-    snprintf(out->base, sizeof out->base, "%s", g->arms[0]->arm);
-    snprintf(out->whole, sizeof out->whole, "%s", g->arms[1]->arm);
+    plain_name(out->base, sizeof out->base, g->arms[0]->arm);
+    plain_name(out->whole, sizeof out->whole, g->arms[1]->arm);
     for (int i = 0; i < count; i++)
         judge_step(g, &steps[i], sum, y, room, &out->rows[out->count++]);
     out->product = worth_of_rounds(sum, rounds, room);

@@ -169,10 +169,11 @@ hm_status hm_ablation_plot(const hm_ablation *ablations, int count, const char *
     put_points(f, ablations, count, false);
     put_names(f, ablations, count);
     put_heads(f, ablations, count);
+    hm_plot_ratio_tics(f, low, high);
     fprintf(f,
-            "set logscale x\nset xrange [%.6g:%.6g]\nset yrange [%d:-1]\nset xtics add (0.8,0.9,1,1.1,1.2,1.5,2,3,4,5)\nset format x '%%gx'\n"
+            "set logscale x\nset xrange [%.6g:%.6g]\nset yrange [%d:-1]\n"
             "set xlabel 'speed ratio (logarithmic)'\nset arrow from 1, graph 0 to 1, graph 1 nohead lw 1 lc rgb '#888888' back\n"
-            "set key outside top right horizontal\nset lmargin 24\n"
+            "set key outside bottom center horizontal\nset lmargin 24\n"
             "plot $whole using 1:4:2:3 with xerrorbars pt 7 ps 0.7 lw 1.5 lc rgb '%s' title 'left out of the whole', "
             "$alone using 1:4:2:3 with xerrorbars pt 6 ps 0.7 lw 1.5 lc rgb '%s' title 'put on alone'\n",
             low, high, rows, hm_plot_colour(0), hm_plot_colour(1));

@@ -1,5 +1,8 @@
 #include "reports/plot_parts.h"
 
+#include <math.h>
+#include <stdbool.h>
+
 #include <string.h>
 
 const char *hm_plot_colour(int index)
@@ -42,4 +45,23 @@ void hm_plot_head(FILE *f, const char *output, int width, int height, const char
     fputs("\"\nset title title\nset border 3 lc rgb '#444444'\nset tics nomirror tc rgb '#222222'\n"
           "set grid ytics lc rgb '#dddddd' lt 1 lw 0.7\n",
           f);
+}
+
+void hm_plot_ratio_tics(FILE *f, double low, double high)
+{
+    static const double list[] = {1,   0.1, 0.2, 0.5, 2, 5, 10,  20,   50,   100, 0.7, 1.5,  3,    7,    15,   30,   0.8,  0.9,  1.1, 1.2,
+                                  1.3, 1.7, 2.5, 4,   6, 8, 0.6, 0.95, 1.05, 0.3, 0.4, 0.97, 1.03, 0.98, 1.02, 0.99, 1.01, 0.85, 1.15};
+    double put[sizeof list / sizeof *list];
+    int count = 0;
+    fputs("set xtics (", f);
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        bool free = list[i] >= low && list[i] <= high;
+        for (int k = 0; k < count && free; k++)
+            free = fabs(log(list[i] / put[k])) > 0.095 * log(high / low);
+        if (!free)
+            continue;
+        fprintf(f, "%s'%gx' %g", count ? ", " : "", list[i], list[i]);
+        put[count++] = list[i];
+    }
+    fputs(")\n", f);
 }

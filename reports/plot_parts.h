@@ -13,4 +13,7 @@ void hm_plot_quoted(FILE *script, const char *text);
 /* Terminal by the suffix of output, size in pixels, the output, a title of two lines, border, tics and grid. */
 void hm_plot_head(FILE *script, const char *output, int width, int height, const char *title, const char *detail);
 
+/* Tics of a logarithmic x axis of ratios, none so near to another that their texts touch; 1 always. */
+void hm_plot_ratio_tics(FILE *script, double low, double high);
+
 #endif

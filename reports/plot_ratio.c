@@ -25,26 +25,6 @@ static void find_range(const hm_journal_session *s, double *low, double *high)
     *high *= air;
 }
 
-/* Tics of a logarithmic axis, none so near to another that their texts touch; 1 always. */
-static void put_tics(double low, double high, FILE *f)
-{
-    static const double list[] = {1,   0.1, 0.2, 0.5, 2, 5, 10,  20,   50,   100, 0.7, 1.5,  3,    7,    15,   30,   0.8,  0.9,  1.1, 1.2,
-                                  1.3, 1.7, 2.5, 4,   6, 8, 0.6, 0.95, 1.05, 0.3, 0.4, 0.97, 1.03, 0.98, 1.02, 0.99, 1.01, 0.85, 1.15};
-    double put[sizeof list / sizeof *list];
-    int count = 0;
-    fputs("set xtics (", f);
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-        bool free = list[i] >= low && list[i] <= high;
-        for (int k = 0; k < count && free; k++)
-            free = fabs(log(list[i] / put[k])) > 0.095 * log(high / low);
-        if (!free)
-            continue;
-        fprintf(f, "%s'%gx' %g", count ? ", " : "", list[i], list[i]);
-        put[count++] = list[i];
-    }
-    fputs(")\n", f);
-}
-
 static void put_row(const hm_journal_session *s, int arm, int kase, int row, FILE *f)
 {
     hm_speed_up up = hm_journal_speed_up(s, 0, arm, kase);
@@ -95,7 +75,7 @@ hm_status hm_plot_ratio(const hm_journal_session *s, const char *output, FILE *f
     snprintf(title, sizeof title, "speed relative to %s (logarithmic)", s->arms[0].name);
     hm_plot_quoted(f, title);
     fputc('\n', f);
-    put_tics(low, high, f);
+    hm_plot_ratio_tics(f, low, high);
     fputs("set grid noytics xtics lc rgb '#dddddd' lt 1 lw 0.7\nunset key\nset rmargin 24\nset bars 0.6\nset ytics scale 0\nset ytics (",
           f);
     for (int c = 0; c < s->case_count; c++)

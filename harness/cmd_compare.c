@@ -52,12 +52,18 @@ static hm_status open_sides(comparison *c, const char *a, const char *b, hm_erro
 {
     char id[HM_UUID_TEXT], *session = NULL;
     hm_session_list named = {0};
-    bool arms = false;
+    bool arms = false, several = false;
     hm_status st = HM_OK;
     if (c->args->session) {
         st = c->store ? hm_store_find_sessions(c->store, c->args->session, &named, err)
                       : hm_fail(err, HM_EMISSING, "--session: there is no database %s", hm_store_path(c->args->db));
         session = st ? NULL : named.ids[0];
+        several = !st && named.count > 1;
+    }
+    if (several) { /* all of them: each has its cases or its arms */
+        hm_session_list_free(&named);
+        st = hm_side_of_arm(&c->base, c->store, c->args->session, a, err);
+        return st ? st : hm_side_of_arm(&c->arm, c->store, c->args->session, b, err);
     }
     if (!st && c->store)
         st = hm_store_find_arms(c->store, session, a, b, id, &arms, err);
@@ -73,6 +79,14 @@ static hm_status open_sides(comparison *c, const char *a, const char *b, hm_erro
     return st;
 }
 
+static bool same_sessions(const hm_session_list *a, const hm_session_list *b)
+{
+    bool same = a->count == b->count;
+    for (int i = 0; i < a->count && same; i++)
+        same = !strcmp(a->ids[i], b->ids[i]);
+    return same;
+}
+
 static hm_status read_sides(comparison *c, hm_error *err)
 {
     hm_status st = hm_side_read(&c->base, c->args->metric, err);
@@ -82,7 +96,7 @@ static hm_status read_sides(comparison *c, hm_error *err)
         st = hm_side_groups(&c->base, &c->base_groups, &c->base_count, err);
     if (!st)
         st = hm_side_groups(&c->arm, &c->arm_groups, &c->arm_count, err);
-    c->paired = !st && c->base.sessions.count == 1 && c->arm.sessions.count == 1 && !strcmp(c->base.sessions.ids[0], c->arm.sessions.ids[0]);
+    c->paired = !st && same_sessions(&c->base.sessions, &c->arm.sessions);
     if (!st && c->paired && (!*c->base.arm || !*c->arm.arm || !strcmp(c->base.arm, c->arm.arm)))
         st = hm_fail(err, HM_EUSAGE, "both are session %s: name two of its arms, as in \"hmbench compare %.8s:naive %.8s:best\"",
                      c->base.sessions.ids[0], c->base.sessions.ids[0], c->base.sessions.ids[0]);
@@ -138,12 +152,18 @@ static const hm_series_set *set_of(const hm_group *g)
     return &g->side->sets[g->set[0]];
 }
 
-/* Log ratios of a paired row; malloc'ed. */
+/* Log ratios of a paired row, of each session by itself; malloc'ed. */
 static hm_status pairs_of(const row *r, double **y, int *n, hm_error *err)
 {
-    const hm_series_set *set = set_of(r->base);
-    *y = hm_calloc((size_t)set->rounds + 1, sizeof **y, "pairs", err);
-    *n = *y ? hm_series_log_ratios(set, r->base->series[0], r->arm->series[0], *y) : 0;
+    size_t room = 1;
+    *n = 0;
+    for (int i = 0; i < r->base->count; i++)
+        room += (size_t)r->base->side->sets[r->base->set[i]].rounds;
+    *y = hm_calloc(room, sizeof **y, "pairs", err);
+    for (int i = 0; i < r->base->count && *y; i++)
+        for (int k = 0; k < r->arm->count; k++)
+            if (r->base->set[i] == r->arm->set[k]) /* both sides have the same sessions in the same order */
+                *n += hm_series_log_ratios(&r->base->side->sets[r->base->set[i]], r->base->series[i], r->arm->series[k], *y + *n);
     return *y ? HM_OK : HM_EABSENT;
 }
 
@@ -328,7 +348,10 @@ static hm_status report(comparison *c, hm_error *err)
     hm_status st = HM_OK;
     if (*c->forced)
         hm_document_text(c->document, "**Forced: these are not comparable (%s).**", c->forced);
-    if (c->paired)
+    if (c->paired && c->base.sessions.count > 1)
+        hm_document_text(c->document, "%d sessions: %s against %s, paired by the rounds of each. Ratio of %s (%s), %s is better.",
+                         c->base.sessions.count, c->arm.text, c->base.text, c->args->metric, set->unit, set->direction > 0 ? "less" : "more");
+    else if (c->paired)
         hm_document_text(c->document, "Session %s, order seed %llu: %s against %s, paired by rounds. Ratio of %s (%s), %s is better.",
                          set->session_id, (unsigned long long)set->order_seed, c->arm.text, c->base.text, c->args->metric, set->unit,
                          set->direction > 0 ? "less" : "more");
@@ -341,7 +364,7 @@ static hm_status report(comparison *c, hm_error *err)
                                         : c->paired ? "Hodges-Lehmann estimate of paired log-ratios with its exact 95 % interval (from 6 rounds on)."
                                                     : "Median of all ratios between the two, 95 % interval from the rank-sum distribution.");
     write_rows(c);
-    if (c->paired && c->count > 1 && !mean && !c->args->per_frame)
+    if (c->paired && c->base.sessions.count == 1 && c->count > 1 && !mean && !c->args->per_frame)
         st = suite_line(c, err);
     if (!st && c->args->percentiles)
         st = percentiles(c, err);
@@ -382,7 +405,7 @@ hm_status hm_cmd_compare(const hm_command *self, int argc, char **argv, hm_error
     const hm_option options[] = {
         {"metric", 0, HM_OPT_STRING, &a.metric, "NAME", "what is compared (hmbench list metrics)", 0, 0, NULL},
         {"stat", 0, HM_OPT_STRING, &a.stat, "KIND", "hl: Hodges-Lehmann; mean: ratio of means, Fieller's interval", 0, 0, stats},
-        {"session", 0, HM_OPT_STRING, &a.session, "ID", "the session whose arms are named (default: the newest that has both)", 0, 0, NULL},
+        {"session", 0, HM_OPT_STRING, &a.session, "ID", "the session whose arms are named (default: the newest that has both); KEY=VALUE: all that have this tag", 0, 0, NULL},
         {"per-frame", 0, HM_OPT_FLAG, &a.per_frame, NULL, "times per frame: cases may differ in length", 0, 0, NULL},
         {"percentiles", 0, HM_OPT_FLAG, &a.percentiles, NULL, "p50, p90, p95, p99 of the runs as well", 0, 0, NULL},
         {"force-compare", 0, HM_OPT_FLAG, &a.force, NULL, "what is not comparable too; the report says so", 0, 0, NULL},

@@ -7,9 +7,24 @@
 #include "harness/measure.h"
 #include "harness/output_options.h"
 #include "harness/places.h"
+#include "harness/slurm.h"
 #include "harness/store_leak.h"
 #include "harness/suite_report.h"
 #include "harness/table.h"
+#include "harness/verdict_store.h"
+
+enum { WORDS = 600 };
+
+/* --slurm and what goes with it. */
+typedef struct slurm_args {
+    hm_slurm_options o;
+    bool on, submit_only;
+    const char *gather, *split;
+    hm_slurm_word words[WORDS]; /* what the tasks are given */
+    int word_count;
+    bool too_many;
+    const char *alone; /* an option that goes with --slurm was given */
+} slurm_args;
 
 typedef struct suite_args {
     hm_measure_options m;
@@ -18,6 +33,7 @@ typedef struct suite_args {
     double stop_at; /* % */
     bool dry_run, trace;
     hm_output_options output;
+    slurm_args slurm;
 } suite_args;
 
 enum { MIN_ROUNDS = 6, MAX_ROUNDS = 40 }; /* with --stop-at */
@@ -25,9 +41,28 @@ enum { MIN_ROUNDS = 6, MAX_ROUNDS = 40 }; /* with --stop-at */
 static const char *const warmups[] = {"first", "full", "none", NULL};
 static const char *const backends[] = {"cpu", NULL};
 
+static void take_word(void *self, const char *name, const char *value, bool on)
+{
+    static const char *const ours[] = {"slurm",     "partition",    "nodes",        "constraint",        "slurm-time", "slurm-split",
+                                       "exclusive", "slurm-option", "slurm-gather", "slurm-submit-only", "filter",     "dry-run",
+                                       "resume",    "session",      "output",       "output-file",       "db",         "quiet"};
+    slurm_args *s = self;
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (!strcmp(name, ours[i])) {
+            if (i > 0 && i < 10)
+                s->alone = ours[i];
+            return;
+        }
+    if (s->word_count < WORDS)
+        s->words[s->word_count++] = (hm_slurm_word){name, value, on};
+    else
+        s->too_many = true;
+}
+
 static hm_status parse(const hm_command *self, int argc, char **argv, suite_args *a, bool *helped, hm_error *err)
 {
     hm_measure_options *m = &a->m;
+    slurm_args *s = &a->slurm;
     const hm_option options[] = {
         {"variant", 'V', HM_OPT_LIST, &m->plan.variants, "LIST", "arms, as in naive,best:attn=scores; all; none (default: naive,best)", 0,
          0, NULL},
@@ -36,6 +71,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
          "another build of hmbench, its file or a folder with one: every variant by it, too", 0, 0, NULL},
         {"axis", 'a', HM_OPT_LIST, &m->plan.axes, "NAME=LIST",
          "arms for each value of threads, isa, model or a toggle, as in threads=1,2 or flow_steps=5:20:5 or threads=1:8:x2", 0, 0, NULL},
+        {"only-arm", 0, HM_OPT_LIST, &m->plan.only_arms, "NAME", "of all the arms that these options make, only this one", 0, 0, NULL},
         {"model", 'm', HM_OPT_STRING, &m->plan.model, "LIST",
          "folders of weights, or presets (default: heartmula-mini for songs, qwen3-tts-mini for speech); each runs the cases it makes", 0,
          0, NULL},
@@ -76,11 +112,46 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"stream", 0, HM_OPT_FLAG, &m->stream, NULL, "arms that decode in pieces hand them over as they come: time to first audio, stalls",
          0, 0, NULL},
         {"trace", 0, HM_OPT_FLAG, &a->trace, NULL, "after the rounds, write a timeline of the last arm on its first case", 0, 0, NULL},
+        {"slurm", 0, HM_OPT_FLAG, &s->on, NULL,
+         "measure as an array of Slurm jobs, each into a database of its own beside --db; wait for them and merge them; with --resume: "
+         "what "
+         "is missing (docs/slurm.md)",
+         0, 0, NULL},
+        {"partition", 0, HM_OPT_STRING, &s->o.partition, "NAME", "of Slurm", 0, 0, NULL},
+        {"constraint", 0, HM_OPT_STRING, &s->o.constraint, "LIST", "features that Slurm's nodes must have", 0, 0, NULL},
+        {"nodes", 0, HM_OPT_INT, &s->o.nodes, "N", "tasks at work at the same time, each on a node; 0: no limit", 0, 100000, NULL},
+        {"slurm-time", 0, HM_OPT_STRING, &s->o.time, "TIME", "limit of a task, as sbatch takes it: 30, 2:00:00", 0, 0, NULL},
+        {"slurm-split", 0, HM_OPT_STRING, &s->split, "KIND",
+         "a task is a case with all its arms side by side, or an arm beside the one it is compared with", 0, 0, hm_slurm_split_names},
+        {"exclusive", 0, HM_OPT_FLAG, &s->o.exclusive, NULL, "a task has its node for itself", 0, 0, NULL},
+        {"slurm-option", 0, HM_OPT_LIST, &s->o.options, "OPTION", "for sbatch as it is, as in --slurm-option=--account=audio", 0, 0, NULL},
+        {"slurm-submit-only", 0, HM_OPT_FLAG, &s->submit_only, NULL, "submit and leave; --slurm --resume gathers", 0, 0, NULL},
+        {"slurm-gather", 0, HM_OPT_STRING, &s->gather, "FOLDER",
+         "merge what the tasks of this slurm-ID have so far; submits and awaits nothing", 0, 0, NULL},
         HM_OUTPUT_OPTIONS(a->output),
         {"db", 0, HM_OPT_STRING, &m->db, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &m->quiet, NULL, "the table and errors only", 0, 0, NULL},
         {0}};
-    return hm_options_parse(self, options, argc, argv, &m->plan.suites, HM_PLAN_SUITES, helped, err);
+    hm_status st = hm_options_parse(self, options, argc, argv, &m->plan.suites, HM_PLAN_SUITES, helped, err);
+    if (!st && !*helped)
+        hm_options_each(options, argc, argv, s, take_word);
+    return st;
+}
+
+/* What cannot be, of --slurm. */
+static hm_status check_slurm(slurm_args *s, const hm_measure_options *m, hm_error *err)
+{
+    bool on = s->on || s->gather;
+    if (!on && s->alone)
+        return hm_fail(err, HM_EUSAGE, "--%s goes with --slurm", s->alone);
+    if (on && s->too_many)
+        return hm_fail(err, HM_EUSAGE, "--slurm: more than %d options", WORDS);
+    if (s->gather && (s->submit_only || m->resume || m->plan.suites.count))
+        return hm_fail(err, HM_EUSAGE, "--slurm-gather takes what there is: no suites, --resume or --slurm-submit-only with it");
+    s->on = on;
+    s->o.db = m->db;
+    s->o.quiet = m->quiet;
+    return HM_OK;
 }
 
 /* What was given, as the session's options. */
@@ -107,7 +178,12 @@ static hm_status take_options(suite_args *a, int argc, char **argv, hm_error *er
     m->seed = (uint64_t)a->seed;
     m->argc = argc;
     m->argv = argv;
-    return HM_OK;
+    return check_slurm(&a->slurm, m, err);
+}
+
+static hm_slurm_split split_of(const slurm_args *s)
+{
+    return strcmp(s->split, hm_slurm_split_names[HM_SLURM_BY_ARM]) ? HM_SLURM_BY_CASE : HM_SLURM_BY_ARM;
 }
 
 /* The plan, and how long it will take. */
@@ -146,6 +222,8 @@ static hm_status dry_run(const suite_args *a, hm_error *err)
     st = hm_table_end(table, stdout, 0, err);
     char eta[32];
     int pairs = hm_plan_pairs(plan);
+    if (a->slurm.on)
+        printf("as %d Slurm tasks (--slurm-split %s): ", hm_slurm_tasks_of(plan, split_of(&a->slurm)), a->slurm.split);
     printf("%d cases x %d arms x %d rounds%s = %d runs, about %s%s\n", plan->case_count, plan->arm_count, a->m.rounds,
            pairs < plan->case_count * plan->arm_count ? ", each arm with the cases its model makes" : "", pairs * a->m.rounds,
            hm_duration_text(eta, sizeof eta, total), guesses ? " (a tenth of real time where nothing was measured yet)" : "");
@@ -228,12 +306,86 @@ static hm_status carry_out(hm_measure *m, const suite_args *a, hm_error *err)
     return hm_measure_verdict(m, err);
 }
 
+/* ---- --slurm ---- */
+
+/* The folder with its tasks: of this plan, or one that is there. */
+static hm_status open_slurm(hm_slurm **out, const suite_args *a, hm_error *err)
+{
+    const slurm_args *s = &a->slurm;
+    hm_plan *plan = NULL, *ready = NULL;
+    if (s->gather || a->m.resume)
+        return hm_slurm_open(out, &s->o, s->gather ? s->gather : a->m.session, err);
+    hm_status st = hm_plan_make(&plan, &a->m.plan, err);
+    if (!st && !s->o.quiet)
+        hm_measure_say_plan(plan);
+    if (!st)
+        st = hm_measure_plan(&ready, &a->m.plan, true, err); /* presets are made once, and not by every task */
+    if (!st)
+        st = hm_slurm_make(out, &s->o, plan, split_of(s), s->words, s->word_count, a->m.argc, a->m.argv, err);
+    hm_plan_close(&ready);
+    hm_plan_close(&plan);
+    return st;
+}
+
+/* The usual tables of all sessions together. */
+static hm_status report_slurm(const suite_args *a, const hm_slurm *slurm, hm_store *store, hm_error *err)
+{
+    hm_session_list sessions = {0};
+    hm_document *d = NULL;
+    hm_status st = hm_store_find_sessions(store, hm_slurm_tag(slurm), &sessions, err);
+    if (!st)
+        st = hm_suite_document(store, hm_slurm_tag(slurm), &d, err);
+    for (int i = sessions.count - 1; i >= 0 && !st; i--)
+        st = hm_leak_report(store, sessions.ids[i], d, err);
+    if (!st)
+        st = hm_output_write(&a->output, d, err);
+    for (int i = sessions.count - 1; i >= 0 && !st; i--)
+        st = hm_places_report(store, sessions.ids[i], stderr, err);
+    if (!st)
+        fprintf(stderr, "%d sessions tagged %s in database %s\n", sessions.count, hm_slurm_tag(slurm), hm_store_path(a->m.db));
+    hm_session_list_free(&sessions);
+    hm_document_free(&d);
+    return st;
+}
+
+static hm_status gather_slurm(const suite_args *a, hm_slurm *slurm, hm_error *err)
+{
+    hm_store *store = NULL;
+    hm_session_list sessions = {0};
+    hm_status st = hm_store_open(&store, hm_store_path(a->m.db), HM_STORE_CREATE, err);
+    if (!st)
+        st = hm_slurm_merge(slurm, store, err);
+    bool any = !st && !hm_store_find_sessions(store, hm_slurm_tag(slurm), &sessions, NULL);
+    hm_session_list_free(&sessions);
+    if (any)
+        st = report_slurm(a, slurm, store, err);
+    hm_store_close(&store);
+    return st ? st : hm_slurm_verdict(slurm, err);
+}
+
+static hm_status suite_by_slurm(const suite_args *a, hm_error *err)
+{
+    const slurm_args *s = &a->slurm;
+    hm_slurm *slurm = NULL;
+    hm_status st = open_slurm(&slurm, a, err);
+    if (!st)
+        st = s->gather ? hm_slurm_look(slurm, err) : hm_slurm_submit(slurm, err);
+    if (!st && !s->gather && !s->submit_only)
+        st = hm_slurm_wait(slurm, err);
+    if (!st && !s->submit_only)
+        st = gather_slurm(a, slurm, err);
+    hm_slurm_close(&slurm);
+    return st;
+}
+
 hm_status hm_cmd_suite(const hm_command *self, int argc, char **argv, hm_error *err)
 {
     suite_args a = {.m = hm_measure_defaults("suite"), .min_rounds = MIN_ROUNDS, .max_rounds = MAX_ROUNDS, .frames = HM_LOGIT_FRAMES};
     hm_measure *m = NULL;
     bool helped;
     a.trace = true;
+    a.slurm.o.exclusive = true;
+    a.slurm.split = hm_slurm_split_names[HM_SLURM_BY_CASE];
     a.output.format = "md";
     a.order = hm_order_names[a.m.order];
     a.rounds = a.m.rounds;
@@ -245,6 +397,8 @@ hm_status hm_cmd_suite(const hm_command *self, int argc, char **argv, hm_error *
     if (st || a.dry_run)
         return st ? st : dry_run(&a, err);
     st = hm_output_options_check(&a.output, "suite", err);
+    if (st || a.slurm.on)
+        return st ? st : suite_by_slurm(&a, err);
     if (!st)
         st = hm_measure_begin(&m, &a.m, err);
     if (!st)

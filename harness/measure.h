@@ -93,6 +93,8 @@ int hm_measure_case_rounds(const hm_measure *m, int case_index);
 /* Of the turns that are still to come, by what the same ones took so far. */
 double hm_measure_seconds_left(const hm_measure *m);
 
+/* A word as a shell takes it back, quoted where it has to be, into out (4 * its length + 3 bytes are enough); returns the end. */
+char *hm_shell_word(char *out, const char *text);
 /* The command line as one line of text that a shell takes back: "hmbench suite short -V 'a b'". malloc'ed; NULL without memory. */
 char *hm_command_text(int argc, char *const *argv);
 

@@ -4,6 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+char *hm_shell_word(char *o, const char *text)
+{
+    bool plain = *text && !strpbrk(text, " \t\r\n\v\f\"'\\$&|;<>()*?[]{}`!#~^");
+    if (!plain)
+        *o++ = '\'';
+    for (const char *p = text; *p; p++)
+        if (*p == '\'')
+            o += sprintf(o, "'\\''");
+        else
+            *o++ = *p;
+    if (!plain)
+        *o++ = '\'';
+    *o = 0;
+    return o;
+}
+
 char *hm_command_text(int argc, char *const *argv)
 {
     size_t size = 16;
@@ -14,19 +30,9 @@ char *hm_command_text(int argc, char *const *argv)
         return NULL;
     o += sprintf(o, "hmbench");
     for (int i = 0; i < argc; i++) {
-        bool plain = argv[i][0] && !strpbrk(argv[i], " \t\n\"'\\$&|;<>()*?[]`!#~");
         *o++ = ' ';
-        if (!plain)
-            *o++ = '\'';
-        for (const char *p = argv[i]; *p; p++)
-            if (*p == '\'')
-                o += sprintf(o, "'\\''");
-            else
-                *o++ = *p;
-        if (!plain)
-            *o++ = '\'';
+        o = hm_shell_word(o, argv[i]);
     }
-    *o = 0;
     return text;
 }
 
@@ -40,7 +46,7 @@ typedef struct list_field {
     hm_strings *list;
 } list_field;
 
-enum { TEXTS = 10, LISTS = 5 };
+enum { TEXTS = 10, LISTS = 6 };
 
 static void fields_of(hm_measure_options *o, text_field texts[TEXTS], list_field lists[LISTS])
 {
@@ -52,7 +58,8 @@ static void fields_of(hm_measure_options *o, text_field texts[TEXTS], list_field
                                  {"variants", &o->plan.variants},
                                  {"commands", &o->plan.commands},
                                  {"programs", &o->plan.programs},
-                                 {"axes", &o->plan.axes}};
+                                 {"axes", &o->plan.axes},
+                                 {"only_arms", &o->plan.only_arms}};
     memcpy(texts, t, sizeof t);
     memcpy(lists, l, sizeof l);
 }

@@ -92,6 +92,34 @@ static void leave_out(hm_plan *plan)
     plan->case_count = kept;
 }
 
+/* Of all arms the named ones, in their order. */
+static hm_status keep_arms(hm_plan *plan, const hm_strings *names, hm_error *err)
+{
+    const char *all[HM_PLAN_ARMS + 1] = {0};
+    int kept = 0;
+    for (int a = 0; a < plan->arm_count; a++)
+        all[a] = plan->arms[a].name;
+    for (int i = 0; i < names->count; i++) {
+        bool there = false;
+        for (int a = 0; a < plan->arm_count && !there; a++)
+            there = !strcmp(all[a], names->items[i]);
+        const char *near = there ? NULL : hm_nearest(names->items[i], all);
+        if (!there)
+            return hm_fail(err, HM_EUSAGE, "--only-arm \"%.100s\": there is no such arm%s%s%s (--dry-run names them)", names->items[i],
+                           near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    }
+    for (int a = 0; a < plan->arm_count; a++) {
+        bool wanted = !names->count;
+        for (int i = 0; i < names->count && !wanted; i++)
+            wanted = !strcmp(plan->arms[a].name, names->items[i]);
+        if (wanted && kept != a)
+            plan->arms[kept] = plan->arms[a];
+        kept += wanted;
+    }
+    plan->arm_count = kept;
+    return HM_OK;
+}
+
 /* XXH3-128 of a formatted text of any length. */
 __attribute__((format(printf, 3, 4))) static hm_status hash_format(char out[HM_HASH_TEXT], hm_error *err, const char *format, ...)
 {
@@ -189,6 +217,8 @@ hm_status hm_plan_make(hm_plan **out, const hm_plan_options *options, hm_error *
     hm_status st = make_cases(plan, options, err);
     if (!st)
         st = hm_plan_make_arms(plan, options, err);
+    if (!st)
+        st = keep_arms(plan, &options->only_arms, err);
     if (!st)
         leave_out(plan);
     if (st) {

@@ -18,6 +18,7 @@ typedef struct hm_plan_options {
     hm_strings variants; /* "naive,best" each; commas between variants or between settings of one; "all", "none" */
     hm_strings commands; /* NAME=COMMAND: other programs that speak the worker protocol */
     hm_strings programs; /* NAME=PATH: other builds of hmbench (file, or folder with one); each runs every variant, too */
+    hm_strings only_arms; /* names: of all that these options make, the arms with them; empty: all */
     hm_strings axes;     /* "threads=1,2", "flow_steps=5:20:5", "isa=scalar,avx2": arms are multiplied by their values */
     const char *threads; /* "1,2"; NULL: all CPUs */
     const char *isa;     /* "scalar,avx2"; NULL: the best */

@@ -604,7 +604,8 @@ static const char session_columns[] =
     "(SELECT max(value) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'flops' AND f.type = 'f32'), "
     "(SELECT max(block_bytes) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'cache') "
     "FROM session s JOIN machine m ON m.id = s.machine_id JOIN build b ON b.id = s.build_id "
-    "WHERE (:session IS NULL OR s.id LIKE :session || '%' OR (:session = 'last' AND s.id = (SELECT id FROM session ORDER BY created_utc "
+    "WHERE (:session IS NULL OR (:key IS NOT NULL AND EXISTS(SELECT 1 FROM session_tag t WHERE t.session_id = s.id AND t.key = :key AND "
+    "t.value = :value)) OR (:key IS NULL AND s.id LIKE :session || '%') OR (:session = 'last' AND s.id = (SELECT id FROM session ORDER BY created_utc "
     "DESC, "
     "id DESC LIMIT 1))) "
     "AND (:since IS NULL OR s.created_utc >= coalesce((SELECT min(created_utc) FROM session WHERE id LIKE :since || '%'), :since)) "
@@ -674,8 +675,13 @@ static hm_status read_all(hm_store *store, const hm_journal_filter *filter, hm_j
     hm_journal_session *rows = NULL, *sessions = NULL;
     hm_query q;
     int row_count = 0, count = 0;
+    char key[64];
+    const char *equals = filter->session ? strchr(filter->session, '=') : NULL;
+    snprintf(key, sizeof key, "%.*s", equals ? (int)(equals - filter->session) : 0, equals ? filter->session : "");
     hm_query_open(&q, store, session_columns, err);
     hm_bind_text(&q, ":session", filter->session);
+    hm_bind_text(&q, ":key", equals ? key : NULL);
+    hm_bind_text(&q, ":value", equals ? equals + 1 : NULL);
     hm_bind_text(&q, ":since", filter->since);
     while (hm_query_row(&q) && !d->failed) {
         rows = grown(d, rows, row_count, sizeof *rows);
@@ -700,7 +706,7 @@ static hm_status read_all(hm_store *store, const hm_journal_filter *filter, hm_j
     d->journal.sessions = sessions;
     if (!st && !d->journal.session_count && (filter->session || filter->since))
         st = hm_fail(err, HM_EMISSING, "database %s: no session %s%s (hmbench db sql 'SELECT id, created_utc FROM session')", store->path,
-                     filter->session ? "begins with " : "since ", filter->session ? filter->session : filter->since);
+                     equals ? "has the tag " : filter->session ? "begins with " : "since ", filter->session ? filter->session : filter->since);
     return st;
 }
 

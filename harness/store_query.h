@@ -6,7 +6,7 @@
 #include "reports/journal.h"
 
 typedef struct hm_journal_filter {
-    const char *session; /* an id or its first letters, or "last"; NULL: all */
+    const char *session; /* an id or its first letters, "last", or KEY=VALUE: those with this tag; NULL: all */
     const char *since;   /* sessions from this UTC date or time on, or from the session with this id on; NULL: all */
 } hm_journal_filter;
 

@@ -19,7 +19,7 @@ typedef struct hm_side {
 /* text: what hm_store_find_sessions takes, with ":ARM" behind it, and with "FILE:" of another database in front of it. The store is
  * borrowed. */
 hm_status hm_side_open(hm_side *out, hm_store *store, const char *text, hm_error *err);
-/* One arm of one session. */
+/* One arm of one session, or of all that have a tag. */
 hm_status hm_side_of_arm(hm_side *out, hm_store *store, const char *session_id, const char *arm, hm_error *err);
 hm_status hm_side_read(hm_side *side, const char *metric, hm_error *err);
 void hm_side_close(hm_side *side);

@@ -19,7 +19,7 @@ static void note(hm_page_cache *c, const char *path, const char *what)
 {
     size_t n = strlen(path);
     if (!c->note[0])
-        snprintf(c->note, sizeof c->note, "%s%s: %.90s", n > 60 ? "..." : "", n > 60 ? path + n - 60 : path, what);
+        snprintf(c->note, sizeof c->note, "%s%.60s: %.90s", n > 60 ? "..." : "", n > 60 ? path + n - 60 : path, what);
 }
 
 /* Pages of a mapping that are in memory; -1: the kernel does not tell. */

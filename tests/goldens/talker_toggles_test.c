@@ -9,7 +9,7 @@
 /* Toggles that change what the talker does. */
 static bool concerns_talker(const hm_toggle_info *t)
 {
-    static const char *const others[] = {"decode", "chunks", "load", "precision_codec"};
+    static const char *const others[] = {"decode", "chunks", "load", "precision_codec", "spin"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (!strcmp(t->name, others[i]))
             return false;

@@ -16,7 +16,7 @@
 #define LOOK_NS ((int64_t)250000000)
 #define ASK_LEAST_NS ((int64_t)500000000) /* between two questions to the queue, at first */
 #define ASK_MOST_NS ((int64_t)10000000000)
-#define ABSENT_NS ((int64_t)5000000000) /* out of the queue, before a task without an exit code is given up: shared folders lag */
+#define ABSENT_NS ((int64_t)3000000000) /* out of the queue, before a task without an exit code is given up: shared folders lag */
 #define DEAF_MOST 60                    /* questions in a row without an answer */
 
 enum { PLAN_VERSION = 1, PLAN_MAX_BYTES = 16 << 20 };

@@ -39,7 +39,8 @@ static void expect_sql(const char *sql, const char *wanted)
     run_free(&run);
 }
 
-#define SUITE(...) run_program("suite", in_folder("near.yaml"), "--db", db, "-n", "1", "--warmup", "none", "--no-trace", __VA_ARGS__)
+#define SUITE(...) \
+    run_program("suite", in_folder("near.yaml"), "--db", db, "-n", "1", "--warmup", "none", "--no-trace", "--no-limits", __VA_ARGS__)
 
 static void arms_are_held_against_the_first_along_the_stored_codes(void **state)
 {

@@ -211,7 +211,7 @@ static void a_suite_measures_songs_and_speech_with_real_workers(void **state)
     char db[128], *mixed = in_folder("mixed.yaml");
     snprintf(db, sizeof db, "%s", in_folder("m.db"));
     expect(run_program("suite", mixed, "--model", "heartmula-tiny,qwen3-tts-tiny,qwen3-tts-tiny-base", "--variant", "naive,best",
-                       "--rounds", "1", "--db", db, "--stream", "--no-trace"),
+                       "--rounds", "1", "--db", db, "--stream", "--no-trace", "--no-limits"),
            0, "mixed/said", NULL);
     expect(run_program("db", "sql",
                        "SELECT c.name, count(*), sum(o.codes_equal), min(m.speech_kind), sum(s.ttfa_ns > 0), sum(s.reference_ns > 0) "

@@ -63,7 +63,7 @@ static void a_cold_start_stands_before_the_rounds_and_in_no_figure_of_them(void 
 {
     (void)state;
     unlink(db);
-    hm_run run = run_suite("--model '%s' --variant best --rounds 1 --cold --db '%s'", model, db);
+    hm_run run = run_suite("--model '%s' --variant best --rounds 1 --cold --no-limits --db '%s'", model, db);
     bool memory = strstr(run.err, "tmpfs");
     assert_non_null(strstr(run.err, memory ? "cold: not obtained  tiny/a" : "cold  tiny/a"));
     run_free(&run);
@@ -94,7 +94,7 @@ static void a_file_system_in_memory_gives_no_cold_start_and_says_so(void **state
     snprintf(command, sizeof command, "cp -r '%s' %s/model", model, shm);
     assert_int_equal(system(command), 0);
     unlink(db);
-    hm_run run = run_suite("--model %s/model --variant best --rounds 1 --cold --db '%s'", shm, db);
+    hm_run run = run_suite("--model %s/model --variant best --rounds 1 --cold --no-limits --db '%s'", shm, db);
     assert_non_null(strstr(run.err, "cold: not obtained  tiny/a"));
     assert_non_null(strstr(run.err, "tmpfs"));
     run_free(&run);

@@ -249,8 +249,8 @@ static void another_build_runs_the_same_variants_beside_this_one(void **state)
     put("build/hmbench", script, strlen(script));
     assert_int_equal(chmod(in_folder("build/hmbench"), 0755), 0);
     snprintf(program, sizeof program, "main=%s", in_folder("build"));
-    hm_run run = run_program("suite", suite, "-V", "best", "-m", "heartmula-tiny", "-n", "2", "-f", "/a$", "--no-trace", "--program",
-                             program, "--db", db);
+    hm_run run = run_program("suite", suite, "-V", "best", "-m", "heartmula-tiny", "-n", "2", "-f", "/a$", "--no-trace", "--no-limits",
+                             "--program", program, "--db", db);
     expect_code(&run, 0, NULL);
     expect_sql("SELECT name, variant, program IS NULL, build_id IS NULL FROM arm ORDER BY position",
                "best,best,1,1\r\nbest program=main,best,0,0\r\n");
@@ -261,8 +261,8 @@ static void another_build_runs_the_same_variants_beside_this_one(void **state)
     put("build/other", script, strlen(script));
     assert_int_equal(chmod(in_folder("build/other"), 0755), 0);
     snprintf(other, sizeof other, "other=%s", in_folder("build/other"));
-    run = run_program("suite", suite, "-V", "best", "-m", "heartmula-tiny", "-n", "1", "-f", "/a$", "--no-trace", "--program", other,
-                      "--db", db);
+    run = run_program("suite", suite, "-V", "best", "-m", "heartmula-tiny", "-n", "1", "-f", "/a$", "--no-trace", "--no-limits",
+                      "--program", other, "--db", db);
     expect_code(&run, 5, "the builds differ in more than speed");
     run = run_program("suite", suite, "-V", "best", "--program", "x=/nowhere", "--db", db);
     expect_code(&run, 66, "/nowhere is no program that can be run");

@@ -112,8 +112,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"stream", 0, HM_OPT_FLAG, &m->stream, NULL, "arms that decode in pieces hand them over as they come: time to first audio, stalls",
          0, 0, NULL},
         {"trace", 0, HM_OPT_FLAG, &a->trace, NULL, "after the rounds, write a timeline of the last arm on its first case", 0, 0, NULL},
-        {"limits", 0, HM_OPT_FLAG, &m->limits, NULL, "at the end, measure for a moment what the machine can do: shares of it in the journal", 0,
-         0, NULL},
+        {"limits", 0, HM_OPT_FLAG, &m->limits, NULL, "at the end, measure what the machine can do for a moment: shares in the journal", 0, 0,
+         NULL},
         {"slurm", 0, HM_OPT_FLAG, &s->on, NULL,
          "measure as an array of Slurm jobs, each into a database of its own beside --db; wait for them and merge them; with --resume: "
          "what "

@@ -606,22 +606,24 @@ static void reason_of(const hm_slurm_task *t, char *out, size_t size)
     else if (t->state == HM_TASK_LOST)
         snprintf(out, size, "ended without a word (Slurm: %s)", t->word);
     else if (t->partial)
-        snprintf(out, size, "ran out of time (--max-time)");
+        snprintf(out, size, "had no time for all rounds (--max-time): --slurm --resume adds them");
     else
         snprintf(out, size, "exit code %d", t->code);
 }
 
-/* One line for each task that is not whole, and the first as text. */
+/* One line for each task that is not whole. How many have no result or a part of one, and the first of them as text: one that had no time
+ * for all its rounds has whole ones. */
 static int tell_missing(const hm_slurm *s, char *first, size_t size)
 {
     int n = 0;
     char reason[260];
     for (int i = 0; i < s->count; i++) {
         const hm_slurm_task *t = &s->tasks[i];
+        bool timeless = t->state == HM_TASK_ENDED && t->partial && !*t->trouble;
         if (!*t->trouble && !in_flight(t) && !is_missing(t))
             continue;
         reason_of(t, reason, sizeof reason);
-        if (!n++)
+        if (!timeless && !n++)
             snprintf(first, size, "%.100s: %.200s", name_of(s, i), reason);
         if (!s->o.quiet)
             fprintf(stderr, "task %d (%s): %s; %s/task-%d.log\n", i, name_of(s, i), reason, s->folder, i);

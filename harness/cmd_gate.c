@@ -200,7 +200,7 @@ hm_status hm_cmd_gate(const hm_command *self, int argc, char **argv, hm_error *e
     bool helped;
     if (!a)
         return HM_EABSENT;
-    a->gate = (hm_gate_options){.measure = hm_measure_defaults("gate"), .metric = "wall", .alpha = 0.05, .min_rounds = 10, .max_rounds = 40};
+    a->gate = (hm_gate_options){.measure = hm_measure_defaults("gate"), .metric = "wall", .alpha = HM_GATE_ALPHA, .min_rounds = 10, .max_rounds = 40};
     a->gate.measure.keep_audio = a->gate.measure.limits = false;
     a->gate.measure.warmup = NULL;
     a->margin = "2%";

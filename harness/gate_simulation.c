@@ -270,7 +270,7 @@ hm_status hm_gate_simulate(const hm_simulation_options *options, hm_simulation_r
         o.setting_count = hm_gate_grid(o.set, grid);
     }
     o.gates = o.gates ? o.gates : 1000;
-    o.alpha = o.alpha != 0 ? o.alpha : 0.05;
+    o.alpha = o.alpha != 0 ? o.alpha : HM_GATE_ALPHA;
     o.min_rounds = o.min_rounds ? o.min_rounds : 10;
     o.max_rounds = o.max_rounds ? o.max_rounds : 40;
     hm_status st = check(&o, err);

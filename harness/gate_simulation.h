@@ -53,7 +53,7 @@ typedef struct hm_simulation_options { /* 0: what is said */
     int gates;                  /* per setting: 1000 */
     uint64_t seed;              /* Philox: the same numbers for any number of threads */
     int threads;                /* all CPUs */
-    double alpha;               /* 0.05 */
+    double alpha;               /* HM_GATE_ALPHA when 0 */
     int min_rounds, max_rounds; /* 10, 40 */
 } hm_simulation_options;
 

@@ -66,7 +66,7 @@ static void identical_arms_pass_and_three_percent_are_found_through_drift(void *
                       100 * row->setting.slowdown, row->fail, row->gates, row->pass, row->mean_rounds);
         if (i < HM_DRIFT_COUNT) {
             assert_in_range(row->fail, 0, 6);
-            assert_in_range(row->pass, 1960, 2000);
+            assert_in_range(row->pass, 1930, 2000);
             assert_int_equal(row->wrong_case, row->fail);
         } else {
             assert_in_range(row->fail, 1980, 2000);

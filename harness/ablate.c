@@ -76,6 +76,7 @@ static hm_toggles leave_out(const hm_toggles *base, const hm_toggles *whole, con
 static hm_status check_only(const hm_toggles *base, const hm_toggles *whole, const hm_strings *only, hm_error *err)
 {
     int n;
+    char near[HM_SUGGESTION];
     const char *names[128] = {0};
     const hm_toggle_info *list = hm_toggle_list(&n);
     for (int i = 0; i < n && i < 127; i++)
@@ -84,10 +85,9 @@ static hm_status check_only(const hm_toggles *base, const hm_toggles *whole, con
         int i = 0;
         while (i < n && strcmp(list[i].name, only->items[k]))
             i++;
-        const char *near = i == n ? hm_nearest(only->items[k], names) : NULL;
         if (i == n)
-            return hm_fail(err, HM_EUSAGE, "no toggle \"%.40s\"%s%s (hmbench list toggles)", only->items[k], near ? "; did you mean " : "",
-                           near ? near : "");
+            return hm_fail(err, HM_EUSAGE, "no toggle \"%.40s\"%s (hmbench list toggles)", only->items[k],
+                           hm_did_you_mean(near, only->items[k], names));
         if (value_of(base, &list[i]) == value_of(whole, &list[i]))
             return hm_fail(err, HM_EUSAGE, "toggle %s: base and variant have the same value, there is nothing to take away", list[i].name);
     }

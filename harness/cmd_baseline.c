@@ -109,8 +109,8 @@ hm_status hm_cmd_baseline(const hm_command *self, int argc, char **argv, hm_erro
     const char *word = given.count ? given.items[0] : "";
     bool is_set = !strcmp(word, "set"), is_rm = !strcmp(word, "rm"), is_show = !strcmp(word, "show"), is_list = !strcmp(word, "list");
     if (!is_set && !is_rm && !is_show && !is_list) {
-        const char *near = hm_nearest(word, words);
-        return hm_fail(err, HM_EUSAGE, "baseline %s: expected set, list, show or rm%s%s", word, near ? "; did you mean " : "", near ? near : "");
+        char near[HM_SUGGESTION];
+        return hm_fail(err, HM_EUSAGE, "baseline %s: expected set, list, show or rm%s", word, hm_did_you_mean(near, word, words));
     }
     if ((is_rm || is_show) && given.count != 2)
         return hm_fail(err, HM_EUSAGE, "baseline %s: expected one name", word);

@@ -148,7 +148,6 @@ hm_status hm_cmd_cache(const hm_command *self, int argc, char **argv, hm_error *
             fprintf(stderr, "%.1f MB are free again; presets are made anew on use\n", (double)freed * 1e-6);
         return st;
     }
-    const char *near = hm_nearest(action, actions);
-    return hm_fail(err, HM_EUSAGE, "cache: no action \"%s\"; %s%s%s(list, prune, path)", action, near ? "did you mean \"" : "", near ? near : "",
-                   near ? "\"? " : "");
+    char near[HM_SUGGESTION];
+    return hm_fail(err, HM_EUSAGE, "cache: no action \"%s\"%s (list, prune, path)", action, hm_did_you_mean(near, action, actions));
 }

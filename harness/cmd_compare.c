@@ -50,7 +50,7 @@ static void close_all(comparison *c)
 /* Two arms of one session when there is one that has both, else two names of sessions. */
 static hm_status open_sides(comparison *c, const char *a, const char *b, hm_error *err)
 {
-    char id[HM_UUID_TEXT], *session = NULL;
+    char id[HM_UUID_TEXT], near[HM_SUGGESTION], *session = NULL;
     hm_session_list named = {0};
     bool arms = false, several = false;
     hm_status st = HM_OK;
@@ -68,8 +68,9 @@ static hm_status open_sides(comparison *c, const char *a, const char *b, hm_erro
     if (!st && c->store)
         st = hm_store_find_arms(c->store, session, a, b, id, &arms, err);
     if (!st && session && !arms)
-        st = hm_fail(err, HM_EMISSING, "session %s: has no two arms \"%.80s\" and \"%.80s\" with runs (hmbench journal --session %.8s)", session,
-                     a, b, session);
+        st = hm_fail(err, HM_EMISSING, "session %s: has no two arms \"%.80s\" and \"%.80s\" with runs (hmbench journal --session %.8s)%s",
+                     session, a, b, session,
+                     *hm_store_did_you_mean(c->store, HM_NAMES_ARMS, a, near) ? near : hm_store_did_you_mean(c->store, HM_NAMES_ARMS, b, near));
     hm_session_list_free(&named);
     if (st)
         return st;

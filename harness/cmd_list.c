@@ -218,15 +218,14 @@ static const struct listing {
 
 static const struct listing *find_listing(const char *name, hm_error *err)
 {
-    const char *names[LISTINGS + 1] = {0}, *near;
+    const char *names[LISTINGS + 1] = {0};
+    char near[HM_SUGGESTION];
     for (int i = 0; i < LISTINGS; i++) {
         if (!strcmp(listings[i].name, name))
             return &listings[i];
         names[i] = listings[i].name;
     }
-    near = hm_nearest(name, names);
-    hm_fail(err, HM_EUSAGE, "list: there is no list of \"%s\"%s%s%s (hmbench list --help)", name, near ? "; did you mean \"" : "",
-            near ? near : "", near ? "\"?" : "");
+    hm_fail(err, HM_EUSAGE, "list: there is no list of \"%s\"%s (hmbench list --help)", name, hm_did_you_mean(near, name, names));
     return NULL;
 }
 

@@ -97,9 +97,9 @@ static hm_status find_case(hm_profile *p, hm_error *err)
         if (i < 63)
             names[i] = p->suite->cases[i].name;
     }
-    const char *near = hm_nearest(wanted, names);
-    return hm_fail(err, HM_EUSAGE, "suite %s has no case \"%s\"; it has \"%s\"%s", p->suite->name, wanted, near ? near : names[0],
-                   p->suite->case_count > 1 ? " and others (hmbench list suites)" : "");
+    char near[HM_SUGGESTION];
+    return hm_fail(err, HM_EUSAGE, "suite %s has no case \"%s\"%s (hmbench list cases)", p->suite->name, wanted,
+                   hm_did_you_mean(near, wanted, names));
 }
 
 static void make_request(hm_profile *p)

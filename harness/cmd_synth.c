@@ -6,18 +6,15 @@
 
 static const hm_preset *find_preset(const char *name, hm_error *err)
 {
-    const char *names[64] = {0}, *near;
+    const char *names[64] = {0};
+    char near[HM_SUGGESTION];
     const hm_preset *preset = hm_preset_find(name);
     int n = 0;
     if (preset)
         return preset;
     for (const hm_preset *p = hm_preset_list(); p->name && n < 63; p++)
         names[n++] = p->name;
-    near = hm_nearest(name, names);
-    if (near)
-        hm_fail(err, HM_EUSAGE, "synth: no preset \"%s\"; did you mean \"%s\"? (hmbench list models)", name, near);
-    else
-        hm_fail(err, HM_EUSAGE, "synth: no preset \"%s\" (hmbench list models)", name);
+    hm_fail(err, HM_EUSAGE, "synth: no preset \"%s\"%s (hmbench list models)", name, hm_did_you_mean(near, name, names));
     return NULL;
 }
 

@@ -262,9 +262,9 @@ hm_status hm_cmd_trace(const hm_command *self, int argc, char **argv, hm_error *
     const char *action = words.items[0];
     int wanted = !strcmp(action, "diff") ? 3 : 2;
     if (strcmp(action, "check") && strcmp(action, "stats") && strcmp(action, "diff")) {
-        const char *near = hm_nearest(action, actions);
-        return hm_fail(err, HM_EUSAGE, "trace: unknown action \"%s\"%s%s%s (check, stats or diff)", action, near ? "; did you mean \"" : "",
-                       near ? near : "", near ? "\"?" : "");
+        char near[HM_SUGGESTION];
+        hm_did_you_mean(near, action, actions);
+        return hm_fail(err, HM_EUSAGE, "trace: unknown action \"%s\"%s (check, stats or diff)", action, near);
     }
     if (words.count != wanted)
         return hm_fail(err, HM_EUSAGE, "trace %s wants %s, found %d", action, wanted == 3 ? "two files" : "one file", words.count - 1);

@@ -9,6 +9,7 @@
 hm_status hm_gate_open_stored(hm_gate *g, hm_error *err)
 {
     hm_machine_record machine;
+    char near[HM_SUGGESTION];
     hm_status st = hm_store_open(&g->reading, hm_store_path(g->o->measure.db), HM_STORE_READ, err);
     if (!st)
         st = hm_side_open(&g->stored, g->reading, g->o->base, err);
@@ -22,8 +23,8 @@ hm_status hm_gate_open_stored(hm_gate *g, hm_error *err)
     if (!st)
         st = hm_side_groups(&g->stored, &g->groups, &g->group_count, err);
     if (st == HM_EMISSING && g->stored.sets)
-        return hm_fail(err, HM_ECOMPARE, "--base %s: its sessions have no runs of an arm %s; name one that they have, as in --base %s:naive",
-                       g->o->base, g->stored.arm, g->o->base);
+        return hm_fail(err, HM_ECOMPARE, "--base %s: its sessions have no runs of an arm %s; name one that they have, as in --base %s:naive%s",
+                       g->o->base, g->stored.arm, g->o->base, hm_store_did_you_mean(g->reading, HM_NAMES_ARMS, g->stored.arm, near));
     hm_machine_read(&machine);
     for (int i = 0; !st && i < g->stored.sessions.count; i++)
         if (strcmp(g->stored.sets[i].machine_id, machine.id))

@@ -138,14 +138,14 @@ static hm_status make_preset(const hm_preset *preset, const char *path, hm_error
 
 static hm_status no_such_model(const char *model, hm_error *err)
 {
-    const char *names[MAX_PRESETS + 1] = {0}, *near;
+    const char *names[MAX_PRESETS + 1] = {0};
+    char near[HM_SUGGESTION] = "";
     int n = 0;
     for (const hm_preset *p = hm_preset_list(); p->name && n < MAX_PRESETS; p++)
         names[n++] = p->name;
-    near = strchr(model, '/') ? NULL : hm_nearest(model, names);
-    if (near)
-        return hm_fail(err, HM_EMISSING, "model \"%s\": no such folder or preset; did you mean \"%s\"? (hmbench list models)", model, near);
-    return hm_fail(err, HM_EMISSING, "model \"%s\": no such folder, file or preset (hmbench list models)", model);
+    if (!strchr(model, '/'))
+        hm_did_you_mean(near, model, names);
+    return hm_fail(err, HM_EMISSING, "model \"%s\": no such folder, file or preset%s (hmbench list models)", model, near);
 }
 
 hm_status hm_model_resolve(const char *model, char path[HM_MODEL_PATH], bool *synthetic, hm_error *err)

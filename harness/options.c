@@ -15,25 +15,6 @@
 #define HELP_COLUMN 30 /* where the text of an option starts */
 #define HELP_WIDTH 110
 
-const char *hm_nearest(const char *word, const char *const *names)
-{
-    const char *best = NULL;
-    size_t length = strlen(word), least = length / 3 + 2; /* one edit in three letters, and one more, is still a slip */
-    if (length > HM_WORD_MAX)
-        return NULL;
-    for (; *names; names++) {
-        size_t n = strlen(*names), d;
-        if (n > HM_WORD_MAX)
-            continue;
-        d = length >= 3 && !strncmp(word, *names, length) ? 1 : hm_edit_distance(word, *names);
-        if (d < least && d < n) {
-            least = d;
-            best = *names;
-        }
-    }
-    return best;
-}
-
 /* Help --------------------------------------------------------------------------------------------------------------------------- */
 
 static void print_duration(FILE *f, int64_t s)
@@ -331,8 +312,7 @@ static hm_status parse_duration(const hm_option *o, const char *text, hm_error *
 
 static hm_status parse_string(const hm_option *o, const char *text, hm_error *err)
 {
-    char list[256] = "";
-    const char *near;
+    char list[256] = "", near[HM_SUGGESTION];
     if (!o->choices) {
         *(const char **)o->value = text;
         return HM_OK;
@@ -345,10 +325,7 @@ static hm_status parse_string(const hm_option *o, const char *text, hm_error *er
         }
         snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", o->choices[i]);
     }
-    near = hm_nearest(text, o->choices);
-    if (near)
-        return hm_fail(err, HM_EUSAGE, "--%s: no value \"%s\"; did you mean \"%s\"? (one of %s)", o->name, text, near, list);
-    return hm_fail(err, HM_EUSAGE, "--%s: no value \"%s\"; expected one of %s", o->name, text, list);
+    return hm_fail(err, HM_EUSAGE, "--%s: no value \"%s\"%s (one of %s)", o->name, text, hm_did_you_mean(near, text, o->choices), list);
 }
 
 static hm_status add(hm_strings *strings, const char *what, const char *text, hm_error *err)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "engine/base/error.h"
+#include "engine/base/words.h"
 
 typedef enum hm_option_kind {
     HM_OPT_FLAG,     /* bool *: --name, --no-name */
@@ -58,8 +59,5 @@ void hm_options_list_to(FILE *file, hm_option_listing listing);
 
 /* Text within a manual page. */
 void hm_roff_put(const char *text, FILE *file);
-
-/* The closest of names (NULL-terminated) by edit distance, NULL when none is near. For "did you mean". */
-const char *hm_nearest(const char *word, const char *const *names);
 
 #endif

@@ -103,10 +103,10 @@ static hm_status keep_arms(hm_plan *plan, const hm_strings *names, hm_error *err
         bool there = false;
         for (int a = 0; a < plan->arm_count && !there; a++)
             there = !strcmp(all[a], names->items[i]);
-        const char *near = there ? NULL : hm_nearest(names->items[i], all);
+        char near[HM_SUGGESTION];
         if (!there)
-            return hm_fail(err, HM_EUSAGE, "--only-arm \"%.100s\": there is no such arm%s%s%s (--dry-run names them)", names->items[i],
-                           near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+            return hm_fail(err, HM_EUSAGE, "--only-arm \"%.100s\": there is no such arm%s (--dry-run names them)", names->items[i],
+                           hm_did_you_mean(near, names->items[i], all));
     }
     for (int a = 0; a < plan->arm_count; a++) {
         bool wanted = !names->count;
@@ -176,6 +176,19 @@ static hm_status add_case(hm_plan *plan, const hm_suite *suite, const hm_suite_c
     return st;
 }
 
+static hm_status nothing_matches(const hm_plan *plan, const hm_plan_options *o, int total, hm_error *err)
+{
+    const char *names[HM_PLAN_CASES + 1] = {0}; /* without the suite's: that is what people write */
+    char near[HM_SUGGESTION];
+    int n = 0;
+    for (int s = 0; s < plan->suite_count; s++)
+        for (int k = 0; k < plan->suites[s]->case_count && n < HM_PLAN_CASES; k++)
+            names[n++] = plan->suites[s]->cases[k].name;
+    const char *filter = or_empty(o->filter), *slash = strrchr(filter, '/');
+    return hm_fail(err, HM_EUSAGE, "--filter \"%.100s\": matches none of %d cases (they are named suite/case)%s", filter, total,
+                   hm_did_you_mean(near, slash ? slash + 1 : filter, names));
+}
+
 static hm_status make_cases(hm_plan *plan, const hm_plan_options *o, hm_error *err)
 {
     regex_t filter;
@@ -201,10 +214,7 @@ static hm_status make_cases(hm_plan *plan, const hm_plan_options *o, hm_error *e
     }
     if (o->filter)
         regfree(&filter);
-    if (!st && !plan->case_count)
-        st = hm_fail(err, HM_EUSAGE, "--filter \"%.100s\": matches none of %d cases (they are named suite/case)", or_empty(o->filter),
-                     total);
-    return st;
+    return !st && !plan->case_count ? nothing_matches(plan, o, total, err) : st;
 }
 
 hm_status hm_plan_make(hm_plan **out, const hm_plan_options *options, hm_error *err)

@@ -19,7 +19,7 @@ typedef struct hm_plan_options {
     hm_strings commands; /* NAME=COMMAND: other programs that speak the worker protocol */
     hm_strings programs; /* NAME=PATH: other builds of hmbench (file, or folder with one); each runs every variant, too */
     hm_strings only_arms; /* names: of all that these options make, the arms with them; empty: all */
-    hm_strings axes;     /* "threads=1,2", "flow_steps=5:20:5", "isa=scalar,avx2": arms are multiplied by their values */
+    hm_strings axes;     /* "threads=1,2", "flow_steps=5:20:5", "isa=scalar,avx2": arms are multiplied by their values; hm_plan_axes */
     const char *threads; /* "1,2"; NULL: all CPUs */
     const char *isa;     /* "scalar,avx2"; NULL: the best */
     const char *model;   /* "a,b"; NULL: a mini preset for each task of the cases */
@@ -67,6 +67,9 @@ int hm_plan_pairs(const hm_plan *plan);
  * makes are left out. */
 hm_status hm_plan_make(hm_plan **out, const hm_plan_options *options, hm_error *err);
 void hm_plan_close(hm_plan **plan);
+
+/* Names of axes that are no toggles: "threads", "isa", "model", then NULL. Every toggle is one, too. */
+extern const char *const hm_plan_axes[];
 
 /* Splits a list of variants: a piece with '=' goes on with the settings of the variant before it ("best:attn=scores,kv=concat,naive"
  * is two). out points into malloc'ed *buffer. */

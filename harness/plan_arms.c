@@ -9,6 +9,7 @@
 
 #include "engine/base/isa.h"
 #include "harness/axis.h"
+#include "harness/engine_open.h"
 
 enum { AXES = 8 }; /* of toggles */
 
@@ -109,7 +110,7 @@ typedef struct choice {
 
 static hm_status add_choice(hm_plan *plan, const hm_plan_options *o, const axes *x, const hm_toggles *set, choice k, hm_error *err)
 {
-    char model[HM_MODEL_PATH];
+    char model[HM_MODEL_PATH], near[HM_SUGGESTION];
     hm_plan_arm a = {.toggles = *set, .look = x->looks[k.model], .backend = o->backend ? o->backend : "cpu"};
     a.program = x->program[k.program];
     zero_without_effect(&a.toggles, a.look.family, HM_BACKEND_CPU);
@@ -118,7 +119,7 @@ static hm_status add_choice(hm_plan *plan, const hm_plan_options *o, const axes 
     snprintf(a.model, sizeof a.model, "%s", x->model.items[k.model]);
     snprintf(a.isa, sizeof a.isa, "%s", x->isa.items[k.isa]);
     if (a.isa[0] && hm_isa_parse(a.isa) < 0)
-        return hm_fail(err, HM_EUSAGE, "--isa \"%.40s\": expected scalar, avx2 or avx512", a.isa);
+        return hm_fail(err, HM_EUSAGE, "--isa \"%.40s\": expected scalar, avx2 or avx512%s", a.isa, hm_did_you_mean(near, a.isa, hm_isa_choices));
     hm_status st = parse_threads(x->threads.items[k.threads], &a.threads, err);
     hm_model_name(a.model, model, sizeof model);
     add_to_name(&a, "model", model, x->model.count);
@@ -263,12 +264,14 @@ static bool has_value(const hm_toggle_info *toggle, const char *wanted)
 static hm_status keep_values(hm_plan *plan, const hm_toggle_info *toggle, hm_axis *a, hm_error *err)
 {
     int kept = 0;
+    char near[HM_SUGGESTION];
     for (int i = 0; i < a->count; i++) {
         size_t used = strlen(plan->values_left_out);
         if (has_value(toggle, a->items[i]))
             a->items[kept++] = a->items[i];
         else if (!a->from_range[i])
-            return hm_fail(err, HM_EUSAGE, "--axis %s: no value \"%.40s\"; expected %s", toggle->name, a->items[i], toggle->names);
+            return hm_fail(err, HM_EUSAGE, "--axis %s: no value \"%.40s\"%s (one of %s)", toggle->name, a->items[i],
+                           hm_toggle_suggest(near, toggle, a->items[i]), toggle->names);
         else
             snprintf(plan->values_left_out + used, sizeof plan->values_left_out - used, "%s%s=%s",
                      used ? ", " : "left out, as there are no such values: ", toggle->name, a->items[i]);
@@ -277,19 +280,20 @@ static hm_status keep_values(hm_plan *plan, const hm_toggle_info *toggle, hm_axi
     return kept ? HM_OK : hm_fail(err, HM_EUSAGE, "--axis %s: none of its values is in the range; it has %s", toggle->name, toggle->names);
 }
 
-/* Which axis a name means: *toggle NULL: one of the three others, *own. */
+const char *const hm_plan_axes[] = {"threads", "isa", "model", NULL};
+
+/* Which axis a name means: *toggle NULL: one of hm_plan_axes, *own. */
 static hm_status find_axis(axes *x, const char *name, hm_axis **own, const hm_toggle_info **toggle, hm_error *err)
 {
-    static const char *const others[] = {"threads", "isa", "model"};
-    hm_axis *axis[] = {&x->threads, &x->isa, &x->model};
+    hm_axis *axis[] = {&x->threads, &x->isa, &x->model}; /* in the order of hm_plan_axes */
     const char *names[128];
     int n, count = 0;
     const hm_toggle_info *list = hm_toggle_list(&n);
-    for (int i = 0; i < 3; i++) {
-        names[count++] = others[i];
+    for (int i = 0; hm_plan_axes[i]; i++) {
+        names[count++] = hm_plan_axes[i];
         *own = axis[i];
         *toggle = NULL;
-        if (!strcmp(name, others[i]))
+        if (!strcmp(name, hm_plan_axes[i]))
             return HM_OK;
     }
     for (int i = 0; i < n && count < 127; i++) {
@@ -299,17 +303,16 @@ static hm_status find_axis(axes *x, const char *name, hm_axis **own, const hm_to
             return HM_OK;
     }
     names[count] = NULL;
-    const char *near = hm_nearest(name, names);
-    return hm_fail(err, HM_EUSAGE,
-                   "--axis %.60s: there is none of this name%s%s%s (threads, isa, model, or a toggle: hmbench list toggles)", name,
-                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    char near[HM_SUGGESTION];
+    return hm_fail(err, HM_EUSAGE, "--axis %.60s: there is none of this name%s (threads, isa, model, or a toggle: hmbench list toggles)",
+                   name, hm_did_you_mean(near, name, names));
 }
 
 /* NAME=VALUES of --axis. */
 static hm_status read_axis(hm_plan *plan, axes *x, const char *text, hm_error *err)
 {
     char name[64], what[80];
-    hm_axis *own;
+    hm_axis *own = NULL;
     const hm_toggle_info *toggle;
     const char *equals = strchr(text, '=');
     if (!equals || equals == text || equals - text >= (int)sizeof name || !equals[1])

@@ -9,6 +9,7 @@
 #include "harness/options.h"
 #include "harness/series.h"
 #include "harness/store_internal.h"
+#include "harness/verdict_store.h"
 #include "reports/stats.h"
 #include "variants/variants.h"
 
@@ -63,7 +64,7 @@ static void *grow(void *array, int count, size_t size)
 
 static hm_status nothing_fits(reading *r)
 {
-    char found[400] = "";
+    char found[400] = "", near[HM_SUGGESTION];
     const char *label = r->filter->label;
     hm_query q;
     hm_query_open(&q, r->store,
@@ -74,8 +75,8 @@ static hm_status nothing_fits(reading *r)
     }
     hm_status st = hm_query_close(&q);
     return st ? st
-              : hm_fail(r->err, HM_EMISSING, "history: database %s has no runs of \"%.80s\"%s%s", r->store->path, label,
-                        *found ? "; it has " : "", found);
+              : hm_fail(r->err, HM_EMISSING, "history: database %s has no runs of \"%.80s\"%s%s%s", r->store->path, label,
+                        hm_store_did_you_mean(r->store, HM_NAMES_CASES, label, near), *found ? "; it has " : "", found);
 }
 
 /* The machine of the newest session, or the one asked for. */
@@ -416,9 +417,17 @@ static void close_reading(reading *r)
     free(r->sessions);
 }
 
+/* What may be mistyped: the case, else the arm. */
+static const char *suggest(hm_store *store, const hm_history_filter *filter, char near[HM_SUGGESTION])
+{
+    hm_store_did_you_mean(store, HM_NAMES_CASES, filter->label, near);
+    return *near || !filter->arm ? near : hm_store_did_you_mean(store, HM_NAMES_ARMS, filter->arm, near);
+}
+
 hm_status hm_store_get_history(hm_store *store, const hm_history_filter *filter, hm_history *out, hm_error *err)
 {
     reading r = {.store = store, .filter = filter, .out = out, .err = err};
+    char near[HM_SUGGESTION];
     *out = (hm_history){0};
     snprintf(out->metric, sizeof out->metric, "%s", filter->metric);
     hm_status st = choose_machine(&r);
@@ -431,9 +440,9 @@ hm_status hm_store_get_history(hm_store *store, const hm_history_filter *filter,
     if (!st)
         drop_empty(&r);
     if (!st && !out->count)
-        st = hm_fail(err, HM_EMISSING, "history: no good runs of \"%.80s\"%s%s%s%s on %s%s", filter->label,
+        st = hm_fail(err, HM_EMISSING, "history: no good runs of \"%.80s\"%s%s%s%s on %s%s%s", filter->label,
                      filter->arm ? " by the arm " : "", filter->arm ? filter->arm : "", filter->since ? " since " : "",
-                     filter->since ? filter->since : "", out->machine, out->unhealthy ? ": the audio of all is bad" : "");
+                     filter->since ? filter->since : "", out->machine, out->unhealthy ? ": the audio of all is bad" : "", suggest(store, filter, near));
     close_reading(&r);
     if (st)
         hm_history_free(out);

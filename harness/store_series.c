@@ -56,16 +56,16 @@ void hm_series_set_free(hm_series_set *set)
 
 static hm_status unknown_metric(const char *name, hm_error *err)
 {
-    const char *names[256] = {0}, *near;
+    const char *names[256] = {0};
+    char near[HM_SUGGESTION];
     int n = 0;
     for (const hm_metric *m = hm_metrics; m->name && n < 200; m++)
         if (m->column)
             names[n++] = m->name;
     for (int i = 0; i < HM_COUNTER_COUNT && n < 255; i++)
         names[n++] = hm_counter_name(i);
-    near = hm_nearest(name, names);
-    return hm_fail(err, HM_EUSAGE, "metric \"%s\": has no number per sample%s%s%s (hmbench list metrics)", name,
-                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return hm_fail(err, HM_EUSAGE, "metric \"%s\": has no number per sample%s (hmbench list metrics)", name,
+                   hm_did_you_mean(near, name, names));
 }
 
 static hm_status find_metric(reading *r)

@@ -72,9 +72,41 @@ static hm_status by_commit(hm_store *store, const char *text, hm_session_list *o
     return st;
 }
 
+static const char *const lists[] = {
+    [HM_NAMES_SESSIONS] = "SELECT DISTINCT name FROM baseline UNION SELECT 'last'",
+    [HM_NAMES_ARMS] = "SELECT DISTINCT name FROM arm",
+    [HM_NAMES_CASES] = "SELECT suite || '/' || name FROM suite_case UNION SELECT suite FROM suite_case",
+};
+
+const char *hm_store_did_you_mean(hm_store *store, hm_store_names kind, const char *word, char out[HM_SUGGESTION])
+{
+    enum { MOST = 1000 };
+    char *names[MOST + 1] = {0};
+    int n = 0;
+    hm_error err;
+    hm_query q;
+    hm_query_open(&q, store, lists[kind], &err);
+    while (n < MOST && hm_query_row(&q))
+        if ((names[n] = strdup(hm_query_text(&q, 0))))
+            n++;
+    hm_query_close(&q); /* a suggestion that cannot be made is no failure */
+    hm_did_you_mean(out, word, (const char *const *)names);
+    while (n)
+        free(names[--n]);
+    return out;
+}
+
+/* A name of sessions, else of an arm: compare takes both. */
+static const char *suggest(hm_store *store, const char *text, char near[HM_SUGGESTION])
+{
+    hm_store_did_you_mean(store, HM_NAMES_SESSIONS, text, near);
+    return *near ? near : hm_store_did_you_mean(store, HM_NAMES_ARMS, text, near);
+}
+
 hm_status hm_store_find_sessions(hm_store *store, const char *text, hm_session_list *out, hm_error *err)
 {
     enum { LEAST_LETTERS = 4 };
+    char near[HM_SUGGESTION];
     const char *equals = strchr(text, '=');
     bool letters = strlen(text) >= LEAST_LETTERS && strspn(text, "0123456789abcdef-") == strlen(text);
     hm_status st = HM_OK;
@@ -94,8 +126,8 @@ hm_status hm_store_find_sessions(hm_store *store, const char *text, hm_session_l
     if (!st && !out->count)
         st = hm_fail(err, HM_EMISSING,
                      "database %s: nothing is called \"%.100s\": no session's id or commit begins so (4 letters at least), no baseline, "
-                     "no tag KEY=VALUE (hmbench db info)",
-                     store->path, text);
+                     "no tag KEY=VALUE (hmbench db info)%s",
+                     store->path, text, suggest(store, text, near));
     if (st)
         hm_session_list_free(out);
     return st;

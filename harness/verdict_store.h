@@ -3,6 +3,7 @@
 #ifndef HM_HARNESS_VERDICT_STORE_H
 #define HM_HARNESS_VERDICT_STORE_H
 
+#include "engine/base/words.h"
 #include "harness/store.h"
 
 typedef struct hm_session_list {
@@ -15,6 +16,10 @@ typedef struct hm_session_list {
  * HM_EUSAGE: letters that several ids begin with. */
 hm_status hm_store_find_sessions(hm_store *store, const char *text, hm_session_list *out, hm_error *err);
 void hm_session_list_free(hm_session_list *list);
+
+/* hm_did_you_mean over names that the database has. */
+typedef enum hm_store_names { HM_NAMES_SESSIONS, HM_NAMES_ARMS, HM_NAMES_CASES } hm_store_names;
+const char *hm_store_did_you_mean(hm_store *store, hm_store_names kind, const char *word, char out[HM_SUGGESTION]);
 
 /* The newest session in which both arms have good runs: *found. session: in this one only (an id), or NULL. */
 hm_status hm_store_find_arms(hm_store *store, const char *session, const char *a, const char *b, char id[HM_UUID_TEXT], bool *found,

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "engine/base/map.h"
+#include "engine/base/words.h"
 
 enum { MAX_BYTES = 4 << 20, MAX_CASES = 1000, MAX_FRAMES = 45000 /* one hour */ };
 
@@ -504,7 +505,7 @@ static void collect_names(names *all)
         DIR *dir = opendir(folder);
         for (struct dirent *e; dir && (e = readdir(dir));) {
             size_t n = strlen(e->d_name);
-            if (n > 5 && !strcmp(e->d_name + n - 5, ".yaml") && all->count < sizeof all->items / sizeof *all->items) {
+            if (n > 5 && !strcmp(e->d_name + n - 5, ".yaml") && all->count + 1 < sizeof all->items / sizeof *all->items) {
                 char *name = strndup(e->d_name, n - 5);
                 if (name)
                     all->items[all->count++] = name;
@@ -536,7 +537,7 @@ hm_status hm_suite_each_name(void (*each)(void *self, const char *name), void *s
 
 static hm_status unknown(const char *name, hm_error *err)
 {
-    char text[300] = "";
+    char text[300] = "", near[HM_SUGGESTION];
     names all = {.count = 0};
     collect_names(&all);
     for (size_t i = 0; i < all.count; i++) {
@@ -544,8 +545,9 @@ static hm_status unknown(const char *name, hm_error *err)
         if (i == 0 || strcmp(all.items[i - 1], all.items[i]))
             snprintf(text + used, sizeof text - used, "%s%s", used ? ", " : "", all.items[i]);
     }
+    hm_did_you_mean(near, name, (const char *const *)all.items);
     free_names(&all);
-    return hm_fail(err, HM_EMISSING, "suite \"%.80s\": unknown; there are %s; or give the path of a .yaml file", name,
+    return hm_fail(err, HM_EMISSING, "suite \"%.80s\": unknown%s; there are %s; or give the path of a .yaml file", name, near,
                    text[0] ? text : "none");
 }
 

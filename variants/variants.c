@@ -90,6 +90,18 @@ void hm_toggle_value_name(const hm_toggle_info *toggle, int value, char *out, si
     snprintf(out, size, "%.*s", p ? (int)strcspn(p, ",") : 0, p ? p : "");
 }
 
+const char *hm_toggle_suggest(char out[HM_SUGGESTION], const hm_toggle_info *toggle, const char *word)
+{
+    enum { MOST = 16 };
+    char values[MOST][64];
+    const char *names[MOST + 1] = {0};
+    for (int i = 0; i < hm_toggle_values(toggle) && i < MOST; i++) {
+        hm_toggle_value_name(toggle, i, values[i], sizeof values[i]);
+        names[i] = values[i];
+    }
+    return hm_did_you_mean(out, word, names);
+}
+
 int hm_toggle_get(const hm_toggles *set, const hm_toggle_info *toggle)
 {
     return ((const uint8_t *)set)[toggle->offset];
@@ -114,11 +126,28 @@ static int value_index(const hm_toggle_info *toggle, const char *text, size_t le
 
 static hm_status unknown_variant(const char *name, hm_error *err)
 {
-    const char *best = "custom";
+    const char *names[VARIANTS + 2] = {"custom"};
+    char near[HM_SUGGESTION];
     for (int i = 0; i < VARIANTS; i++)
-        if (hm_edit_distance(name, variants[i].name) < hm_edit_distance(name, best))
-            best = variants[i].name;
-    return hm_fail(err, HM_EUSAGE, "variant \"%s\": unknown; did you mean \"%s\"? (hmbench list variants)", name, best);
+        names[i + 1] = variants[i].name;
+    return hm_fail(err, HM_EUSAGE, "variant \"%s\": unknown%s (hmbench list variants)", name, hm_did_you_mean(near, name, names));
+}
+
+static hm_status unknown_toggle(const char *name, hm_error *err)
+{
+    const char *names[TOGGLES + 1] = {0};
+    char near[HM_SUGGESTION];
+    for (int i = 0; i < TOGGLES; i++)
+        names[i] = toggles[i].name;
+    return hm_fail(err, HM_EUSAGE, "toggle \"%s\": unknown%s (hmbench list toggles)", name, hm_did_you_mean(near, name, names));
+}
+
+static hm_status unknown_value(const hm_toggle_info *toggle, const char *text, size_t length, hm_error *err)
+{
+    char word[HM_WORD_MAX + 2], near[HM_SUGGESTION];
+    snprintf(word, sizeof word, "%.*s", length > HM_WORD_MAX ? HM_WORD_MAX + 1 : (int)length, text);
+    return hm_fail(err, HM_EUSAGE, "toggle %s: no value \"%s\"%s (one of %s)", toggle->name, word, hm_toggle_suggest(near, toggle, word),
+                   toggle->names);
 }
 
 /* One "toggle=value" of length bytes. */
@@ -130,20 +159,15 @@ static hm_status parse_setting(const char *text, size_t length, hm_toggles *out,
     char name[65];
     snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
     const hm_toggle_info *toggle = NULL;
-    const char *best = toggles[0].name;
-    for (int i = 0; i < TOGGLES; i++) {
+    for (int i = 0; i < TOGGLES; i++)
         if (!strcmp(name, toggles[i].name))
             toggle = &toggles[i];
-        if (hm_edit_distance(name, toggles[i].name) < hm_edit_distance(name, best))
-            best = toggles[i].name;
-    }
     if (!toggle)
-        return hm_fail(err, HM_EUSAGE, "toggle \"%s\": unknown; did you mean \"%s\"? (hmbench list toggles)", name, best);
+        return unknown_toggle(name, err);
     size_t value_length = length - (size_t)(equals + 1 - text);
     int value = value_index(toggle, equals + 1, value_length);
     if (value < 0)
-        return hm_fail(err, HM_EUSAGE, "toggle %s: no value \"%.*s\"; expected one of %s", toggle->name, (int)value_length, equals + 1,
-                       toggle->names);
+        return unknown_value(toggle, equals + 1, value_length, err);
     ((uint8_t *)out)[toggle->offset] = (uint8_t)value;
     return HM_OK;
 }

@@ -7,6 +7,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/model_kind.h"
+#include "engine/base/words.h"
 #include "variants/toggles.h"
 
 typedef enum hm_toggle_kind { HM_KIND_BITWISE, HM_KIND_ROUNDING, HM_KIND_APPROX } hm_toggle_kind;
@@ -38,6 +39,8 @@ const hm_variant_info *hm_variant_find(const char *name); /* NULL when there is 
 /* Number of values of a toggle, the name of value i (copied into out), and the value in a set. */
 int hm_toggle_values(const hm_toggle_info *toggle);
 void hm_toggle_value_name(const hm_toggle_info *toggle, int value, char *out, size_t size);
+/* hm_did_you_mean over the values' names. */
+const char *hm_toggle_suggest(char out[HM_SUGGESTION], const hm_toggle_info *toggle, const char *word);
 int hm_toggle_get(const hm_toggles *toggles, const hm_toggle_info *toggle);
 const char *hm_toggle_kind_name(hm_toggle_kind kind);
 

@@ -1,6 +1,7 @@
 #include "engine/base/words.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 size_t hm_edit_distance(const char *a, const char *b)
@@ -24,4 +25,32 @@ size_t hm_edit_distance(const char *a, const char *b)
         }
     }
     return row[n];
+}
+
+const char *hm_nearest(const char *word, const char *const *names)
+{
+    const char *best = NULL;
+    size_t length = strlen(word), least = length / 3 + 2; /* one edit in three letters, and one more, is still a slip */
+    if (length > HM_WORD_MAX)
+        return NULL;
+    for (; *names; names++) {
+        size_t n = strlen(*names), d;
+        if (n > HM_WORD_MAX)
+            continue;
+        d = length >= 3 && !strncmp(word, *names, length) ? 1 : hm_edit_distance(word, *names);
+        if (d < least && d < n) {
+            least = d;
+            best = *names;
+        }
+    }
+    return best;
+}
+
+const char *hm_did_you_mean(char out[HM_SUGGESTION], const char *word, const char *const *names)
+{
+    const char *near = hm_nearest(word, names);
+    *out = 0;
+    if (near && strcmp(near, word))
+        snprintf(out, HM_SUGGESTION, "; did you mean \"%s\"?", near);
+    return out;
 }

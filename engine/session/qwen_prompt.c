@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/words.h"
 #include "engine/session/qwen.h"
 
 #define MIN_FRAMES 2 /* the original's min_new_tokens: as many frames come before the end may */
@@ -31,9 +32,17 @@ static void list_names(char *out, size_t size, const hm_tts_name *names, int cou
     }
 }
 
+static void suggest(char out[HM_SUGGESTION], const char *word, const hm_tts_name *names, int count)
+{
+    const char *all[65] = {0};
+    for (int i = 0; i < count && i < 64; i++)
+        all[i] = names[i].name;
+    hm_did_you_mean(out, word, all);
+}
+
 static hm_status find_name(const hm_tts_name *names, int count, const char *name, const char *what, const hm_tts_name **out, hm_error *err)
 {
-    char *lower, list[320];
+    char *lower, list[320], near[HM_SUGGESTION];
     hm_status st = hm_text_lower(&lower, name, strlen(name), what, err);
     if (st)
         return st;
@@ -41,11 +50,12 @@ static hm_status find_name(const hm_tts_name *names, int count, const char *name
     for (int i = 0; i < count && !*out; i++)
         if (!strcmp(names[i].name, lower))
             *out = &names[i];
+    suggest(near, lower, names, count);
     free(lower);
     if (*out)
         return HM_OK;
     list_names(list, sizeof list, names, count);
-    return hm_fail(err, HM_EUSAGE, "%s \"%.80s\" is not one of this model's: %s", what, name, *list ? list : "it has none");
+    return hm_fail(err, HM_EUSAGE, "%s \"%.80s\" is not one of this model's: %s%s", what, name, *list ? list : "it has none", near);
 }
 
 static hm_status find_speaker(const hm_talker_shape *g, const char *name, const hm_tts_name **out, hm_error *err)

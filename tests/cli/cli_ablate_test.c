@@ -51,7 +51,7 @@ static void what_is_no_ablation_is_refused(void **state)
     assert_fails(run_program("ablate"), 64, "which suite");
     assert_fails(run_program("ablate", "short", "--session", "last"), 64, "none can be named");
     assert_fails(run_program("ablate", "short", "--variant", "naive"), 64, "same program");
-    assert_fails(run_program("ablate", "short", "--toggle", "kw"), 64, "did you mean kv");
+    assert_fails(run_program("ablate", "short", "--toggle", "kw"), 64, "did you mean \"kv\"");
     assert_fails(run_program("ablate", "short", "--metric", "wal"), 64, "did you mean");
     assert_fails(run_program("ablate", "--session", "last", "--db", in_folder("none.db")), 66, "none.db");
     hm_run suite = run_program("suite", "short", "--filter", "short/plain", "--model", "heartmula-tiny", "--variant", "naive:", "--rounds", "1",

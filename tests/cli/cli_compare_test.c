@@ -414,7 +414,7 @@ static void baselines_are_set_listed_shown_and_removed(void **state)
     run = run_program("baseline", "set", "a b", "--db", db);
     expect_code(&run, 64, "expected 1 to 64 letters");
     run = run_program("baseline", "shwo", "x", "--db", db);
-    expect_code(&run, 64, "did you mean show");
+    expect_code(&run, 64, "did you mean \"show\"");
 }
 
 int main(void)

@@ -84,7 +84,7 @@ static void what_cannot_be_taken_apart_is_refused(void **state)
     assert_int_equal(hm_ablate_plan(&base, &base, NULL, steps, &count, &err), HM_EUSAGE);
     assert_non_null(strstr(err.text, "same program"));
     assert_int_equal(hm_ablate_plan(&base, &whole, &unknown, steps, &count, &err), HM_EUSAGE);
-    assert_non_null(strstr(err.text, "did you mean kv"));
+    assert_non_null(strstr(err.text, "did you mean \"kv\""));
     assert_int_equal(hm_ablate_plan(&base, &whole, &equal, steps, &count, &err), HM_EUSAGE);
     assert_non_null(strstr(err.text, "gqa"));
 }

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "harness/ablate.h"
+#include "harness/cmd_plot.h"
 #include "harness/commands.h"
-#include "harness/gnuplot.h"
 #include "harness/measure.h"
 #include "harness/output_options.h"
 #include "harness/verdict_store.h"
@@ -12,7 +12,8 @@
 
 typedef struct ablate_args {
     hm_measure_options m;
-    const char *base, *variant, *plot, *metric, *stored;
+    const char *base, *variant, *metric, *stored;
+    hm_picture picture; /* output NULL: none */
     hm_strings only;
     int64_t rounds, seed;
     hm_output_options output;
@@ -39,7 +40,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, ablate_arg
         {"seed", 0, HM_OPT_INT, &a->seed, "N", "of the order of arms (0: drawn, and recorded)", 0, 9e15, NULL},
         {"session", 0, HM_OPT_STRING, &a->stored, "ID", "runs nothing: shows this stored ablation, or the \"last\"", 0, 0, NULL},
         {"resume", 0, HM_OPT_FLAG, &m->resume, NULL, "go on with the last ablation that is not complete", 0, 0, NULL},
-        {"plot", 0, HM_OPT_STRING, &a->plot, "FILE", "a picture, .svg or .png", 0, 0, NULL},
+        {"plot", 0, HM_OPT_STRING, &a->picture.output, "FILE", "a picture, .svg or .png", 0, 0, NULL},
         HM_OUTPUT_OPTIONS(a->output),
         {"db", 0, HM_OPT_STRING, &m->db, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &m->quiet, NULL, "the tables and errors only", 0, 0, NULL},
@@ -61,12 +62,12 @@ static hm_status show(hm_store *store, const char *session, const ablate_args *a
     hm_status st = hm_store_get_series(store, session, a->metric, &set, err);
     if (!st)
         st = hm_ablate_judge(&set, &a->only, &ablations, err);
-    if (!st) {
+    if (!st && a->output.format) {
         d = hm_ablation_document(ablations.items, ablations.count);
         st = hm_output_write(&a->output, d, err);
     }
-    if (!st && a->plot)
-        st = hm_gnuplot_draw(a->plot, script, &ablations, err);
+    if (!st && a->picture.output)
+        st = hm_picture_make(&a->picture, script, &ablations, err);
     hm_document_free(&d);
     hm_ablations_free(&ablations);
     hm_series_set_free(&set);
@@ -127,6 +128,13 @@ static hm_status show_stored(const ablate_args *a, hm_error *err)
     return st;
 }
 
+hm_status hm_plot_ablation(const hm_picture *picture, const char *db, const char *session, const char *metric, hm_error *err)
+{
+    ablate_args a = {.m = {.db = db}, .picture = *picture, .metric = metric, .stored = session};
+    hm_status st = hm_series_check_metric(metric, err);
+    return st ? st : show_stored(&a, err);
+}
+
 hm_status hm_cmd_ablate(const hm_command *self, int argc, char **argv, hm_error *err)
 {
     ablate_args a = {.m = hm_measure_defaults("ablate"), .base = "naive", .variant = "best", .metric = "wall", .rounds = 6};
@@ -149,8 +157,8 @@ hm_status hm_cmd_ablate(const hm_command *self, int argc, char **argv, hm_error 
     st = hm_series_check_metric(a.metric, err);
     if (!st)
         st = hm_output_options_check(&a.output, "ablate", err);
-    if (!st && a.plot)
-        st = hm_plot_check_path(a.plot, err);
+    if (!st && a.picture.output)
+        st = hm_plot_check_path(a.picture.output, err);
     if (st)
         return st;
     return a.stored ? show_stored(&a, err) : measure(&a, err);

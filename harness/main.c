@@ -36,7 +36,8 @@ const hm_command hm_commands[] = {
     {"suite", hm_cmd_suite, "measure cases in interleaved rounds, arm against arm", "suite NAME... [options]",
      "hmbench suite short\nhmbench suite short medium --variant naive,best:attn=scores --rounds 6\n"
      "hmbench suite long --variant all --dry-run\nhmbench suite song --model ~/ckpt --threads 1,2 --max-time 2h\n"
-     "hmbench suite short --arm other='./other_worker.py' --db other.db\nhmbench suite --resume"},
+     "hmbench suite short --arm other='./other_worker.py' --db other.db\nhmbench suite --resume\n"
+     "hmbench suite short medium --slurm --partition bench --nodes 4\nhmbench suite --slurm --resume"},
     {"batch", hm_cmd_batch, "several requests side by side in one process: what it gains, and that each stays what it is alone",
      "batch SUITE... [options]",
      "hmbench batch short\nhmbench batch short --batch 1,4 --repeat-cases 4 --variant naive,best\n"
@@ -65,9 +66,11 @@ const hm_command hm_commands[] = {
      "echo '{\"type\":\"hello\",\"protocol\":1}' | hmbench worker"},
     {"journal", hm_cmd_journal, "everything measured so far, as markdown", "journal [-o FILE] [options]",
      "hmbench journal -o journal.md\nhmbench journal --session last\nhmbench journal --since 2006-01-02 --notes notes.md -o journal.md"},
-    {"plot", hm_cmd_plot, "a picture of a session", "plot KIND -o FILE [options]\nplot ladder|phases|steps|ratio|roofline|tradeoff|positions",
+    {"plot", hm_cmd_plot, "a picture of a session, of an ablation or of a case's history",
+     "plot ladder|phases|steps|ratio|roofline|tradeoff|positions|ablation|history [CASE] -o FILE [options]",
      "hmbench plot ladder -o ladder.svg\nhmbench plot phases --session last -o phases.png\nhmbench plot ratio -o ratio.svg\n"
-     "hmbench plot steps -o steps.svg --script >steps.gnuplot"},
+     "hmbench plot steps -o steps.svg --script >steps.gnuplot\nhmbench plot ablation -o ablation.svg\n"
+     "hmbench plot history short/plain --since 2006-01-02 -o history.svg"},
     {"report", hm_cmd_report, "a session as one page of HTML, or a run as a line of text", "report [-o FILE] [options]\nreport --line [options]",
      "hmbench report -o report.html\nhmbench report --session 01234567 -o report.html\nhmbench report --line\n"
      "hmbench report --line --explain --variant best --case short/plain"},
@@ -112,14 +115,12 @@ const hm_command *hm_command_find(const char *name)
 
 hm_status hm_command_unknown(const char *name, hm_error *err)
 {
-    const char *names[64] = {0}, *near;
+    const char *names[64] = {0};
+    char near[HM_SUGGESTION];
     int n = 0;
     for (const hm_command *c = hm_commands; c->name && n < 63; c++)
         names[n++] = c->name;
-    near = hm_nearest(name, names);
-    if (near)
-        return hm_fail(err, HM_EUSAGE, "unknown command \"%s\"; did you mean \"%s\"? (hmbench help)", name, near);
-    return hm_fail(err, HM_EUSAGE, "unknown command \"%s\" (hmbench help)", name);
+    return hm_fail(err, HM_EUSAGE, "unknown command \"%s\"%s (hmbench help)", name, hm_did_you_mean(near, name, names));
 }
 
 static hm_status print_version(int argc, char **argv, hm_error *err)

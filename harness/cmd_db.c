@@ -210,7 +210,7 @@ static const hm_command verbs[] = {
 hm_status hm_cmd_db(const hm_command *self, int argc, char **argv, hm_error *err)
 {
     const hm_option none[] = {{0}};
-    const char *names[16] = {0}, *near, *word = argc > 1 ? argv[1] : "";
+    const char *names[16] = {0}, *word = argc > 1 ? argv[1] : "";
     bool helped;
     int n = 0;
     for (const hm_command *v = verbs; v->name; v++) {
@@ -223,7 +223,7 @@ hm_status hm_cmd_db(const hm_command *self, int argc, char **argv, hm_error *err
         if (st || helped)
             return st;
     }
-    near = hm_nearest(word, names);
-    return hm_fail(err, HM_EUSAGE, "db %s: expected init, info, sql, check, export, schema, import, merge or prune%s%s%s (hmbench db --help)", word,
-                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    char near[HM_SUGGESTION];
+    return hm_fail(err, HM_EUSAGE, "db %s: expected init, info, sql, check, export, schema, import, merge or prune%s (hmbench db --help)", word,
+                   hm_did_you_mean(near, word, names));
 }

@@ -90,7 +90,6 @@ hm_status hm_db_import(const hm_command *self, int argc, char **argv, hm_error *
     const char *db = NULL;
     const hm_option options[] = {HM_DB_OPTION(db), {0}};
     hm_strings files = {.count = 0};
-    hm_store *store = NULL;
     int64_t rows = 0;
     bool helped;
     hm_status st = hm_options_parse(self, options, argc, argv, &files, 256, &helped, err);
@@ -98,10 +97,7 @@ hm_status hm_db_import(const hm_command *self, int argc, char **argv, hm_error *
         return st;
     if (!files.count)
         return hm_fail(err, HM_EUSAGE, "db import: name the files that db export wrote");
-    st = hm_store_open(&store, hm_store_path(db), HM_STORE_CREATE, err);
-    if (!st)
-        st = hm_store_import(store, files.items, files.count, &rows, err);
-    hm_store_close(&store);
+    st = hm_store_import_into(hm_store_path(db), files.items, files.count, &rows, err);
     if (!st)
         fprintf(stderr, "%s: %lld new rows\n", hm_store_path(db), (long long)rows);
     return st;
@@ -119,10 +115,9 @@ hm_status hm_db_merge(const hm_command *self, int argc, char **argv, hm_error *e
         return st;
     if (!files.count)
         return hm_fail(err, HM_EUSAGE, "db merge: name the files whose contents come into --db");
-    st = hm_store_open(&store, hm_store_path(db), HM_STORE_CREATE, err);
     for (int i = 0; i < files.count && !st; i++) {
         int64_t rows = 0;
-        st = hm_store_merge(store, files.items[i], &rows, err);
+        st = hm_store_merge_into(&store, hm_store_path(db), files.items[i], &rows, err);
         if (!st)
             fprintf(stderr, "%s: %lld new rows\n", files.items[i], (long long)rows);
     }

@@ -209,9 +209,11 @@ typedef struct hm_run_row {
 hm_status hm_store_each_run(hm_store *store, const char *session_id, void (*row)(void *self, const hm_run_row *run), void *self,
                             hm_error *err);
 
-/* Mean duration of past good runs of a case with this variant, isa, threads and model folder on this machine; *found tells. */
+/* Mean duration of past good runs of a case with these toggles, isa, threads and model folder by this program (NULL: hmbench itself) or
+ * command (NULL: none) on this machine; *found tells. */
 hm_status hm_store_expected_ns(hm_store *store, const char *machine_id, const char *case_id, const char *toggles, int threads,
-                               const char *isa, const char *model, int64_t *out_ns, bool *found, hm_error *err);
+                               const char *isa, const char *model, const char *program, const char *command, int64_t *out_ns, bool *found,
+                               hm_error *err);
 
 /* A question by the user, on a connection that cannot write. One callback for the names, one per row; NULL texts are NULLs.
  * HM_EUSAGE with SQLite's message when the SQL is wrong, is more than one statement, or would write. */
@@ -225,6 +227,8 @@ hm_status hm_store_ask(hm_store *store, const char *sql, const hm_store_reader *
 /* Copies everything of the database at `path` that is not here yet, which may be older and is only read; *rows is how many rows came.
  * All or nothing; a second time nothing comes. */
 hm_status hm_store_merge(hm_store *store, const char *path, int64_t *rows, hm_error *err);
+/* The same into *store, which is opened when it is NULL: the file `db`, made only once what goes into it has been found good. */
+hm_status hm_store_merge_into(hm_store **store, const char *db, const char *path, int64_t *rows, hm_error *err);
 
 /* Looks at everything that has to hold in the file at `path`, of whatever version, and writes nothing. Calls back once per check that
  * went well (text NULL) and once per finding. */
@@ -248,6 +252,8 @@ hm_status hm_store_json_schema(FILE *file, hm_error *err);
 /* What hm_store_export wrote as json, jsonl or sql, told apart by how it begins: all files or nothing. HM_EFORMAT: something in it is not
  * what an export writes; nothing of a file is run or believed unchecked. */
 hm_status hm_store_import(hm_store *store, const char *const *paths, int count, int64_t *rows, hm_error *err);
+/* The same into the file `db`, made only once what goes into it has been found good. */
+hm_status hm_store_import_into(const char *db, const char *const *paths, int count, int64_t *rows, hm_error *err);
 
 /* Which sessions go: all that fit every field. */
 typedef struct hm_prune_filter {

@@ -121,9 +121,9 @@ static hm_status check_keys(const import *in, const json_t *row, const char *tab
         int i = 0;
         while (i < n && strcmp(names[i], key))
             i++;
-        const char *near = i == n ? hm_nearest(key, names) : NULL;
+        char near[HM_SUGGESTION];
         if (i == n)
-            return refuse(in, "%s has no \"%.60s\"%s%s%s", table, key, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+            return refuse(in, "%s has no \"%.60s\"%s", table, key, hm_did_you_mean(near, key, names));
     }
     return HM_OK;
 }
@@ -378,20 +378,46 @@ static hm_status load(const char *path, hm_store **out, hm_error *err)
     return st;
 }
 
-hm_status hm_store_import(hm_store *store, const char *const *paths, int count, int64_t *rows, hm_error *err)
+/* All files into one checked scratch. */
+static hm_status load_all(const char *const *paths, int count, hm_store **out, hm_error *err)
 {
     hm_store *all = NULL;
-    *rows = 0;
+    int64_t rows;
     hm_status st = load(paths[0], &all, err);
     for (int i = 1; i < count && !st; i++) {
         hm_store *one = NULL;
         st = load(paths[i], &one, err);
         if (!st)
-            st = hm_store_pour(one, all, rows, err);
+            st = hm_store_pour(one, all, &rows, err);
         hm_store_close(&one);
     }
+    if (st)
+        hm_store_close(&all);
+    *out = all;
+    return st;
+}
+
+hm_status hm_store_import(hm_store *store, const char *const *paths, int count, int64_t *rows, hm_error *err)
+{
+    hm_store *all = NULL;
+    *rows = 0;
+    hm_status st = load_all(paths, count, &all, err);
     if (!st)
         st = hm_store_pour(all, store, rows, err);
+    hm_store_close(&all);
+    return st;
+}
+
+hm_status hm_store_import_into(const char *db, const char *const *paths, int count, int64_t *rows, hm_error *err)
+{
+    hm_store *all = NULL, *store = NULL;
+    *rows = 0;
+    hm_status st = load_all(paths, count, &all, err);
+    if (!st)
+        st = hm_store_open(&store, db, HM_STORE_CREATE, err);
+    if (!st)
+        st = hm_store_pour(all, store, rows, err);
+    hm_store_close(&store);
     hm_store_close(&all);
     return st;
 }

@@ -143,12 +143,19 @@ hm_status hm_store_open_copy(hm_store **out, const char *path, hm_error *err)
     return st;
 }
 
-hm_status hm_store_merge(hm_store *store, const char *path, int64_t *rows, hm_error *err)
+hm_status hm_store_merge_into(hm_store **store, const char *db, const char *path, int64_t *rows, hm_error *err)
 {
     hm_store *copy = NULL;
     hm_status st = hm_store_open_copy(&copy, path, err);
+    if (!st && !*store)
+        st = hm_store_open(store, db, HM_STORE_CREATE, err);
     if (!st)
-        st = hm_store_pour(copy, store, rows, err);
+        st = hm_store_pour(copy, *store, rows, err);
     hm_store_close(&copy);
     return st;
+}
+
+hm_status hm_store_merge(hm_store *store, const char *path, int64_t *rows, hm_error *err)
+{
+    return hm_store_merge_into(&store, NULL, path, rows, err);
 }

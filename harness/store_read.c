@@ -179,16 +179,17 @@ hm_status hm_store_each_run(hm_store *store, const char *session_id, void (*row)
 }
 
 hm_status hm_store_expected_ns(hm_store *store, const char *machine_id, const char *case_id, const char *toggles, int threads,
-                               const char *isa, const char *model, int64_t *out_ns, bool *found, hm_error *err)
+                               const char *isa, const char *model, const char *program, const char *command, int64_t *out_ns, bool *found,
+                               hm_error *err)
 {
     hm_query q;
     *found = false;
     hm_query_open(&q, store,
                   "SELECT CAST(avg(r.duration_ns) AS INTEGER) FROM run r JOIN arm a ON a.id = r.arm_id JOIN session s ON s.id = "
                   "r.session_id "
-                  "WHERE s.machine_id = :machine_id AND r.case_id = :case_id AND a.toggles = :toggles AND a.threads = :threads "
+                  "WHERE s.machine_id = :machine_id AND r.case_id = :case_id AND a.toggles IS :toggles AND a.threads = :threads "
                   "AND a.isa IS :isa AND a.model = :model AND r.status = 'ok' AND r.round >= 0 AND r.dropped_reason IS NULL "
-                  "AND a.program IS NULL",
+                  "AND a.program IS :program AND a.command IS :command",
                   err);
     hm_bind_text(&q, ":machine_id", machine_id);
     hm_bind_text(&q, ":case_id", case_id);
@@ -196,6 +197,8 @@ hm_status hm_store_expected_ns(hm_store *store, const char *machine_id, const ch
     hm_bind_int(&q, ":threads", threads);
     hm_bind_text(&q, ":isa", isa);
     hm_bind_text(&q, ":model", model);
+    hm_bind_text(&q, ":program", program);
+    hm_bind_text(&q, ":command", command);
     if (hm_query_row(&q) && hm_query_int(&q, 0) != HM_UNKNOWN) {
         *out_ns = hm_query_int(&q, 0);
         *found = true;

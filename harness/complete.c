@@ -7,13 +7,15 @@
 #include "engine/base/probe.h"
 #include "engine/synth.h"
 #include "harness/commands.h"
+#include "harness/engine_open.h"
 #include "harness/metrics.h"
+#include "harness/plan.h"
 #include "suites/suite.h"
 #include "variants/variants.h"
 
 typedef struct sink {
     FILE *file;
-    const char *prefix; /* of every word: what is typed before a comma */
+    const char *prefix; /* of every word: what is typed before it, as in "--variant=naive," */
     int prefix_length;
 } sink;
 
@@ -73,12 +75,109 @@ static void models(const sink *to)
         emit(to, p->name, p->text);
 }
 
+static void isas(const sink *to)
+{
+    for (int i = 0; hm_isa_choices[i]; i++)
+        emit(to, hm_isa_choices[i], "instruction set");
+}
+
 static void metrics(const sink *to)
 {
     for (const hm_metric *m = hm_metrics; m->name; m++)
         emit(to, m->name, m->meaning);
     for (int i = 0; i < HM_COUNTER_COUNT; i++)
         emit(to, hm_counter_name(i), hm_counter_text(i));
+}
+
+/* The same with `more` of what is typed before every word. */
+static sink after(const sink *to, size_t more)
+{
+    return (sink){to->file, to->prefix, to->prefix_length + (int)more};
+}
+
+static void values_of(const sink *to, const hm_toggle_info *toggle)
+{
+    for (int i = 0; i < hm_toggle_values(toggle); i++) {
+        char name[64];
+        hm_toggle_value_name(toggle, i, name, sizeof name);
+        emit(to, name, toggle->name);
+    }
+}
+
+static const hm_toggle_info *find_toggle(const char *name, size_t length)
+{
+    int count;
+    const hm_toggle_info *list = hm_toggle_list(&count);
+    for (int i = 0; i < count; i++)
+        if (strlen(list[i].name) == length && !strncmp(list[i].name, name, length))
+            return &list[i];
+    return NULL;
+}
+
+static void settings(const sink *to)
+{
+    int count;
+    const hm_toggle_info *list = hm_toggle_list(&count);
+    for (int i = 0; i < count; i++) {
+        char word[80];
+        snprintf(word, sizeof word, "%s=", list[i].name);
+        emit(to, word, list[i].text);
+    }
+}
+
+/* A list of variants as far as it is typed: "naive,best:attn=flash,kv=". */
+static void variant_list(const sink *to, const char *typed)
+{
+    const char *comma = strrchr(typed, ','), *piece = comma ? comma + 1 : typed, *colon = strchr(piece, ':'), *equals = strchr(piece, '=');
+    const char *setting = colon ? colon + 1 : piece;
+    bool goes_on = false; /* the variant before has settings, so one more may follow */
+    for (const char *p = typed; p < piece; p += strcspn(p, ",") + 1) {
+        size_t n = strcspn(p, ",");
+        goes_on = memchr(p, ':', n) || (goes_on && memchr(p, '=', n));
+    }
+    if (equals && (colon || goes_on)) {
+        const hm_toggle_info *toggle = find_toggle(setting, (size_t)(equals - setting));
+        sink values = after(to, (size_t)(equals + 1 - typed));
+        if (toggle)
+            values_of(&values, toggle);
+        return;
+    }
+    sink words = after(to, (size_t)(setting - typed));
+    if (!colon)
+        variants(&words);
+    if (colon || goes_on)
+        settings(&words);
+}
+
+/* NAME=VALUE,VALUE of an axis. */
+static void axis_list(const sink *to, const char *typed)
+{
+    const char *equals = strchr(typed, '='), *comma = strrchr(typed, ',');
+    if (!equals) {
+        for (int i = 0; hm_plan_axes[i]; i++) {
+            char word[80];
+            snprintf(word, sizeof word, "%s=", hm_plan_axes[i]);
+            emit(to, word, "axis: values with commas between, or first:last:step");
+        }
+        settings(to);
+        return;
+    }
+    const hm_toggle_info *toggle = find_toggle(typed, (size_t)(equals - typed));
+    sink values = after(to, (size_t)((comma > equals ? comma : equals) + 1 - typed));
+    if (toggle)
+        values_of(&values, toggle);
+    else if (!strncmp(typed, "isa=", 4))
+        isas(&values);
+    else if (!strncmp(typed, "model=", 6))
+        models(&values);
+}
+
+/* A,B,C of one kind. */
+static void comma_list(const sink *to, const char *typed, void (*list)(const sink *to))
+{
+    const char *comma = strrchr(typed, ',');
+    sink words = after(to, comma ? (size_t)(comma + 1 - typed) : 0);
+    list(&words);
 }
 
 static void emit_suite(void *self, const char *name)
@@ -113,13 +212,6 @@ static void cases(const sink *to)
     hm_suite_each_name(emit_cases, (void *)to, &err);
 }
 
-static void axes(const sink *to)
-{
-    static const char *const names[] = {"threads=", "flow_steps=", "isa=", "frames=", "model=", NULL};
-    for (int i = 0; names[i]; i++)
-        emit(to, names[i], "axis: values a,b,c or from:to:step");
-}
-
 static void sessions(const sink *to)
 {
     emit(to, "last", "the newest session");
@@ -139,16 +231,16 @@ typedef struct naming {
 } naming;
 
 /* Values of options that have this name in every command, and what commands take in their first places. */
-static const naming option_values[] = {{"variant", variants}, {"model", models}, {"metric", metrics}, {"axis", axes},     {"session", sessions},
-                                       {"toggle", toggles},   {"base", variants}, {"suite", suites},  {"case", cases},    {NULL, NULL}};
+static const naming option_values[] = {{"model", models}, {"metric", metrics}, {"session", sessions}, {"toggle", toggles},
+                                       {"suite", suites}, {"case", cases},     {"isa", isas},         {NULL, NULL}};
 static const naming first_places[] = {{"suite", suites},  {"batch", suites},     {"gate", suites},     {"calibrate", suites}, {"ablate", suites},
-                                      {"profile", cases}, {"help", commands},    {"synth", models},    {"inspect", models},   {NULL, NULL}};
+                                      {"profile", cases}, {"history", cases},  {"help", commands},    {"synth", models},    {"inspect", models},   {NULL, NULL}};
 
-static bool list_named(const naming *list, const char *name, const sink *to)
+static bool list_named(const naming *list, const char *name, const char *typed, const sink *to)
 {
     for (; list->name; list++)
         if (!strcmp(list->name, name)) {
-            list->list(to);
+            comma_list(to, typed, list->list);
             return true;
         }
     return false;
@@ -213,51 +305,60 @@ static void put_options(const char *lines, const sink *to)
     }
 }
 
-/* Choices of an option, or the things that its name stands for. True: it takes a value, so nothing else fits. */
-static bool put_values(const char *lines, const char *option, const char *typed, sink to)
+/* Choices of an option, or the things that its name stands for, behind what `to` has as typed before. True: it takes a value, so nothing
+ * else fits. */
+static bool put_values(const char *lines, const char *option, const char *typed, const sink *to)
 {
     char name[80], choices[600];
     if (!find_option(lines, option, name, sizeof name, choices, sizeof choices) || !strcmp(choices, "-"))
         return false;
-    const char *comma = strrchr(typed, ',');
-    to.prefix = typed;
-    to.prefix_length = comma ? (int)(comma + 1 - typed) : 0;
-    if (list_named(option_values, name, &to))
-        return true;
     bool words = strchr(choices, ' ') || (choices[0] >= 'a' && choices[0] <= 'z');
-    for (char *save, *p = words ? strtok_r(choices, " ", &save) : NULL; p; p = strtok_r(NULL, " ", &save))
-        emit(&to, p, "");
+    if (!strcmp(name, "variant") || !strcmp(name, "base") || !strcmp(name, "cand"))
+        variant_list(to, typed);
+    else if (!strcmp(name, "axis"))
+        axis_list(to, typed);
+    else if (words)
+        for (char *save, *p = strtok_r(choices, " ", &save); p; p = strtok_r(NULL, " ", &save))
+            emit(to, p, "");
+    else
+        list_named(option_values, name, typed, to);
     return true;
+}
+
+/* Before a word that is no option's value. */
+static void put_place(const hm_command *command, const char *first, const char *lines, const char *typed, int count, const sink *to)
+{
+    const char *equals = typed[0] == '-' && typed[1] == '-' ? strchr(typed, '=') : NULL;
+    if (equals) {
+        char option[80];
+        sink values = after(to, (size_t)(equals + 1 - typed));
+        snprintf(option, sizeof option, "%.*s", (int)(equals - typed), typed);
+        put_values(lines, option, equals + 1, &values);
+    } else if (*typed == '-') {
+        put_options(lines, to);
+    } else if (count > 2 && !strcmp(command->name, "plot")) {
+        if (!strcmp(first, "history"))
+            cases(to);
+    } else if (!list_named(first_places, command->name, "", to) && count == 2) {
+        hm_usage_words(command, put_word, (void *)to);
+    }
 }
 
 void hm_complete(char *const *args, int count, FILE *file)
 {
-    sink to = {.file = file, .prefix = ""};
     if (count < 2) {
-        commands(&to);
+        commands(&(sink){file, "", 0});
         return;
     }
     const hm_command *command = hm_command_find(args[0]);
-    const char *typed = args[count - 1], *before = args[count - 2];
+    const char *typed = args[count - 1];
+    sink to = {file, typed, 0};
     if (!command)
         return;
-    if (!strcmp(typed, "=")) /* bash makes a word of it */
-        typed = "";
-    else if (!strcmp(before, "=") && count > 3)
-        before = args[count - 3];
     seeking word = {args[1], false};
     hm_usage_words(command, seek_word, &word);
     char *lines = option_lines(command, word.found && count > 2 ? args[1] : NULL);
-    if (lines && (count < 3 || !put_values(lines, before, typed, to))) {
-        const char *equals = typed[0] == '-' && typed[1] == '-' ? strchr(typed, '=') : NULL;
-        if (equals) {
-            char option[80];
-            snprintf(option, sizeof option, "%.*s", (int)(equals - typed), typed);
-            put_values(lines, option, equals + 1, to);
-        } else if (*typed == '-')
-            put_options(lines, &to);
-        else if (!list_named(first_places, command->name, &to) && count == 2)
-            hm_usage_words(command, put_word, &to);
-    }
+    if (lines && (count < 3 || !put_values(lines, args[count - 2], typed, &to)))
+        put_place(command, args[1], lines, typed, count, &to);
     free(lines);
 }

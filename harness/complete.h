@@ -5,7 +5,8 @@
 #include <stdio.h>
 
 /* Words that may stand where args[count - 1] does (as far as it is typed, possibly ""), the command being args[0]: lines
- * "word<TAB>what it is". Nothing: a file, or anything. Whether they begin as typed is left to the shell. */
+ * "word<TAB>what it is". Words are whole, as in "--variant=naive,best"; one that ends in '=' or ':' goes on. Nothing: a file, or
+ * anything. Whether they begin as typed is left to the shell. */
 void hm_complete(char *const *args, int count, FILE *file);
 
 /* The words that a command takes in its first place, from its usage: "list suites|variants [--json]" has "suites variants". Calls back

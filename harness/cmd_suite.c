@@ -371,7 +371,7 @@ static hm_status suite_by_slurm(const suite_args *a, hm_error *err)
     hm_slurm *slurm = NULL;
     hm_status st = open_slurm(&slurm, a, err);
     if (!st)
-        st = s->gather ? hm_slurm_look(slurm, err) : hm_slurm_submit(slurm, err);
+        st = s->gather ? hm_slurm_look(slurm, false, err) : hm_slurm_submit(slurm, err);
     if (!st && !s->gather && !s->submit_only)
         st = hm_slurm_wait(slurm, err);
     if (!st && !s->submit_only)

@@ -373,7 +373,7 @@ static void give_up(hm_slurm *s, int task)
 
 static bool in_flight(const hm_slurm_task *t)
 {
-    return t->state == HM_TASK_WAITING || t->state == HM_TASK_RUNNING;
+    return t->state == HM_TASK_WAITING || t->state == HM_TASK_RUNNING || t->state == HM_TASK_UNKNOWN;
 }
 
 static void read_exits(hm_slurm *s)
@@ -412,14 +412,20 @@ static int count_of(const hm_slurm *s, hm_task_state state)
     return n;
 }
 
-hm_status hm_slurm_look(hm_slurm *s, hm_error *err)
+hm_status hm_slurm_look(hm_slurm *s, bool must_ask, hm_error *err)
 {
     bool queued[HM_SLURM_TASKS];
     read_exits(s);
     if (s->fresh || count_of(s, HM_TASK_ENDED) == s->count)
         return HM_OK;
-    hm_status st = hm_slurm_squeue(s, queued, err);
+    hm_status st = hm_slurm_squeue(s, queued, must_ask ? err : NULL);
     read_exits(s);
+    if (st && !must_ask) { /* without Slurm, what has an exit code can be had */
+        for (int i = 0; i < s->count; i++)
+            if (s->tasks[i].state == HM_TASK_NEW && last_job(s, i))
+                s->tasks[i].state = HM_TASK_UNKNOWN;
+        return HM_OK;
+    }
     bool gone = false;
     for (int i = 0; i < s->count && !st; i++)
         gone = gone || (!queued[i] && s->tasks[i].state == HM_TASK_NEW && last_job(s, i));
@@ -485,7 +491,7 @@ hm_status hm_slurm_submit(hm_slurm *s, hm_error *err)
     int count = 0;
     hm_status st = check_build(s, err);
     if (!st)
-        st = hm_slurm_look(s, err);
+        st = hm_slurm_look(s, true, err);
     for (int i = 0; i < s->count; i++)
         count += wanted[i] = is_missing(&s->tasks[i]);
     if (st || !count)
@@ -600,7 +606,10 @@ static void reason_of(const hm_slurm_task *t, char *out, size_t size)
     if (*t->trouble)
         snprintf(out, size, "%.200s", t->trouble);
     else if (in_flight(t))
-        snprintf(out, size, "%s", t->state == HM_TASK_RUNNING ? "is running" : "is waiting in the queue");
+        snprintf(out, size, "%s",
+                 t->state == HM_TASK_RUNNING   ? "is running"
+                 : t->state == HM_TASK_WAITING ? "is waiting in the queue"
+                                               : "has no exit code, and there is no squeue to ask");
     else if (t->state == HM_TASK_NEW)
         snprintf(out, size, "was never submitted");
     else if (t->state == HM_TASK_LOST)

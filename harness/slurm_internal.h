@@ -12,8 +12,9 @@ typedef enum hm_task_state {
     HM_TASK_NEW,     /* never in the queue, or nobody knows */
     HM_TASK_WAITING, /* in the queue */
     HM_TASK_RUNNING,
-    HM_TASK_ENDED, /* its exit code is known */
-    HM_TASK_LOST   /* it left the queue without one */
+    HM_TASK_UNKNOWN, /* it was submitted, and the queue cannot be asked */
+    HM_TASK_ENDED,   /* its exit code is known */
+    HM_TASK_LOST     /* it left the queue without one */
 } hm_task_state;
 
 typedef struct hm_slurm_task {

@@ -296,6 +296,12 @@ static void an_interrupted_wait_goes_on_without_a_second_array(void **unused)
     run = run_program("suite", "--slurm-gather", path, "--db", db);
     assert_string_equal(run.out, "");
     expect_code(&run, 6, "task 0 (tiny/a.b): is waiting in the queue");
+    tell("deaf", "");
+    run = run_program("suite", "--slurm-gather", path, "--db", db);
+    expect_code(&run, 6, "task 0 (tiny/a.b): has no exit code, and there is no squeue to ask");
+    run = resume();
+    expect_code(&run, 69, "hmbench: squeue: slurm_load_jobs error: Unable to contact slurm controller");
+    remove(in_state("deaf"));
     remove(in_state("hold"));
     run = resume();
     expect_code(&run, 0, NULL);

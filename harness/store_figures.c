@@ -164,20 +164,23 @@ static hm_status read_verdicts(hm_reading *r)
     hm_journal_verdict *list = NULL;
     hm_reading_ask(r, &q,
                    "SELECT v.case_id, v.base_arm_id, v.arm_id, v.metric, v.rounds, v.ratio, v.low, v.high, v.margin, v.mde, v.verdict, "
-                   "v.reason FROM verdict v LEFT JOIN suite_case c ON c.id = v.case_id JOIN arm a ON a.id = v.arm_id "
-                   "WHERE v.session_id = :id ORDER BY v.case_id IS NULL, c.frames, c.suite, c.name, a.position, v.metric, v.rounds, v.id");
+                   "v.reason, CASE WHEN b.session_id <> v.session_id THEN b.name || ' (session ' || substr(b.session_id, 1, 8) || ')' END "
+                   "FROM verdict v LEFT JOIN suite_case c ON c.id = v.case_id JOIN arm a ON a.id = v.arm_id "
+                   "JOIN arm b ON b.id = v.base_arm_id WHERE v.session_id = :id "
+                   "ORDER BY v.case_id IS NULL, c.frames, c.suite, c.name, a.position, v.metric, v.rounds, v.id");
     while (hm_query_row(&q)) {
         const char *case_id = hm_query_text(&q, 0);
         int kase = hm_reading_case(r, case_id), base = hm_reading_arm(r, hm_query_text(&q, 1)),
             arm = hm_reading_arm(r, hm_query_text(&q, 2));
-        if (arm < 0 || base < 0 || (case_id && kase < 0))
+        const char *elsewhere = hm_query_text(&q, 12); /* the base of a stored session */
+        if (arm < 0 || (base < 0 && !elsewhere) || (case_id && kase < 0))
             continue;
         hm_journal_verdict *grown = hm_reading_grown(r, list, s->verdict_count, sizeof *list);
         if (!grown)
             break;
         list = grown;
         list[s->verdict_count++] = (hm_journal_verdict){.label = case_id ? hm_reading_label(r, kase) : NULL,
-                                                        .base = hm_reading_arm_name(r, base),
+                                                        .base = elsewhere ? hm_reading_keep(r, elsewhere) : hm_reading_arm_name(r, base),
                                                         .arm = hm_reading_arm_name(r, arm),
                                                         .metric = hm_reading_keep(r, hm_query_text(&q, 3)),
                                                         .rounds = rounds_of(hm_query_int(&q, 4)),

@@ -17,11 +17,20 @@ struct hm_journal_data {
     bool failed;
 };
 
+/* Times of one generation, ms; NaN: not known. */
+enum { WALL, PREFILL, GENERATE, DECODE, OTHER, LOAD, TIMES };
+typedef struct generation {
+    double ms[TIMES];
+} generation;
+
+enum { MOST_GENERATIONS = 4096 }; /* of one process */
+
 /* One result while samples are added to it. */
 typedef struct gatherer {
     hm_journal_result result;
     double *rounds;
-    int *round_samples;
+    generation *pending; /* those of one round, [MOST_GENERATIONS] shared by all: a round's samples stand together */
+    int pending_count, pending_round;
     char codes[40], audio[40];
     bool unstable, codes_differ, codes_checked;
 } gatherer;
@@ -268,11 +277,11 @@ static gatherer *gatherer_of(const reading *r, const char *arm_id, const char *c
 /* ---- samples ---- */
 
 /* Running mean; sd holds the sum of squared deviations until all are there (Welford). */
-static void add(hm_journal_stat *stat, int64_t ns)
+static void add(hm_journal_stat *stat, double value)
 {
-    if (ns == HM_UNKNOWN)
+    if (isnan(value))
         return;
-    double value = (double)ns / 1e6, off = value - stat->mean;
+    double off = value - stat->mean;
     stat->n++;
     stat->mean += off / stat->n;
     stat->sd += off * (value - stat->mean);
@@ -306,30 +315,53 @@ static const char sample_columns[] =
     "s.bits, s.bit_rate_kbps, s.peak, s.rms, s.silence_share, s.codec, s.health, s.health_reasons, o.codes_equal, o.first_frame, "
     "o.differing_codes, o.max_logit_difference, s.codec_frame_flops, s.codec_bytes, s.distinct_weight_bytes, s.overlapped_ns "
     "FROM run r JOIN sample s ON s.run_id = r.id LEFT JOIN output o ON o.sample_id = s.id "
-    "WHERE r.session_id = :id AND r.status = 'ok' AND r.dropped_reason IS NULL AND NOT s.warmup ORDER BY r.round, r.slot, r.id, s.ordinal";
+    "WHERE r.session_id = :id AND r.status = 'ok' AND r.dropped_reason IS NULL AND NOT s.warmup AND r.round >= 0 "
+    "ORDER BY r.round, r.slot, r.id, s.ordinal";
 
 static double real_of(int64_t value)
 {
     return value == HM_UNKNOWN ? NAN : (double)value;
 }
 
-static void take_times(gatherer *g, hm_query *q, int rounds)
+static int by_wall(const void *a, const void *b)
+{
+    double x = ((const generation *)a)->ms[WALL], y = ((const generation *)b)->ms[WALL];
+    return (x > y) - (x < y);
+}
+
+/* One process is one value, as for verdicts: the generation whose wall is the median, the mean of the middle two where they are even.
+ * So its phases and the rest are its wall. */
+static void end_round(gatherer *g)
 {
     hm_journal_result *x = &g->result;
-    int64_t round = hm_query_int(q, 2), wall = hm_query_int(q, 3), prefill = hm_query_int(q, 4), generate = hm_query_int(q, 5),
-            decode = hm_query_int(q, 6);
-    add(&x->wall_ms, wall);
-    add(&x->prefill_ms, prefill);
-    add(&x->generate_ms, generate);
-    add(&x->decode_ms, decode);
-    add(&x->load_ms, hm_query_int(q, 7));
-    if (prefill != HM_UNKNOWN && generate != HM_UNKNOWN && decode != HM_UNKNOWN)
-        add(&x->other_ms, wall - prefill - generate - decode);
-    if (round >= 0 && round < rounds) {
-        double *mean = &g->rounds[round];
-        int n = ++g->round_samples[round];
-        *mean = n == 1 ? (double)wall / 1e6 : *mean + ((double)wall / 1e6 - *mean) / n;
-    }
+    hm_journal_stat *const stats[TIMES] = {&x->wall_ms, &x->prefill_ms, &x->generate_ms, &x->decode_ms, &x->other_ms, &x->load_ms};
+    int n = g->pending_count;
+    g->pending_count = 0;
+    if (!n)
+        return;
+    qsort(g->pending, (size_t)n, sizeof *g->pending, by_wall);
+    const generation *low = &g->pending[(n - 1) / 2], *high = &g->pending[n / 2];
+    for (int i = 0; i < TIMES; i++)
+        add(stats[i], (low->ms[i] + high->ms[i]) / 2);
+    x->n++;
+    g->rounds[g->pending_round] = (low->ms[WALL] + high->ms[WALL]) / 2;
+}
+
+static double ms_of(int64_t ns)
+{
+    return ns == HM_UNKNOWN ? NAN : (double)ns / 1e6;
+}
+
+static void take_times(gatherer *g, hm_query *q)
+{
+    generation t = {{[WALL] = ms_of(hm_query_int(q, 3)),
+                     [PREFILL] = ms_of(hm_query_int(q, 4)),
+                     [GENERATE] = ms_of(hm_query_int(q, 5)),
+                     [DECODE] = ms_of(hm_query_int(q, 6)),
+                     [LOAD] = ms_of(hm_query_int(q, 7))}};
+    t.ms[OTHER] = t.ms[WALL] - t.ms[PREFILL] - t.ms[GENERATE] - t.ms[DECODE];
+    if (g->pending_count < MOST_GENERATIONS)
+        g->pending[g->pending_count++] = t;
 }
 
 static int health_rank(const char *health)
@@ -388,16 +420,27 @@ static void take_facts(reading *r, gatherer *g, hm_query *q)
 static hm_status read_samples(reading *r)
 {
     hm_query q;
+    gatherer *last = NULL;
+    generation *pending = take(r->data, MOST_GENERATIONS, sizeof *pending);
+    if (!pending)
+        return out_of_memory(r->err);
     hm_query_open(&q, r->store, sample_columns, r->err);
     hm_bind_text(&q, ":id", r->s.id);
     while (hm_query_row(&q)) {
         gatherer *g = gatherer_of(r, hm_query_text(&q, 0), hm_query_text(&q, 1));
-        if (!g)
+        int round = small(hm_query_int(&q, 2));
+        if (!g || round >= r->s.rounds)
             continue;
-        g->result.n++;
-        take_times(g, &q, r->s.rounds);
+        if (last && (last != g || last->pending_round != round))
+            end_round(last);
+        last = g;
+        g->pending = pending;
+        g->pending_round = round;
+        take_times(g, &q);
         take_facts(r, g, &q);
     }
+    if (last)
+        end_round(last);
     return hm_query_close(&q);
 }
 
@@ -523,7 +566,6 @@ static bool open_gatherers(reading *r)
         gatherer *g = &r->gatherers[i];
         g->result = hm_journal_result_none();
         g->rounds = take(r->data, (size_t)r->s.rounds, sizeof *g->rounds);
-        g->round_samples = take(r->data, (size_t)r->s.rounds, sizeof *g->round_samples);
         for (int k = 0; k < r->s.rounds && g->rounds; k++)
             g->rounds[k] = NAN;
     }

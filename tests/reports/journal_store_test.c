@@ -15,6 +15,7 @@
 #include "harness/fidelity_run.h"
 #include "harness/store_limits.h"
 #include "harness/store_query.h"
+#include "harness/verdict_store.h"
 #include "tests/store_case.h"
 
 static const char session_id[] = "5e551000-0000-4000-8000-000000000001";
@@ -242,6 +243,90 @@ static void fidelity_follows_its_formulas(void **state)
     assert_true(isnan(hm_fidelity_compare(silence, N, silence, N, 1).snr_db));
 }
 
+/* A process with its warm-up and timed generations of these walls, ms; a quarter of each in every phase. */
+static void put_generations(hm_store *store, const char *session, const char *arm, int round, const int *walls, int count)
+{
+    static hm_sample samples[4];
+    hm_error err = {0};
+    for (int i = 0; i <= count; i++) {
+        int64_t wall = 1000000 * (int64_t)(i ? walls[i - 1] : 9000);
+        hm_sample_init(&samples[i]);
+        samples[i].warmup = i == 0;
+        samples[i].wall_ns = wall;
+        samples[i].prefill_ns = wall / 4;
+        samples[i].generate_ns = wall / 4;
+        samples[i].decode_ns = wall / 4;
+        samples[i].frames = 125;
+        samples[i].audio_s = 10;
+    }
+    hm_run_record run = {.session_id = session,
+                         .arm_id = arm,
+                         .case_id = "c1",
+                         .model_id = "w1",
+                         .round = round,
+                         .started_utc = "2000-01-01T00:00:00Z",
+                         .warmup = "full",
+                         .isa = "avx2",
+                         .samples = samples,
+                         .sample_count = count + 1};
+    hm_uuid_text(run.id);
+    GOOD(hm_store_put_run(store, &run, &err));
+}
+
+static void a_process_is_one_value_however_many_generations_it_timed(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_journal_data *data;
+    hm_journal_filter filter = {"8e55", NULL};
+    hm_store *store = filled_store("journal_generations.db", "wave");
+    hm_session_record session = {.id = "8e551000-0000-4000-8000-000000000001", .machine_id = "m1", .build_id = "b1",
+                                 .command_line = "hmbench suite --iters 3", .options = "{}", .rounds = 2};
+    hm_arm_record arm = {.id = "c0000000-0000-4000-8000-000000000000", .name = "naive", .variant = "naive", .toggles = "", .backend = "cpu",
+                         .model = "/m"};
+    GOOD(hm_store_put_session(store, &session, &arm, 1, &err));
+    put_generations(store, session.id, arm.id, 0, (const int[]){100, 500, 120}, 3);
+    put_generations(store, session.id, arm.id, 1, (const int[]){130, 170}, 2);
+    put_generations(store, session.id, arm.id, -1, (const int[]){7000}, 1); /* a cold start */
+    GOOD(hm_store_get_journal(store, &filter, &data, &err));
+    const hm_journal_session *s = hm_journal_data_journal(data)->sessions;
+    const hm_journal_result *x = hm_journal_at(s, 0, 0);
+    assert_int_equal(x->n, 2);
+    assert_int_equal(x->wall_ms.n, 2);
+    assert_true(fabs(x->wall_by_round_ms[0] - 120) < 1e-9 && fabs(x->wall_by_round_ms[1] - 150) < 1e-9);
+    assert_true(fabs(x->wall_ms.mean - 135) < 1e-9 && fabs(x->wall_ms.sd - 30 / sqrt(2)) < 1e-9);
+    assert_true(fabs(x->prefill_ms.mean - 135 / 4.0) < 1e-9);
+    assert_true(fabs(x->prefill_ms.mean + x->generate_ms.mean + x->decode_ms.mean + x->other_ms.mean - x->wall_ms.mean) < 1e-9);
+    hm_journal_data_free(&data);
+    hm_store_close(&store);
+}
+
+static void a_verdict_against_stored_sessions_is_shown(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_journal_data *data;
+    hm_journal_filter filter = {"9e55", NULL};
+    hm_store *store = filled_store("journal_verdicts.db", "wave");
+    hm_session_record session = {.id = "9e551000-0000-4000-8000-000000000001", .machine_id = "m1", .build_id = "b1",
+                                 .command_line = "hmbench gate", .options = "{}", .rounds = 1};
+    hm_arm_record arm = {.id = "d0000000-0000-4000-8000-000000000000", .name = "best", .variant = "best", .toggles = "", .backend = "cpu",
+                         .model = "/m"};
+    hm_verdict_record verdict = {.session_id = session.id, .case_id = "c1", .base_arm_id = arm_ids[0], .arm_id = arm.id, .metric = "wall",
+                                 .rounds = 10, .ratio = 1.5, .low = 1.25, .high = 1.75, .margin = 0.05, .mde = NAN, .verdict = "fail"};
+    GOOD(hm_store_put_session(store, &session, &arm, 1, &err));
+    put_generations(store, session.id, arm.id, 0, (const int[]){100}, 1);
+    GOOD(hm_store_put_verdict(store, &verdict, &err));
+    GOOD(hm_store_get_journal(store, &filter, &data, &err));
+    const hm_journal_session *s = hm_journal_data_journal(data)->sessions;
+    assert_int_equal(s->verdict_count, 1);
+    assert_string_equal(s->verdicts[0].base, "naive (session 5e551000)");
+    assert_string_equal(s->verdicts[0].arm, "best");
+    assert_true(isnan(s->verdicts[0].mde) && s->verdicts[0].ratio == 1.5);
+    hm_journal_data_free(&data);
+    hm_store_close(&store);
+}
+
 /* Two models, two variants each, as a suite of songs and speech has them; nothing was measured. */
 static void models_of_a_session_stand_apart(void **state)
 {
@@ -292,6 +377,8 @@ int main(void)
         cmocka_unit_test(what_is_stored_is_what_the_journal_says), cmocka_unit_test(rounds_that_disagree_are_called_unstable),
         cmocka_unit_test(the_same_database_gives_the_same_bytes),  cmocka_unit_test(sessions_that_are_not_there_are_told),
         cmocka_unit_test(models_of_a_session_stand_apart),         cmocka_unit_test(fidelity_follows_its_formulas),
+        cmocka_unit_test(a_process_is_one_value_however_many_generations_it_timed),
+        cmocka_unit_test(a_verdict_against_stored_sessions_is_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -323,21 +323,9 @@ static hm_status rounds(hm_measure *m, hm_error *err)
     return hm_suite_run(m->store, &options, &m->outcome, err);
 }
 
-hm_status hm_measure_run(hm_measure *m, hm_error *err)
+/* What needs the rounds: outputs, how near audio and logits come, the machine's limits of this hour. */
+static hm_status after_rounds(hm_measure *m, hm_error *err)
 {
-    hm_status st = rounds(m, err);
-    if (st) {
-        hm_store_end_session(m->store, m->id, st == HM_EINTERRUPTED || st == HM_EIO ? "interrupted" : "failed", NULL);
-        return st == HM_EINTERRUPTED ? hm_fail(err, st, "interrupted; what was measured is stored; go on with: hmbench %s --resume%s%s",
-                                               m->o.kind, m->o.db ? " --db " : "", m->o.db ? m->o.db : "")
-                                     : st;
-    }
-    bool whole = m->outcome.rounds == m->rounds || m->outcome.decided;
-    st = hm_store_end_session(m->store, m->id, m->outcome.invalid ? "failed" : whole ? "done" : "partial", err);
-    if (!st)
-        st = hm_suite_check(m->store, m->plan, m->id, &m->outcome, err);
-    if (!st && m->o.keep_audio)
-        st = hm_session_fidelity(m->store, m->id, err);
     hm_logit_passes passes = {.store = m->store,
                               .plan = m->plan,
                               .session_id = m->id,
@@ -345,9 +333,28 @@ hm_status hm_measure_run(hm_measure *m, hm_error *err)
                               .frames = m->o.logit_frames,
                               .timeout_ns = m->o.timeout_s * SECOND,
                               .quiet = m->o.quiet};
+    hm_status st = hm_suite_check(m->store, m->plan, m->id, &m->outcome, err);
+    if (!st && m->o.keep_audio)
+        st = hm_session_fidelity(m->store, m->id, err);
     if (!st)
         st = hm_session_logits(&passes, err);
     return st ? st : put_limits(m, err);
+}
+
+hm_status hm_measure_run(hm_measure *m, hm_error *err)
+{
+    hm_status st = rounds(m, err);
+    bool whole = m->outcome.rounds == m->rounds || m->outcome.decided;
+    const char *state = st == HM_EINTERRUPTED || st == HM_EIO ? "interrupted" : st || m->outcome.invalid ? "failed" : whole ? "done" : "partial";
+    if (!st) {
+        st = after_rounds(m, err);
+        state = st == HM_EINTERRUPTED ? "interrupted" : state; /* what is missing then is no round, but it is missing */
+    }
+    hm_status ended = hm_store_end_session(m->store, m->id, state, st ? NULL : err);
+    if (st == HM_EINTERRUPTED)
+        return hm_fail(err, st, "interrupted; what was measured is stored; go on with: hmbench %s --resume%s%s", m->o.kind, m->o.db ? " --db " : "",
+                       m->o.db ? m->o.db : "");
+    return st ? st : ended;
 }
 
 hm_status hm_measure_verdict(const hm_measure *m, hm_error *err)

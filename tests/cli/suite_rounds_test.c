@@ -113,6 +113,18 @@ static void a_hook_that_fails_is_one_clear_error_and_cleanup_comes_all_the_same(
     expect_code(&run, 0, "warning: --cleanup \"exit 7\": exit code 7");
 }
 
+static void an_interruption_after_the_last_round_can_be_resumed_too(void **state)
+{
+    (void)state;
+    hm_run run = run_program("suite", suite, "-V", "best", "-m", "heartmula-tiny", "-f", "/a$", "-n", "1", "--db", db, "--conclude",
+                             "kill -INT $PPID");
+    expect_code(&run, 130, "go on with: hmbench suite --resume --db");
+    expect_sql("SELECT state, (SELECT count(*) FROM run), (SELECT count(*) FROM machine_figure) FROM session", "interrupted,1,0\r\n");
+    run = run_program("suite", "--resume", "--db", db);
+    expect_code(&run, 0, NULL);
+    expect_sql("SELECT state, (SELECT count(*) FROM run), (SELECT count(*) > 0 FROM machine_figure) FROM session", "done,1,1\r\n");
+}
+
 static void cleanup_comes_after_an_interruption_too(void **state)
 {
     (void)state;
@@ -276,6 +288,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {CASE(hooks_run_around_the_session_and_every_turn),
                                        CASE(a_hook_that_fails_is_one_clear_error_and_cleanup_comes_all_the_same),
                                        CASE(cleanup_comes_after_an_interruption_too),
+                                       CASE(an_interruption_after_the_last_round_can_be_resumed_too),
                                        CASE(orders_are_kept_and_come_back_from_their_seed),
                                        CASE(a_round_counts_once_however_many_generations_it_times),
                                        CASE(spoilt_rounds_stay_on_record_and_out_of_figures),

@@ -141,6 +141,7 @@ void hm_gate_github(const hm_gate_report *report, FILE *file)
         }
         putc('\n', file);
     }
+    fflush(file); /* what goes to another stream next must not cut a line of these */
 }
 
 hm_status hm_gate_summary(const hm_document *document, hm_error *err)

@@ -190,7 +190,11 @@ static void tell_times(hm_gate *g, int c, hm_gate_row *r, const double *y, int n
     int last = g->rule.looks[g->rule.look_count - 1];
     char text[400];
     double p = hm_mann_kendall_p(y, n);
-    if (n >= 10 && p < DRIFT_P / g->rule.cases) {
+    int done = hm_measure_case_rounds(g->m, c);
+    if (n < done) { /* never a pass, and no lack of time */
+        snprintf(text, sizeof text, "%s has a ratio in %d of %d rounds: it was not measured, or is zero", g->o->metric, n, done);
+        tell(r, "invalid", text);
+    } else if (n >= 10 && p < DRIFT_P / g->rule.cases) {
         snprintf(text, sizeof text, "the ratio drifts (Mann-Kendall p = %.2g): something changed while it was measured", p);
         tell(r, "invalid", text);
     } else if (f->verdict == HM_GATE_FAIL) {

@@ -148,6 +148,15 @@ static void an_interrupted_gate_goes_on(void **state)
     expect_code(&run, 0, NULL);
 }
 
+static void a_metric_that_was_not_measured_is_no_verdict(void **state)
+{
+    (void)state;
+    hm_run run = GATE("--base", "naive", "--variant", QUICK, "--metric", "ttfa", "--min-rounds", "6", "--max-rounds", "6", "--margin", "20%",
+                      "--filter", "/a");
+    assert_null(strstr(run.err, "time ran out"));
+    expect_code(&run, 3, "ttfa has a ratio in 0 of 6 rounds");
+}
+
 /* ---- usage ---- */
 
 static void what_makes_no_sense_is_refused(void **state)
@@ -201,6 +210,7 @@ int main(void)
         cmocka_unit_test(a_crash_is_a_failed_case),
         cmocka_unit_test(more_memory_fails_whatever_the_time),
         cmocka_unit_test(an_interrupted_gate_goes_on),
+        cmocka_unit_test(a_metric_that_was_not_measured_is_no_verdict),
         cmocka_unit_test(what_makes_no_sense_is_refused),
         cmocka_unit_test(another_build_judges_itself),
     };

@@ -8,6 +8,7 @@
 #include "harness/commands.h"
 #include "harness/gate.h"
 #include "harness/gate_simulation.h"
+#include "harness/iterations.h"
 #include "harness/measure.h"
 #include "harness/output_options.h"
 #include "harness/verdicts.h"
@@ -32,12 +33,13 @@ static const char *const sets[] = {HM_SIMULATION_SETS, NULL};
 static hm_status parse(const hm_command *self, int argc, char **argv, calibrate_args *a, bool *helped, hm_error *err)
 {
     hm_measure_options *m = &a->m;
-    int64_t rounds = m->rounds, seed = 0;
+    int64_t rounds = m->rounds, iterations = m->iterations, seed = 0;
     const char *drifts[HM_DRIFT_COUNT + 1] = {0};
     for (int i = 0; i < HM_DRIFT_COUNT; i++)
         drifts[i] = hm_drift_name((hm_drift)i);
     const hm_option options[] = {
         {"rounds", 'n', HM_OPT_INT, &rounds, "N", "pairs of equal programs", 10, 1000, NULL},
+        {"iters", 0, HM_OPT_INT, &iterations, "N", "timed generations in each run; from 2 on: how many cost least", 1, HM_ITERATIONS_MOST, NULL},
         {"variant", 'V', HM_OPT_STRING, &a->variant, "NAME", "what is run", 0, 0, NULL},
         {"margin", 0, HM_OPT_STRING, &a->margin, "PERCENT", "of the gate that is planned: a bias of half of it is too much", 0, 0, NULL},
         {"alpha", 0, HM_OPT_DOUBLE, &a->alpha, "A", "of the gate that is planned", 0.000001, 0.4, NULL},
@@ -67,6 +69,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, calibrate_
     if (st || *helped)
         return st;
     m->rounds = (int)rounds;
+    m->iterations = (int)iterations;
     m->seed = (uint64_t)seed;
     m->argc = argc;
     m->argv = argv;
@@ -114,11 +117,11 @@ static hm_status simulate(const calibrate_args *a, hm_error *err)
 {
     hm_simulation_setting setting;
     hm_simulation_result result = {0};
-    bool one = a->noise || a->drift || a->slowdown || a->cases;
+    bool one = a->noise || a->drift || a->slowdown || a->cases || a->margin;
     hm_simulation_options o = {.set = set_of(a->set), .gates = (int)a->gates, .seed = a->m.seed, .alpha = a->alpha};
     hm_status st = a->m.plan.suites.count ? hm_fail(err, HM_EUSAGE, "--simulate: runs no suite") : HM_OK;
     if (!st && one && a->plot)
-        st = hm_fail(err, HM_EUSAGE, "--plot: a picture is of a whole set of settings; leave out --noise, --drift, --slowdown and --cases");
+        st = hm_fail(err, HM_EUSAGE, "--plot: a picture is of a whole set of settings; leave out --noise, --drift, --slowdown, --margin and --cases");
     if (!st && one) {
         st = one_setting(a, &setting, err);
         o.settings = &setting;
@@ -225,6 +228,41 @@ static void add_row(hm_sheet *s, const calibrate_args *a, const char *label, con
     hm_sheet_string(s, f->reason);
 }
 
+/* How many generations per process cost least; nothing is added where each made one. */
+static hm_status add_iterations(hm_document *d, hm_measure *m, hm_error *err)
+{
+    static const char *const titles[] = {"case", ">processes", ">process_s|beside generations (s)", ">generation_s|generation (s)",
+                                         ">process_sd|sd between processes", ">generation_sd|sd within", ">iters|iters from", NULL};
+    const hm_plan *plan = hm_measure_plan_of(m);
+    hm_sheet *s = hm_sheet_new(titles);
+    hm_status st = HM_OK;
+    bool any = false;
+    for (int c = 0; c < plan->case_count && !st; c++) {
+        hm_iterations k;
+        char label[200];
+        st = hm_iterations_advise(hm_measure_store(m), hm_measure_session(m), plan->cases[c].id, &k, err);
+        if (st || !k.processes)
+            continue;
+        any = true;
+        snprintf(label, sizeof label, "%s/%s", plan->cases[c].suite, plan->cases[c].name);
+        hm_sheet_string(s, label);
+        hm_sheet_cell(s, "%d", k.processes);
+        hm_sheet_value(s, k.process_s, "%.2f", k.process_s);
+        hm_sheet_value(s, k.iteration_s, "%.2f", k.iteration_s);
+        hm_sheet_value(s, k.process_sd, "%.2f %%", 100 * k.process_sd);
+        hm_sheet_value(s, k.iteration_sd, "%.2f %%", 100 * k.iteration_sd);
+        hm_sheet_value(s, k.best ? k.best : NAN, "%d", k.best);
+    }
+    if (any)
+        hm_document_text(d, "The last column is the number of timed generations per process (--iters, %d at most) that costs least for a wanted "
+                            "precision.", HM_ITERATIONS_CAP);
+    if (any)
+        hm_document_sheet(d, "iterations", s);
+    else
+        hm_sheet_free(s);
+    return st;
+}
+
 static hm_status report(const calibrate_args *a, hm_measure *m, double margin, hm_error *err)
 {
     static const char *const titles[] = {"case", ">rounds", ">sd", ">bias", ">drift_p|drift p", ">mde_10|MDE at 10", ">mde_20|at 20",
@@ -249,6 +287,8 @@ static hm_status report(const calibrate_args *a, hm_measure *m, double margin, h
                         "the last column is the least margin that 40 rounds can hold.",
                      a->variant, hm_measure_session(m), plan->case_count, a->alpha);
     hm_document_sheet(d, "calibration", s);
+    if (!st)
+        st = add_iterations(d, m, err);
     if (!st)
         st = hm_output_write(&a->output, d, err);
     hm_document_free(&d);

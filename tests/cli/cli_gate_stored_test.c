@@ -79,13 +79,17 @@ static void calibration_is_kept_and_tells_gates_what_they_find(void **state)
 {
     (void)state;
     hm_run run = run_program("calibrate", in_folder("tiny.yaml"), "--model", "heartmula-tiny", "--db", in_folder("x.db"), "-q", "--settle", "0", "--variant",
-                             QUICK, "--rounds", "10", "--filter", "/a", "-o", "json", "--margin", "500%");
+                             QUICK, "--rounds", "10", "--iters", "2", "--filter", "/a", "-o", "json", "--margin", "500%");
     if (run.code != 0 && run.code != 3)
         fail_msg("%d: %s", run.code, run.err);
     json_t *all = json_loads(run.out, 0, NULL), *row = json_array_get(json_object_get(json_object_get(all, "tables"), "calibration"), 0);
     assert_true(json_number_value(json_object_get(row, "sd")) > 0);
     assert_true(json_number_value(json_object_get(row, "mde_10")) > json_number_value(json_object_get(row, "mde_40")));
     assert_true(json_number_value(json_object_get(row, "margin")) >= json_number_value(json_object_get(row, "mde_40")) - 1e-9);
+    json_t *costs = json_array_get(json_object_get(json_object_get(all, "tables"), "iterations"), 0);
+    assert_int_equal(json_number_value(json_object_get(costs, "processes")), 20);
+    assert_true(json_number_value(json_object_get(costs, "iters")) >= 1 && json_number_value(json_object_get(costs, "iters")) <= 20);
+    assert_true(json_number_value(json_object_get(costs, "process_s")) > 0 && json_number_value(json_object_get(costs, "generation_s")) > 0);
     if (run.code == 0)
         assert_string_equal(json_string_value(json_object_get(row, "verdict")), "fit");
     else
@@ -108,7 +112,18 @@ static void simulated_gates_are_told_without_running_anything(void **state)
     assert_non_null(strstr(run.out, "100"));
     expect_code(&run, 0, NULL);
     run = run_program("calibrate", "--simulate", "--drift", "wild");
-    expect_code(&run, 64, "expected none, ramp, ar or step");
+    expect_code(&run, 64, "one of none, ramp, ar, step");
+#define OF_MARGIN(percent) run_program("calibrate", "--simulate", "--gates", "20", "--noise", "0.5%", "--slowdown", "4%", "--cases", "1", "--margin", percent, "-o", "csv")
+    run = OF_MARGIN("1%");
+    assert_non_null(strstr(run.out, ",4,1,1,20,100.00,0.00,")); /* slowdown, margin, cases, gates, FAIL, PASS */
+    expect_code(&run, 0, NULL);
+    run = OF_MARGIN("8%");
+    assert_non_null(strstr(run.out, ",4,8,1,20,0.00,100.00,"));
+    expect_code(&run, 0, NULL);
+    run = run_program("calibrate", "--simulate", "--gates", "5", "--margin", "7%", "-o", "csv");
+    assert_int_equal(run_lines(run.out), 2); /* a margin alone is one setting */
+    assert_non_null(strstr(run.out, ",7,"));
+    expect_code(&run, 0, NULL);
     run = run_program("calibrate", "--simulate", "short");
     expect_code(&run, 64, "runs no suite");
     run = run_program("calibrate", "short", "--gates", "5");

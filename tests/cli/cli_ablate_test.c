@@ -43,6 +43,17 @@ static void toggles_are_put_on_and_left_out_in_one_session(void **state)
     assert_string_equal(again.out, run.out);
     run_free(&again);
     run_free(&run);
+    run = run_program("ablate", "--session", "last", "--db", db, "--plot", in_folder("all.svg"));
+    assert_int_equal(run.code, 0);
+    run_free(&run);
+    run = run_program("plot", "ablation", "-o", in_folder("b.svg"), "--db", db);
+    assert_int_equal(run.code, 0);
+    assert_string_equal(run.out, "");
+    assert_true(assert_same_file(in_folder("all.svg"), in_folder("b.svg")) > 1000);
+    run_free(&run);
+    assert_fails(run_program("plot", "ablation", "-o", in_folder("b.svg"), "--db", db, "--metric", "wal"), 64, "did you mean \"wall\"");
+    assert_fails(run_program("plot", "ablation", "-o", in_folder("b.svg"), "--db", db, "--arm", "x"), 64, "for plot history");
+    assert_fails(run_program("plot", "ablation", "x", "-o", in_folder("b.svg"), "--db", db), 64, "unexpected argument \"x\"");
 }
 
 static void what_is_no_ablation_is_refused(void **state)
@@ -59,6 +70,7 @@ static void what_is_no_ablation_is_refused(void **state)
     assert_int_equal(suite.code, 0);
     run_free(&suite);
     assert_fails(run_program("ablate", "--session", "last", "--db", db), 64, "one of hmbench suite");
+    assert_fails(run_program("plot", "ablation", "-o", in_folder("c.svg"), "--db", db), 64, "one of hmbench suite");
 }
 
 int main(void)

@@ -277,6 +277,15 @@ static void pictures_show_points_medians_and_changes(void **state)
     assert_non_null(strstr(text, "median between changes"));
     free(text);
     hm_map_close(&svg);
+    run = run_program("plot", "history", "short/plain", "-o", in_folder("again.svg"), "--db", in_folder("planted.db"));
+    assert_int_equal(run.code, 0);
+    assert_string_equal(run.out, "");
+    assert_same_file(in_folder("history.svg"), in_folder("again.svg"));
+    run_free(&run);
+    assert_fails(run_program("plot", "history", "-o", "x.svg"), 64, "plot history: of what?");
+    assert_fails(run_program("plot", "history", "short", "-o", "x.svg", "--session", "last"), 64, "--session has no meaning");
+    assert_fails(run_program("plot", "history", "short", "-o", "x.svg", "--margin", "x"), 64, "--margin");
+    assert_fails(run_program("plot", "ladder", "-o", "x.svg", "--metric", "wall"), 64, "plot history and plot ablation");
 }
 
 static void what_cannot_be_told_says_why(void **state)

@@ -135,6 +135,10 @@ static void exports_come_back_through_the_command_line(void **state)
     expect(shell("cd $D; $P db export --db a.db --session nobody"), 66, NULL, "no session \"nobody\"");
     expect(shell("cd $D; $P db merge a.json --db c.db"), 65, NULL, "not a database");
     expect(shell("cd $D; $P db import a.db --db c.db"), 65, NULL, "hmbench db merge");
+    expect(shell("cd $D; $P db merge none.db --db c.db"), 66, NULL, "none.db");
+    assert_int_equal(files("c.db"), 0); /* nothing is made before there is something to put into it */
+    expect(shell("cd $D; $P db merge a.db a.json --db c.db"), 65, NULL, "not a database");
+    assert_int_equal(files("c.db"), 1);
     expect(shell("cd $D; $P db export --db a.db >/dev/full"), 74, NULL, "standard output");
 }
 

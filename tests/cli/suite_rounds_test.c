@@ -207,6 +207,18 @@ static void spoilt_rounds_stay_on_record_and_out_of_figures(void **state)
     expect_sql("SELECT sum(dropped_reason IS NOT NULL) FROM run", "6\r\n");
 }
 
+static void dry_runs_know_how_long_other_programs_took(void **state)
+{
+    (void)state;
+    hm_run run = suite_run("--arm", arm("one", "good"), "-n", "1", "-f", "/a$");
+    expect_code(&run, 0, NULL);
+    run = suite_run("--arm", arm("one", "good"), "--arm", arm("two", "slow"), "-n", "1", "-f", "/a$", "--dry-run");
+    const char *one = strstr(run.out, " one "), *two = strstr(run.out, " two ");
+    if (!one || !two || strncmp(one + strcspn(one, "\n") - 9, "past runs", 9) || !strstr(two, "a guess"))
+        fail_msg("%s", run.out);
+    expect_code(&run, 0, NULL);
+}
+
 /* Random moments, as a person would; whatever was stored then, everything is there in the end, once. */
 static void a_session_goes_on_after_ctrl_c_at_any_moment(void **state)
 {
@@ -285,7 +297,7 @@ int main(int argc, char **argv)
     if (argc == 3 && !strcmp(argv[1], "--fake"))
         return fake_worker(argv[2]);
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {CASE(hooks_run_around_the_session_and_every_turn),
+    const struct CMUnitTest tests[] = {CASE(dry_runs_know_how_long_other_programs_took), CASE(hooks_run_around_the_session_and_every_turn),
                                        CASE(a_hook_that_fails_is_one_clear_error_and_cleanup_comes_all_the_same),
                                        CASE(cleanup_comes_after_an_interruption_too),
                                        CASE(an_interruption_after_the_last_round_can_be_resumed_too),

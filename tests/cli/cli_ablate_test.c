@@ -2,15 +2,18 @@
 #define _GNU_SOURCE
 #include "tests/cli_case.h"
 
-static char db[256];
+static char db[256], suite_file[256];
 
 static int setup(void **state)
 {
     (void)state;
     if (make_case_folder_and_cache())
         return -1;
+    static const char text[] = "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 5}\n";
+    hm_error err;
     snprintf(db, sizeof db, "%s", in_folder("a.db"));
-    return 0;
+    snprintf(suite_file, sizeof suite_file, "%s", in_folder("tiny.yaml"));
+    return hm_file_write(suite_file, text, sizeof text - 1, &err) != HM_OK;
 }
 
 static json_t *table(json_t *document, const char *name)
@@ -21,9 +24,8 @@ static json_t *table(json_t *document, const char *name)
 static void toggles_are_put_on_and_left_out_in_one_session(void **state)
 {
     (void)state;
-    char *const argv[] = {(char *)HM_PROGRAM, "ablate", "short",    "--filter", "short/plain", "--model", "heartmula-tiny", "--toggle", "kv",
-                          "--toggle",         "gqa",    "--rounds", "1",        "--db",        db,        "--quiet",        "-o",       "json",
-                          "--plot",           in_folder("a.svg"), NULL};
+    char *const argv[] = {(char *)HM_PROGRAM, "ablate", suite_file, "--model", "heartmula-tiny", "--toggle", "kv", "--toggle", "gqa",
+                          "--rounds", "1", "--db", db, "--quiet", "-o", "json", "--plot", in_folder("a.svg"), NULL};
     hm_run run = run_command(argv, NULL, 300, 0);
     json_t *document = result_of(&run), *rows = table(document, "toggles");
     assert_int_equal(json_array_size(rows), 2);
@@ -65,8 +67,8 @@ static void what_is_no_ablation_is_refused(void **state)
     assert_fails(run_program("ablate", "short", "--toggle", "kw"), 64, "did you mean \"kv\"");
     assert_fails(run_program("ablate", "short", "--metric", "wal"), 64, "did you mean");
     assert_fails(run_program("ablate", "--session", "last", "--db", in_folder("none.db")), 66, "none.db");
-    hm_run suite = run_program("suite", "short", "--filter", "short/plain", "--model", "heartmula-tiny", "--variant", "naive:", "--rounds", "1",
-                               "--no-trace", "--quiet", "--db", db);
+    hm_run suite = run_program("suite", suite_file, "--model", "heartmula-tiny", "--variant", "naive:", "--rounds", "1", "--no-trace",
+                               "--no-limits", "--quiet", "--db", db);
     assert_int_equal(suite.code, 0);
     run_free(&suite);
     assert_fails(run_program("ablate", "--session", "last", "--db", db), 64, "one of hmbench suite");

@@ -32,8 +32,11 @@ static const char fake_slurm[] =
     "    touch \"jobs/$job\"\n"
     "    for task in $tasks; do echo PENDING >\"queue/$job.$task\"; done\n"
     "    word=$word job=$job tasks=$tasks output=$output setsid \"$FAKE_SLURM/run\" </dev/null >/dev/null 2>&1 &\n"
+    "    until [ -e up ]; do sleep 0.02; done\n" /* out of our group, which ends with us */
+    "    rm up\n"
     "    echo \"$job;cluster\" ;;\n"
     "run)\n"
+    "    touch up\n"
     "    for task in $tasks; do\n"
     "        while [ -e hold ]; do sleep 0.05; done\n"
     "        log=${output//%%/$'\\1'} log=${log//%a/$task} log=${log//$'\\1'/%}\n"

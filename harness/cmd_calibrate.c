@@ -39,7 +39,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, calibrate_
         drifts[i] = hm_drift_name((hm_drift)i);
     const hm_option options[] = {
         {"rounds", 'n', HM_OPT_INT, &rounds, "N", "pairs of equal programs", 10, 1000, NULL},
-        {"iters", 0, HM_OPT_INT, &iterations, "N", "timed generations in each run; from 2 on: how many cost least", 1, HM_ITERATIONS_MOST, NULL},
+        {"iters", 0, HM_OPT_INT, &iterations, "N", "timed generations in each run; from 2 on: how many cost least", 1, HM_ITERATIONS_MOST,
+         NULL},
         {"variant", 'V', HM_OPT_STRING, &a->variant, "NAME", "what is run", 0, 0, NULL},
         {"margin", 0, HM_OPT_STRING, &a->margin, "PERCENT", "of the gate that is planned: a bias of half of it is too much", 0, 0, NULL},
         {"alpha", 0, HM_OPT_DOUBLE, &a->alpha, "A", "of the gate that is planned", 0.000001, 0.4, NULL},
@@ -121,7 +122,8 @@ static hm_status simulate(const calibrate_args *a, hm_error *err)
     hm_simulation_options o = {.set = set_of(a->set), .gates = (int)a->gates, .seed = a->m.seed, .alpha = a->alpha};
     hm_status st = a->m.plan.suites.count ? hm_fail(err, HM_EUSAGE, "--simulate: runs no suite") : HM_OK;
     if (!st && one && a->plot)
-        st = hm_fail(err, HM_EUSAGE, "--plot: a picture is of a whole set of settings; leave out --noise, --drift, --slowdown, --margin and --cases");
+        st = hm_fail(err, HM_EUSAGE,
+                     "--plot: a picture is of a whole set of settings; leave out --noise, --drift, --slowdown, --margin and --cases");
     if (!st && one) {
         st = one_setting(a, &setting, err);
         o.settings = &setting;
@@ -254,8 +256,10 @@ static hm_status add_iterations(hm_document *d, hm_measure *m, hm_error *err)
         hm_sheet_value(s, k.best ? k.best : NAN, "%d", k.best);
     }
     if (any)
-        hm_document_text(d, "The last column is the number of timed generations per process (--iters, %d at most) that costs least for a wanted "
-                            "precision.", HM_ITERATIONS_CAP);
+        hm_document_text(d,
+                         "The last column is the number of timed generations per process (--iters, %d at most) that costs least for a "
+                         "wanted precision.",
+                         HM_ITERATIONS_CAP);
     if (any)
         hm_document_sheet(d, "iterations", s);
     else

@@ -24,8 +24,8 @@ typedef struct drawing {
     hm_plot_kind kind;
 } drawing;
 
-hm_status hm_picture_make(const hm_picture *picture, hm_status (*write)(void *self, const char *output, FILE *script, hm_error *err), void *self,
-                          hm_error *err)
+hm_status hm_picture_make(const hm_picture *picture, hm_status (*write)(void *self, const char *output, FILE *script, hm_error *err),
+                          void *self, hm_error *err)
 {
     return picture->script ? write(self, picture->output, stdout, err) : hm_gnuplot_draw(picture->output, write, self, err);
 }
@@ -127,7 +127,8 @@ hm_status hm_cmd_plot(const hm_command *self, int argc, char **argv, hm_error *e
         {"metric", 0, HM_OPT_STRING, &a.metric, "NAME", "of history and ablation: hmbench list metrics (default: wall)", 0, 0, NULL},
         {"arm", 0, HM_OPT_STRING, &h->arm, "NAME", "of history: an arm or a variant (default: all)", 0, 0, NULL},
         {"since", 0, HM_OPT_STRING, &h->since, "WHEN", "of history: from a UTC date (2006-01-02) or a commit on", 0, 0, NULL},
-        {"machine", 0, HM_OPT_STRING, &h->machine, "ID", "of history: first letters of its id (default: that of the newest session)", 0, 0, NULL},
+        {"machine", 0, HM_OPT_STRING, &h->machine, "ID", "of history: first letters of its id (default: that of the newest session)", 0, 0,
+         NULL},
         {"margin", 0, HM_OPT_STRING, &a.margin, "PERCENT", "of history: smaller changes are not marked (default: 2%)", 0, 0, NULL},
         {"db", 0, HM_OPT_STRING, &a.db, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL},
         {"script", 0, HM_OPT_FLAG, &a.picture.script, NULL, "print the gnuplot script instead of running it", 0, 0, NULL},

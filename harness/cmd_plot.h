@@ -13,8 +13,8 @@ typedef struct hm_picture {
     bool script;        /* print gnuplot's script instead of running it */
 } hm_picture;
 
-hm_status hm_picture_make(const hm_picture *picture, hm_status (*write)(void *self, const char *output, FILE *script, hm_error *err), void *self,
-                          hm_error *err);
+hm_status hm_picture_make(const hm_picture *picture, hm_status (*write)(void *self, const char *output, FILE *script, hm_error *err),
+                          void *self, hm_error *err);
 
 /* `hmbench history`'s. margin: "2%", as for --margin. */
 hm_status hm_plot_history(const hm_picture *picture, const char *db, const hm_history_filter *filter, const char *margin, hm_error *err);

@@ -233,8 +233,9 @@ typedef struct naming {
 /* Values of options that have this name in every command, and what commands take in their first places. */
 static const naming option_values[] = {{"model", models}, {"metric", metrics}, {"session", sessions}, {"toggle", toggles},
                                        {"suite", suites}, {"case", cases},     {"isa", isas},         {NULL, NULL}};
-static const naming first_places[] = {{"suite", suites},  {"batch", suites},     {"gate", suites},     {"calibrate", suites}, {"ablate", suites},
-                                      {"profile", cases}, {"history", cases},  {"help", commands},    {"synth", models},    {"inspect", models},   {NULL, NULL}};
+static const naming first_places[] = {{"suite", suites},  {"batch", suites},   {"gate", suites},   {"calibrate", suites},
+                                      {"ablate", suites}, {"profile", cases},  {"history", cases}, {"help", commands},
+                                      {"synth", models},  {"inspect", models}, {NULL, NULL}};
 
 static bool list_named(const naming *list, const char *name, const char *typed, const sink *to)
 {

@@ -53,7 +53,7 @@ const hm_command hm_commands[] = {
      "hmbench gate short --base release-1 --trust-history -O json:gate.json"},
     {"calibrate", hm_cmd_calibrate, "what a gate can find on this machine: a program against itself, or simulated",
      "calibrate SUITE... | --simulate [options]",
-     "hmbench calibrate short\nhmbench calibrate short --rounds 40 --variant naive\nhmbench calibrate --simulate --plot curves.svg\n"
+     "hmbench calibrate short\nhmbench calibrate short --rounds 40 --variant naive\nhmbench calibrate short --iters 5\nhmbench calibrate --simulate --plot curves.svg\n"
      "hmbench calibrate --simulate --gates 1000 --noise 1.5% --drift ramp --slowdown 3%"},
     {"baseline", hm_cmd_baseline, "sessions kept under a name, to judge later ones against",
      "baseline set NAME [SESSION...] | list | show NAME | rm NAME",

@@ -101,7 +101,8 @@ static inline int make_shell_folder(void **state)
     if (make_case_folder_and_cache())
         return 1;
     int n = snprintf(text, sizeof text,
-                     "#!/bin/sh\n[ \"$1\" = completion ] && exec '%s' \"$@\"\nfor w in \"$@\"; do printf '%%s|' \"$w\"; done >>'%s'\necho >>'%s'\n",
+                     "#!/bin/sh\n[ \"$1\" = completion ] && exec '%s' \"$@\"\n"
+                     "for w in \"$@\"; do printf '%%s|' \"$w\"; done >>'%s'\necho >>'%s'\n",
                      HM_PROGRAM, in_folder("got"), in_folder("got"));
     put("hmbench", text, (size_t)n);
     snprintf(path, sizeof path, "%s:%s", folder, getenv("PATH"));

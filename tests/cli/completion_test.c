@@ -67,8 +67,8 @@ static void words_are_offered_where_they_fit(void **state)
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         hm_run run = words(places[i].line);
         if (!offered(&run, places[i].word) || (places[i].not_word && offered(&run, places[i].not_word)))
-            fail_msg("%s: expected %s and not %s, found:\n%s", places[i].line, places[i].word, places[i].not_word ? places[i].not_word : "-",
-                     run.out);
+            fail_msg("%s: expected %s and not %s, found:\n%s", places[i].line, places[i].word,
+                     places[i].not_word ? places[i].not_word : "-", run.out);
         run_free(&run);
     }
 }
@@ -144,8 +144,8 @@ static void other_shells_can_read_their_scripts(void **state)
     (void)state;
     char command[600];
     snprintf(command, sizeof command,
-             "for s in bash zsh fish; do '%s' completion $s >'%s' || exit 1; ! command -v $s >/dev/null || $s -n '%s' || exit 1; done", HM_PROGRAM,
-             in_folder("script"), in_folder("script"));
+             "for s in bash zsh fish; do '%s' completion $s >'%s' || exit 1; ! command -v $s >/dev/null || $s -n '%s' || exit 1; done",
+             HM_PROGRAM, in_folder("script"), in_folder("script"));
     hm_run run = run_command((char *const[]){(char *)"/bin/sh", (char *)"-c", command, NULL}, NULL, 60, 0);
     assert_string_equal(run.err, "");
     assert_int_equal(run.code, 0);
@@ -155,9 +155,12 @@ static void other_shells_can_read_their_scripts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(words_are_offered_where_they_fit),        cmocka_unit_test(offered_axes_are_a_plans),
-        cmocka_unit_test(offered_pictures_are_all_that_there_are), cmocka_unit_test(every_command_and_its_options_are_offered),
-        cmocka_unit_test(bash_completes_on_a_terminal),            cmocka_unit_test(other_shells_can_read_their_scripts),
+        cmocka_unit_test(words_are_offered_where_they_fit),
+        cmocka_unit_test(offered_axes_are_a_plans),
+        cmocka_unit_test(offered_pictures_are_all_that_there_are),
+        cmocka_unit_test(every_command_and_its_options_are_offered),
+        cmocka_unit_test(bash_completes_on_a_terminal),
+        cmocka_unit_test(other_shells_can_read_their_scripts),
     };
     return cmocka_run_group_tests(tests, make_shell_folder, remove_folder);
 }

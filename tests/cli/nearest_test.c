@@ -59,7 +59,8 @@ static void every_refused_name_is_told_with_the_nearest(void **state)
         snprintf(wanted, sizeof wanted, "did you mean %s?", slips[i].nearest);
         hm_run run = run_command((char *const[]){(char *)"/bin/sh", (char *)"-c", command, NULL}, NULL, 100, 0);
         if ((run.code != 64 && run.code != 66) || !strstr(run.err, wanted) || *run.out) {
-            print_error("%s: hmbench %s\nexpected \"%s\", found %d: %s%s", slips[i].what, slips[i].command, wanted, run.code, run.err, run.out);
+            print_error("%s: hmbench %s\nexpected \"%s\", found %d: %s%s", slips[i].what, slips[i].command, wanted, run.code, run.err,
+                        run.out);
             wrong++;
         }
         run_free(&run);

@@ -67,7 +67,8 @@ static void plant_spreads(double level, double within)
     for (int arm = 0; arm < 2; arm++)
         for (int r = 0; r < 10; r++) {
             double middle = (arm ? 300 : 100) * exp(r % 2 ? level : -level);
-            plant(arm, r, (const double[]){middle * exp(within), middle * exp(-within), middle * exp(within), middle * exp(-within)}, 4, 900, HM_RUN_OK);
+            double more = middle * exp(within), less = middle * exp(-within);
+            plant(arm, r, (const double[]){more, less, more, less}, 4, 900, HM_RUN_OK);
         }
 }
 
@@ -129,7 +130,7 @@ static void what_does_not_count_is_left_out(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {CASE(planted_variances_and_costs_come_back), CASE(a_spread_between_processes_asks_for_more_processes),
-                                       CASE(what_does_not_count_is_left_out)};
+    const struct CMUnitTest tests[] = {CASE(planted_variances_and_costs_come_back),
+                                       CASE(a_spread_between_processes_asks_for_more_processes), CASE(what_does_not_count_is_left_out)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

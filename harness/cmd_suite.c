@@ -129,7 +129,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"slurm-option", 0, HM_OPT_LIST, &s->o.options, "OPTION", "for sbatch as it is, as in --slurm-option=--account=audio", 0, 0, NULL},
         {"slurm-submit-only", 0, HM_OPT_FLAG, &s->submit_only, NULL, "submit and leave; --slurm --resume gathers", 0, 0, NULL},
         {"slurm-gather", 0, HM_OPT_STRING, &s->gather, "FOLDER",
-         "merge what the tasks of this slurm-ID have so far; submits and awaits nothing", 0, 0, NULL},
+         "merge what the tasks of this slurm-ID have so far; submits nothing", 0, 0, NULL},
         HM_OUTPUT_OPTIONS(a->output),
         {"db", 0, HM_OPT_STRING, &m->db, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &m->quiet, NULL, "the table and errors only", 0, 0, NULL},

@@ -100,8 +100,8 @@ static int teardown(void **unused)
 {
     char command[256];
     (void)unused;
-    snprintf(command, sizeof command, "cd %s; rm -f hold; for i in $(seq 600); do [ \"$(ls queue)\" ] || break; sleep 0.05; done; rm -rf %s", state,
-             root);
+    snprintf(command, sizeof command,
+             "cd %s; rm -f hold; for i in $(seq 600); do [ \"$(ls queue)\" ] || break; sleep 0.05; done; rm -rf %s", state, root);
     return setenv("PATH", path_before, 1) || system(command);
 }
 
@@ -171,19 +171,20 @@ static int slurm_folder(char *out, size_t size)
 static void cases_are_tasks_with_all_their_arms_and_come_together(void **unused)
 {
     (void)unused;
-    hm_run run = slurm_run("--arm", arm("one", "good"), "--arm", arm("two", "good"), "--partition", "bench", "--constraint", "a&b", "--nodes", "3",
-                           "--slurm-time", "2:00:00", "--slurm-option=--account=it's", "--tag", "why=a\nb 'c'");
+    hm_run run = slurm_run("--arm", arm("one", "good"), "--arm", arm("two", "good"), "--partition", "bench", "--constraint", "a&b",
+                           "--nodes", "3", "--slurm-time", "2:00:00", "--slurm-option=--account=it's", "--tag", "why=a\nb 'c'");
     assert_non_null(strstr(run.out, "tiny/a.b"));
     assert_non_null(strstr(run.out, "tiny/c"));
     assert_null(strstr(run.err, "ETA"));
     expect_code(&run, 0, "Slurm array 100: 2 of 2 tasks");
-    expect_sql("SELECT count(*), count(DISTINCT session_id), count(DISTINCT case_id || session_id) FROM run WHERE status = 'ok'", "8,2,2\r\n");
+    expect_sql("SELECT count(*), count(DISTINCT session_id), count(DISTINCT case_id || session_id) FROM run WHERE status = 'ok'",
+               "8,2,2\r\n");
     expect_sql("SELECT count(DISTINCT name) FROM arm GROUP BY session_id", "2\r\n2\r\n");
     expect_sql("SELECT count(DISTINCT session_id), count(DISTINCT value) FROM session_tag WHERE key = 'slurm'", "2,1\r\n");
     expect_sql("SELECT value FROM session_tag WHERE key = 'slurm_task' ORDER BY value", "0\r\n1\r\n");
     expect_sql("SELECT count(*) FROM session_tag WHERE key = 'why' AND value = 'a' || char(10) || 'b ''c'''", "2\r\n");
-    static const char *const lines[] = {"--array=0-1%3", "--partition=bench", "--constraint=a&b",   "--time=2:00:00",
-                                        "--exclusive",   "--mem=0",           "--account=it's", "--nodes=1"};
+    static const char *const lines[] = {"--array=0-1%3", "--partition=bench", "--constraint=a&b", "--time=2:00:00",
+                                        "--exclusive",   "--mem=0",           "--account=it's",   "--nodes=1"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         if (asked(lines[i]) != 1)
             fail_msg("sbatch was not asked with %s", lines[i]);
@@ -213,8 +214,8 @@ static void sessions_of_an_array_are_found_by_their_tag(void **unused)
 static void an_arm_is_measured_beside_the_one_it_is_compared_with(void **unused)
 {
     (void)unused;
-    hm_run run = slurm_run("--arm", arm("base $(touch x) 'q'", "good"), "--arm", arm("\"one\"", "good"), "--arm", arm("two", "good"), "--slurm-split",
-                           "arm", "--no-exclusive");
+    hm_run run = slurm_run("--arm", arm("base $(touch x) 'q'", "good"), "--arm", arm("\"one\"", "good"), "--arm", arm("two", "good"),
+                           "--slurm-split", "arm", "--no-exclusive");
     expect_code(&run, 0, "2 of 2 tasks");
     assert_int_equal(asked("--exclusive"), 0);
     assert_int_equal(asked("--array=0-1"), 1);
@@ -274,8 +275,8 @@ static void what_a_task_found_is_the_exit_code(void **unused)
 static void time_that_runs_out_is_given_by_the_next_array(void **unused)
 {
     (void)unused;
-    hm_run run = run_program("suite", suite, "--variant", "none", "--db", db, "--slurm", "-n", "4", "--arm", arm("one", "slow"), "--max-time", "1",
-                             "--filter", "/c$");
+    hm_run run = run_program("suite", suite, "--variant", "none", "--db", db, "--slurm", "-n", "4", "--arm", arm("one", "slow"),
+                             "--max-time", "1", "--filter", "/c$");
     expect_code(&run, 0, "task 0 (tiny/c): had no time for all rounds (--max-time)");
     expect_sql("SELECT count(*) < 4 FROM run", "1\r\n");
     run = resume();
@@ -291,7 +292,8 @@ static void an_interrupted_wait_goes_on_without_a_second_array(void **unused)
 {
     (void)unused;
     tell("hold", "");
-    char *argv[] = {(char *)HM_PROGRAM, "suite", suite, "--variant", "none", "--db", db, "--slurm", "--arm", arm("one", "good"), "-n", "2", NULL};
+    char *argv[] = {(char *)HM_PROGRAM, "suite", suite, "--variant", "none", "--db", db, "--slurm", "--arm",
+                    arm("one", "good"), "-n",    "2",   NULL};
     hm_run run = run_command(argv, NULL, 60, 1.5);
     expect_code(&run, 130, "the tasks go on in Slurm (array 100");
     char path[400];

@@ -76,7 +76,7 @@ static hm_status nothing_fits(reading *r)
     hm_status st = hm_query_close(&q);
     return st ? st
               : hm_fail(r->err, HM_EMISSING, "history: database %s has no runs of \"%.80s\"%s%s%s", r->store->path, label,
-                        hm_store_did_you_mean(r->store, HM_NAMES_CASES, label, near), *found ? "; it has " : "", found);
+                        *found ? "; it has " : "", found, hm_store_did_you_mean(r->store, HM_NAMES_CASES, label, near));
 }
 
 /* The machine of the newest session, or the one asked for. */

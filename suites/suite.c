@@ -547,8 +547,8 @@ static hm_status unknown(const char *name, hm_error *err)
     }
     hm_did_you_mean(near, name, (const char *const *)all.items);
     free_names(&all);
-    return hm_fail(err, HM_EMISSING, "suite \"%.80s\": unknown%s; there are %s; or give the path of a .yaml file", name, near,
-                   text[0] ? text : "none");
+    return hm_fail(err, HM_EMISSING, "suite \"%.80s\": unknown; there are %s; or give the path of a .yaml file%s", name,
+                   text[0] ? text : "none", near);
 }
 
 hm_status hm_suite_open(hm_suite **out, const char *name, hm_error *err)

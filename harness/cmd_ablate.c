@@ -116,7 +116,8 @@ static hm_status show_stored(const ablate_args *a, hm_error *err)
     char kind[32] = "";
     hm_status st = hm_store_open(&store, hm_store_path(a->m.db), HM_STORE_READ, err);
     if (!st)
-        st = hm_store_find_sessions(store, a->stored, &list, err);
+        st = strcmp(a->stored, "last") ? hm_store_find_sessions(store, a->stored, &list, err)
+                                       : hm_store_newest_session(store, "ablate", &list, err);
     if (!st)
         st = hm_store_get_fact(store, "session", "kind", list.ids[0], kind, sizeof kind, err);
     if (!st && strcmp(kind, "ablate"))

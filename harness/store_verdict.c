@@ -38,6 +38,15 @@ static hm_status list_sessions(hm_store *store, const char *sql, const char *a, 
 
 #define NEWEST " ORDER BY s.created_utc DESC, s.rowid DESC"
 
+hm_status hm_store_newest_session(hm_store *store, const char *kind, hm_session_list *out, hm_error *err)
+{
+    *out = (hm_session_list){0};
+    hm_status st = list_sessions(store, "SELECT s.id FROM session s WHERE s.kind = :a AND :b IS NULL" NEWEST " LIMIT 1", kind, NULL, out, err);
+    if (!st && !out->count)
+        st = hm_fail(err, HM_EMISSING, "database %s: no session of hmbench %s yet", store->path, kind);
+    return st;
+}
+
 /* KEY=VALUE in two. */
 static hm_status by_tag(hm_store *store, const char *text, const char *equals, hm_session_list *out, hm_error *err)
 {

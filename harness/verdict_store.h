@@ -15,6 +15,8 @@ typedef struct hm_session_list {
 /* "last", a baseline's name, a tag KEY=VALUE, the first letters of a session's id, or of a commit. HM_EMISSING: nothing is called so;
  * HM_EUSAGE: letters that several ids begin with. */
 hm_status hm_store_find_sessions(hm_store *store, const char *text, hm_session_list *out, hm_error *err);
+/* The newest of a kind ("ablate"). HM_EMISSING: there is none. */
+hm_status hm_store_newest_session(hm_store *store, const char *kind, hm_session_list *out, hm_error *err);
 void hm_session_list_free(hm_session_list *list);
 
 /* hm_did_you_mean over names that the database has. */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/map.h"
+
 static bool is(const hm_gate_row *r, const char *verdict)
 {
     return !strcmp(r->verdict, verdict);
@@ -237,6 +239,9 @@ hm_status hm_gate_junit(const hm_gate_report *report, const char *path, hm_error
 {
     char part[1200];
     int failures = 0, errors = 0, skipped = 0;
+    hm_status st = hm_file_replaceable(path, err);
+    if (st)
+        return st;
     snprintf(part, sizeof part, "%.1100s.part", path);
     FILE *file = fopen(part, "w");
     if (!file)

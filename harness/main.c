@@ -166,6 +166,7 @@ int main(int argc, char **argv)
     setlocale(LC_CTYPE, "C.UTF-8"); /* numbers keep the point, whatever the user's language */
     hm_interrupt_install();
     st = run(argc, argv, &err);
+    fflush(stdout); /* where both go to one place the error stands after the text, not within a line of it */
     if (st && *err.text)
         fprintf(stderr, "hmbench: %s\n", err.text);
     bool failed = ferror(stdout);

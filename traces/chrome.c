@@ -11,6 +11,8 @@
 
 #include <zlib.h>
 
+#include "engine/base/map.h"
+
 #define MAX_OTHER 64
 #define MAX_COUNTERS 64
 #define DEFAULT_MAX_BYTES 200000000
@@ -400,6 +402,9 @@ static char *with_suffix(const char *path, const char *suffix)
 
 hm_status hm_trace_open(hm_trace **out, const char *path, const hm_trace_options *options, hm_error *err)
 {
+    hm_status known = hm_file_replaceable(path, err);
+    if (known)
+        return known;
     hm_trace *t = hm_calloc(1, sizeof *t, "trace writer", err);
     if (!t)
         return HM_EABSENT;

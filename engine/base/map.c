@@ -89,6 +89,14 @@ const void *hm_map_at(const hm_map *map, uint64_t offset, uint64_t bytes)
     return map->data + offset;
 }
 
+hm_status hm_file_replaceable(const char *path, hm_error *err)
+{
+    struct stat info;
+    if (!stat(path, &info) && !S_ISREG(info.st_mode))
+        return hm_fail(err, HM_ECREATE, "%s: exists and is no regular file", path);
+    return HM_OK;
+}
+
 hm_status hm_file_write(const char *path, const void *data, size_t size, hm_error *err)
 {
     char temp[4096];
@@ -96,6 +104,9 @@ hm_status hm_file_write(const char *path, const void *data, size_t size, hm_erro
     size_t left = size;
     if (snprintf(temp, sizeof temp, "%s.part.%ld", path, (long)getpid()) >= (int)sizeof temp)
         return hm_fail(err, HM_ECREATE, "%s: path too long", path);
+    hm_status st = hm_file_replaceable(path, err);
+    if (st)
+        return st;
     int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return hm_fail(err, HM_ECREATE, "%s: cannot create: %s", path, strerror(errno));

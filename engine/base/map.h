@@ -26,6 +26,9 @@ void hm_map_close(hm_map *map);
 /* data + offset when [offset, offset + bytes) lies inside the map, else NULL; never overflows. */
 const void *hm_map_at(const hm_map *map, uint64_t offset, uint64_t bytes);
 
+/* HM_ECREATE: there is something at path that a file must not take the place of, such as /dev/null. */
+hm_status hm_file_replaceable(const char *path, hm_error *err);
+
 /* Writes all of data to path through a temporary file in the same folder and a rename: never a half-written file.
  * HM_ECREATE when the file cannot be made, HM_EIO when writing fails. */
 hm_status hm_file_write(const char *path, const void *data, size_t size, hm_error *err);

@@ -18,7 +18,8 @@ typedef struct row {
     const hm_group *base, *arm;
     hm_ratio ratio;
     const hm_series *unhealthy;
-    char note[800];
+    char forced[400]; /* what forbids it, when --force-compare lets it pass */
+    char note[1300];
 } row;
 
 typedef struct comparison {
@@ -136,6 +137,7 @@ static hm_status check_rows(comparison *c, hm_error *err)
         if (!st && *text && !c->args->force)
             st = hm_fail(err, HM_ECOMPARE, "%s: %s and %s cannot be compared: %s%s (--force-compare does it all the same, and says so)",
                          r->base->label, c->base.text, c->arm.text, text, strncmp(text, "frames:", 7) ? "" : "; --per-frame compares time per frame");
+        snprintf(r->forced, sizeof r->forced, "%s", text);
         if (!st && *text && !*c->forced)
             snprintf(c->forced, sizeof c->forced, "%s", text);
         hm_output_difference(r->base, r->arm, text, sizeof text);
@@ -191,14 +193,15 @@ static hm_status ratio_of_means(const comparison *c, row *r, hm_error *err)
 
 static void write_note(row *r)
 {
-    char approx[300], doubt[300];
+    char approx[300], doubt[300], rest[700];
     hm_approx_difference(r->base->series[0]->toggles, r->arm->series[0]->toggles, approx, sizeof approx);
     hm_ratio_doubt(&r->ratio, doubt, sizeof doubt);
     if (r->unhealthy)
-        snprintf(r->note, sizeof r->note, "unhealthy: %s: %.300s", r->unhealthy->arm,
+        snprintf(rest, sizeof rest, "unhealthy: %s: %.300s", r->unhealthy->arm,
                  r->unhealthy->health_reasons ? r->unhealthy->health_reasons : "its output is bad");
     else
-        snprintf(r->note, sizeof r->note, "%s%s%s%s", *approx ? "makes other numbers: " : "", approx, *approx && *doubt ? "; " : "", doubt);
+        snprintf(rest, sizeof rest, "%s%s%s%s", *approx ? "makes other numbers: " : "", approx, *approx && *doubt ? "; " : "", doubt);
+    snprintf(r->note, sizeof r->note, "%s%s%s%s", *r->forced ? "forced, not comparable: " : "", r->forced, *r->forced && *rest ? "; " : "", rest);
 }
 
 static hm_status judge_row(const comparison *c, row *r, hm_error *err)
@@ -275,6 +278,11 @@ static hm_status suite_line(const comparison *c, hm_error *err)
     int n = 0;
     if (!z)
         return HM_EABSENT;
+    for (int i = 0; i < c->count; i++)
+        if (c->rows[i].unhealthy) { /* what does not rank takes no part in a rank */
+            free(z);
+            return HM_OK;
+        }
     for (int round = 0; round < set->rounds; round++) {
         double sum = 0;
         for (int i = 0; i < c->count; i++)
@@ -383,7 +391,9 @@ static hm_status verdict(const comparison *c, hm_error *err)
 
 static hm_status compare(comparison *c, const hm_strings *names, hm_error *err)
 {
-    hm_status st = open_sides(c, names->items[0], names->items[1], err);
+    hm_status st = hm_series_check_metric(c->args->metric, err);
+    if (!st)
+        st = open_sides(c, names->items[0], names->items[1], err);
     if (!st)
         st = read_sides(c, err);
     if (!st && c->args->per_frame && strcmp(set_of(&c->base_groups[0])->unit, "ms"))

@@ -7,6 +7,7 @@
 
 #include "harness/commands.h"
 #include "harness/gate_session.h"
+#include "harness/output_check.h"
 #include "harness/output_options.h"
 
 typedef struct gate_args {
@@ -145,6 +146,8 @@ static hm_status check(gate_args *a, int argc, char **argv, hm_error *err)
         st = hm_fail(err, HM_EUSAGE, "--tolerance goes with --counts-only");
     if (!st)
         st = hm_output_options_check(&a->output, "gate", err);
+    if (!st && a->junit) /* told before anything is measured */
+        st = hm_output_check("--junit", a->junit, err);
     if (st)
         return st;
     if (a->cand && is_program(a->cand))

@@ -146,7 +146,7 @@ static hm_status judge_case(hm_gate *g, int c, const hm_group *arm, hm_error *er
     if (!st)
         st = log_values(arm, &y, &m, err);
     r->rounds = m;
-    r->margin = fmax(g->rule.margin, 3 * sd); /* sd NaN: the margin */
+    r->margin = fmax(g->rule.margin, expm1(3 * sd)); /* sd is of logarithms; NaN: the margin */
     if (!st && n && m)
         tell_shift(g, r, x, n, y, m, base->count);
     free(x);

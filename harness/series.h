@@ -37,7 +37,7 @@ typedef struct hm_series_set {
 hm_status hm_store_get_series(hm_store *store, const char *session_id, const char *metric, hm_series_set *out, hm_error *err);
 void hm_series_set_free(hm_series_set *set);
 
-/* Whether there can be series of it: HM_EUSAGE as above. */
+/* Whether there can be a verdict on it: HM_EUSAGE as above, and where neither less nor more is better. */
 hm_status hm_series_check_metric(const char *metric, hm_error *err);
 
 /* The series of an arm on a case, NULL when there is none. */

@@ -90,7 +90,11 @@ hm_status hm_series_check_metric(const char *metric, hm_error *err)
 {
     hm_series_set set = {0};
     reading r = {.set = &set, .err = err, .metric = metric};
-    return find_metric(&r);
+    const hm_metric *m = hm_metric_find(metric);
+    hm_status st = find_metric(&r);
+    if (!st && m && !strcmp(m->direction, "-"))
+        st = hm_fail(err, HM_EUSAGE, "metric \"%s\": neither less nor more of it is better, so there is no verdict on it", metric);
+    return st;
 }
 
 static hm_status read_session(reading *r, const char *id)

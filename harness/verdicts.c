@@ -42,6 +42,8 @@ hm_status hm_side_open(hm_side *out, hm_store *store, const char *text, hm_error
     char path[256];
     hm_status st = HM_OK;
     *out = (hm_side){.store = store};
+    if (!*text)
+        return hm_fail(err, HM_EUSAGE, "an empty name: expected a session, a tag KEY=VALUE, a commit, a baseline, or \"last\"");
     if (strlen(text) >= sizeof out->text)
         return hm_fail(err, HM_EUSAGE, "\"%.60s...\": longer than %zu bytes", text, sizeof out->text - 1);
     snprintf(out->text, sizeof out->text, "%s", text);

@@ -164,6 +164,11 @@ static void all_cases_together_have_a_line(void **state)
     expect_number(row, "ratio", 1, 1e-9); /* twice as long and half as long */
     expect_number(row, "cases", 2, 0);
     json_decref(all);
+    for (int i = 0; i < 2; i++)
+        plant_run(&p, (planted_run){.arm = i, .round = 6, .wall_ms = 50, .case_id = "c2", .health = "bad"});
+    run = COMPARE("naive", "best", "-o", "json");
+    assert_int_equal(run.code, 3);
+    assert_null(strstr(run.out, "\"suite\"")); /* what does not rank alone does not rank together either */
 }
 
 /* Independent means 100 +- s and 150 +- s: the formula of Fieller by hand. */
@@ -237,6 +242,8 @@ static void unlike_runs_are_refused_by_name_unless_forced(void **state)
     run = COMPARE("naive", "best", "--force-compare");
     assert_non_null(strstr(run.out, "Forced: these are not comparable (model: w1 against w2)"));
     expect_out(&run, "2.0000");
+    run = COMPARE("naive", "best", "--force-compare", "-o", "csv"); /* rows that leave without the text above them */
+    expect_out(&run, "\"forced, not comparable: model: w1 against w2\"");
 
     session(two, 2);
     pair_of((planted_run){.warmup = "first"});
@@ -330,6 +337,15 @@ static void unhealthy_arms_are_not_ranked(void **state)
 }
 
 /* ---- names ---- */
+
+static void an_empty_name_is_no_session(void **state)
+{
+    (void)state;
+    session(two, 2);
+    pair_of((planted_run){.threads = 2});
+    hm_run run = COMPARE("", "last");
+    expect_code(&run, 64, "an empty name");
+}
 
 static void sessions_apart_are_unpaired_and_need_enough_runs(void **state)
 {
@@ -429,6 +445,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_lengths_are_refused_or_taken_per_frame, setup, teardown),
         cmocka_unit_test_setup_teardown(outputs_that_must_be_equal_come_before_any_time, setup, teardown),
         cmocka_unit_test_setup_teardown(unhealthy_arms_are_not_ranked, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_empty_name_is_no_session, setup, teardown),
         cmocka_unit_test_setup_teardown(sessions_apart_are_unpaired_and_need_enough_runs, setup, teardown),
         cmocka_unit_test_setup_teardown(sides_are_named_by_id_commit_baseline_arm_and_file, setup, teardown),
         cmocka_unit_test_setup_teardown(baselines_are_set_listed_shown_and_removed, setup, teardown),

@@ -168,6 +168,10 @@ static void what_makes_no_sense_is_refused(void **state)
     expect_code(&run, 64, "there is nothing to judge");
     run = GATE("--base", "naive", "--cand", "bset");
     expect_code(&run, 64, "did you mean \"best\"");
+    run = GATE("--base", "naive", "--metric", "frames");
+    expect_code(&run, 64, "neither less nor more of it is better");
+    run = GATE("--base", "naive", "--junit", "/dev/null");
+    expect_code(&run, 73, "is no regular file");
     run = GATE("--base", "naive", "--margin", "wide");
     expect_code(&run, 64, "--margin \"wide\"");
     run = GATE("--base", "naive", "--max-rounds", "3");

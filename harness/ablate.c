@@ -214,9 +214,11 @@ static hm_worth worth_of(const double *y, int n)
     return w;
 }
 
-/* ln speed-ups of `after` against `before` by round, NaN where one of them is missing; NULL series: all NaN. */
+/* ln speed-ups of `after` against `before` by round, NaN where one of them is missing; NULL series, and bad output: all NaN. */
 static void speed_ups(const group *g, const hm_series *before, const hm_series *after, double *y)
 {
+    if ((before && before->unhealthy) || (after && after->unhealthy))
+        before = NULL;
     for (int r = 0; r < g->set->rounds; r++) {
         double b = before ? before->value[r] : NAN, a = after ? after->value[r] : NAN;
         y[r] = a > 0 && b > 0 ? log(b / a) * g->set->direction : NAN;
@@ -277,7 +279,7 @@ static void plain_name(char *out, size_t size, const char *arm)
 static hm_status judge_group(const group *g, const hm_strings *only, hm_ablation *out, hm_error *err)
 {
     hm_ablate_step steps[HM_ABLATE_STEPS];
-    int count, rounds = g->set->rounds;
+    int count, all = 0, rounds = g->set->rounds;
     hm_status st = hm_ablate_plan(&g->toggles[0], &g->toggles[1], only, steps, &count, err);
     double *room = st ? NULL : hm_calloc(3 * (size_t)rounds + 1, sizeof *room, "ablation", err), *sum = room + rounds, *y = sum + rounds;
     out->rows = room ? hm_calloc((size_t)count, sizeof *out->rows, "ablation", err) : NULL;
@@ -291,15 +293,21 @@ static hm_status judge_group(const group *g, const hm_strings *only, hm_ablation
     plain_name(out->whole, sizeof out->whole, g->arms[1]->arm);
     for (int i = 0; i < count; i++)
         judge_step(g, &steps[i], sum, y, room, &out->rows[out->count++]);
+    for (int i = 0; i < g->count && !out->unhealthy[0]; i++)
+        if (g->arms[i]->unhealthy)
+            snprintf(out->unhealthy, sizeof out->unhealthy, "%.100s: %.180s", g->arms[i]->arm,
+                     g->arms[i]->health_reasons ? g->arms[i]->health_reasons : "no reason was stored");
+    st = hm_ablate_plan(&g->toggles[0], &g->toggles[1], NULL, steps, &all, err);
+    out->part = count < all;
     out->product = worth_of_rounds(sum, rounds, room);
     speed_ups(g, g->arms[0], g->arms[1], y);
     out->total = worth_of_rounds(y, rounds, room);
     for (int r = 0; r < rounds; r++)
-        y[r] -= sum[r];
+        y[r] = out->part ? NAN : y[r] - sum[r];
     out->interaction = worth_of_rounds(y, rounds, room);
     qsort(out->rows, (size_t)out->count, sizeof *out->rows, by_cost);
     free(room);
-    return HM_OK;
+    return st;
 }
 
 static bool same_group(const hm_series *a, const hm_series *b)

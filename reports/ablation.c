@@ -83,7 +83,12 @@ hm_document *hm_ablation_document(const hm_ablation *ablations, int count)
                          a->base, a->whole);
         hm_document_sheet(d, "toggles", toggle_sheet(a));
         hm_document_sheet(d, "totals", total_sheet(a));
-        hm_document_text(d, "An interaction below 1: some toggles save the same time twice, or need each other (put on first, left out with it).");
+        if (a->unhealthy[0])
+            hm_document_text(d, "Not ranked, nor what rests on it: the output of %s.", a->unhealthy);
+        hm_document_text(d, "%s",
+                         a->part ? "Only some of the toggles in which the two differ: the whole has others too, so no interaction can be told."
+                                 : "An interaction below 1: some toggles save the same time twice, or need each other (put on first, left out "
+                                   "with it).");
     }
     return d;
 }

@@ -201,6 +201,43 @@ static void what_was_not_measured_has_no_worth(void **state)
     hm_ablations_free(&a);
 }
 
+static void a_part_of_the_toggles_has_no_interaction(void **state)
+{
+    (void)state;
+    planted p;
+    hm_ablations a;
+    hm_error err;
+    hm_strings only = {.items = {"kv"}, .count = 1};
+    plant_all(&p);
+    hm_series_set set = {.items = p.series, .count = p.count, .rounds = ROUNDS, .direction = 1};
+    assert_int_equal(hm_ablate_judge(&set, &only, &a, &err), HM_OK);
+    assert_true(a.items[0].part);
+    assert_float_equal(a.items[0].total.ratio, 100.0 / 70, 1e-9); /* with gqa, which was not asked for */
+    assert_int_equal(a.items[0].interaction.n, 0);
+    hm_ablations_free(&a);
+}
+
+static void bad_output_has_no_worth(void **state)
+{
+    (void)state;
+    planted p;
+    hm_ablations a;
+    hm_error err;
+    plant_all(&p);
+    p.series[2].unhealthy = true; /* kv alone */
+    p.series[2].health_reasons = "half of it is silence";
+    hm_series_set set = {.items = p.series, .count = p.count, .rounds = ROUNDS, .direction = 1};
+    assert_int_equal(hm_ablate_judge(&set, NULL, &a, &err), HM_OK);
+    for (int i = 0; i < a.items[0].count; i++) {
+        const hm_ablation_row *r = &a.items[0].rows[i];
+        bool kv = !strcmp(r->toggle, "kv");
+        assert_int_equal(r->alone.n, kv ? 0 : ROUNDS);
+        assert_int_equal(r->left_out.n, kv ? ROUNDS : 0); /* the whole without gqa is kv alone */
+    }
+    assert_non_null(strstr(a.items[0].unhealthy, "half of it is silence"));
+    hm_ablations_free(&a);
+}
+
 static void other_programs_are_not_taken_apart(void **state)
 {
     (void)state;
@@ -220,6 +257,8 @@ int main(void)
         cmocka_unit_test(a_toggle_is_put_on_alone_and_left_out), cmocka_unit_test(the_least_that_a_toggle_requires_goes_with_it),
         cmocka_unit_test(what_cannot_be_taken_apart_is_refused), cmocka_unit_test(sets_are_written_as_variants_of_the_runtime_build),
         cmocka_unit_test(worths_are_ratios_of_paired_rounds),    cmocka_unit_test(what_was_not_measured_has_no_worth),
+        cmocka_unit_test(a_part_of_the_toggles_has_no_interaction),
+        cmocka_unit_test(bad_output_has_no_worth),
         cmocka_unit_test(other_programs_are_not_taken_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

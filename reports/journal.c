@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "reports/journal_parts.h"
+#include "reports/stats.h"
 
 /* ---- cells ---- */
 
@@ -177,7 +178,33 @@ static void arm_sheet(const hm_journal_session *s, int arm, hm_document *d)
     hm_document_sheet(d, "arms", t);
 }
 
-/* An arm against the one it differs least from: ratio of walls and its range, over all cases and rounds both have. */
+/* 95 % interval of the ratio of all cases together, round by round; false: fewer than six rounds have them all. */
+static bool step_interval(const hm_journal_session *s, int base, int arm, double *low, double *high)
+{
+    enum { MOST = 1000, LEAST = 6 };
+    double y[MOST];
+    int n = 0;
+    for (int r = 0; r < s->rounds && n < MOST; r++) {
+        double sum = 0;
+        int cases = 0;
+        for (int c = 0; c < s->case_count; c++) {
+            if (!hm_journal_speed_up(s, base, arm, c).n)
+                continue;
+            sum += log(hm_journal_at(s, base, c)->wall_by_round_ms[r] / hm_journal_at(s, arm, c)->wall_by_round_ms[r]);
+            cases++;
+        }
+        if (cases && isfinite(sum))
+            y[n++] = sum / cases;
+    }
+    if (n < LEAST)
+        return false;
+    hm_interval h = hm_hodges_lehmann(y, n, 0.025);
+    *low = exp(h.low);
+    *high = exp(h.high);
+    return true;
+}
+
+/* An arm against the one it differs least from: ratio of walls with its interval, below six rounds its range, over all cases both have. */
 static void say_step(const hm_journal_session *s, int arm, hm_document *d)
 {
     double sum = 0, low = INFINITY, high = 0;
@@ -198,7 +225,8 @@ static void say_step(const hm_journal_session *s, int arm, hm_document *d)
     if (!cases)
         return;
     double ratio = exp(sum / cases);
-    hm_document_text(d, "%.2fx the speed of %s (single rounds %.2f to %.2f)%s.", ratio, s->arms[base].name, low, high,
+    bool sure = step_interval(s, base, arm, &low, &high);
+    hm_document_text(d, "%.2fx the speed of %s (%s %.2f to %.2f)%s.", ratio, s->arms[base].name, sure ? "95 % interval" : "single rounds", low, high,
                      low > 1 || high < 1 ? "" : ": within the noise, this step does nothing here that shows");
 }
 

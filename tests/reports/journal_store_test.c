@@ -301,6 +301,41 @@ static void a_process_is_one_value_however_many_generations_it_timed(void **stat
     hm_store_close(&store);
 }
 
+/* One round of six the other way round is no reason to call a step nothing when its interval is on one side of 1. */
+static void a_step_is_called_noise_by_its_interval(void **state)
+{
+    (void)state;
+    static const int naive[] = {200, 202, 198, 201, 199, 200, 203, 197}, best[] = {100, 102, 98, 101, 99, 210, 103, 97};
+    hm_error err = {0};
+    hm_journal_data *data;
+    hm_journal_filter filter = {"ae55", NULL};
+    hm_store *store = filled_store("journal_steps.db", "wave");
+    hm_session_record session = {.id = "ae551000-0000-4000-8000-000000000001", .machine_id = "m1", .build_id = "b1",
+                                 .command_line = "hmbench suite", .options = "{}", .rounds = 8};
+    hm_arm_record arms[2];
+    for (int i = 0; i < 2; i++) {
+        arms[i] = (hm_arm_record){
+            .position = i, .name = arm_names[i], .variant = arm_names[i], .toggles = toggles[i], .backend = "cpu", .model = "/m"};
+        snprintf(arms[i].id, sizeof arms[i].id, "e0000000-0000-4000-8000-00000000000%d", i);
+    }
+    GOOD(hm_store_put_session(store, &session, arms, 2, &err));
+    for (int round = 0; round < 8; round++) {
+        put_generations(store, session.id, arms[0].id, round, &naive[round], 1);
+        put_generations(store, session.id, arms[1].id, round, &best[round], 1);
+    }
+    GOOD(hm_store_get_journal(store, &filter, &data, &err));
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    GOOD(hm_journal_write(hm_journal_data_journal(data), NULL, f, &err));
+    fclose(f);
+    assert_non_null(strstr(text, "x the speed of naive (95 % interval "));
+    assert_null(strstr(text, "within the noise"));
+    free(text);
+    hm_journal_data_free(&data);
+    hm_store_close(&store);
+}
+
 static void a_verdict_against_stored_sessions_is_shown(void **state)
 {
     (void)state;
@@ -379,6 +414,7 @@ int main(void)
         cmocka_unit_test(models_of_a_session_stand_apart),         cmocka_unit_test(fidelity_follows_its_formulas),
         cmocka_unit_test(a_process_is_one_value_however_many_generations_it_timed),
         cmocka_unit_test(a_verdict_against_stored_sessions_is_shown),
+        cmocka_unit_test(a_step_is_called_noise_by_its_interval),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

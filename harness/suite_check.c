@@ -27,9 +27,9 @@ static bool differ(const char *a, const char *b)
 static void tell_lengths(char *out, size_t size, const seen *s, const hm_run_row *row)
 {
     size_t used = strlen(out);
-    int64_t off = s->samples - row->audio_samples;
-    if (s->samples == HM_UNKNOWN || row->audio_samples == HM_UNKNOWN || !off)
+    if (s->samples == HM_UNKNOWN || row->audio_samples == HM_UNKNOWN || s->samples == row->audio_samples)
         return;
+    int64_t off = s->samples - row->audio_samples;
     int n = snprintf(out + used, size - used, "; %lld and %lld samples", (long long)s->samples, (long long)row->audio_samples);
     if (row->pieces != HM_UNKNOWN && row->pieces > 0 && used + (size_t)n < size)
         snprintf(out + used + n, size - used - (size_t)n, ", %.1f %s per piece", (double)(off > 0 ? off : -off) / (double)row->pieces,

@@ -9,7 +9,7 @@ static int setup(void **state)
     (void)state;
     if (make_case_folder_and_cache())
         return -1;
-    static const char text[] = "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 5}\n";
+    static const char text[] = "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 5, flow_steps: 1}\n";
     hm_error err;
     snprintf(db, sizeof db, "%s", in_folder("a.db"));
     snprintf(suite_file, sizeof suite_file, "%s", in_folder("tiny.yaml"));

@@ -372,7 +372,7 @@ static void text_comes_from_standard_input_too(void **state)
     char *const argv[] = {HM_PROGRAM, "speak", "--model", "qwen3-tts-tiny", "--speaker", "Vivian", "--text-file", "-", SHORT, "-q", "-o",
                           in_folder("piped.wav"), NULL};
     assert_spoken(SPEAK(TEXT, SHORT, "-q", "-o", in_folder("whole.wav")));
-    hm_run run = run_command(argv, "One two three.\r\n\n", 60, 0);
+    hm_run run = run_command(argv, "One two three.\r\n\n", 300, 0);
     assert_spoken(run);
     assert_same_speech(in_folder("whole.wav"), in_folder("piped.wav"));
 }

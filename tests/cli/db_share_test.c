@@ -32,7 +32,7 @@ static hm_run shell(const char *format, ...)
     va_end(ap);
     setenv("P", HM_PROGRAM, 1);
     setenv("D", folder, 1);
-    return run_command((char *const[]){(char *)"/bin/bash", (char *)"-c", command, NULL}, NULL, 100, 0);
+    return run_command((char *const[]){(char *)"/bin/bash", (char *)"-c", command, NULL}, NULL, 300, 0);
 }
 
 static void expect(hm_run run, int code, const char *out, const char *err)

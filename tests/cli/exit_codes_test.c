@@ -6,7 +6,7 @@
 
 static hm_run shell(const char *command)
 {
-    return run_command((char *const[]){(char *)"/bin/bash", (char *)"-c", (char *)command, NULL}, NULL, 100, 0);
+    return run_command((char *const[]){(char *)"/bin/bash", (char *)"-c", (char *)command, NULL}, NULL, 300, 0);
 }
 
 /* $P is the program, $D the test's folder, $S a suite, $F a fake worker that takes its kind, $db a database with a session. */
@@ -64,7 +64,7 @@ static void help_lists_every_code(void **state)
 static int setup(void **state)
 {
     (void)state;
-    static const char text[] = "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 10}\n";
+    static const char text[] = "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 10, flow_steps: 1}\n";
     hm_error err;
     char fake[PATH_MAX + 32];
     if (make_case_folder_and_cache() || hm_file_write(in_folder("tiny.yaml"), text, sizeof text - 1, &err))

@@ -122,7 +122,7 @@ static void a_worker_says_when_it_cannot_write_logits(void **state)
         "{\"type\":\"run\",\"warmup\":\"none\",\"skip_codec\":true,\"logits\":\"%s\",\"logit_frames\":0,"
         "\"case\":{\"task\":\"speech\",\"text\":\"hello\",\"speaker\":\"ryan\",\"frames\":3}}\n",
         model, in_folder("zero.logits"));
-    hm_run run = run_command(argv, input, 60, 0);
+    hm_run run = run_command(argv, input, 300, 0);
     if (!strstr(run.out, "\"code\":73") || !strstr(run.out, "cannot be created") || !strstr(run.out, "logit_frames"))
         fail_msg("expected two refusals, got %s%s", run.out, run.err);
     assert_null(strstr(run.out, "\"type\":\"sample\""));

@@ -233,7 +233,7 @@ static void worker_says(const char *model, const char *order, const char *wanted
 {
     char *argv[] = {(char *)HM_PROGRAM, "worker", NULL}, input[1024];
     snprintf(input, sizeof input, "{\"type\":\"open\",\"model\":\"%s\"}\n{\"type\":\"run\",\"warmup\":\"first\",%s}\n", model, order);
-    hm_run run = run_command(argv, input, 60, 0);
+    hm_run run = run_command(argv, input, 300, 0);
     if (run.code || !strstr(run.out, wanted))
         fail_msg("to %s: expected %s, got %s%s", input, wanted, run.out, run.err);
     run_free(&run);

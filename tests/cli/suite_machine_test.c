@@ -10,7 +10,7 @@ static char *db, *suite, *model;
 static int setup(void **state)
 {
     (void)state;
-    static const char text[] = "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 6}\n";
+    static const char text[] = "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 6, flow_steps: 1}\n";
     hm_error err;
     if (make_case_folder())
         return 1;

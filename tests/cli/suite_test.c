@@ -305,7 +305,7 @@ static void its_tables_are_data_where_asked_for(void **state)
 static void worker_says(const char *input, const char *wanted)
 {
     char *argv[] = {(char *)HM_PROGRAM, "worker", NULL};
-    hm_run run = run_command(argv, input, 60, 0);
+    hm_run run = run_command(argv, input, 300, 0);
     if (run.code || !strstr(run.out, wanted))
         fail_msg("to %s: exit code %d, expected %s, got %s%s", input, run.code, wanted, run.out, run.err);
     run_free(&run);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +40,11 @@ static inline void run_free(hm_run *run)
     memset(run, 0, sizeof *run);
 }
 
-/* Reads both pipes until they end or the deadline passes. interrupt_s > 0: SIGINT goes to the child then. */
-static inline void run_collect(hm_run *run, pid_t child, int out, int err, double timeout_s, double interrupt_s)
+/* Says that the program, which has written this much, is to be interrupted now. */
+typedef bool (*run_moment)(const hm_run *run);
+
+/* Reads both pipes until they end or the deadline passes. interrupt_s > 0: SIGINT goes to the child then; or at the moment. */
+static inline void run_collect(hm_run *run, pid_t child, int out, int err, double timeout_s, double interrupt_s, run_moment moment)
 {
     struct pollfd fds[2] = {{out, POLLIN, 0}, {err, POLLIN, 0}};
     char *text[2] = {run->out, run->err}, spill[4096];
@@ -49,9 +53,10 @@ static inline void run_collect(hm_run *run, pid_t child, int out, int err, doubl
     int open_count = 2;
     while (open_count > 0) {
         double passed = run_now() - start;
-        if (interrupt_s > 0 && passed >= interrupt_s) {
+        if ((interrupt_s > 0 && passed >= interrupt_s) || (moment && moment(run))) {
             kill(child, SIGINT);
             interrupt_s = 0;
+            moment = NULL;
         }
         if (passed > timeout_s) {
             kill(child, SIGKILL);
@@ -75,8 +80,7 @@ static inline void run_collect(hm_run *run, pid_t child, int out, int err, doubl
     }
 }
 
-/* program and arguments, NULL-terminated. input: text for its standard input, or NULL for none. */
-static inline hm_run run_command(char *const argv[], const char *input, double timeout_s, double interrupt_s)
+static inline hm_run run_start(char *const argv[], const char *input, double timeout_s, double interrupt_s, run_moment moment)
 {
     hm_run run = {.code = -1};
     int in[2], out[2], err[2], status = 0;
@@ -103,7 +107,7 @@ static inline hm_run run_command(char *const argv[], const char *input, double t
             (void)written; /* a program that does not read its input is what some tests are about */
         }
         close(in[1]);
-        run_collect(&run, child, out[0], err[0], timeout_s, interrupt_s);
+        run_collect(&run, child, out[0], err[0], timeout_s, interrupt_s, moment);
         while (waitpid(child, &status, 0) < 0 && errno == EINTR)
             ;
         run.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -114,6 +118,24 @@ static inline hm_run run_command(char *const argv[], const char *input, double t
     close(err[0]);
     run.seconds = run_now() - start;
     return run;
+}
+
+/* program and arguments, NULL-terminated. input: text for its standard input, or NULL for none. */
+static inline hm_run run_command(char *const argv[], const char *input, double timeout_s, double interrupt_s)
+{
+    return run_start(argv, input, timeout_s, interrupt_s, NULL);
+}
+
+/* Interrupted at a moment that does not depend on how fast the machine is. */
+static inline hm_run run_interrupted(char *const argv[], run_moment moment)
+{
+    return run_start(argv, NULL, 300, 0, moment);
+}
+
+/* A moment: the first timed turn of a session is over, and told. */
+static inline bool run_had_a_turn(const hm_run *run)
+{
+    return strstr(run->err, "round 1/") != NULL;
 }
 
 /* hmbench with these arguments: run_program("list", "variants"). 300 s at most: only a hang takes so long, on any machine. */

@@ -140,7 +140,7 @@ static void an_interrupted_gate_goes_on(void **state)
     (void)state;
     char *argv[] = {(char *)HM_PROGRAM, "gate", in_folder("tiny.yaml"), "--model", "heartmula-tiny", "--db", in_folder("r.db"), "--base",
                     in_folder("main/hmbench"), "--variant", QUICK, "--metric", "launches", "--settle", "0", "--min-rounds", "20", "--max-rounds", "20", NULL};
-    hm_run run = run_command(argv, NULL, 60, 1.5);
+    hm_run run = run_interrupted(argv, run_had_a_turn);
     expect_code(&run, 130, "--max-rounds 20 --resume");
     run = run_program("gate", "--db", in_folder("r.db"), "--base", in_folder("main/hmbench"), "--variant", QUICK, "--metric", "launches",
                       "--settle", "0", "--min-rounds", "20", "--max-rounds", "20", "--resume", "-q");

@@ -288,13 +288,18 @@ static void time_that_runs_out_is_given_by_the_next_array(void **unused)
     expect_sql("SELECT count(*), count(DISTINCT session_id), count(DISTINCT round) FROM run", "4,1,4\r\n");
 }
 
+static bool submitted(const hm_run *run)
+{
+    return strstr(run->err, "Slurm array 100") != NULL;
+}
+
 static void an_interrupted_wait_goes_on_without_a_second_array(void **unused)
 {
     (void)unused;
     tell("hold", "");
     char *argv[] = {(char *)HM_PROGRAM, "suite", suite, "--variant", "none", "--db", db, "--slurm", "--arm",
                     arm("one", "good"), "-n",    "2",   NULL};
-    hm_run run = run_command(argv, NULL, 60, 1.5);
+    hm_run run = run_interrupted(argv, submitted);
     expect_code(&run, 130, "the tasks go on in Slurm (array 100");
     char path[400];
     assert_true(slurm_folder(path, sizeof path));

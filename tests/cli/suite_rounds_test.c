@@ -11,7 +11,7 @@ static int setup(void **state)
 {
     (void)state;
     static const char text[] =
-        "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 6}\n  - {name: b, tags: t, lyrics: m, frames: 5}\n";
+        "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 6, flow_steps: 1}\n  - {name: b, tags: t, lyrics: m, frames: 5, flow_steps: 1}\n";
     hm_error err;
     strcpy(folder, "/tmp/hmbench-cli-XXXXXX");
     if (make_case_folder())
@@ -131,7 +131,7 @@ static void cleanup_comes_after_an_interruption_too(void **state)
     char *argv[] = {
         (char *)HM_PROGRAM, "suite",       suite,        "-V",        "none",      "--db",          db,  "--arm", arm("one", "slow"),
         "--prepare",        note("begin"), "--conclude", note("end"), "--cleanup", note("cleanup"), NULL};
-    hm_run run = run_command(argv, NULL, 60, 1.8); /* within a turn: codes of two cases are drawn first */
+    hm_run run = run_interrupted(argv, run_had_a_turn); /* within the next one */
     expect_code(&run, 130, "hmbench suite --resume --db");
     hm_map map = {0};
     hm_error err;
@@ -226,7 +226,7 @@ static void a_session_goes_on_after_ctrl_c_at_any_moment(void **state)
     unsigned seed = (unsigned)getpid();
     char *argv[] = {(char *)HM_PROGRAM, "suite", suite, "-V", "none", "--db", db, "--arm", arm("x", "good"), "--arm",
                     arm("y", "good"),   "-n",    "5",   NULL};
-    hm_run run = run_command(argv, NULL, 60, 0.15 + rand_r(&seed) % 100 * 0.004);
+    hm_run run = run_command(argv, NULL, 300, 0.15 + rand_r(&seed) % 100 * 0.004);
     int stops = run.code == 130;
     if (run.code != 130 && run.code != 0)
         fail_msg("exit code %d: %s", run.code, run.err);
@@ -234,7 +234,7 @@ static void a_session_goes_on_after_ctrl_c_at_any_moment(void **state)
     run_free(&run);
     char *resume[] = {(char *)HM_PROGRAM, "suite", "--resume", "--db", db, NULL};
     for (int i = 0; i < 20 && any && i <= stops; i++) {
-        run = run_command(resume, NULL, 60, 0.1 + rand_r(&seed) % 100 * 0.005);
+        run = run_command(resume, NULL, 300, 0.1 + rand_r(&seed) % 100 * 0.005);
         if (run.code != 130 && run.code != 0 && run.code != 66)
             fail_msg("exit code %d: %s", run.code, run.err);
         stops += run.code == 130;

@@ -106,7 +106,7 @@ static void an_interrupted_session_keeps_its_runs_and_goes_on(void **state)
     (void)state;
     char *argv[] = {(char *)HM_PROGRAM,         "suite",  suite, "--variant", "none", "--db", db, "--arm",
                     (char *)arm("one", "slow"), "--seed", "3",   NULL};
-    hm_run run = run_command(argv, NULL, 60, 2.5);
+    hm_run run = run_interrupted(argv, run_had_a_turn);
     expect_code(&run, 130, "hmbench suite --resume --db");
     expect_sql("SELECT state, interrupted FROM session", "interrupted,1\r\n");
     expect_sql("SELECT count(*) < 6, sum(status <> 'ok') IS NOT 1 FROM run", "1,1\r\n");

@@ -31,7 +31,7 @@ const char *hm_gate_verdict_name(hm_gate_verdict verdict); /* "open", "pass", "i
 typedef struct hm_gate_finding {
     hm_gate_verdict verdict;
     int rounds;              /* pairs it rests on */
-    double ratio, low, high; /* of times, arm to base: above 1 is slower; Hodges-Lehmann, two-sided 95 % */
+    double ratio, low, high; /* of times, arm to base: above 1 is slower; Hodges-Lehmann, two-sided 95 %, NaN below six */
     double sd;               /* 1.4826 MAD of the log-ratios */
     double mde;              /* least slowdown found with 80 % probability at the last look, from sd: 0.03 is 3 % */
 } hm_gate_finding;

@@ -95,8 +95,9 @@ static void tell_shift(const hm_gate *g, hm_gate_row *r, const double *x, int n,
     hm_interval all = hm_shift(x, n, y, m, 0.025), fail = hm_shift(x, n, y, m, g->rule.alpha / g->rule.cases),
                 pass = hm_shift(x, n, y, m, g->rule.alpha);
     r->ratio = exp(all.estimate);
-    r->low = exp(all.low);
-    r->high = exp(all.high);
+    bool bounded = isfinite(all.low) && isfinite(all.high); /* else too few runs for an interval */
+    r->low = bounded ? exp(all.low) : NAN;
+    r->high = bounded ? exp(all.high) : NAN;
     if (n < HM_LEAST_UNPAIRED || sessions < HM_LEAST_SESSIONS || m < HM_LEAST_UNPAIRED) {
         r->verdict = "inconclusive";
         snprintf(r->reason, sizeof r->reason, "unpaired: the base has %d runs from %d sessions, this side %d; %d from %d, and %d, are needed", n,

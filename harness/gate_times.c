@@ -198,7 +198,11 @@ static void tell_times(hm_gate *g, int c, hm_gate_row *r, const double *y, int n
         snprintf(text, sizeof text, "the ratio drifts (Mann-Kendall p = %.2g): something changed while it was measured", p);
         tell(r, "invalid", text);
     } else if (f->verdict == HM_GATE_FAIL) {
-        snprintf(text, sizeof text, "%s is %.1f %% worse (%.1f to %.1f %%)", g->o->metric, 100 * (f->ratio - 1), 100 * (f->low - 1), 100 * (f->high - 1));
+        if (isnan(f->low))
+            snprintf(text, sizeof text, "%s is %.1f %% worse (%d rounds have no 95 %% interval)", g->o->metric, 100 * (f->ratio - 1), n);
+        else
+            snprintf(text, sizeof text, "%s is %.1f %% worse (%.1f to %.1f %%)", g->o->metric, 100 * (f->ratio - 1), 100 * (f->low - 1),
+                     100 * (f->high - 1));
         tell(r, "fail", text);
     } else if (f->verdict == HM_GATE_PASS) {
         tell(r, "pass", "");

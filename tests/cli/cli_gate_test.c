@@ -148,6 +148,16 @@ static void an_interrupted_gate_goes_on(void **state)
     expect_code(&run, 0, NULL);
 }
 
+static void few_rounds_have_a_verdict_without_an_interval(void **state)
+{
+    (void)state;
+    hm_run run = GATE("--base", QUICK, "--cand", PLAIN, "--metric", "launches", "--min-rounds", "3", "--max-rounds", "3", "--alpha", "0.4",
+                      "--filter", "/a", "-o", "json");
+    assert_non_null(strstr(run.out, "\"low\": null, \"high\": null"));
+    expect_code(&run, 1, "worse (3 rounds have no 95 % interval)");
+    assert_string_equal(ask("SELECT low IS NULL AND high IS NULL FROM verdict WHERE rounds = 3"), "1");
+}
+
 static void a_metric_that_was_not_measured_is_no_verdict(void **state)
 {
     (void)state;
@@ -215,6 +225,7 @@ int main(void)
         cmocka_unit_test(more_memory_fails_whatever_the_time),
         cmocka_unit_test(an_interrupted_gate_goes_on),
         cmocka_unit_test(a_metric_that_was_not_measured_is_no_verdict),
+        cmocka_unit_test(few_rounds_have_a_verdict_without_an_interval),
         cmocka_unit_test(what_makes_no_sense_is_refused),
         cmocka_unit_test(another_build_judges_itself),
     };

@@ -341,6 +341,20 @@ static hm_status after_rounds(hm_measure *m, hm_error *err)
     return st ? st : put_limits(m, err);
 }
 
+/* With the database as a shell takes it. */
+static hm_status say_how_to_go_on(const hm_measure *m, hm_error *err)
+{
+    const char *db = m->o.db ? m->o.db : "";
+    char *word = hm_calloc(4 * strlen(db) + 3, 1, "command", err);
+    if (!word)
+        return HM_EABSENT;
+    hm_shell_word(word, db);
+    hm_fail(err, HM_EINTERRUPTED, "interrupted; what was measured is stored; go on with: hmbench %s --resume%s%s", m->o.kind,
+            m->o.db ? " --db " : "", m->o.db ? word : "");
+    free(word);
+    return HM_EINTERRUPTED;
+}
+
 hm_status hm_measure_run(hm_measure *m, hm_error *err)
 {
     hm_status st = rounds(m, err);
@@ -351,10 +365,7 @@ hm_status hm_measure_run(hm_measure *m, hm_error *err)
         state = st == HM_EINTERRUPTED ? "interrupted" : state; /* what is missing then is no round, but it is missing */
     }
     hm_status ended = hm_store_end_session(m->store, m->id, state, st ? NULL : err);
-    if (st == HM_EINTERRUPTED)
-        return hm_fail(err, st, "interrupted; what was measured is stored; go on with: hmbench %s --resume%s%s", m->o.kind, m->o.db ? " --db " : "",
-                       m->o.db ? m->o.db : "");
-    return st ? st : ended;
+    return st == HM_EINTERRUPTED ? say_how_to_go_on(m, err) : st ? st : ended;
 }
 
 hm_status hm_measure_verdict(const hm_measure *m, hm_error *err)

@@ -125,6 +125,16 @@ static void an_interruption_after_the_last_round_can_be_resumed_too(void **state
     expect_sql("SELECT state, (SELECT count(*) FROM run), (SELECT count(*) > 0 FROM machine_figure) FROM session", "done,1,1\r\n");
 }
 
+static void the_command_that_goes_on_can_be_pasted(void **state)
+{
+    (void)state;
+    char odd[300], once[700];
+    snprintf(odd, sizeof odd, "%s's own.db", db);
+    snprintf(once, sizeof once, "test -e '%s.once' || { touch '%s.once'; kill -INT $PPID; }", db, db); /* a second one ends it at once */
+    hm_run run = run_program("suite", suite, "-V", "none", "--arm", arm("one", "good"), "-f", "/a$", "-n", "2", "--db", odd, "--conclude", once);
+    expect_code(&run, 130, "'\\''s own.db'");
+}
+
 static void cleanup_comes_after_an_interruption_too(void **state)
 {
     (void)state;
@@ -300,6 +310,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {CASE(dry_runs_know_how_long_other_programs_took), CASE(hooks_run_around_the_session_and_every_turn),
                                        CASE(a_hook_that_fails_is_one_clear_error_and_cleanup_comes_all_the_same),
                                        CASE(cleanup_comes_after_an_interruption_too),
+                                       CASE(the_command_that_goes_on_can_be_pasted),
                                        CASE(an_interruption_after_the_last_round_can_be_resumed_too),
                                        CASE(orders_are_kept_and_come_back_from_their_seed),
                                        CASE(a_round_counts_once_however_many_generations_it_times),

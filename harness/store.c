@@ -198,11 +198,15 @@ hm_status hm_store_migrate(hm_store *store, int to, hm_error *err)
 hm_status hm_store_version(hm_store *store, int *out, hm_error *err)
 {
     int64_t application = 0, version = 0, tables = 0;
-    hm_status st = read_number(store, "PRAGMA application_id", &application, err);
+    hm_status st = hm_store_exec(store, "SAVEPOINT version", err); /* one state of a file that another process is making */
+    if (st)
+        return st;
+    st = read_number(store, "PRAGMA application_id", &application, err);
     if (!st)
         st = read_number(store, "PRAGMA user_version", &version, err);
     if (!st)
         st = read_number(store, "SELECT count(*) FROM sqlite_schema", &tables, err);
+    sqlite3_exec(store->db, "RELEASE version", NULL, NULL, NULL);
     if (st)
         return st;
     bool empty = !application && !version && !tables;

@@ -115,7 +115,7 @@ static hm_status match_rows(comparison *c, hm_error *err)
     for (int i = 0; i < c->base_count; i++)
         for (int k = 0; k < c->arm_count; k++) {
             const hm_group *a = &c->base_groups[i], *b = &c->arm_groups[k];
-            if (!strcmp(a->label, b->label) && (named || !strcmp(a->arm, b->arm)))
+            if (!strcmp(a->label, b->label) && (named ? hm_groups_are_of_one_model(a, b) : !strcmp(a->arm, b->arm)))
                 c->rows[c->count++] = (row){.base = a, .arm = b};
         }
     if (!c->count)

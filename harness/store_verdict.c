@@ -142,14 +142,18 @@ hm_status hm_store_find_sessions(hm_store *store, const char *text, hm_session_l
     return st;
 }
 
+/* An arm of this name, or of this name with " model=NAME" behind it, ran in the session (as hm_arm_is has it). */
+#define RUN_ARM(name)                                                                                                                      \
+    "EXISTS(SELECT 1 FROM arm a JOIN run r ON r.arm_id = a.id WHERE a.session_id = s.id AND (a.name = " name                               \
+    " OR (substr(a.name, 1, length(" name ") + 7) = " name " || ' model=' AND instr(substr(a.name, length(" name ") + 2), ' ') = 0)))"
+
 hm_status hm_store_find_arms(hm_store *store, const char *session, const char *a, const char *b, char id[HM_UUID_TEXT], bool *found,
                              hm_error *err)
 {
     hm_query q;
     *found = false;
     hm_query_open(&q, store,
-                  "SELECT s.id FROM session s WHERE (:session IS NULL OR s.id = :session) AND (SELECT count(DISTINCT a.name) FROM arm a "
-                  "WHERE a.session_id = s.id AND a.name IN (:a, :b) AND EXISTS(SELECT 1 FROM run r WHERE r.arm_id = a.id)) = 2" NEWEST
+                  "SELECT s.id FROM session s WHERE (:session IS NULL OR s.id = :session) AND " RUN_ARM(":a") " AND " RUN_ARM(":b") NEWEST
                   " LIMIT 1",
                   err);
     hm_bind_text(&q, ":session", session);
@@ -208,18 +212,18 @@ static hm_status add_rows(hm_store *store, const char *sql, const char *sample_i
     return hm_query_close(&q);
 }
 
-static const char *const exact_columns[] = {"frames",      "prompt_tokens",        "frame_weight_bytes", "distinct_weight_bytes",
+const char *const hm_exact_columns[] = {"frames",      "prompt_tokens",        "frame_weight_bytes", "distinct_weight_bytes",
                                             "frame_flops", "codec_bytes",          "held_weight_bytes",  "kv_bytes",
-                                            "scratch_bytes"};
+                                            "scratch_bytes",       NULL};
 
 static hm_status read_sample(hm_store *store, const char *session_id, const char *arm_id, const char *case_id, char sample_id[HM_UUID_TEXT],
                              hm_exact_list *out, hm_error *err)
 {
-    enum { COLUMNS = sizeof exact_columns / sizeof *exact_columns };
+    enum { COLUMNS = sizeof hm_exact_columns / sizeof *hm_exact_columns - 1 };
     char sql[900] = "SELECT s.id, s.codes_hash, s.audio_hash, coalesce(s.peak_unmapped_bytes, s.peak_rss_bytes)";
     hm_query q;
     for (int i = 0; i < COLUMNS; i++)
-        snprintf(sql + strlen(sql), sizeof sql - strlen(sql), ", CAST(s.%s AS INTEGER)", exact_columns[i]);
+        snprintf(sql + strlen(sql), sizeof sql - strlen(sql), ", CAST(s.%s AS INTEGER)", hm_exact_columns[i]);
     snprintf(sql + strlen(sql), sizeof sql - strlen(sql),
              " FROM sample s JOIN run r ON r.id = s.run_id WHERE r.session_id = :session AND r.arm_id = :arm AND r.case_id = :kase AND "
              "r.status = 'ok' AND NOT s.warmup ORDER BY r.round, s.ordinal LIMIT 1");
@@ -234,7 +238,7 @@ static hm_status read_sample(hm_store *store, const char *session_id, const char
         snprintf(out->audio_hash, sizeof out->audio_hash, "%s", hm_query_text(&q, 2) ? hm_query_text(&q, 2) : "");
         out->memory_bytes = hm_query_int(&q, 3);
         for (int i = 0; i < COLUMNS && !q.status; i++)
-            q.status = add_exact(out, exact_columns[i], hm_query_int(&q, 4 + i), err);
+            q.status = add_exact(out, hm_exact_columns[i], hm_query_int(&q, 4 + i), err);
     }
     return hm_query_close(&q);
 }

@@ -127,6 +127,22 @@ static hm_status join_group(hm_group **groups, int *count, hm_side *side, int se
     return HM_OK;
 }
 
+static const char MODEL[] = " model=";
+
+bool hm_arm_is(const char *arm, const char *name)
+{
+    size_t n = strlen(name);
+    if (strncmp(arm, name, n))
+        return false;
+    return !arm[n] || (!strncmp(arm + n, MODEL, strlen(MODEL)) && !strchr(arm + n + 1, ' '));
+}
+
+bool hm_groups_are_of_one_model(const hm_group *a, const hm_group *b)
+{
+    const char *x = strstr(a->arm, MODEL), *y = strstr(b->arm, MODEL);
+    return !x || !y || strstr(a->side->arm, MODEL) || strstr(b->side->arm, MODEL) || !strcmp(x, y);
+}
+
 hm_status hm_side_groups(hm_side *side, hm_group **out, int *count, hm_error *err)
 {
     hm_status st = HM_OK;
@@ -136,7 +152,7 @@ hm_status hm_side_groups(hm_side *side, hm_group **out, int *count, hm_error *er
         for (int i = 0; i < side->sets[k].count && !st; i++) {
             const hm_series *s = &side->sets[k].items[i];
             bool meant = true;
-            if (*side->arm && strcmp(side->arm, s->arm))
+            if (*side->arm && !hm_arm_is(s->arm, side->arm))
                 continue;
             st = of_commit(side, s, &meant, err);
             if (!st && meant)

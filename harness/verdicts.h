@@ -33,6 +33,11 @@ typedef struct hm_group {
     int count;
 } hm_group;
 
+/* Whether an arm has this name: "best" is "best" and, in a session of several models, "best model=NAME" of each. */
+bool hm_arm_is(const char *arm, const char *name);
+/* Of arms that are meant for all models at once, only those of one model belong together. */
+bool hm_groups_are_of_one_model(const hm_group *a, const hm_group *b);
+
 /* In the order of the first session. Freed by hm_groups_free. HM_EMISSING: the side has no arm of that name. */
 hm_status hm_side_groups(hm_side *side, hm_group **out, int *count, hm_error *err);
 void hm_groups_free(hm_group **groups, int count);

@@ -6,7 +6,7 @@
 
 #include "tests/store_case.h"
 
-enum { PLANTED_ARMS = 3 };
+enum { PLANTED_ARMS = 4 };
 
 typedef struct planted {
     hm_store *store;

@@ -95,6 +95,33 @@ static void history(const char *tag, const char *const *arm, int sessions, int r
     }
 }
 
+/* A session of two models on one case: "naive" is that of each, and pairs stay within a model. */
+static void a_variants_name_means_its_arms_of_all_models(void **state)
+{
+    (void)state;
+    static const char *const four[] = {"naive model=a", "naive model=b", "best model=a", "best model=b"};
+    static const double wall_ms[] = {1000, 100, 500, 80};
+    hm_error err = {0};
+    json_t *all;
+    session(four, 4);
+    GOOD(hm_store_extend_session(p.store, p.session.id, 6, &err));
+    for (int i = 0; i < 6; i++)
+        for (int a = 0; a < 4; a++)
+            plant_run(&p, (planted_run){.arm = a, .round = i, .wall_ms = wall_ms[a] * (1 + 0.01 * i)});
+    hm_run run = COMPARE("naive", "best", "-o", "json");
+    json_t *rows = rows_of(&run, "ratios", &all);
+    assert_int_equal(json_array_size(rows), 2);
+    expect_number(json_array_get(rows, 0), "ratio", 0.5, 1e-9);
+    expect_number(json_array_get(rows, 1), "ratio", 0.8, 1e-9);
+    json_decref(all);
+    run = COMPARE("naive model=a", "best model=a", "-o", "json");
+    rows = rows_of(&run, "ratios", &all);
+    assert_int_equal(json_array_size(rows), 1);
+    json_decref(all);
+    run = COMPARE("naiv", "best");
+    expect_code(&run, 66, "did you mean");
+}
+
 /* ---- figures ---- */
 
 /* Walsh averages of ln of 1.1 1.2 1.15 1.3 1.05 1.25 1.18 1.22 1.09 1.16: worked out apart from the program. */
@@ -438,6 +465,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(ratios_and_intervals_are_those_of_the_formulas, setup, teardown),
         cmocka_unit_test_setup_teardown(few_rounds_have_no_interval, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_variants_name_means_its_arms_of_all_models, setup, teardown),
         cmocka_unit_test_setup_teardown(all_cases_together_have_a_line, setup, teardown),
         cmocka_unit_test_setup_teardown(means_have_fiellers_interval, setup, teardown),
         cmocka_unit_test_setup_teardown(percentiles_are_told_where_there_are_enough_runs, setup, teardown),

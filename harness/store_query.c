@@ -647,10 +647,10 @@ static const char session_columns[] =
     "(SELECT max(block_bytes) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'cache') "
     "FROM session s JOIN machine m ON m.id = s.machine_id JOIN build b ON b.id = s.build_id "
     "WHERE (:session IS NULL OR (:key IS NOT NULL AND EXISTS(SELECT 1 FROM session_tag t WHERE t.session_id = s.id AND t.key = :key AND "
-    "t.value = :value)) OR (:key IS NULL AND s.id LIKE :session || '%') OR (:session = 'last' AND s.id = (SELECT id FROM session ORDER BY created_utc "
+    "t.value = :value)) OR (:key IS NULL AND substr(s.id, 1, length(:session)) = :session) OR (:session = 'last' AND s.id = (SELECT id FROM session ORDER BY created_utc "
     "DESC, "
     "id DESC LIMIT 1))) "
-    "AND (:since IS NULL OR s.created_utc >= coalesce((SELECT min(created_utc) FROM session WHERE id LIKE :since || '%'), :since)) "
+    "AND (:since IS NULL OR s.created_utc >= coalesce((SELECT min(created_utc) FROM session WHERE substr(id, 1, length(:since)) = :since), :since)) "
     "ORDER BY s.created_utc, s.id";
 
 static hm_journal_session session_row(hm_journal_data *d, hm_query *q)

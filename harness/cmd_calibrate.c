@@ -155,7 +155,7 @@ static void arms_of(const hm_plan *plan, int c, int *first, int *second)
 }
 
 typedef struct finding {
-    double sd, bias, drift_p;
+    double sd, bias, drift_p; /* of logarithms */
     int n;
     hm_interval ratio;
     const char *word; /* fit, unfit, too few */
@@ -221,7 +221,7 @@ static void add_row(hm_sheet *s, const calibrate_args *a, const char *label, con
     hm_sheet_string(s, label);
     hm_sheet_cell(s, "%d", f->n);
     hm_sheet_value(s, f->sd, "%.2f %%", 100 * f->sd);
-    hm_sheet_value(s, f->bias, "%+.2f %%", 100 * f->bias);
+    hm_sheet_value(s, expm1(f->bias), "%+.2f %%", 100 * expm1(f->bias)); /* of the ratio, as its reason says */
     hm_sheet_number(s, f->drift_p, 3);
     for (int rounds = 10; rounds <= 40; rounds *= 2)
         hm_sheet_value(s, detectable(a, f->sd, rounds, 3, cases), "%.1f %%", 100 * detectable(a, f->sd, rounds, 3, cases));

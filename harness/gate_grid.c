@@ -98,7 +98,7 @@ hm_document *hm_simulation_document(const hm_simulation_result *result)
     for (int i = 0; i < result->count; i++) {
         const hm_simulation_outcome *r = &result->rows[i];
         const hm_simulation_setting *s = &r->setting;
-        hm_sheet_cell(sheet, "%s", s->set > HM_SIMULATE_CASES ? "?" : sets[s->set]);
+        hm_sheet_cell(sheet, "%s", s->set > HM_SIMULATE_CASES ? "?" : s->set == HM_SIMULATE_ALL ? "one" : sets[s->set]);
         hm_sheet_cell(sheet, "%g", 100 * s->noise);
         hm_sheet_cell(sheet, "%s", hm_drift_name(s->drift));
         hm_sheet_cell(sheet, "%g", 100 * s->slowdown);

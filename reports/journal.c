@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "reports/journal_parts.h"
@@ -324,6 +325,18 @@ static void say_synthetic(const hm_journal_session *s, hm_document *d)
         hm_document_text(d, "**Synthetic weights**: speed, memory and exactness are real, how it sounds is not.");
 }
 
+/* What a user gave, to stand in a span of code: there only a backtick means anything. malloc'ed. */
+static char *as_code(const char *text)
+{
+    char *code = text && *text ? strdup(text) : NULL;
+    for (char *p = code; p && *p; p++)
+        if ((unsigned char)*p < ' ')
+            *p = ' ';
+        else if (*p == '`')
+            *p = '\'';
+    return code;
+}
+
 /* Models [0, count) of one session. */
 static void session_section(const hm_journal_session *parts, int count, const hm_notes *notes, hm_document *d)
 {
@@ -334,13 +347,14 @@ static void session_section(const hm_journal_session *parts, int count, const hm
     note = note ? note : hm_notes_find(notes, short_id);
     for (int i = 0; i < count; i++)
         snprintf(models + strlen(models), sizeof models - strlen(models), "%s, ", parts[i].model);
-    if (s->tags && *s->tags)
-        snprintf(extra, sizeof extra, " Tags: %s.", s->tags);
+    char *command = as_code(s->command_line), *tags = as_code(s->tags);
     if (s->dropped)
-        snprintf(extra + strlen(extra), sizeof extra - strlen(extra), " %d runs belong to rounds that were set aside.", s->dropped);
+        snprintf(extra, sizeof extra, " %d runs belong to rounds that were set aside.", s->dropped);
     hm_document_heading(d, 2, "Session %s (%.10s)", short_id, s->created_utc);
-    hm_document_text(d, "`%s`: %d round%s, %s; %s%s, %d CPUs.%s", s->command_line, s->rounds, s->rounds == 1 ? "" : "s", s->state, models,
-                     s->cpu, s->cpus, extra);
+    hm_document_text(d, "`%s`: %d round%s, %s; %s%s, %d CPUs.%s%s%s%s", command ? command : "?", s->rounds, s->rounds == 1 ? "" : "s", s->state,
+                     models, s->cpu, s->cpus, tags ? " Tags: `" : "", tags ? tags : "", tags ? "`." : "", extra);
+    free(command);
+    free(tags);
     if (note)
         hm_document_text(d, "%s", note);
     if (count > 1)

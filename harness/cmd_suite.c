@@ -31,7 +31,7 @@ typedef struct suite_args {
     const char *order;
     int64_t rounds, iterations, min_rounds, max_rounds, frames, seed;
     double stop_at; /* % */
-    bool dry_run, trace;
+    bool dry_run;
     hm_output_options output;
     slurm_args slurm;
 } suite_args;
@@ -111,7 +111,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
          "before the rounds, start each arm once per case with its model's files (no others) out of the page cache", 0, 0, NULL},
         {"stream", 0, HM_OPT_FLAG, &m->stream, NULL, "arms that decode in pieces hand them over as they come: time to first audio, stalls",
          0, 0, NULL},
-        {"trace", 0, HM_OPT_FLAG, &a->trace, NULL, "after the rounds, write a timeline of the last arm on its first case", 0, 0, NULL},
+        {"trace", 0, HM_OPT_FLAG, &a->m.trace, NULL, "after the rounds, write a timeline of the last arm on its first case", 0, 0, NULL},
         {"limits", 0, HM_OPT_FLAG, &m->limits, NULL, "at the end, measure what the machine can do for a moment: shares in the journal", 0, 0,
          NULL},
         {"slurm", 0, HM_OPT_FLAG, &s->on, NULL,
@@ -243,7 +243,7 @@ static bool write_trace(const hm_measure *m, const suite_args *a, char *path, si
     int arm = plan->arm_count - 1, first = 0, code = 1;
     while (arm >= 0 && (plan->arms[arm].command || plan->arms[arm].program || plan->arms[arm].refusal[0]))
         arm--;
-    if (!a->trace || arm < 0)
+    if (!hm_measure_options_of(m)->trace || arm < 0)
         return false;
     const hm_plan_arm *last = &plan->arms[arm];
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
@@ -301,7 +301,7 @@ static hm_status carry_out(hm_measure *m, const suite_args *a, hm_error *err)
                 hm_measure_rounds(m));
     fprintf(stderr, "session %s in database %s\n", hm_measure_session(m), hm_measure_database(m));
     snprintf(audio, sizeof audio, "%s/audio/%.8s", hm_measure_folder(m), hm_measure_session(m));
-    if (a->m.keep_audio && rmdir(audio)) /* an empty folder is no news */
+    if (hm_measure_options_of(m)->keep_audio && rmdir(audio)) /* an empty folder is no news */
         fprintf(stderr, "audio in %s\n", audio);
     if (write_trace(m, a, trace, sizeof trace))
         fprintf(stderr, "timeline (ui.perfetto.dev) in %s\n", trace);
@@ -385,7 +385,7 @@ hm_status hm_cmd_suite(const hm_command *self, int argc, char **argv, hm_error *
     suite_args a = {.m = hm_measure_defaults("suite"), .min_rounds = MIN_ROUNDS, .max_rounds = MAX_ROUNDS, .frames = HM_LOGIT_FRAMES};
     hm_measure *m = NULL;
     bool helped;
-    a.trace = true;
+    a.m.trace = true;
     a.slurm.o.exclusive = true;
     a.slurm.split = hm_slurm_split_names[HM_SLURM_BY_CASE];
     a.output.format = "md";

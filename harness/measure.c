@@ -405,6 +405,11 @@ const hm_plan *hm_measure_plan_of(const hm_measure *m)
     return m->plan;
 }
 
+const hm_measure_options *hm_measure_options_of(const hm_measure *m)
+{
+    return &m->o;
+}
+
 hm_store *hm_measure_store(const hm_measure *m)
 {
     return m->store;

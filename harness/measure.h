@@ -41,6 +41,7 @@ typedef struct hm_measure_options {
     bool cold;           /* each arm starts once per case with its model's files out of the page cache, before the rounds */
     bool stream;         /* arms that decode in pieces hand them over as they come */
     int logit_frames;    /* logits of so many frames are compared with the reference arm's, once per arm and case; 0: none are */
+    bool trace;          /* a timeline after the rounds, of commands that write one */
     bool limits;         /* measures what the machine can do, at the end */
     bool quiet;          /* nothing to stderr but errors */
     bool resume;         /* goes on with a stored session of this kind: its options replace plan, warmup, hooks and the like */
@@ -75,6 +76,7 @@ void hm_measure_close(hm_measure **m);
 
 /* --- what there is --- */
 const hm_plan *hm_measure_plan_of(const hm_measure *m);
+const hm_measure_options *hm_measure_options_of(const hm_measure *m); /* as they hold: of a session that goes on, its own */
 hm_store *hm_measure_store(const hm_measure *m);
 const char *hm_measure_session(const hm_measure *m); /* its id */
 const hm_machine_record *hm_measure_machine(const hm_measure *m);

@@ -74,6 +74,7 @@ char *hm_measure_pack(const hm_measure_options *options, const hm_plan *plan, co
                           (json_int_t)options->timeout_s, "settle_s", (json_int_t)options->settle_s, "iterations", options->iterations,
                           "logit_frames", options->logit_frames, "keep_audio", options->keep_audio, "cold", options->cold, "stream",
                           options->stream, "limits", options->limits, "build", build_id, "plan", hm_plan_json(plan));
+    json_object_set_new(o, "trace", json_boolean(options->trace));
     json_object_set_new(o, "stop_at", json_real(options->stop_at));
     json_object_set_new(o, "min_rounds", json_integer(options->min_rounds));
     for (int i = 0; i < TEXTS; i++)
@@ -113,6 +114,7 @@ hm_status hm_measure_unpack(const json_t *o, hm_measure_options *out, hm_error *
     out->cold = json_is_true(json_object_get(o, "cold"));
     out->stream = json_is_true(json_object_get(o, "stream"));
     out->logit_frames = (int)json_integer_value(json_object_get(o, "logit_frames"));
+    out->trace = out->trace && !json_is_false(json_object_get(o, "trace")); /* --resume --no-trace: none either */
     out->limits = !json_is_false(json_object_get(o, "limits"));
     out->timeout_s = json_integer_value(json_object_get(o, "timeout_s"));
     out->settle_s = json_integer_value(json_object_get(o, "settle_s"));

@@ -85,6 +85,15 @@ static bool is_program(const char *text)
     return strchr(text, '/') || (!stat(text, &info) && S_ISREG(info.st_mode) && !access(text, X_OK));
 }
 
+/* A text that can only mean a variant: one that is right, or one whose first part is a variant's name and whose toggles are wrong. */
+static bool is_variant(const char *text)
+{
+    char name[65];
+    const char *colon = strchr(text, ':');
+    snprintf(name, sizeof name, "%.*s", colon ? (int)(colon - text) : 0, text);
+    return (colon && (hm_variant_find(name) || !strcmp(name, "custom"))) || !hm_variant_parse(text, &(hm_toggles){0}, NULL, NULL);
+}
+
 /* The other build judges itself against what was asked for: its own variants, its own report. Returns only when that is not possible. */
 static hm_status hand_over(const gate_args *a, int argc, char **argv, hm_error *err)
 {
@@ -142,6 +151,8 @@ static hm_status check(gate_args *a, int argc, char **argv, hm_error *err)
         st = hm_series_check_metric(g->metric, err);
     if (!st)
         st = hm_gate_tolerance(&g->tolerances, "", &share, err);
+    if (!st)
+        st = hm_gate_check_tolerances(&g->tolerances, err);
     if (!st && g->tolerances.count && !g->counts)
         st = hm_fail(err, HM_EUSAGE, "--tolerance goes with --counts-only");
     if (!st)
@@ -157,9 +168,9 @@ static hm_status check(gate_args *a, int argc, char **argv, hm_error *err)
     st = hm_variant_parse(g->variant, &set, NULL, err);
     if (st)
         return hm_fail_within(err, a->cand ? "--cand" : "--variant");
-    g->kind = is_program(g->base)                          ? HM_BASE_PROGRAM
-              : !hm_variant_parse(g->base, &set, NULL, NULL) ? HM_BASE_VARIANT
-                                                           : HM_BASE_STORED;
+    g->kind = is_program(g->base) ? HM_BASE_PROGRAM : is_variant(g->base) ? HM_BASE_VARIANT : HM_BASE_STORED;
+    if (g->kind == HM_BASE_VARIANT && hm_variant_parse(g->base, &set, NULL, err))
+        return hm_fail_within(err, "--base");
     if (!g->measure.warmup)
         g->measure.warmup = g->counts ? "none" : "full";
     return HM_OK;

@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/probe.h"
 #include "harness/gate_session.h"
+
+#define SPAN "span "
 
 hm_status hm_gate_tolerance(const hm_strings *tolerances, const char *name, double *out, hm_error *err)
 {
@@ -16,6 +19,43 @@ hm_status hm_gate_tolerance(const hm_strings *tolerances, const char *name, doub
             return hm_fail(err, HM_EUSAGE, "--tolerance \"%.80s\": expected NAME=PERCENT, as in launches=1%%", text);
         if (strlen(name) == (size_t)(equals - text) && !strncmp(name, text, strlen(name)))
             *out = share / 100;
+    }
+    return HM_OK;
+}
+
+/* NAME of a tolerance that is well formed. */
+static void name_of(const char *tolerance, char *out, size_t size)
+{
+    snprintf(out, size, "%.*s", (int)(strrchr(tolerance, '=') - tolerance), tolerance);
+}
+
+static hm_status refuse(const char *tolerance, const char *name, const char *const *names, hm_error *err)
+{
+    char near[HM_SUGGESTION];
+    return hm_fail(err, HM_EUSAGE, "--tolerance \"%.80s\": no exact figure is called so%s (gate --counts-only names those that move)", tolerance,
+                   hm_did_you_mean(near, name, names));
+}
+
+hm_status hm_gate_check_tolerances(const hm_strings *tolerances, hm_error *err)
+{
+    char loading[HM_COUNTER_COUNT][64], name[200];
+    const char *names[2 * HM_COUNTER_COUNT + 64];
+    int n = 0;
+    for (int i = 0; hm_exact_columns[i] && n < 63; i++)
+        names[n++] = hm_exact_columns[i];
+    for (int i = 0; i < HM_COUNTER_COUNT; i++) {
+        snprintf(loading[i], sizeof loading[i], "load: %s", hm_counter_name(i));
+        names[n++] = hm_counter_name(i);
+        names[n++] = loading[i];
+    }
+    names[n] = NULL;
+    for (int i = 0; i < tolerances->count; i++) {
+        int k = 0;
+        name_of(tolerances->items[i], name, sizeof name);
+        while (names[k] && strcmp(names[k], name))
+            k++;
+        if (!names[k] && strncmp(name, SPAN, strlen(SPAN)))
+            return refuse(tolerances->items[i], name, names, err);
     }
     return HM_OK;
 }
@@ -147,10 +187,45 @@ static bool promises_same(const hm_gate *g, int c)
     return stored && !strcmp(stored, plan->arms[k->arm].toggles_text);
 }
 
+/* Marks tolerances of spans that a run had. */
+static void mark_spans(const hm_strings *tolerances, const hm_exact_list *list, bool *seen)
+{
+    char name[200];
+    for (int i = 0; i < tolerances->count; i++) {
+        name_of(tolerances->items[i], name, sizeof name);
+        seen[i] = seen[i] || strncmp(name, SPAN, strlen(SPAN)) || find(list, name);
+    }
+}
+
+/* HM_EUSAGE: a tolerance is of a span that no case has; the first case's are what it may have meant. */
+static hm_status check_spans(const hm_gate *g, const bool *seen, hm_error *err)
+{
+    const hm_plan *plan = hm_measure_plan_of(g->m);
+    hm_exact_list list = {0};
+    char name[200];
+    int i = 0, n = 0;
+    while (i < g->o->tolerances.count && seen[i])
+        i++;
+    if (i == g->o->tolerances.count)
+        return HM_OK;
+    hm_status st = hm_store_get_exact(hm_measure_store(g->m), hm_measure_session(g->m), plan->arms[g->cases[0].arm].id, plan->cases[0].id, &list, err);
+    const char **names = st ? NULL : hm_calloc((size_t)list.count + 1, sizeof *names, "exact figures", err);
+    for (int k = 0; names && k < list.count; k++)
+        if (!strncmp(list.items[k].name, SPAN, strlen(SPAN)))
+            names[n++] = list.items[k].name;
+    name_of(g->o->tolerances.items[i], name, sizeof name);
+    if (!st)
+        st = names ? refuse(g->o->tolerances.items[i], name, names, err) : HM_EABSENT;
+    free(names);
+    hm_exact_list_free(&list);
+    return st;
+}
+
 hm_status hm_gate_judge_counts(hm_gate *g, hm_error *err)
 {
     const hm_plan *plan = hm_measure_plan_of(g->m);
     hm_status st = HM_OK;
+    bool seen[sizeof g->o->tolerances.items / sizeof *g->o->tolerances.items] = {0}, failed = false;
     for (int c = 0; c < g->report.row_count && !st; c++) {
         hm_exact_list base, arm;
         hm_gate_row *r = &g->report.rows[c];
@@ -159,14 +234,16 @@ hm_status hm_gate_judge_counts(hm_gate *g, hm_error *err)
             break;
         st = hm_store_get_exact(hm_measure_store(g->m), hm_measure_session(g->m), plan->arms[g->cases[c].arm].id, plan->cases[c].id, &arm, err);
         if (!st && base.found && arm.found) {
+            mark_spans(&g->o->tolerances, &base, seen);
+            mark_spans(&g->o->tolerances, &arm, seen);
             st = judge_lists(g, c, &base, &arm, promises_same(g, c), err);
         } else if (!st) {
-            g->cases[c].failed = true;
+            g->cases[c].failed = failed = true;
             snprintf(r->reason, sizeof r->reason, "%s has no good run", base.found ? r->arm : r->base);
         }
         hm_exact_list_free(&base);
         if (!st)
             hm_exact_list_free(&arm);
     }
-    return st;
+    return st || failed ? st : check_spans(g, seen, err);
 }

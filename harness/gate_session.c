@@ -30,12 +30,13 @@ void hm_gate_next(const hm_gate *g, int c, char *out, size_t size)
     const hm_gate_case *k = &g->cases[c];
     const hm_plan_arm *arm = &plan->arms[k->arm];
     const char *db = g->o->measure.db;
+    const char *metric = k->fat ? "mem" : !strcmp(g->o->metric, "wall") ? "generate" : g->o->metric; /* of wall, the part that moves it most */
     char what[400];
     case_argument(g, c, what, sizeof what);
     snprintf(out, size, "hmbench profile %s --variant %s --model %s --trace %s.json", what, arm->variant, arm->model, plan->cases[c].name);
     if (k->base >= 0 && !g->o->counts)
-        snprintf(out + strlen(out), size - strlen(out), " ; hmbench compare %.8s:%s %.8s:%s --metric generate%s%s", hm_measure_session(g->m),
-                 plan->arms[k->base].name, hm_measure_session(g->m), arm->name, db ? " --db " : "", db ? db : "");
+        snprintf(out + strlen(out), size - strlen(out), " ; hmbench compare %.8s:%s %.8s:%s --metric %s%s%s", hm_measure_session(g->m),
+                 plan->arms[k->base].name, hm_measure_session(g->m), arm->name, metric, db ? " --db " : "", db ? db : "");
 }
 
 bool hm_gate_memory_fails(double base, double arm, char *reason, size_t size)

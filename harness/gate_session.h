@@ -34,6 +34,7 @@ typedef struct hm_gate_case {
     hm_gate_finding finding;
     double calibrated_sd;    /* NaN: never calibrated here */
     bool failed, differs;
+    bool fat;                /* its peak memory fails it, whatever the metric says */
 } hm_gate_case;
 
 typedef struct hm_gate {
@@ -76,6 +77,9 @@ hm_status hm_gate_judge_stored(hm_gate *g, hm_error *err);
 hm_status hm_gate_judge_counts(hm_gate *g, hm_error *err);
 /* Share that NAME=PERCENT of --tolerance lets a figure rise; 0 where there is none. HM_EUSAGE: one of them is malformed. */
 hm_status hm_gate_tolerance(const hm_strings *tolerances, const char *name, double *share, hm_error *err);
+
+/* HM_EUSAGE: one of them names no exact figure. Spans are known once they were seen: hm_gate_judge_counts asks for them. */
+hm_status hm_gate_check_tolerances(const hm_strings *tolerances, hm_error *err);
 
 /* Peak memory lets pass the larger of 1 % and 16 MiB. reason: a sentence when it does not. */
 bool hm_gate_memory_fails(double base_bytes, double arm_bytes, char *reason, size_t size);

@@ -6,6 +6,14 @@
 #include "harness/gate_session.h"
 #include "harness/machine.h"
 
+/* Letters of --base before the arm that it may name. */
+static int length_without_arm(const char *base, const char *arm)
+{
+    size_t whole = strlen(base), end = strlen(arm);
+    bool named = end && whole > end && base[whole - end - 1] == ':' && !strcmp(base + whole - end, arm);
+    return (int)(named ? whole - end - 1 : whole);
+}
+
 hm_status hm_gate_open_stored(hm_gate *g, hm_error *err)
 {
     hm_machine_record machine;
@@ -23,8 +31,8 @@ hm_status hm_gate_open_stored(hm_gate *g, hm_error *err)
     if (!st)
         st = hm_side_groups(&g->stored, &g->groups, &g->group_count, err);
     if (st == HM_EMISSING && g->stored.sets)
-        return hm_fail(err, HM_ECOMPARE, "--base %s: its sessions have no runs of an arm %s; name one that they have, as in --base %s:naive%s",
-                       g->o->base, g->stored.arm, g->o->base, hm_store_did_you_mean(g->reading, HM_NAMES_ARMS, g->stored.arm, near));
+        return hm_fail(err, HM_ECOMPARE, "--base %s: its sessions have no runs of an arm %s; name one that they have, as in --base %.*s:naive%s",
+                       g->o->base, g->stored.arm, length_without_arm(g->o->base, g->stored.arm), g->o->base, hm_store_did_you_mean(g->reading, HM_NAMES_ARMS, g->stored.arm, near));
     hm_machine_read(&machine);
     for (int i = 0; !st && i < g->stored.sessions.count; i++)
         if (strcmp(g->stored.sets[i].machine_id, machine.id))

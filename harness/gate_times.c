@@ -245,8 +245,10 @@ static hm_status judge_case(hm_gate *g, int c, hm_error *err)
         r->low = n ? k->finding.low : NAN;
         r->high = n ? k->finding.high : NAN;
         tell_times(g, c, r, y, n);
-        if (strcmp(r->verdict, "invalid") && hm_gate_memory_fails(base, arm, reason, sizeof reason))
+        if (strcmp(r->verdict, "invalid") && hm_gate_memory_fails(base, arm, reason, sizeof reason)) {
+            k->fat = true;
             tell(r, "fail", reason);
+        }
     }
     free(y);
     return HM_OK;

@@ -49,6 +49,7 @@ typedef struct hm_exact_list {
 hm_status hm_store_get_exact(hm_store *store, const char *session_id, const char *arm_id, const char *case_id, hm_exact_list *out,
                              hm_error *err);
 void hm_exact_list_free(hm_exact_list *list);
+extern const char *const hm_exact_columns[]; /* of `sample`; NULL at the end */
 
 /* --- what verdicts leave --- */
 

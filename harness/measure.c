@@ -264,6 +264,7 @@ hm_status hm_measure_begin(hm_measure **out, const hm_measure_options *options, 
         st = enter(m, err);
     if (!st)
         st = hm_tally_open(&m->tally, m->plan, m->rounds, err);
+    m->tally.stolen_spoils = !strcmp(m->o.kind, "gate") || !strcmp(m->o.kind, "calibrate");
     if (st)
         hm_measure_close(&m);
     else

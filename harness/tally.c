@@ -167,7 +167,7 @@ bool hm_tally_spoilt(const hm_tally *t, int c, int round, char *reason, size_t s
         for (int k = 0; k < t->plan->case_count; k++)
             for (int r = 0; r < t->rounds; r++, n++) {
                 clocks[n] = hm_tally_at(t, k, a, r)->steady.clock_khz;
-                steals[n] = hm_tally_at(t, k, a, r)->steady.steal_share;
+                steals[n] = t->stolen_spoils ? hm_tally_at(t, k, a, r)->steady.steal_share : NAN;
             }
         spoilt = hm_steady_spoilt(&hm_tally_at(t, c, a, round)->steady, clocks, steals, n, why, sizeof why);
         if (spoilt)

@@ -21,6 +21,8 @@ typedef struct hm_tally {
     double *expected_ns;  /* [cases][arms] of a turn, as long as none was taken */
     bool *decided;        /* [cases] */
     int dropped;          /* rounds of cases that were set aside */
+    bool stolen_spoils;   /* stolen CPU time spoils a turn: where a verdict on a pair rests on each round. Elsewhere it is told, no more: of
+                             many arms on a shared host one nearly always meets it */
 } hm_tally;
 
 /* Pairs without anything to do are done. */

@@ -121,9 +121,10 @@ static void an_interrupted_session_keeps_its_runs_and_goes_on(void **state)
 static void time_that_runs_out_leaves_whole_rounds_that_resume_adds_to(void **state)
 {
     (void)state;
-    hm_run run = suite_run("--arm", (char *)arm("one", "slow"), "--max-time", "1", "-n", "4");
+    hm_run run = suite_run("--arm", (char *)arm("one", "slow"), "--max-time", "1", "-n", "4", "--no-trace");
     expect_code(&run, 0, "of 4 rounds fit");
     expect_sql("SELECT state FROM session", "partial\r\n");
+    expect_sql("SELECT json_extract(options, '$.trace') FROM session", "0\r\n");
     expect_sql("SELECT count(*) % 2, count(*) < 8 FROM run", "0,1\r\n");
     run = run_program("suite", "--resume", "--db", db);
     expect_code(&run, 0, NULL);

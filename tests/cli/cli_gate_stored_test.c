@@ -29,6 +29,8 @@ static void stored_sessions_are_compared_unpaired(void **state)
     expect_code(&run, 4, "has no runs of tiny/b");
     run = GATE("--base", "release-1", "--variant", "steps5", "--filter", "/a");
     expect_code(&run, 4, "have no runs of an arm steps5");
+    run = GATE("--base", "release-1:steps5", "--variant", QUICK, "--filter", "/a");
+    expect_code(&run, 4, "as in --base release-1:naive");
     run = GATE("--base", "of=nobody", "--variant", QUICK);
     expect_code(&run, 66, "nothing is called \"of=nobody\"");
 }
@@ -115,6 +117,7 @@ static void simulated_gates_are_told_without_running_anything(void **state)
     expect_code(&run, 64, "one of none, ramp, ar, step");
 #define OF_MARGIN(percent) run_program("calibrate", "--simulate", "--gates", "20", "--noise", "0.5%", "--slowdown", "4%", "--cases", "1", "--margin", percent, "-o", "csv")
     run = OF_MARGIN("1%");
+    assert_non_null(strstr(run.out, ",one,0.5,"));
     assert_non_null(strstr(run.out, ",4,1,1,20,100.00,0.00,")); /* slowdown, margin, cases, gates, FAIL, PASS */
     expect_code(&run, 0, NULL);
     run = OF_MARGIN("8%");

@@ -65,6 +65,9 @@ static void the_journal_tells_everything_that_was_measured(void **state)
     char *text = output_of(run_program("journal", "--db", db)), *again = output_of(run_program("journal", "--db", db));
     assert_string_equal(text, again);
     has(text, "Tags: `branch=main`.");
+    hm_run all = run_program("journal", "--db", db, "--session", "%");
+    assert_int_equal(all.code, 66); /* no wildcard */
+    run_free(&all);
     has(text, "| 0.1003 | ok |"); /* best, in its own table */
     has(text, "| backbone=cpu, codec=disk |");
     has(text, "| cpu |");

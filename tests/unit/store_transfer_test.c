@@ -238,13 +238,14 @@ static void a_dump_of_every_older_version_is_imported(void **state)
 }
 
 /* A database of this version with rows in the tables that no older one has. */
-static hm_store *full_store(const char *path)
+static hm_store *make_full_store(const char *path)
 {
     hm_error err = {0};
     char *text = fixture(4);
     int64_t rows;
     hm_store *store = open_store(path, HM_STORE_CREATE);
     GOOD(import_text(store, text, &rows, &err));
+    free(text);
     GOOD(hm_store_exec(store,
                        "INSERT INTO session_tag VALUES('e1', 'branch', 'main');"
                        "INSERT INTO fidelity_codebook VALUES('e1', 'a2', 'c1', 0, 3, 0.5, 0.125, 2.5);"
@@ -262,6 +263,28 @@ static hm_store *full_store(const char *path)
             fail_msg("no row in %s", hm_store_tables[i]);
     }
     return store;
+}
+
+/* It is made once; later ones are its bytes. */
+static hm_store *full_store(const char *path)
+{
+    static uint8_t *bytes;
+    static size_t size;
+    hm_error err = {0};
+    if (bytes) {
+        GOOD(hm_file_write(path, bytes, size, &err));
+        return open_store(path, HM_STORE_CREATE);
+    }
+    hm_map map = {0};
+    hm_store *store = make_full_store(path);
+    hm_store_close(&store);
+    GOOD(hm_map_read(&map, path, 1 << 24, &err));
+    bytes = malloc(map.size);
+    assert_non_null(bytes);
+    size = map.size;
+    memcpy(bytes, map.data, size);
+    hm_map_close(&map);
+    return open_store(path, HM_STORE_CREATE);
 }
 
 static void the_list_of_tables_is_whole_and_in_order(void **state)
@@ -584,7 +607,7 @@ static void a_damaged_file_harms_nobody(void **state)
     uint8_t *bytes = malloc(map.size);
     uint64_t random = 12345;
     int refusals = 0;
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 30; i++) {
         int64_t rows = 0;
         memcpy(bytes, map.data, map.size);
         for (int k = 0; k < 1 + i % 40; k++) {
@@ -600,7 +623,7 @@ static void a_damaged_file_harms_nobody(void **state)
         hm_store_close(&store);
         unlink(in_folder("b.db"));
     }
-    assert_true(refusals > 20);
+    assert_true(refusals > 10);
     free(bytes);
     hm_map_close(&map);
 }

@@ -157,7 +157,7 @@ static hm_status judge_lists(hm_gate *g, int c, const hm_exact_list *base, const
     r->rounds = 1;
     r->verdict = t.failed || fat ? "fail" : t.less ? "improved" : "pass";
     if (t.failed)
-        snprintf(r->reason, sizeof r->reason, "%d exact figures rose, the first: %s%s%s", t.failed, t.first, fat ? "; " : "", memory);
+        snprintf(r->reason, sizeof r->reason, "%d exact figures rose, the first: %.255s%s%s", t.failed, t.first, fat ? "; " : "", memory);
     else if (fat)
         snprintf(r->reason, sizeof r->reason, "%s", memory);
     else if (t.less)

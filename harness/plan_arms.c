@@ -114,7 +114,10 @@ static hm_status add_choice(hm_plan *plan, const hm_plan_options *o, const axes 
     hm_plan_arm a = {.toggles = *set, .look = x->looks[k.model], .backend = o->backend ? o->backend : "cpu"};
     a.program = x->program[k.program];
     zero_without_effect(&a.toggles, a.look.family, HM_BACKEND_CPU);
-    snprintf(a.variant, sizeof a.variant, "%s", k.text);
+    size_t length = strlen(k.text);
+    if (length >= sizeof a.variant)
+        return hm_fail(err, HM_EUSAGE, "variant \"%.60s...\": %zu characters; %zu at most", k.text, length, sizeof a.variant - 1);
+    memcpy(a.variant, k.text, length + 1);
     snprintf(a.name, sizeof a.name, "%.120s", k.label);
     snprintf(a.model, sizeof a.model, "%s", x->model.items[k.model]);
     snprintf(a.isa, sizeof a.isa, "%s", x->isa.items[k.isa]);

@@ -316,7 +316,7 @@ static void a_step_is_called_noise_by_its_interval(void **state)
     for (int i = 0; i < 2; i++) {
         arms[i] = (hm_arm_record){
             .position = i, .name = arm_names[i], .variant = arm_names[i], .toggles = toggles[i], .backend = "cpu", .model = "/m"};
-        snprintf(arms[i].id, sizeof arms[i].id, "e0000000-0000-4000-8000-00000000000%d", i);
+        snprintf(arms[i].id, sizeof arms[i].id, "e0000000-0000-4000-8000-00000000000%c", '0' + i);
     }
     GOOD(hm_store_put_session(store, &session, arms, 2, &err));
     for (int round = 0; round < 8; round++) {
@@ -377,7 +377,7 @@ static void models_of_a_session_stand_apart(void **state)
     for (int i = 0; i < 4; i++) {
         arms[i] = (hm_arm_record){.position = i, .name = names[i], .variant = i % 2 ? "best" : "naive", .toggles = toggles[i % 2],
                                   .backend = "cpu", .model = i < 2 ? "/m" : "/q"};
-        snprintf(arms[i].id, sizeof arms[i].id, "b0000000-0000-4000-8000-00000000000%d", i);
+        snprintf(arms[i].id, sizeof arms[i].id, "b0000000-0000-4000-8000-00000000000%c", '0' + i);
     }
     GOOD(hm_store_put_session(store, &session, arms, 4, &err));
     hm_limits limits = {.items = {{"cache", "bytes", "avx2", 2, 150, 16 << 20, ""},

@@ -191,7 +191,7 @@ static void labels_of_the_tradeoff_do_not_overlap(void **state)
     enum { ARMS = 12 };
     static hm_journal_arm many[ARMS];
     static hm_journal_result all[ARMS];
-    static char names[ARMS][24];
+    static char names[ARMS][32];
     double x[ARMS], y[ARMS], width[ARMS];
     hm_journal_session s = session(true);
     size_t size;

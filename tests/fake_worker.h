@@ -198,4 +198,14 @@ static inline const char *fake_program(void)
     return path;
 }
 
+/* --arm NAME=this program as a fake worker of that kind; the last four answers stay. */
+static inline char *fake_arm(const char *name, const char *kind)
+{
+    static char text[4][PATH_MAX + 64];
+    static int next;
+    char *out = text[next++ % 4];
+    snprintf(out, sizeof text[0], "%s=exec '%s' --fake %s", name, fake_program(), kind);
+    return out;
+}
+
 #endif

@@ -42,13 +42,6 @@ static int teardown(void **state)
 
 #define COMPARE(...) run_program("compare", "--db", db, __VA_ARGS__)
 
-static void expect_code(hm_run *run, int code, const char *in_err)
-{
-    if (run->code != code || (in_err && !strstr(run->err, in_err)))
-        fail_msg("expected exit code %d and \"%s\", got %d:\n%s%s", code, in_err ? in_err : "", run->code, run->out, run->err);
-    run_free(run);
-}
-
 static void expect_out(hm_run *run, const char *in_out)
 {
     if (run->code || !strstr(run->out, in_out))

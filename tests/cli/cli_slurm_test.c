@@ -105,37 +105,10 @@ static int teardown(void **unused)
     return setenv("PATH", path_before, 1) || system(command);
 }
 
-/* --arm NAME=this program as a fake worker of that kind. */
-static char *arm(const char *name, const char *kind)
-{
-    static char text[4][PATH_MAX + 64];
-    static int next;
-    char *out = text[next++ % 4];
-    snprintf(out, sizeof text[0], "%s=exec '%s' --fake %s", name, fake_program(), kind);
-    return out;
-}
-
-static void expect_code(hm_run *run, int code, const char *in_err)
-{
-    if (run->code != code || (in_err && !strstr(run->err, in_err)))
-        fail_msg("expected exit code %d and \"%s\", got %d:\n%s%s", code, in_err ? in_err : "", run->code, run->out, run->err);
-    run_free(run);
-}
-
 #define slurm_run(...) run_program("suite", suite, "--variant", "none", "--db", db, "--slurm", "-n", "2", __VA_ARGS__)
 #define resume(...) run_program("suite", "--slurm", "--resume", "--db", db, ##__VA_ARGS__)
 
-/* The database's answer as CSV without the line of names. */
-static void expect_sql(const char *sql, const char *wanted)
-{
-    hm_run run = run_program("db", "sql", (char *)sql, "--db", db, "-o", "csv");
-    char *rows = strstr(run.out, "\r\n");
-    if (run.code || !rows)
-        fail_msg("%s: exit code %d: %s", sql, run.code, run.err);
-    if (strcmp(rows + 2, wanted))
-        fail_msg("%s:\nexpected %s\ngot %s", sql, wanted, rows + 2);
-    run_free(&run);
-}
+#define expect_sql(sql, wanted) expect_sql_of(db, sql, wanted)
 
 /* How many lines sbatch was asked with, so far, that are these words. */
 static int asked(const char *line)
@@ -171,7 +144,7 @@ static int slurm_folder(char *out, size_t size)
 static void cases_are_tasks_with_all_their_arms_and_come_together(void **unused)
 {
     (void)unused;
-    hm_run run = slurm_run("--arm", arm("one", "good"), "--arm", arm("two", "good"), "--partition", "bench", "--constraint", "a&b",
+    hm_run run = slurm_run("--arm", fake_arm("one", "good"), "--arm", fake_arm("two", "good"), "--partition", "bench", "--constraint", "a&b",
                            "--nodes", "3", "--slurm-time", "2:00:00", "--slurm-option=--account=it's", "--tag", "why=a\nb 'c'");
     assert_non_null(strstr(run.out, "tiny/a.b"));
     assert_non_null(strstr(run.out, "tiny/c"));
@@ -194,7 +167,7 @@ static void sessions_of_an_array_are_found_by_their_tag(void **unused)
 {
     char path[400], tag[32];
     (void)unused;
-    hm_run run = slurm_run("--arm", arm("one", "good"), "--arm", arm("two", "good"), "-q");
+    hm_run run = slurm_run("--arm", fake_arm("one", "good"), "--arm", fake_arm("two", "good"), "-q");
     expect_code(&run, 0, "sessions tagged slurm=");
     assert_true(slurm_folder(path, sizeof path));
     snprintf(tag, sizeof tag, "slurm=%s", strrchr(path, '-') + 1);
@@ -214,7 +187,7 @@ static void sessions_of_an_array_are_found_by_their_tag(void **unused)
 static void an_arm_is_measured_beside_the_one_it_is_compared_with(void **unused)
 {
     (void)unused;
-    hm_run run = slurm_run("--arm", arm("base $(touch x) 'q'", "good"), "--arm", arm("\"one\"", "good"), "--arm", arm("two", "good"),
+    hm_run run = slurm_run("--arm", fake_arm("base $(touch x) 'q'", "good"), "--arm", fake_arm("\"one\"", "good"), "--arm", fake_arm("two", "good"),
                            "--slurm-split", "arm", "--no-exclusive");
     expect_code(&run, 0, "2 of 2 tasks");
     assert_int_equal(asked("--exclusive"), 0);
@@ -231,7 +204,7 @@ static void a_lost_task_is_told_and_only_it_is_submitted_again(void **unused)
 {
     (void)unused;
     tell("lose", "1\n");
-    hm_run run = slurm_run("--arm", arm("one", "good"));
+    hm_run run = slurm_run("--arm", fake_arm("one", "good"));
     assert_non_null(strstr(run.out, "tiny/a.b"));
     assert_non_null(strstr(run.err, "task 1 (tiny/c): ended without a word (Slurm: NODE_FAIL)"));
     expect_code(&run, 6, "1 of 2 tasks are not whole");
@@ -252,7 +225,7 @@ static void a_file_that_is_no_database_spoils_nothing_else(void **unused)
 {
     (void)unused;
     tell("wreck", "0\n");
-    hm_run run = slurm_run("--arm", arm("one", "good"));
+    hm_run run = slurm_run("--arm", fake_arm("one", "good"));
     assert_non_null(strstr(run.out, "tiny/c"));
     assert_non_null(strstr(run.err, "task-0.db"));
     expect_code(&run, 6, "1 of 2 tasks are not whole");
@@ -265,7 +238,7 @@ static void a_file_that_is_no_database_spoils_nothing_else(void **unused)
 static void what_a_task_found_is_the_exit_code(void **unused)
 {
     (void)unused;
-    hm_run run = slurm_run("--arm", arm("one", "good"), "--arm", arm("bad", "crash"));
+    hm_run run = slurm_run("--arm", fake_arm("one", "good"), "--arm", fake_arm("bad", "crash"));
     expect_code(&run, 6, "task-0.log says which");
     run = resume(); /* failed runs are results */
     expect_code(&run, 6, "task-0.log says which");
@@ -275,7 +248,7 @@ static void what_a_task_found_is_the_exit_code(void **unused)
 static void time_that_runs_out_is_given_by_the_next_array(void **unused)
 {
     (void)unused;
-    hm_run run = run_program("suite", suite, "--variant", "none", "--db", db, "--slurm", "-n", "4", "--arm", arm("one", "slow"),
+    hm_run run = run_program("suite", suite, "--variant", "none", "--db", db, "--slurm", "-n", "4", "--arm", fake_arm("one", "slow"),
                              "--max-time", "1", "--filter", "/c$");
     expect_code(&run, 0, "task 0 (tiny/c): had no time for all rounds (--max-time)");
     expect_sql("SELECT count(*) < 4 FROM run", "1\r\n");
@@ -298,7 +271,7 @@ static void an_interrupted_wait_goes_on_without_a_second_array(void **unused)
     (void)unused;
     tell("hold", "");
     char *argv[] = {(char *)HM_PROGRAM, "suite", suite, "--variant", "none", "--db", db, "--slurm", "--arm",
-                    arm("one", "good"), "-n",    "2",   NULL};
+                    fake_arm("one", "good"), "-n",    "2",   NULL};
     hm_run run = run_interrupted(argv, submitted);
     expect_code(&run, 130, "the tasks go on in Slurm (array 100");
     char path[400];
@@ -323,7 +296,7 @@ static void tasks_are_submitted_now_and_gathered_later(void **unused)
 {
     (void)unused;
     char path[400];
-    hm_run run = slurm_run("--arm", arm("one", "good"), "--slurm-submit-only");
+    hm_run run = slurm_run("--arm", fake_arm("one", "good"), "--slurm-submit-only");
     assert_string_equal(run.out, "");
     expect_code(&run, 0, "Slurm array 100");
     assert_true(slurm_folder(path, sizeof path));
@@ -340,13 +313,13 @@ static void what_slurm_refuses_is_told_and_leaves_nothing(void **unused)
     char path[400], empty[128];
     (void)unused;
     tell("refuse", "invalid partition specified: nowhere");
-    hm_run run = slurm_run("--arm", arm("one", "good"), "--partition", "nowhere");
+    hm_run run = slurm_run("--arm", fake_arm("one", "good"), "--partition", "nowhere");
     assert_int_equal(run_lines(run.err), 1);
     expect_code(&run, 69, "hmbench: sbatch: error: invalid partition specified: nowhere");
     assert_false(slurm_folder(path, sizeof path));
     snprintf(empty, sizeof empty, "%s/queue", state);
     setenv("PATH", empty, 1);
-    run = slurm_run("--arm", arm("one", "good"));
+    run = slurm_run("--arm", fake_arm("one", "good"));
     assert_int_equal(run_lines(run.err), 1);
     expect_code(&run, 69, "there is no sbatch in $PATH");
     assert_false(slurm_folder(path, sizeof path));
@@ -355,7 +328,7 @@ static void what_slurm_refuses_is_told_and_leaves_nothing(void **unused)
 static void what_cannot_be_is_refused_before_anything_is_submitted(void **unused)
 {
     (void)unused;
-    hm_run run = run_program("suite", suite, "--variant", "none", "--arm", arm("one", "good"), "--partition", "bench", "--db", db);
+    hm_run run = run_program("suite", suite, "--variant", "none", "--arm", fake_arm("one", "good"), "--partition", "bench", "--db", db);
     expect_code(&run, 64, "--partition goes with --slurm");
     run = run_program("suite", suite, "--slurm-gather", root, "--db", db);
     expect_code(&run, 64, "--slurm-gather takes what there is");
@@ -365,9 +338,9 @@ static void what_cannot_be_is_refused_before_anything_is_submitted(void **unused
     expect_code(&run, 66, "no folder slurm-*");
     run = slurm_run("--slurm-split", "rounds");
     expect_code(&run, 64, "case, arm");
-    run = run_program("suite", suite, "--variant", "none", "--arm", arm("one", "good"), "--only-arm", "two", "--db", db);
+    run = run_program("suite", suite, "--variant", "none", "--arm", fake_arm("one", "good"), "--only-arm", "two", "--db", db);
     expect_code(&run, 64, "there is no such arm");
-    run = slurm_run("--arm", arm("one", "good"), "--dry-run");
+    run = slurm_run("--arm", fake_arm("one", "good"), "--dry-run");
     assert_non_null(strstr(run.out, "as 2 Slurm tasks (--slurm-split case)"));
     expect_code(&run, 0, NULL);
     assert_int_equal(access(in_state("asked"), F_OK), -1);
@@ -377,7 +350,7 @@ static void a_queue_that_does_not_answer_loses_nothing(void **unused)
 {
     (void)unused;
     tell("deaf", "");
-    hm_run run = slurm_run("--arm", arm("one", "good"));
+    hm_run run = slurm_run("--arm", fake_arm("one", "good"));
     assert_non_null(strstr(run.out, "tiny/c"));
     expect_code(&run, 0, NULL); /* the files tell */
 }

@@ -29,15 +29,7 @@ static void expect(hm_run run, int code, const char *in_out, const char *in_err)
     run_free(&run);
 }
 
-/* All rows without the line of names. */
-static void expect_sql(const char *sql, const char *wanted)
-{
-    hm_run run = run_program("db", "sql", (char *)sql, "--db", db, "-o", "csv");
-    const char *rows = strstr(run.out, "\r\n");
-    if (run.code || !rows || strcmp(rows + 2, wanted))
-        fail_msg("%s:\nexpected %s\nfound %s%s", sql, wanted, run.out, run.err);
-    run_free(&run);
-}
+#define expect_sql(sql, wanted) expect_sql_of(db, sql, wanted)
 
 #define SUITE(...) \
     run_program("suite", in_folder("near.yaml"), "--db", db, "-n", "1", "--warmup", "none", "--no-trace", "--no-limits", __VA_ARGS__)
@@ -130,21 +122,12 @@ static void a_worker_says_when_it_cannot_write_logits(void **state)
     run_free(&run);
 }
 
-static char *arm(const char *name, const char *kind)
-{
-    static char text[4][PATH_MAX + 64];
-    static int next;
-    char *out = text[next++ % 4];
-    snprintf(out, sizeof text[0], "%s=exec '%s' --fake %s", name, fake_program(), kind);
-    return out;
-}
-
 static void a_fast_arm_whose_audio_is_bad_does_not_rank(void **state)
 {
     (void)state;
     snprintf(db, sizeof db, "%s", in_folder("bad.db"));
     hm_run run =
-        SUITE("--variant", "none", "--filter", "song", "--arm", arm("sound", "good"), "--arm", arm("wrong", "broken"), "--rounds", "6");
+        SUITE("--variant", "none", "--filter", "song", "--arm", fake_arm("sound", "good"), "--arm", fake_arm("wrong", "broken"), "--rounds", "6");
     assert_null(strstr(run.out, "5.00x")); /* 10 ms against 2 ms */
     assert_non_null(strstr(run.out, "bad"));
     expect(run, 0, "does not rank", "health bad");
@@ -169,7 +152,7 @@ static void an_arm_that_ran_elsewhere_is_marked(void **state)
     static const char script[] = "#!/bin/sh\nexec \"$FAKE_PROGRAM\" --fake elsewhere\n";
     char option[300];
     snprintf(db, sizeof db, "%s", in_folder("place.db"));
-    expect(SUITE("--variant", "none", "--filter", "song", "--arm", arm("one", "good"), "--arm", arm("two", "astray")), 0, NULL,
+    expect(SUITE("--variant", "none", "--filter", "song", "--arm", fake_arm("one", "good"), "--arm", fake_arm("two", "astray")), 0, NULL,
            "two: backbone ran on cuda:0, vocoder on cpu:avx2\n");
     put("hmbench-other", script, sizeof script - 1);
     assert_int_equal(chmod(in_folder("hmbench-other"), 0755), 0);

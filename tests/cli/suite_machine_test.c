@@ -47,17 +47,7 @@ static hm_run run_suite(const char *more, ...)
     return run;
 }
 
-/* The database's answer as CSV without the line of names. */
-static void expect_sql(const char *sql, const char *wanted)
-{
-    hm_run run = run_program("db", "sql", (char *)sql, "--db", db, "-o", "csv");
-    char *rows = strstr(run.out, "\r\n");
-    if (run.code || !rows)
-        fail_msg("%s: exit code %d: %s", sql, run.code, run.err);
-    if (strcmp(rows + 2, wanted))
-        fail_msg("%s:\nexpected %sfound %s", sql, wanted, rows + 2);
-    run_free(&run);
-}
+#define expect_sql(sql, wanted) expect_sql_of(db, sql, wanted)
 
 static void a_cold_start_stands_before_the_rounds_and_in_no_figure_of_them(void **state)
 {

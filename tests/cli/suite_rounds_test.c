@@ -30,37 +30,9 @@ static int teardown(void **state)
     return remove_folder(state);
 }
 
-/* --arm NAME=this program as a fake worker of that kind. */
-static char *arm(const char *name, const char *kind)
-{
-    static char text[4][PATH_MAX + 64];
-    static int next;
-    char *out = text[next++ % 4];
-    snprintf(out, sizeof text[0], "%s=exec '%s' --fake %s", name, fake_program(), kind);
-    return out;
-}
-
-static void expect_code(hm_run *run, int code, const char *in_err)
-{
-    if (run->code != code || (in_err && !strstr(run->err, in_err)))
-        fail_msg("expected exit code %d and \"%s\", got %d:\n%s%s", code, in_err ? in_err : "", run->code, run->out, run->err);
-    run_free(run);
-}
-
 #define suite_run(...) run_program("suite", suite, "--variant", "none", "--db", db, __VA_ARGS__)
 
-/* The database's answer as CSV without the line of names. */
-static void expect_sql(const char *sql, const char *wanted)
-{
-    hm_run run = run_program("db", "sql", (char *)sql, "--db", db, "-o", "csv");
-    char *rows = strstr(run.out, "\r\n");
-    if (run.code || !rows)
-        fail_msg("%s: exit code %d: %s", sql, run.code, run.err);
-    rows += 2;
-    if (strcmp(rows, wanted))
-        fail_msg("%s:\nexpected %s\ngot %s", sql, wanted, rows);
-    run_free(&run);
-}
+#define expect_sql(sql, wanted) expect_sql_of(db, sql, wanted)
 
 static void expect_events(const char *wanted)
 {
@@ -87,7 +59,7 @@ static char *note(const char *word)
 static void hooks_run_around_the_session_and_every_turn(void **state)
 {
     (void)state;
-    hm_run run = suite_run("--arm", arm("one", "good"), "--arm", arm("two", "good"), "-n", "2", "-f", "/a$", "--order", "serial", "--setup",
+    hm_run run = suite_run("--arm", fake_arm("one", "good"), "--arm", fake_arm("two", "good"), "-n", "2", "-f", "/a$", "--order", "serial", "--setup",
                            note("setup"), "--prepare", note("prepare $HMBENCH_CASE $HMBENCH_ARM $HMBENCH_ROUND"), "--conclude",
                            note("conclude $HMBENCH_ARM"), "--cleanup", note("cleanup"));
     expect_code(&run, 0, NULL);
@@ -98,18 +70,18 @@ static void hooks_run_around_the_session_and_every_turn(void **state)
 static void a_hook_that_fails_is_one_clear_error_and_cleanup_comes_all_the_same(void **state)
 {
     (void)state;
-    hm_run run = suite_run("--arm", arm("one", "good"), "--prepare", "echo no such clock >&2; exit 3", "--cleanup", note("cleanup"));
+    hm_run run = suite_run("--arm", fake_arm("one", "good"), "--prepare", "echo no such clock >&2; exit 3", "--cleanup", note("cleanup"));
     expect_code(&run, 69, "--prepare \"echo no such clock >&2; exit 3\": exit code 3: no such clock");
     expect_events("cleanup\n");
-    run = suite_run("--arm", arm("one", "good"), "--setup", "kill -TERM $$", "--cleanup", note("cleanup"));
+    run = suite_run("--arm", fake_arm("one", "good"), "--setup", "kill -TERM $$", "--cleanup", note("cleanup"));
     expect_code(&run, 69, "--setup \"kill -TERM $$\": ended by signal 15");
     expect_events("cleanup\n");
-    run = suite_run("--arm", arm("one", "good"), "--setup", "sleep 60", "--timeout", "1");
+    run = suite_run("--arm", fake_arm("one", "good"), "--setup", "sleep 60", "--timeout", "1");
     expect_code(&run, 69, "did not end within 1 s");
-    run = suite_run("--arm", arm("one", "good"), "--conclude", "false", "-f", "/a$");
+    run = suite_run("--arm", fake_arm("one", "good"), "--conclude", "false", "-f", "/a$");
     expect_code(&run, 69, "--conclude \"false\": exit code 1");
     expect_sql("SELECT count(*) FROM run WHERE status = 'ok'", "1\r\n");            /* what it followed is stored */
-    run = suite_run("--arm", arm("one", "good"), "-n", "1", "--cleanup", "exit 7"); /* what was measured stands */
+    run = suite_run("--arm", fake_arm("one", "good"), "-n", "1", "--cleanup", "exit 7"); /* what was measured stands */
     expect_code(&run, 0, "warning: --cleanup \"exit 7\": exit code 7");
 }
 
@@ -131,7 +103,7 @@ static void the_command_that_goes_on_can_be_pasted(void **state)
     char odd[300], once[700];
     snprintf(odd, sizeof odd, "%s's own.db", db);
     snprintf(once, sizeof once, "test -e '%s.once' || { touch '%s.once'; kill -INT $PPID; }", db, db); /* a second one ends it at once */
-    hm_run run = run_program("suite", suite, "-V", "none", "--arm", arm("one", "good"), "-f", "/a$", "-n", "2", "--db", odd, "--conclude", once);
+    hm_run run = run_program("suite", suite, "-V", "none", "--arm", fake_arm("one", "good"), "-f", "/a$", "-n", "2", "--db", odd, "--conclude", once);
     expect_code(&run, 130, "'\\''s own.db'");
 }
 
@@ -139,7 +111,7 @@ static void cleanup_comes_after_an_interruption_too(void **state)
 {
     (void)state;
     char *argv[] = {
-        (char *)HM_PROGRAM, "suite",       suite,        "-V",        "none",      "--db",          db,  "--arm", arm("one", "slow"),
+        (char *)HM_PROGRAM, "suite",       suite,        "-V",        "none",      "--db",          db,  "--arm", fake_arm("one", "slow"),
         "--prepare",        note("begin"), "--conclude", note("end"), "--cleanup", note("cleanup"), NULL};
     hm_run run = run_interrupted(argv, run_had_a_turn); /* within the next one */
     expect_code(&run, 130, "hmbench suite --resume --db");
@@ -167,7 +139,7 @@ static void orders_are_kept_and_come_back_from_their_seed(void **state)
     char *first[3] = {0};
     for (int again = 0; again < 2; again++)
         for (int i = 0; i < 3; i++) {
-            hm_run run = suite_run("--arm", arm("x", "good"), "--arm", arm("y", "good"), "-n", "4", "-f", "/a$", "--seed", "77", "--order",
+            hm_run run = suite_run("--arm", fake_arm("x", "good"), "--arm", fake_arm("y", "good"), "-n", "4", "-f", "/a$", "--seed", "77", "--order",
                                    (char *[]){"serial", "abba", "random"}[i]);
             expect_code(&run, 0, NULL);
             if (wanted[i])
@@ -191,14 +163,14 @@ static void orders_are_kept_and_come_back_from_their_seed(void **state)
 static void a_round_counts_once_however_many_generations_it_times(void **state)
 {
     (void)state;
-    hm_run run = suite_run("--arm", arm("one", "good"), "-n", "2", "-f", "/a$", "--iters", "3", "--tag", "machine=quiet", "--tag", "k=");
+    hm_run run = suite_run("--arm", fake_arm("one", "good"), "-n", "2", "-f", "/a$", "--iters", "3", "--tag", "machine=quiet", "--tag", "k=");
     expect_code(&run, 0, NULL);
     expect_sql("SELECT count(*), count(DISTINCT run_id), min(wall_ns), max(wall_ns) FROM sample WHERE NOT warmup",
                "6,2,10000000,12000000\r\n"); /* the fake one draws out each a little longer */
     expect_sql("SELECT n, wall_ms FROM arm_figure", "2,11.0\r\n");
     expect_sql("SELECT key, value FROM session_tag ORDER BY key", "k,\r\nmachine,quiet\r\n");
     expect_sql("SELECT count(*) FROM output", "2\r\n"); /* codes come with the last one */
-    run = suite_run("--arm", arm("one", "good"), "--tag", "quiet");
+    run = suite_run("--arm", fake_arm("one", "good"), "--tag", "quiet");
     expect_code(&run, 64, "--tag \"quiet\": expected KEY=VALUE");
 }
 
@@ -207,11 +179,11 @@ static void spoilt_rounds_stay_on_record_and_out_of_figures(void **state)
     (void)state;
     put("once", "x", 1);
     setenv("FAKE_ONCE", in_folder("once"), 1);
-    hm_run run = suite_run("--arm", arm("good", "good"), "--arm", arm("once", "once"), "-n", "3", "-f", "/a$");
+    hm_run run = suite_run("--arm", fake_arm("good", "good"), "--arm", fake_arm("once", "once"), "-n", "3", "-f", "/a$");
     expect_code(&run, 0, "round 1 of tiny/a is set aside and run again: once: a CPU was throttled 1 time");
     expect_sql("SELECT count(*), sum(dropped_reason IS NOT NULL), count(DISTINCT round) FROM run", "8,2,3\r\n");
     expect_sql("SELECT arm, n FROM arm_figure ORDER BY arm", "good,3\r\nonce,3\r\n");
-    run = suite_run("--arm", arm("good", "good"), "--arm", arm("hot", "hot"), "-n", "3", "-f", "/a$");
+    run = suite_run("--arm", fake_arm("good", "good"), "--arm", fake_arm("hot", "hot"), "-n", "3", "-f", "/a$");
     expect_code(&run, 3, "the measurement is invalid: 2 rounds of cases were set aside, 0 are good");
     expect_sql("SELECT state FROM session ORDER BY rowid", "done\r\nfailed\r\n");
     expect_sql("SELECT sum(dropped_reason IS NOT NULL) FROM run", "6\r\n");
@@ -220,9 +192,9 @@ static void spoilt_rounds_stay_on_record_and_out_of_figures(void **state)
 static void dry_runs_know_how_long_other_programs_took(void **state)
 {
     (void)state;
-    hm_run run = suite_run("--arm", arm("one", "good"), "-n", "1", "-f", "/a$");
+    hm_run run = suite_run("--arm", fake_arm("one", "good"), "-n", "1", "-f", "/a$");
     expect_code(&run, 0, NULL);
-    run = suite_run("--arm", arm("one", "good"), "--arm", arm("two", "slow"), "-n", "1", "-f", "/a$", "--dry-run");
+    run = suite_run("--arm", fake_arm("one", "good"), "--arm", fake_arm("two", "slow"), "-n", "1", "-f", "/a$", "--dry-run");
     const char *one = strstr(run.out, " one "), *two = strstr(run.out, " two ");
     if (!one || !two || strncmp(one + strcspn(one, "\n") - 9, "past runs", 9) || !strstr(two, "a guess"))
         fail_msg("%s", run.out);
@@ -234,8 +206,8 @@ static void a_session_goes_on_after_ctrl_c_at_any_moment(void **state)
 {
     (void)state;
     unsigned seed = (unsigned)getpid();
-    char *argv[] = {(char *)HM_PROGRAM, "suite", suite, "-V", "none", "--db", db, "--arm", arm("x", "good"), "--arm",
-                    arm("y", "good"),   "-n",    "5",   NULL};
+    char *argv[] = {(char *)HM_PROGRAM, "suite", suite, "-V", "none", "--db", db, "--arm", fake_arm("x", "good"), "--arm",
+                    fake_arm("y", "good"),   "-n",    "5",   NULL};
     hm_run run = run_command(argv, NULL, 300, 0.15 + rand_r(&seed) % 100 * 0.004);
     int stops = run.code == 130;
     if (run.code != 130 && run.code != 0)

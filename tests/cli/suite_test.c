@@ -36,42 +36,14 @@ static int teardown(void **state)
     return system(command);
 }
 
-/* --arm NAME=this program as a fake worker of that kind. */
-static const char *arm(const char *name, const char *kind)
-{
-    static char text[4][PATH_MAX + 64];
-    static int next;
-    char *out = text[next++ % 4];
-    snprintf(out, sizeof text[0], "%s=exec '%s' --fake %s", name, fake_program(), kind);
-    return out;
-}
-
-static void expect_code(hm_run *run, int code, const char *in_err)
-{
-    if (run->code != code || (in_err && !strstr(run->err, in_err)))
-        fail_msg("expected exit code %d and \"%s\", got %d:\n%s%s", code, in_err ? in_err : "", run->code, run->out, run->err);
-    run_free(run);
-}
-
 #define suite_run(...) run_program("suite", suite, "--variant", "none", "--db", db, __VA_ARGS__)
 
-/* The database's answer as CSV without the line of names. */
-static void expect_sql(const char *sql, const char *wanted)
-{
-    hm_run run = run_program("db", "sql", (char *)sql, "--db", db, "-o", "csv");
-    char *rows = strstr(run.out, "\r\n");
-    if (run.code || !rows)
-        fail_msg("%s: exit code %d: %s", sql, run.code, run.err);
-    rows += 2;
-    if (strcmp(rows, wanted))
-        fail_msg("%s:\nexpected %s\ngot %s", sql, wanted, rows);
-    run_free(&run);
-}
+#define expect_sql(sql, wanted) expect_sql_of(db, sql, wanted)
 
 static void rounds_of_two_programs_are_stored_whole(void **state)
 {
     (void)state;
-    hm_run run = suite_run("--arm", (char *)arm("one", "good"), "--arm", (char *)arm("two", "drift"), "--seed", "9");
+    hm_run run = suite_run("--arm", (char *)fake_arm("one", "good"), "--arm", (char *)fake_arm("two", "drift"), "--seed", "9");
     assert_non_null(strstr(run.out, "tiny/a"));
     assert_non_null(strstr(run.err, db));
     expect_code(&run, 0, "drawn once by one");
@@ -84,7 +56,7 @@ static void rounds_of_two_programs_are_stored_whole(void **state)
     expect_sql("SELECT count(*), min(made_by) FROM stored_codes", "2,one\r\n");
     expect_sql("SELECT fed_codes, count(*) FROM sample GROUP BY fed_codes", "1,12\r\n");
     expect_sql("SELECT count(*) FROM (SELECT 1 FROM run GROUP BY case_id, round HAVING count(DISTINCT slot) = 2)", "6\r\n");
-    run = suite_run("--arm", (char *)arm("one", "good"), "-n", "1");
+    run = suite_run("--arm", (char *)fake_arm("one", "good"), "-n", "1");
     assert_null(strstr(run.err, "drawn once")); /* the codes are there */
     expect_code(&run, 0, NULL);
 }
@@ -92,8 +64,8 @@ static void rounds_of_two_programs_are_stored_whole(void **state)
 static void failed_arms_are_recorded_and_the_others_go_on(void **state)
 {
     (void)state;
-    hm_run run = suite_run("--arm", (char *)arm("good", "good"), "--arm", (char *)arm("bad", "crash"), "--arm", (char *)arm("slow", "hang"),
-                           "--arm", (char *)arm("liar", "boast"), "--rounds", "1", "--timeout", "1", "--filter", "/a$");
+    hm_run run = suite_run("--arm", (char *)fake_arm("good", "good"), "--arm", (char *)fake_arm("bad", "crash"), "--arm", (char *)fake_arm("slow", "hang"),
+                           "--arm", (char *)fake_arm("liar", "boast"), "--rounds", "1", "--timeout", "1", "--filter", "/a$");
     expect_code(&run, 6, "3 runs failed");
     expect_sql("SELECT a.name, r.status, r.reason IS NULL, (SELECT count(*) FROM sample s WHERE s.run_id = r.id) FROM run r "
                "JOIN arm a ON a.id = r.arm_id ORDER BY a.name",
@@ -105,7 +77,7 @@ static void an_interrupted_session_keeps_its_runs_and_goes_on(void **state)
 {
     (void)state;
     char *argv[] = {(char *)HM_PROGRAM,         "suite",  suite, "--variant", "none", "--db", db, "--arm",
-                    (char *)arm("one", "slow"), "--seed", "3",   NULL};
+                    (char *)fake_arm("one", "slow"), "--seed", "3",   NULL};
     hm_run run = run_interrupted(argv, run_had_a_turn);
     expect_code(&run, 130, "hmbench suite --resume --db");
     expect_sql("SELECT state, interrupted FROM session", "interrupted,1\r\n");
@@ -121,7 +93,7 @@ static void an_interrupted_session_keeps_its_runs_and_goes_on(void **state)
 static void time_that_runs_out_leaves_whole_rounds_that_resume_adds_to(void **state)
 {
     (void)state;
-    hm_run run = suite_run("--arm", (char *)arm("one", "slow"), "--max-time", "1", "-n", "4", "--no-trace");
+    hm_run run = suite_run("--arm", (char *)fake_arm("one", "slow"), "--max-time", "1", "-n", "4", "--no-trace");
     expect_code(&run, 0, "of 4 rounds fit");
     expect_sql("SELECT state FROM session", "partial\r\n");
     expect_sql("SELECT json_extract(options, '$.trace') FROM session", "0\r\n");
@@ -144,7 +116,7 @@ static void songs_and_speech_are_measured_side_by_side(void **state)
 {
     (void)state;
     write_mixed();
-    hm_run run = suite_run("--arm", (char *)arm("one", "good"), "--arm", (char *)arm("two", "good"), "-n", "2");
+    hm_run run = suite_run("--arm", (char *)fake_arm("one", "good"), "--arm", (char *)fake_arm("two", "good"), "-n", "2");
     assert_non_null(strstr(run.err, "one model=heartmula-mini"));
     assert_non_null(strstr(run.err, "two model=qwen3-tts-mini"));
     expect_code(&run, 0, "left out, as no model here makes them: tiny/d (voice_design: --model qwen3-tts-mini-voice-design)");
@@ -157,7 +129,7 @@ static void songs_and_speech_are_measured_side_by_side(void **state)
                "a,music,2,,,,,,,1.0,,,\r\ns,speech,3,custom_voice,one two three,ryan,english,,-1,0.9,1.0,1.05,50\r\n");
     expect_sql("SELECT made_by FROM stored_codes ORDER BY made_by", "one model=heartmula-mini\r\none model=qwen3-tts-mini\r\n");
     expect_sql("SELECT count(*) FROM stream_figure", "0\r\n");
-    run = run_program("suite", suite, "--variant", "none", "--db", db, "--arm", (char *)arm("one", "good"), "-n", "1", "--model",
+    run = run_program("suite", suite, "--variant", "none", "--db", db, "--arm", (char *)fake_arm("one", "good"), "-n", "1", "--model",
                       "qwen3-tts-mini-base");
     expect_code(&run, 64, "makes speech of kind base");
     run = run_program("journal", "--db", db);
@@ -169,7 +141,7 @@ static void a_mixed_session_goes_on_where_it_stood(void **state)
 {
     (void)state;
     write_mixed();
-    hm_run run = suite_run("--arm", (char *)arm("one", "slow"), "--max-time", "1", "-n", "4", "--stream");
+    hm_run run = suite_run("--arm", (char *)fake_arm("one", "slow"), "--max-time", "1", "-n", "4", "--stream");
     expect_code(&run, 0, "of 4 rounds fit");
     run = run_program("suite", "--resume", "--db", db);
     expect_code(&run, 0, NULL);
@@ -180,7 +152,7 @@ static void a_mixed_session_goes_on_where_it_stood(void **state)
 static void streams_are_stored_as_a_player_meets_them(void **state)
 {
     (void)state;
-    hm_run run = suite_run("--arm", (char *)arm("one", "good"), "-n", "1", "-f", "/a$", "--stream");
+    hm_run run = suite_run("--arm", (char *)fake_arm("one", "good"), "-n", "1", "-f", "/a$", "--stream");
     expect_code(&run, 0, NULL);
     expect_sql("SELECT ttfa_raw_ms, ttfa_ms, stall_max_ms, stall_total_ms, stalls, pieces, buffer_ms, c50, c100, c200 FROM stream_figure",
                "1.0,1.0,60.0,60.0,1,2,60.0,0,1,1\r\n");
@@ -192,7 +164,7 @@ static void a_changed_suite_cannot_be_resumed(void **state)
     static const char other[] =
         "suite: tiny\ncases:\n  - {name: a, tags: t, lyrics: l, frames: 11}\n  - {name: b, tags: t, lyrics: m, frames: 5}\n";
     hm_error err = {0};
-    hm_run run = suite_run("--arm", (char *)arm("one", "slow"), "--max-time", "1", "-n", "9");
+    hm_run run = suite_run("--arm", (char *)fake_arm("one", "slow"), "--max-time", "1", "-n", "9");
     expect_code(&run, 0, NULL);
     assert_int_equal(hm_file_write(suite, other, sizeof other - 1, &err), HM_OK);
     run = run_program("suite", "--resume", "--db", db);
@@ -255,9 +227,9 @@ static void bad_input_has_its_exit_code_and_one_clear_line(void **state)
     }
     hm_run run = run_program("db", "info", "--db", junk);
     expect_code(&run, 65, "not a database");
-    run = run_program("suite", suite, "--variant", "none", "--arm", (char *)arm("x", "good"), "--db", "/proc/nowhere/x.db");
+    run = run_program("suite", suite, "--variant", "none", "--arm", (char *)fake_arm("x", "good"), "--db", "/proc/nowhere/x.db");
     expect_code(&run, 73, "/proc/nowhere");
-    run = suite_run("--arm", (char *)arm("x", "good"), "-n", "1");
+    run = suite_run("--arm", (char *)fake_arm("x", "good"), "-n", "1");
     expect_code(&run, 0, NULL);
     run = run_program("db", "sql", "DELETE FROM run", "--db", db);
     expect_code(&run, 64, "only reading");
@@ -266,7 +238,7 @@ static void bad_input_has_its_exit_code_and_one_clear_line(void **state)
 static void the_database_answers_as_table_csv_and_json(void **state)
 {
     (void)state;
-    hm_run run = suite_run("--arm", (char *)arm("a,\"b\"", "good"), "-n", "1", "-f", "/a$");
+    hm_run run = suite_run("--arm", (char *)fake_arm("a,\"b\"", "good"), "-n", "1", "-f", "/a$");
     expect_code(&run, 0, NULL);
     const char *sql = "SELECT name, position, 0.5 AS half, NULL AS gap FROM arm";
     run = run_program("db", "sql", (char *)sql, "--db", db, "-o", "json");
@@ -289,7 +261,7 @@ static void its_tables_are_data_where_asked_for(void **state)
     hm_error err = {0};
     snprintf(csv, sizeof csv, "csv:%s/figures.csv", folder);
     snprintf(lost, sizeof lost, "json:%s/nowhere/figures.json", folder);
-    hm_run run = suite_run("--arm", (char *)arm("one", "good"), "--arm", (char *)arm("two", "good"), "-n", "1", "-f", "/a$", "-o", "jsonl", "-O", csv);
+    hm_run run = suite_run("--arm", (char *)fake_arm("one", "good"), "--arm", (char *)fake_arm("two", "good"), "-n", "1", "-f", "/a$", "-o", "jsonl", "-O", csv);
     assert_non_null(strstr(run.out, "{\"schema_version\": 1, \"kind\": \"suite\", \"table\": \"arms\", "));
     assert_non_null(strstr(run.out, "\"table\": \"summary\""));
     assert_null(strstr(run.out, "| Label"));
@@ -298,7 +270,7 @@ static void its_tables_are_data_where_asked_for(void **state)
         fail_msg("%s", err.text);
     assert_memory_equal(file.data, "schema_version,table,session,model,variant,case,", 48);
     hm_map_close(&file);
-    run = suite_run("--arm", (char *)arm("one", "good"), "-n", "1", "-O", lost);
+    run = suite_run("--arm", (char *)fake_arm("one", "good"), "-n", "1", "-O", lost);
     expect_code(&run, 73, "nowhere"); /* before anything ran */
     expect_sql("SELECT count(*) FROM session", "1\r\n");
 }

@@ -203,12 +203,12 @@ static void tell_times(hm_gate *g, int c, hm_gate_row *r, const double *y, int n
         else
             snprintf(text, sizeof text, "%s is %.1f %% worse (%.1f to %.1f %%)", g->o->metric, 100 * (f->ratio - 1), 100 * (f->low - 1),
                      100 * (f->high - 1));
-        tell(r, "fail", text);
+        tell(r, hm_gate_verdict_name(f->verdict), text);
     } else if (f->verdict == HM_GATE_PASS) {
-        tell(r, "pass", "");
+        tell(r, hm_gate_verdict_name(f->verdict), "");
     } else if (f->verdict == HM_GATE_IMPROVED) {
         snprintf(text, sizeof text, "%s is %.1f %% better", g->o->metric, 100 * (1 - f->ratio));
-        tell(r, "improved", text);
+        tell(r, hm_gate_verdict_name(f->verdict), text);
     } else if (n < last) {
         snprintf(text, sizeof text, "time ran out after %d of %d rounds (--max-time); hmbench gate ... --resume adds the others", n, last);
         tell(r, "inconclusive", text);

@@ -140,17 +140,6 @@ hm_status hm_limits_measure(hm_limits *out, hm_device *dev, unsigned what, doubl
     return st;
 }
 
-const hm_limit *hm_limits_find(const hm_limits *limits, const char *name, const char *type)
-{
-    const hm_limit *best = NULL;
-    for (int i = 0; i < limits->count; i++) {
-        const hm_limit *l = &limits->items[i];
-        if (!strcmp(l->name, name) && !strcmp(l->type, type) && (!best || l->value > best->value))
-            best = l;
-    }
-    return best;
-}
-
 double hm_limit_share(double value, double limit)
 {
     return limit > 0 ? value / limit : NAN;

@@ -35,9 +35,6 @@ enum {
  * each; progress may be NULL. */
 hm_status hm_limits_measure(hm_limits *out, hm_device *dev, unsigned what, double seconds, hm_progress *progress, hm_error *err);
 
-/* The largest of that name and type, NULL when there is none. */
-const hm_limit *hm_limits_find(const hm_limits *limits, const char *name, const char *type);
-
 /* value / limit; NaN when either is not known. */
 double hm_limit_share(double value, double limit);
 /* "83 %"; beyond the limit "104 %, over the limit: a bug of the measurement"; "-" for NaN. Returns out. */

@@ -426,11 +426,6 @@ const hm_machine_record *hm_measure_machine(const hm_measure *m)
     return &m->machine;
 }
 
-const hm_build_record *hm_measure_build(const hm_measure *m)
-{
-    return &m->build;
-}
-
 int hm_measure_rounds(const hm_measure *m)
 {
     return m->rounds;

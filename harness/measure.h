@@ -80,7 +80,6 @@ const hm_measure_options *hm_measure_options_of(const hm_measure *m); /* as they
 hm_store *hm_measure_store(const hm_measure *m);
 const char *hm_measure_session(const hm_measure *m); /* its id */
 const hm_machine_record *hm_measure_machine(const hm_measure *m);
-const hm_build_record *hm_measure_build(const hm_measure *m);
 int hm_measure_rounds(const hm_measure *m);                      /* wanted; more than the options' when a session goes on */
 const hm_suite_outcome *hm_measure_outcome(const hm_measure *m); /* of hm_measure_run */
 const char *hm_measure_folder(const hm_measure *m);              /* of the database */

@@ -40,39 +40,34 @@ static double least_decode_ms(const hm_journal_session *s, const hm_journal_resu
     return r->codec_frame_gflop * 1e3 / s->peak_gflop_s;
 }
 
+/* Work of ms milliseconds: GFLOP, and MB of weights read (NaN: not known), against limits of the session; limit_gb_s is that of the reading. */
+static hm_phase_rate rate_of(const hm_journal_session *s, double gflop, double weight_mb, double ms, double limit_gb_s)
+{
+    hm_phase_rate rate = {.gflop_s = gflop * 1e3 / ms,
+                          .gb_s = weight_mb / ms,
+                          .flops_per_byte = gflop * 1e3 / weight_mb,
+                          .limit_gb_s = limit_gb_s};
+    rate.share_flops = rate.gflop_s / s->peak_gflop_s;
+    rate.share_gb = rate.gb_s / limit_gb_s;
+    return rate;
+}
+
 hm_phase_rate hm_journal_prefill_rate(const hm_journal_session *s, const hm_journal_result *r)
 {
     double ms = r->prefill_ms.n && r->prefill_ms.mean > 0 ? r->prefill_ms.mean : NAN;
-    hm_phase_rate rate = {.gflop_s = r->prefill_gflop * 1e3 / ms,
-                          .gb_s = r->prefill_weight_mb / ms,
-                          .flops_per_byte = r->prefill_gflop * 1e3 / r->prefill_weight_mb,
-                          .limit_gb_s = reading_limit(s, r)};
-    rate.share_flops = rate.gflop_s / s->peak_gflop_s;
-    rate.share_gb = rate.gb_s / rate.limit_gb_s;
-    return rate;
+    return rate_of(s, r->prefill_gflop, r->prefill_weight_mb, ms, reading_limit(s, r));
 }
 
 hm_phase_rate hm_journal_generate_rate(const hm_journal_session *s, const hm_journal_result *r)
 {
-    double ms = frame_ms(r);
-    hm_phase_rate rate = {.gflop_s = r->frame_gflop * 1e3 / ms,
-                          .gb_s = r->frame_weight_mb / ms,
-                          .flops_per_byte = r->frame_gflop * 1e3 / r->frame_weight_mb,
-                          .limit_gb_s = reading_limit(s, r)};
-    rate.share_flops = rate.gflop_s / s->peak_gflop_s;
-    rate.share_gb = rate.gb_s / rate.limit_gb_s;
-    return rate;
+    return rate_of(s, r->frame_gflop, r->frame_weight_mb, frame_ms(r), reading_limit(s, r));
 }
 
 hm_phase_rate hm_journal_decode_rate(const hm_journal_session *s, const hm_journal_result *r)
 {
-    double ms = decoding_ms(r), gflop = r->codec_frame_gflop > 0 ? r->codec_frame_gflop : NAN;
-    hm_phase_rate rate = {.gflop_s = gflop * 1e3 / ms,
-                          .gb_s = NAN, /* how often the decoder reads its weights is its own business */
-                          .flops_per_byte = r->codec_weight_mb > 0 ? gflop * 1e3 * r->frames / r->codec_weight_mb : NAN,
-                          .limit_gb_s = s->memory_gb_s};
-    rate.share_flops = rate.gflop_s / s->peak_gflop_s;
-    rate.share_gb = NAN;
+    double gflop = r->codec_frame_gflop > 0 ? r->codec_frame_gflop : NAN;
+    hm_phase_rate rate = rate_of(s, gflop, NAN, decoding_ms(r), s->memory_gb_s); /* how often it reads its weights is its own business */
+    rate.flops_per_byte = r->codec_weight_mb > 0 ? gflop * 1e3 * r->frames / r->codec_weight_mb : NAN;
     return rate;
 }
 

@@ -189,6 +189,7 @@ static void all_cases_together_have_a_line(void **state)
     run = COMPARE("naive", "best", "-o", "json");
     assert_int_equal(run.code, 3);
     assert_null(strstr(run.out, "\"suite\"")); /* what does not rank alone does not rank together either */
+    run_free(&run);
 }
 
 /* Independent means 100 +- s and 150 +- s: the formula of Fieller by hand. */

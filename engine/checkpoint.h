@@ -13,7 +13,13 @@
 #include "engine/weights.h"
 
 /* LM and CODEC are HeartMuLa's; TALKER (with its code predictor and speaker encoder) and SPEECH_CODEC are Qwen3-TTS's. */
-typedef enum hm_part_kind { HM_PART_NONE, HM_PART_LM, HM_PART_CODEC, HM_PART_TALKER, HM_PART_SPEECH_CODEC } hm_part_kind;
+typedef enum hm_part_kind {
+    HM_PART_NONE,
+    HM_PART_LM,
+    HM_PART_CODEC,
+    HM_PART_TALKER,
+    HM_PART_SPEECH_CODEC
+} hm_part_kind;
 
 /* "nothing known", "language model", "codec", "talker", "speech tokenizer". */
 const char *hm_part_kind_text(hm_part_kind kind);

@@ -15,8 +15,8 @@ typedef struct hm_ctx {
     hm_ops ops;
     hm_toggles toggles; /* read through hm_t(c) only */
     hm_counters counters;
-    hm_places places;   /* of the call */
-    hm_error error;     /* first failure of an operation */
+    hm_places places; /* of the call */
+    hm_error error;   /* first failure of an operation */
     hm_device *dev;
     const hm_probe *probe;
     const hm_log *log;

@@ -6,14 +6,14 @@
 #include "engine/weights.h"
 
 /* One row: name, what it is, what to do. */
-#define HM_DIALECT_LIST(X)                                                                                                                \
-    X(HM_DIALECT_NONE, "safetensors", "nothing: it is read as it is")                                                                      \
-    X(HM_DIALECT_GGUF, "GGUF (llama.cpp, audio.cpp)", "take the safetensors folder it was made from")                                      \
-    X(HM_DIALECT_PICKLE, "a PyTorch pickle (.bin, .pt, .ckpt)", "convert it to safetensors; a pickle can run code and is never opened")    \
-    X(HM_DIALECT_ONNX, "ONNX", "take the safetensors folder it was exported from")                                                         \
-    X(HM_DIALECT_NUMPY, "a NumPy archive (.npz, MLX)", "take the safetensors folder it was made from")                                     \
-    X(HM_DIALECT_MLX_QUANTISED, "quantised MLX (weight, scales, biases)", "take the BF16 or F32 safetensors; quantise here instead")       \
-    X(HM_DIALECT_MLX_CODEC, "an MLX codec (weight norm folded, axes permuted)", "take the original HeartCodec-oss folder")                 \
+#define HM_DIALECT_LIST(X)                                                                                                              \
+    X(HM_DIALECT_NONE, "safetensors", "nothing: it is read as it is")                                                                   \
+    X(HM_DIALECT_GGUF, "GGUF (llama.cpp, audio.cpp)", "take the safetensors folder it was made from")                                   \
+    X(HM_DIALECT_PICKLE, "a PyTorch pickle (.bin, .pt, .ckpt)", "convert it to safetensors; a pickle can run code and is never opened") \
+    X(HM_DIALECT_ONNX, "ONNX", "take the safetensors folder it was exported from")                                                      \
+    X(HM_DIALECT_NUMPY, "a NumPy archive (.npz, MLX)", "take the safetensors folder it was made from")                                  \
+    X(HM_DIALECT_MLX_QUANTISED, "quantised MLX (weight, scales, biases)", "take the BF16 or F32 safetensors; quantise here instead")    \
+    X(HM_DIALECT_MLX_CODEC, "an MLX codec (weight norm folded, axes permuted)", "take the original HeartCodec-oss folder")              \
     X(HM_DIALECT_MULACOVER, "MuLaCover", "take HeartMuLa-oss-3B; run as HeartMuLa it would be a wrong model")
 
 typedef enum hm_dialect {

@@ -15,7 +15,9 @@
 #include "engine/preset.h"
 #include "engine/shapes.h"
 
-enum { EXAMPLES = 3 }; /* names told per kind of oddity */
+enum {
+    EXAMPLES = 3
+}; /* names told per kind of oddity */
 
 /* Names gathered under one oddity: how many, and the first few. */
 typedef struct tally {

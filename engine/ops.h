@@ -40,11 +40,11 @@ typedef struct hm_linear {
 /* What is done with a finished sum before it is stored. */
 typedef enum hm_act {
     HM_ACT_NONE,
-    HM_ACT_SILU,    /* z / (1 + exp(-z)) */
-    HM_ACT_PRELU,   /* z >= 0 ? z : slope*z */
-    HM_ACT_GELU,    /* z/2 * (1 + erf(z / sqrt 2)) */
-    HM_ACT_RELU,    /* max(z, 0) */
-    HM_ACT_ELU,     /* z > 0 ? z : exp(z) - 1 */
+    HM_ACT_SILU,  /* z / (1 + exp(-z)) */
+    HM_ACT_PRELU, /* z >= 0 ? z : slope*z */
+    HM_ACT_GELU,  /* z/2 * (1 + erf(z / sqrt 2)) */
+    HM_ACT_RELU,  /* max(z, 0) */
+    HM_ACT_ELU,   /* z > 0 ? z : exp(z) - 1 */
     HM_ACT_TANH,
     HM_ACT_SIGMOID, /* 1 / (1 + exp(-z)) */
     HM_ACT_SNAKE    /* z + b[o]*sin(a[o]*z)^2: linear_ex only */
@@ -60,12 +60,12 @@ typedef struct hm_linear_args {
     float *y;
     const float *x;
     const hm_linear *w;
-    int M;           /* rows */
+    int M;                        /* rows */
     int64_t ldy, ldx, tap_stride; /* floats; 0 means contiguous: out, in, in */
     hm_act act;
     float slope;
     const float *snake_a, *snake_b; /* [out], with HM_ACT_SNAKE */
-    const float *residual; /* NULL: none; may equal y */
+    const float *residual;          /* NULL: none; may equal y */
 } hm_linear_args;
 
 /* Attention sums over slots block by block: a caller that moves a window of slots keeps the bytes of its results when it moves them by
@@ -75,37 +75,37 @@ typedef struct hm_linear_args {
 /* Keys and values of one layer: element (b, h, slot, i) is at b*batch + h*head + slot*slot_stride + i. */
 typedef struct hm_kv_view {
     float *k, *v;
-    int heads;                     /* heads stored: KV heads, or all query heads when expanded */
-    int64_t batch, head, slot;     /* strides in floats */
+    int heads;                 /* heads stored: KV heads, or all query heads when expanded */
+    int64_t batch, head, slot; /* strides in floats */
 } hm_kv_view;
 
 typedef struct hm_attention_args {
-    float *out;       /* [B*S][H*Dh] */
-    const float *q;   /* [B*S][H*Dh] */
-    hm_kv_view kv;    /* query head h reads stored head h / (H / kv.heads) */
+    float *out;     /* [B*S][H*Dh] */
+    const float *q; /* [B*S][H*Dh] */
+    hm_kv_view kv;  /* query head h reads stored head h / (H / kv.heads) */
     int B, S, H, Dh;
-    int slots;        /* slots attended over: 0 .. slots-1 */
-    int pos;          /* position of the first query row; row s sits at pos + s */
-    bool causal;      /* row s sees slots 0 .. pos+s only */
-    int window;       /* with causal: of those the last `window` only; 0: all. Slots that no row sees are not read, but for up to
+    int slots;         /* slots attended over: 0 .. slots-1 */
+    int pos;           /* position of the first query row; row s sits at pos + s */
+    bool causal;       /* row s sees slots 0 .. pos+s only */
+    int window;        /* with causal: of those the last `window` only; 0: all. Slots that no row sees are not read, but for up to
                        * 31 before the first one, which need only be finite */
     const float *mask; /* [S][slots], added to the scaled scores: 0 or -inf; NULL: none. With a mask, causal is false */
-    float scale;      /* 1/sqrt(Dh) */
+    float scale;       /* 1/sqrt(Dh) */
 } hm_attention_args;
 
 typedef struct hm_sample_args {
-    const float *logits; /* [V] */
-    int V, topk;         /* topk < 1 or >= V keeps all */
-    float temperature;   /* > 0, unless greedy */
-    float top_p;         /* 0 or 1: off */
-    bool greedy;         /* the greatest, lowest index on ties, after penalty and dead indices; nothing is drawn */
-    const uint32_t *seen; /* device: bit i%32 of word i/32 set: index i is penalised; NULL: none */
-    float penalty;       /* of seen ones: logit < 0 ? logit*penalty : logit/penalty */
-    int live;            /* indices live .. V-1 are dead, `spared` left out; 0: all live */
+    const float *logits;   /* [V] */
+    int V, topk;           /* topk < 1 or >= V keeps all */
+    float temperature;     /* > 0, unless greedy */
+    float top_p;           /* 0 or 1: off */
+    bool greedy;           /* the greatest, lowest index on ties, after penalty and dead indices; nothing is drawn */
+    const uint32_t *seen;  /* device: bit i%32 of word i/32 set: index i is penalised; NULL: none */
+    float penalty;         /* of seen ones: logit < 0 ? logit*penalty : logit/penalty */
+    int live;              /* indices live .. V-1 are dead, `spared` left out; 0: all live */
     int spared, forbidden; /* both with live > 0 only; forbidden: one more dead index, the spared one too, or -1 */
     uint64_t seed;
     uint32_t frame, codebook; /* Philox counter of the draw */
-    int32_t *token;      /* device: the index drawn */
+    int32_t *token;           /* device: the index drawn */
 } hm_sample_args;
 
 struct hm_ops {
@@ -118,7 +118,7 @@ struct hm_ops {
     /* Memory. alloc: 64-byte aligned, undefined contents, NULL with op->error set when there is none. */
     void *(*alloc)(const hm_ops *op, size_t bytes);
     void (*free)(const hm_ops *op, void *p);
-    void (*copy)(const hm_ops *op, void *dst, const void *src, size_t bytes);     /* device to device; no overlap */
+    void (*copy)(const hm_ops *op, void *dst, const void *src, size_t bytes); /* device to device; no overlap */
     void (*fill)(const hm_ops *op, float *dst, float value, size_t count);
     void (*upload)(const hm_ops *op, void *dst, const void *host, size_t bytes);   /* counted as to_device */
     void (*download)(const hm_ops *op, void *host, const void *src, size_t bytes); /* counted as to_host; waits */
@@ -134,23 +134,29 @@ struct hm_ops {
     void (*linear_swiglu)(const hm_ops *op, float *y, const float *x, const hm_linear *gate, const hm_linear *up, int M);
 
     /* Norms over rows of D. weight: [D] or NULL (all ones). */
-    void (*rmsnorm)(const hm_ops *op, float *y, const float *x, const float *weight, int M, int D, float eps); /* x*rsqrt(mean x^2 + eps)*w; y may be x */
+    void (*rmsnorm)(const hm_ops *op, float *y, const float *x, const float *weight, int M, int D,
+                    float eps); /* x*rsqrt(mean x^2 + eps)*w; y may be x */
     /* (x - mean)*rsqrt(biased var + eps)*weight + bias; weight and bias [D], or both NULL */
     void (*layernorm)(const hm_ops *op, float *y, const float *x, const float *weight, const float *bias, int M, int D, float eps);
 
     /* Elementwise. Rows of batch row b use vectors at b*stride (stride 0: the same for all). rows: rows per batch row. */
-    void (*modulate)(const hm_ops *op, float *y, const float *x, const float *shift, const float *scale, int B, int rows, int D, int64_t stride); /* y = x*(1+scale)+shift; y may be x */
-    void (*gate_add)(const hm_ops *op, float *x, const float *delta, const float *gate, int B, int rows, int D, int64_t stride); /* x += gate*delta */
+    void (*modulate)(const hm_ops *op, float *y, const float *x, const float *shift, const float *scale, int B, int rows, int D,
+                     int64_t stride); /* y = x*(1+scale)+shift; y may be x */
+    void (*gate_add)(const hm_ops *op, float *x, const float *delta, const float *gate, int B, int rows, int D,
+                     int64_t stride); /* x += gate*delta */
     /* rmsnorm then modulate, one launch; weight as in rmsnorm */
-    void (*rmsnorm_modulate)(const hm_ops *op, float *y, const float *x, const float *weight, const float *shift, const float *scale, int B, int rows, int D, int64_t stride, float eps);
-    void (*add)(const hm_ops *op, float *y, const float *x, size_t n);                       /* y += x */
-    void (*axpy)(const hm_ops *op, float *y, float a, const float *x, size_t n);             /* y = y + a*x (rounded product, then sum: no fused operation) */
-    void (*scale)(const hm_ops *op, float *y, float a, size_t n);                            /* y *= a */
-    void (*activate)(const hm_ops *op, float *y, hm_act act, float slope, size_t n);         /* y = act(y), any but HM_ACT_SNAKE */
+    void (*rmsnorm_modulate)(const hm_ops *op, float *y, const float *x, const float *weight, const float *shift, const float *scale, int B,
+                             int rows, int D, int64_t stride, float eps);
+    void (*add)(const hm_ops *op, float *y, const float *x, size_t n); /* y += x */
+    void (*axpy)(const hm_ops *op, float *y, float a, const float *x,
+                 size_t n);                                       /* y = y + a*x (rounded product, then sum: no fused operation) */
+    void (*scale)(const hm_ops *op, float *y, float a, size_t n); /* y *= a */
+    void (*activate)(const hm_ops *op, float *y, hm_act act, float slope, size_t n);            /* y = act(y), any but HM_ACT_SNAKE */
     void (*silu_mul)(const hm_ops *op, float *y, const float *gate, const float *up, size_t n); /* y = silu(gate)*up; y may be gate */
     void (*clamp)(const hm_ops *op, float *y, float low, float high, size_t n);
-    void (*guide)(const hm_ops *op, float *y, const float *cond, const float *uncond, float scale, size_t n); /* y = u + (c-u)*scale; y may be cond */
-    void (*round9)(const hm_ops *op, float *y, const float *x, size_t n);                    /* y = rint(9x)/9, half to even; y may be x */
+    void (*guide)(const hm_ops *op, float *y, const float *cond, const float *uncond, float scale,
+                  size_t n);                                              /* y = u + (c-u)*scale; y may be cond */
+    void (*round9)(const hm_ops *op, float *y, const float *x, size_t n); /* y = rint(9x)/9, half to even; y may be x */
     /* y[r][0..width) = x[r][0..width) for r < rows, with row strides in floats: columns in and out of wider rows */
     void (*copy_2d)(const hm_ops *op, float *y, int64_t ldy, const float *x, int64_t ldx, int width, int rows);
 
@@ -209,8 +215,9 @@ struct hm_ops {
     void (*pad_reflect)(const hm_ops *op, float *y, const float *x, int M, int C, int left, int right);
     /* mean[c] = sum_m w*x, std[c] = sqrt(max(sum_m w*(x-mean)^2, floor)), w = weights[m][c], or 1/M when NULL; std may be NULL */
     void (*moments)(const hm_ops *op, float *mean, float *std, const float *x, const float *weights, int M, int C, float floor);
-    void (*softmax_columns)(const hm_ops *op, float *y, int M, int C);                                     /* over the rows of each column, in place */
-    void (*scale_columns)(const hm_ops *op, float *y, const float *x, const float *s, int M, int C);       /* y[m][c] = x[m][c]*s[c]; y may be x */
+    void (*softmax_columns)(const hm_ops *op, float *y, int M, int C); /* over the rows of each column, in place */
+    void (*scale_columns)(const hm_ops *op, float *y, const float *x, const float *s, int M,
+                          int C); /* y[m][c] = x[m][c]*s[c]; y may be x */
     /* ids[m] = the row of table [V][D] nearest to x[m] (Euclid), the lowest on ties */
     void (*nearest)(const hm_ops *op, int32_t *ids, const float *x, const float *table, int M, int V, int D);
     /* y[v] = x[v] / max(usage[v], floor), rows of D: codebooks from their running sums. Counted as table_values. */

@@ -51,10 +51,10 @@ static const hm_preset_sizes sizes[] = {
 };
 /* clang-format on */
 
-#define SPEECH(name, what)                                                                                                                 \
-    {name, "qwen3-tts", what ": nine speakers by name"}, {name "-voice-design", "qwen3-tts", what ": voice from a description"},           \
-    {                                                                                                                                      \
-        name "-base", "qwen3-tts", what ": clones a voice"                                                                                 \
+#define SPEECH(name, what)                                                                                                       \
+    {name, "qwen3-tts", what ": nine speakers by name"}, {name "-voice-design", "qwen3-tts", what ": voice from a description"}, \
+    {                                                                                                                            \
+        name "-base", "qwen3-tts", what ": clones a voice"                                                                       \
     }
 
 static const hm_preset list[] = {

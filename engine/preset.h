@@ -7,7 +7,10 @@
 #include "engine/shapes_tts.h"
 #include "engine/synth.h"
 
-typedef enum hm_preset_part { HM_PRESET_LM, HM_PRESET_CODEC } hm_preset_part;
+typedef enum hm_preset_part {
+    HM_PRESET_LM,
+    HM_PRESET_CODEC
+} hm_preset_part;
 
 /* Special ids of a preset's gen_config.json; first_special is where its tokenizer puts <|begin_of_text|> and those after it. */
 typedef struct hm_preset_ids {
@@ -53,7 +56,9 @@ typedef struct hm_preset_text {
     char *text;
 } hm_preset_text;
 
-enum { HM_PRESET_TEXTS = 4 };
+enum {
+    HM_PRESET_TEXTS = 4
+};
 
 /* All of them, ended by a row without a name. On failure nothing is left to free. */
 hm_status hm_preset_texts(hm_preset_text out[HM_PRESET_TEXTS + 1], const hm_preset *preset, hm_error *err);

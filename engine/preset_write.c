@@ -19,7 +19,9 @@
 #define BUFFER_BYTES ((size_t)8 << 20)   /* files larger than this go past the page cache: faster, and nothing is driven out of it */
 #define ALIGN_BYTES 4096                 /* where data starts in a file, and the buffer in memory */
 
-enum { MAX_SHARDS = 16 };
+enum {
+    MAX_SHARDS = 16
+};
 
 /* One safetensors file: rows of a table in the order in which they are stored, behind a header. */
 typedef struct shard {

@@ -31,7 +31,7 @@ typedef struct hm_sample_input {
     int live;             /* indices live .. V-1 are dead; 0: all live, and the two below do not count */
     int spared;           /* not dead for being >= live */
     int forbidden;        /* one more dead index, the spared one too; -1: none */
-    const float *q;      /* [V] draws given, or NULL: drawn by hm_draw_exp4 */
+    const float *q;       /* [V] draws given, or NULL: drawn by hm_draw_exp4 */
     uint64_t seed;
     uint32_t frame, codebook;
 } hm_sample_input;
@@ -219,7 +219,8 @@ typedef int32_t hm_sample_mask __attribute__((vector_size(16)));
 static inline bool hm_sample_any(const float *z, float t, bool above)
 {
     const hm_sample_four *v = (const hm_sample_four *)z, t4 = {t, t, t, t};
-    hm_sample_mask m = above ? (v[0] > t4) | (v[1] > t4) | (v[2] > t4) | (v[3] > t4) : (v[0] >= t4) | (v[1] >= t4) | (v[2] >= t4) | (v[3] >= t4);
+    hm_sample_mask m =
+        above ? (v[0] > t4) | (v[1] > t4) | (v[2] > t4) | (v[3] > t4) : (v[0] >= t4) | (v[1] >= t4) | (v[2] >= t4) | (v[3] >= t4);
     return (m[0] | m[1] | m[2] | m[3]) != 0;
 }
 
@@ -282,7 +283,8 @@ static inline float hm_sample_threshold(const float *z, int V, int k, float *hea
 }
 
 /* top_p over the `kept` survivors of `index`; returns how many are left, with their e moved along. */
-static inline int hm_sample_keep_nucleus(const float *z, int32_t *index, float *e, int kept, float *sorted, float top, float sum, float top_p)
+static inline int hm_sample_keep_nucleus(const float *z, int32_t *index, float *e, int kept, float *sorted, float top, float sum,
+                                         float top_p)
 {
     int left = 0;
     for (int i = 0; i < kept; i++)

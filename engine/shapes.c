@@ -172,9 +172,9 @@ json_t *hm_lm_shape_config(const hm_lm_shape *shape)
     return hm_shape_fields_write(config, shape, lm_fields, HM_COUNT(lm_fields));
 }
 
-#define CODEC(key, member, max)                                                                                                            \
-    {                                                                                                                                      \
-        key, offsetof(hm_codec_shape, member), 1, max                                                                                      \
+#define CODEC(key, member, max)                       \
+    {                                                 \
+        key, offsetof(hm_codec_shape, member), 1, max \
     }
 
 static const hm_shape_field codec_fields[] = {

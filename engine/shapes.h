@@ -8,7 +8,9 @@
 #include "engine/base/dtype.h"
 #include "engine/base/error.h"
 
-enum { HM_CODEC_MAX_STAGES = 16 };
+enum {
+    HM_CODEC_MAX_STAGES = 16
+};
 
 typedef struct hm_stack_shape {
     int64_t layers, heads, kv_heads, width, hidden, positions;

@@ -22,9 +22,9 @@ const char *hm_tts_kind_name(hm_tts_kind kind)
     return kinds[kind];
 }
 
-#define STACK(key, member, least, most)                                                                                                    \
-    {                                                                                                                                      \
-        key, offsetof(hm_tts_stack, member), least, most                                                                                   \
+#define STACK(key, member, least, most)                  \
+    {                                                    \
+        key, offsetof(hm_tts_stack, member), least, most \
     }
 static const hm_shape_field stack_fields[] = {
     STACK("hidden_size", width, 2, MAX_WIDTH),
@@ -36,9 +36,9 @@ static const hm_shape_field stack_fields[] = {
     STACK("max_position_embeddings", positions, 2, 1 << 24),
 };
 
-#define TALKER(key, member, least, most)                                                                                                   \
-    {                                                                                                                                      \
-        key, offsetof(hm_talker_shape, member), least, most                                                                                \
+#define TALKER(key, member, least, most)                    \
+    {                                                       \
+        key, offsetof(hm_talker_shape, member), least, most \
     }
 static const hm_shape_field text_ids[] = {
     TALKER("im_start_token_id", im_start, 0, MAX_VOCABULARY), TALKER("im_end_token_id", im_end, 0, MAX_VOCABULARY),
@@ -61,9 +61,9 @@ static const hm_shape_field code_ids[] = {
     TALKER("codec_think_eos_id", codec_think_eos, 0, MAX_VOCABULARY),
 };
 
-#define SPEAKER(key, member, least, most)                                                                                                  \
-    {                                                                                                                                      \
-        key, offsetof(hm_speaker_encoder_shape, member), least, most                                                                       \
+#define SPEAKER(key, member, least, most)                            \
+    {                                                                \
+        key, offsetof(hm_speaker_encoder_shape, member), least, most \
     }
 static const hm_shape_field speaker_fields[] = {
     SPEAKER("mel_dim", mel, 1, 512),

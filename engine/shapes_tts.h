@@ -4,9 +4,18 @@
 
 #include "engine/shapes.h"
 
-enum { HM_TTS_NAMES = 128, HM_TTS_RATES = 8, HM_TTS_ENCODER_BLOCKS = 8, HM_TTS_MAX_GROUPS = 64 };
+enum {
+    HM_TTS_NAMES = 128,
+    HM_TTS_RATES = 8,
+    HM_TTS_ENCODER_BLOCKS = 8,
+    HM_TTS_MAX_GROUPS = 64
+};
 
-typedef enum hm_tts_kind { HM_TTS_CUSTOM_VOICE, HM_TTS_VOICE_DESIGN, HM_TTS_BASE } hm_tts_kind;
+typedef enum hm_tts_kind {
+    HM_TTS_CUSTOM_VOICE,
+    HM_TTS_VOICE_DESIGN,
+    HM_TTS_BASE
+} hm_tts_kind;
 
 /* "custom_voice", "voice_design", "base", as tts_model_type has them. */
 const char *hm_tts_kind_name(hm_tts_kind kind);

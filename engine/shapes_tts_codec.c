@@ -12,9 +12,9 @@
 #define MAX_WIDTH (1 << 17)
 #define MAX_VOCABULARY (1 << 24)
 
-#define CODEC(key, member, least, most)                                                                                                    \
-    {                                                                                                                                      \
-        key, offsetof(hm_speech_codec_shape, member), least, most                                                                          \
+#define CODEC(key, member, least, most)                           \
+    {                                                             \
+        key, offsetof(hm_speech_codec_shape, member), least, most \
     }
 static const hm_shape_field codec_fields[] = {
     CODEC("output_sample_rate", sample_rate, 1, 1 << 20),

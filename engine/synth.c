@@ -14,7 +14,10 @@
 #define MIX1 UINT64_C(0xBF58476D1CE4E5B9)
 #define MIX2 UINT64_C(0x94D049BB133111EB)
 
-enum { BLOCK = 2048, GRAIN = 1 << 15 }; /* elements made before they are converted; smallest share of a thread */
+enum {
+    BLOCK = 2048,
+    GRAIN = 1 << 15
+}; /* elements made before they are converted; smallest share of a thread */
 
 /* Elements whose first z is `z`, as float32. The product and the sum are rounded apart: no contraction to FMA. */
 static void make_scalar(float *out, uint64_t z, size_t count, float offset, float scale)

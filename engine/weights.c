@@ -18,7 +18,9 @@
 
 #define HUGE_BYTES ((size_t)2 << 20)
 
-enum { SAMPLE = 64 }; /* elements hashed at the start, the middle and the end of a tensor */
+enum {
+    SAMPLE = 64
+}; /* elements hashed at the start, the middle and the end of a tensor */
 
 const json_t *hm_weights_config(const hm_weights *weights)
 {

@@ -23,7 +23,10 @@ typedef struct hm_tensor {
 
 typedef struct hm_weights hm_weights;
 
-typedef enum hm_load { HM_LOAD_READ, HM_LOAD_MAP } hm_load; /* read each tensor into the heap when found; or map the files */
+typedef enum hm_load {
+    HM_LOAD_READ,
+    HM_LOAD_MAP
+} hm_load; /* read each tensor into the heap when found; or map the files */
 
 /* path: a folder (model.safetensors, or model.safetensors.index.json + shards, or the only *.safetensors in it) or a file.
  * Every offset, shape and count is checked against the file; HM_EFORMAT names file, tensor, expected and found.

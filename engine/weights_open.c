@@ -15,7 +15,9 @@
 #define SUFFIX ".safetensors"
 #define INDEX_SUFFIX ".safetensors.index.json"
 
-enum { MAX_PARTS = 1000 };
+enum {
+    MAX_PARTS = 1000
+};
 
 static bool ends_with(const char *text, const char *tail)
 {

@@ -145,7 +145,9 @@ static void write_spec(const char *name, const hm_toggles *of_name, const hm_tog
 hm_status hm_ablate_variants(const char *base, const char *whole, const hm_ablate_step *steps, int count, char **buffer, hm_strings *out,
                              hm_error *err)
 {
-    enum { ROOM = (int)(sizeof out->items / sizeof *out->items) };
+    enum {
+        ROOM = (int)(sizeof out->items / sizeof *out->items)
+    };
     hm_toggles base_set, whole_set;
     int n = 0;
     char(*specs)[HM_VARIANT_SPEC] = hm_calloc((size_t)(2 + 3 * count), sizeof *specs, "variants", err);

@@ -15,7 +15,9 @@ typedef struct hm_ablate_step {
     hm_toggles left_out;      /* the whole without it and without what requires it */
 } hm_ablate_step;
 
-enum { HM_ABLATE_STEPS = 64 };
+enum {
+    HM_ABLATE_STEPS = 64
+};
 
 /* only: names, all when empty (HM_EUSAGE: unknown, or base and whole agree in it). Returns in the table's order. HM_EUSAGE: base and whole
  * are the same. */

@@ -6,7 +6,9 @@
 
 #include "engine/base/error.h"
 
-enum { HM_AXIS_VALUES = 64 };
+enum {
+    HM_AXIS_VALUES = 64
+};
 
 typedef struct hm_axis {
     char *buffer; /* owns the texts; NULL: none */

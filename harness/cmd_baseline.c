@@ -60,18 +60,20 @@ static hm_status set(hm_store *store, const hm_strings *words, hm_error *err)
     if (!st)
         st = hm_store_set_baseline(store, name, &sessions, err);
     if (!st)
-        fprintf(stderr, "baseline %s: %d session%s, the newest is %s\n", name, sessions.count, sessions.count == 1 ? "" : "s", sessions.ids[0]);
+        fprintf(stderr, "baseline %s: %d session%s, the newest is %s\n", name, sessions.count, sessions.count == 1 ? "" : "s",
+                sessions.ids[0]);
     hm_session_list_free(&sessions);
     return st;
 }
 
 static hm_status list(hm_store *store, hm_error *err)
 {
-    return hm_sql_table(store,
-                        "SELECT b.name AS baseline, count(*) AS \">sessions\", max(b.set_utc) AS \"set\", "
-                        "(SELECT count(*) FROM run r JOIN baseline x ON x.session_id = r.session_id WHERE x.name = b.name AND r.status = 'ok') "
-                        "AS \">runs\" FROM baseline b GROUP BY b.name ORDER BY b.name",
-                        stdout, err);
+    return hm_sql_table(
+        store,
+        "SELECT b.name AS baseline, count(*) AS \">sessions\", max(b.set_utc) AS \"set\", "
+        "(SELECT count(*) FROM run r JOIN baseline x ON x.session_id = r.session_id WHERE x.name = b.name AND r.status = 'ok') "
+        "AS \">runs\" FROM baseline b GROUP BY b.name ORDER BY b.name",
+        stdout, err);
 }
 
 /* The name has been found, so it has nothing that SQL could take for its own. */
@@ -85,13 +87,14 @@ static hm_status show(hm_store *store, const char *name, hm_error *err)
     if (st)
         return st;
     hm_session_list_free(&sessions);
-    snprintf(sql, sizeof sql,
-             "SELECT s.id AS session, s.created_utc AS begun, a.name AS arm, count(DISTINCT r.case_id) AS \">cases\", "
-             "count(DISTINCT r.round) AS \">rounds\", substr(coalesce(b.git_commit, '-'), 1, 12) AS \"commit\", m.cpu_model AS machine "
-             "FROM baseline x JOIN session s ON s.id = x.session_id JOIN machine m ON m.id = s.machine_id JOIN arm a ON a.session_id = s.id "
-             "JOIN build b ON b.id = coalesce(a.build_id, s.build_id) LEFT JOIN run r ON r.arm_id = a.id AND r.status = 'ok' AND "
-             "r.dropped_reason IS NULL WHERE x.name = '%s' GROUP BY s.id, a.id ORDER BY s.created_utc, s.id, a.position",
-             name);
+    snprintf(
+        sql, sizeof sql,
+        "SELECT s.id AS session, s.created_utc AS begun, a.name AS arm, count(DISTINCT r.case_id) AS \">cases\", "
+        "count(DISTINCT r.round) AS \">rounds\", substr(coalesce(b.git_commit, '-'), 1, 12) AS \"commit\", m.cpu_model AS machine "
+        "FROM baseline x JOIN session s ON s.id = x.session_id JOIN machine m ON m.id = s.machine_id JOIN arm a ON a.session_id = s.id "
+        "JOIN build b ON b.id = coalesce(a.build_id, s.build_id) LEFT JOIN run r ON r.arm_id = a.id AND r.status = 'ok' AND "
+        "r.dropped_reason IS NULL WHERE x.name = '%s' GROUP BY s.id, a.id ORDER BY s.created_utc, s.id, a.position",
+        name);
     return hm_sql_table(store, sql, stdout, err);
 }
 
@@ -99,7 +102,8 @@ hm_status hm_cmd_baseline(const hm_command *self, int argc, char **argv, hm_erro
 {
     static const char *const words[] = {"set", "list", "show", "rm", NULL};
     const char *db = NULL;
-    const hm_option options[] = {{"db", 0, HM_OPT_STRING, &db, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL}, {0}};
+    const hm_option options[] = {{"db", 0, HM_OPT_STRING, &db, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL},
+                                 {0}};
     hm_strings given = {.count = 0};
     hm_store *store = NULL;
     bool helped;

@@ -24,9 +24,9 @@ typedef struct batch_args {
 
 /* The requests of one arm, and what they give alone. */
 typedef struct queue {
-    hm_request *requests;  /* [count] */
+    hm_request *requests; /* [count] */
     hm_result *alone, *results;
-    float **references;    /* [count] voices to clone, owned by the first request of a case */
+    float **references; /* [count] voices to clone, owned by the first request of a case */
     int count;
 } queue;
 
@@ -152,8 +152,15 @@ static void close_queue(arm_run *r)
 static hm_status open_arm(arm_run *r, const hm_probe *probe, hm_error *err)
 {
     const hm_plan_arm *a = &r->plan->arms[r->arm];
-    hm_engine_choice choice = {.variant = a->variant, .model = a->model, .backend = a->backend, .isa = *a->isa ? a->isa : NULL,
-                               .threads = a->threads, .need_lm = true, .need_codec = true, .probe = probe, .log = hm_log_stderr(false)};
+    hm_engine_choice choice = {.variant = a->variant,
+                               .model = a->model,
+                               .backend = a->backend,
+                               .isa = *a->isa ? a->isa : NULL,
+                               .threads = a->threads,
+                               .need_lm = true,
+                               .need_codec = true,
+                               .probe = probe,
+                               .log = hm_log_stderr(false)};
     for (int i = 0; i < r->plan->case_count; i++)
         choice.need_encoders |= hm_plan_runs(r->plan, i, r->arm) && r->plan->cases[i].reference;
     hm_status st = hm_engine_open_chosen(&r->opened, &choice, err);
@@ -267,8 +274,8 @@ static double speedup(const arm_run *r, int size)
 
 static hm_status print_arm(const arm_run *r, hm_error *err)
 {
-    static const char *const titles[] = {">B", ">audio s", ">wall s", ">audio s per s", ">x of B=1", ">rows per step", ">mean RTF per item",
-                                         "codes", NULL};
+    static const char *const titles[] = {
+        ">B", ">audio s", ">wall s", ">audio s per s", ">x of B=1", ">rows per step", ">mean RTF per item", "codes", NULL};
     const hm_plan_arm *a = &r->plan->arms[r->arm];
     char model[HM_MODEL_PATH];
     hm_table *t = hm_table_new(titles);

@@ -54,7 +54,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, calibrate_
         {"timeout", 0, HM_OPT_DURATION, &m->timeout_s, "TIME", "of one run", 1, 1e7, NULL},
         {"seed", 0, HM_OPT_INT, &seed, "N", "of the order of arms, or of simulations (0: drawn; simulations: 0)", 0, 9e15, NULL},
         {"resume", 0, HM_OPT_FLAG, &m->resume, NULL, "go on with the last calibration that is not complete", 0, 0, NULL},
-        {"simulate", 0, HM_OPT_FLAG, &a->simulate, NULL, "run no program: simulated gates, and how often their verdict is wrong", 0, 0, NULL},
+        {"simulate", 0, HM_OPT_FLAG, &a->simulate, NULL, "run no program: simulated gates, and how often their verdict is wrong", 0, 0,
+         NULL},
         {"set", 0, HM_OPT_STRING, &a->set, "KIND", "of simulations", 0, 0, sets},
         {"gates", 0, HM_OPT_INT, &a->gates, "N", "simulations per setting", 1, 1000000, NULL},
         {"noise", 0, HM_OPT_STRING, &a->noise, "PERCENT", "simulate this setting only: sd of a run", 0, 0, NULL},
@@ -233,8 +234,14 @@ static void add_row(hm_sheet *s, const calibrate_args *a, const char *label, con
 /* How many generations per process cost least; nothing is added where each made one. */
 static hm_status add_iterations(hm_document *d, hm_measure *m, hm_error *err)
 {
-    static const char *const titles[] = {"case", ">processes", ">process_s|beside generations (s)", ">generation_s|generation (s)",
-                                         ">process_sd|sd between processes", ">generation_sd|sd within", ">iters|iters from", NULL};
+    static const char *const titles[] = {"case",
+                                         ">processes",
+                                         ">process_s|beside generations (s)",
+                                         ">generation_s|generation (s)",
+                                         ">process_sd|sd between processes",
+                                         ">generation_sd|sd within",
+                                         ">iters|iters from",
+                                         NULL};
     const hm_plan *plan = hm_measure_plan_of(m);
     hm_sheet *s = hm_sheet_new(titles);
     hm_status st = HM_OK;
@@ -269,8 +276,10 @@ static hm_status add_iterations(hm_document *d, hm_measure *m, hm_error *err)
 
 static hm_status report(const calibrate_args *a, hm_measure *m, double margin, hm_error *err)
 {
-    static const char *const titles[] = {"case", ">rounds", ">sd", ">bias", ">drift_p|drift p", ">mde_10|MDE at 10", ">mde_20|at 20",
-                                         ">mde_40|at 40", ">margin|margin from", "verdict", "reason", NULL};
+    static const char *const titles[] = {"case",          ">rounds",          ">sd",
+                                         ">bias",         ">drift_p|drift p", ">mde_10|MDE at 10",
+                                         ">mde_20|at 20", ">mde_40|at 40",    ">margin|margin from",
+                                         "verdict",       "reason",           NULL};
     const hm_plan *plan = hm_measure_plan_of(m);
     hm_document *d = hm_document_new("calibration");
     hm_sheet *s = hm_sheet_new(titles);
@@ -287,9 +296,11 @@ static hm_status report(const calibrate_args *a, hm_measure *m, double margin, h
         if (strcmp(f.word, "fit") && !*unfit)
             snprintf(unfit, sizeof unfit, "%s: %s", label, f.reason);
     }
-    hm_document_text(d, "%s against itself, session %s. MDE: the least slowdown that a gate of %d cases at alpha %g finds in 80 %% of its runs; "
-                        "the last column is the least margin that 40 rounds can hold.",
-                     a->variant, hm_measure_session(m), plan->case_count, a->alpha);
+    hm_document_text(
+        d,
+        "%s against itself, session %s. MDE: the least slowdown that a gate of %d cases at alpha %g finds in 80 %% of its runs; "
+        "the last column is the least margin that 40 rounds can hold.",
+        a->variant, hm_measure_session(m), plan->case_count, a->alpha);
     hm_document_sheet(d, "calibration", s);
     if (!st)
         st = add_iterations(d, m, err);

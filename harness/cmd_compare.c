@@ -71,7 +71,8 @@ static hm_status open_sides(comparison *c, const char *a, const char *b, hm_erro
     if (!st && session && !arms)
         st = hm_fail(err, HM_EMISSING, "session %s: has no two arms \"%.80s\" and \"%.80s\" with runs (hmbench journal --session %.8s)%s",
                      session, a, b, session,
-                     *hm_store_did_you_mean(c->store, HM_NAMES_ARMS, a, near) ? near : hm_store_did_you_mean(c->store, HM_NAMES_ARMS, b, near));
+                     *hm_store_did_you_mean(c->store, HM_NAMES_ARMS, a, near) ? near
+                                                                              : hm_store_did_you_mean(c->store, HM_NAMES_ARMS, b, near));
     hm_session_list_free(&named);
     if (st)
         return st;
@@ -119,8 +120,8 @@ static hm_status match_rows(comparison *c, hm_error *err)
                 c->rows[c->count++] = (row){.base = a, .arm = b};
         }
     if (!c->count)
-        return hm_fail(err, HM_ECOMPARE, "%s and %s have no %s in common; the first has %s on %s, the other %s on %s", c->base.text, c->arm.text,
-                       named ? "case" : "arm and case", c->base_groups[0].arm, c->base_groups[0].label, c->arm_groups[0].arm,
+        return hm_fail(err, HM_ECOMPARE, "%s and %s have no %s in common; the first has %s on %s, the other %s on %s", c->base.text,
+                       c->arm.text, named ? "case" : "arm and case", c->base_groups[0].arm, c->base_groups[0].label, c->arm_groups[0].arm,
                        c->arm_groups[0].label);
     return HM_OK;
 }
@@ -136,7 +137,8 @@ static hm_status check_rows(comparison *c, hm_error *err)
         st = hm_first_difference(r->base, r->arm, c->args->per_frame, text, sizeof text, err);
         if (!st && *text && !c->args->force)
             st = hm_fail(err, HM_ECOMPARE, "%s: %s and %s cannot be compared: %s%s (--force-compare does it all the same, and says so)",
-                         r->base->label, c->base.text, c->arm.text, text, strncmp(text, "frames:", 7) ? "" : "; --per-frame compares time per frame");
+                         r->base->label, c->base.text, c->arm.text, text,
+                         strncmp(text, "frames:", 7) ? "" : "; --per-frame compares time per frame");
         snprintf(r->forced, sizeof r->forced, "%s", text);
         if (!st && *text && !*c->forced)
             snprintf(c->forced, sizeof c->forced, "%s", text);
@@ -201,7 +203,8 @@ static void write_note(row *r)
                  r->unhealthy->health_reasons ? r->unhealthy->health_reasons : "its output is bad");
     else
         snprintf(rest, sizeof rest, "%s%s%s%s", *approx ? "makes other numbers: " : "", approx, *approx && *doubt ? "; " : "", doubt);
-    snprintf(r->note, sizeof r->note, "%s%s%s%s", *r->forced ? "forced, not comparable: " : "", r->forced, *r->forced && *rest ? "; " : "", rest);
+    snprintf(r->note, sizeof r->note, "%s%s%s%s", *r->forced ? "forced, not comparable: " : "", r->forced, *r->forced && *rest ? "; " : "",
+             rest);
 }
 
 static hm_status judge_row(const comparison *c, row *r, hm_error *err)
@@ -246,8 +249,20 @@ static void add_ratio(hm_sheet *s, const hm_ratio *r)
 
 static void write_rows(const comparison *c)
 {
-    static const char *const titles[] = {"case", "base", "arm", ">base_median|base median", ">arm_median|arm median", "unit",
-                                         ">ratio", ">low|95 % low", ">high|95 % high", ">n", "paired", "finding", "note", NULL};
+    static const char *const titles[] = {"case",
+                                         "base",
+                                         "arm",
+                                         ">base_median|base median",
+                                         ">arm_median|arm median",
+                                         "unit",
+                                         ">ratio",
+                                         ">low|95 % low",
+                                         ">high|95 % high",
+                                         ">n",
+                                         "paired",
+                                         "finding",
+                                         "note",
+                                         NULL};
     hm_sheet *s = hm_sheet_new(titles);
     char unit[40];
     for (int i = 0; i < c->count; i++) {
@@ -334,7 +349,8 @@ static hm_status quantile_rows(hm_sheet *s, const hm_group *g, const char *name,
 /* Quantiles of the runs' figures: a description, no verdict. */
 static hm_status percentiles(const comparison *c, hm_error *err)
 {
-    static const char *const titles[] = {"case", "arm", "quantile", ">value", ">low|95 % low", ">high|95 % high", ">n|runs", ">needs", NULL};
+    static const char *const titles[] = {"case",    "arm",    "quantile", ">value", ">low|95 % low", ">high|95 % high",
+                                         ">n|runs", ">needs", NULL};
     hm_sheet *s = hm_sheet_new(titles);
     bool refused = false;
     hm_status st = HM_OK;
@@ -359,19 +375,22 @@ static hm_status report(comparison *c, hm_error *err)
         hm_document_text(c->document, "**Forced: these are not comparable (%s).**", c->forced);
     if (c->paired && c->base.sessions.count > 1)
         hm_document_text(c->document, "%d sessions: %s against %s, paired by the rounds of each. Ratio of %s (%s), %s is better.",
-                         c->base.sessions.count, c->arm.text, c->base.text, c->args->metric, set->unit, set->direction > 0 ? "less" : "more");
+                         c->base.sessions.count, c->arm.text, c->base.text, c->args->metric, set->unit,
+                         set->direction > 0 ? "less" : "more");
     else if (c->paired)
         hm_document_text(c->document, "Session %s, order seed %llu: %s against %s, paired by rounds. Ratio of %s (%s), %s is better.",
                          set->session_id, (unsigned long long)set->order_seed, c->arm.text, c->base.text, c->args->metric, set->unit,
                          set->direction > 0 ? "less" : "more");
     else
-        hm_document_text(c->document, "%s (%d sessions) against %s (%d), unpaired: drift of the machine between them counts as a difference. "
-                                      "Ratio of %s (%s), %s is better.",
+        hm_document_text(c->document,
+                         "%s (%d sessions) against %s (%d), unpaired: drift of the machine between them counts as a difference. "
+                         "Ratio of %s (%s), %s is better.",
                          c->arm.text, c->arm.sessions.count, c->base.text, c->base.sessions.count, c->args->metric, set->unit,
                          set->direction > 0 ? "less" : "more");
-    hm_document_text(c->document, "%s", mean         ? "Ratio of means, Fieller's 95 % interval."
-                                        : c->paired ? "Hodges-Lehmann estimate of paired log-ratios with its exact 95 % interval (from 6 rounds on)."
-                                                    : "Median of all ratios between the two, 95 % interval from the rank-sum distribution.");
+    hm_document_text(c->document, "%s",
+                     mean        ? "Ratio of means, Fieller's 95 % interval."
+                     : c->paired ? "Hodges-Lehmann estimate of paired log-ratios with its exact 95 % interval (from 6 rounds on)."
+                                 : "Median of all ratios between the two, 95 % interval from the rank-sum distribution.");
     write_rows(c);
     if (c->paired && c->base.sessions.count == 1 && c->count > 1 && !mean && !c->args->per_frame)
         st = suite_line(c, err);
@@ -384,7 +403,8 @@ static hm_status verdict(const comparison *c, hm_error *err)
 {
     for (int i = 0; i < c->count; i++)
         if (c->rows[i].unhealthy)
-            return hm_fail(err, HM_EINVALID, "%s: %s is not ranked: its output is bad (%.300s)", c->rows[i].base->label, c->rows[i].unhealthy->arm,
+            return hm_fail(err, HM_EINVALID, "%s: %s is not ranked: its output is bad (%.300s)", c->rows[i].base->label,
+                           c->rows[i].unhealthy->arm,
                            c->rows[i].unhealthy->health_reasons ? c->rows[i].unhealthy->health_reasons : "no reason was stored");
     return HM_OK;
 }
@@ -416,7 +436,8 @@ hm_status hm_cmd_compare(const hm_command *self, int argc, char **argv, hm_error
     const hm_option options[] = {
         {"metric", 0, HM_OPT_STRING, &a.metric, "NAME", "what is compared (hmbench list metrics)", 0, 0, NULL},
         {"stat", 0, HM_OPT_STRING, &a.stat, "KIND", "hl: Hodges-Lehmann; mean: ratio of means, Fieller's interval", 0, 0, stats},
-        {"session", 0, HM_OPT_STRING, &a.session, "ID", "the session whose arms are named (default: the newest that has both); KEY=VALUE: all that have this tag", 0, 0, NULL},
+        {"session", 0, HM_OPT_STRING, &a.session, "ID",
+         "the session whose arms are named (default: the newest that has both); KEY=VALUE: all that have this tag", 0, 0, NULL},
         {"per-frame", 0, HM_OPT_FLAG, &a.per_frame, NULL, "times per frame: cases may differ in length", 0, 0, NULL},
         {"percentiles", 0, HM_OPT_FLAG, &a.percentiles, NULL, "p50, p90, p95, p99 of the runs as well", 0, 0, NULL},
         {"force-compare", 0, HM_OPT_FLAG, &a.force, NULL, "what is not comparable too; the report says so", 0, 0, NULL},
@@ -431,7 +452,8 @@ hm_status hm_cmd_compare(const hm_command *self, int argc, char **argv, hm_error
     if (st || helped)
         return st;
     if (names.count != 2)
-        return hm_fail(err, HM_EUSAGE, "compare: expected two names, as in \"hmbench compare naive best\" or \"hmbench compare main last\"");
+        return hm_fail(err, HM_EUSAGE,
+                       "compare: expected two names, as in \"hmbench compare naive best\" or \"hmbench compare main last\"");
     st = hm_output_options_check(&a.output, "compare", err);
     if (!st) {
         st = hm_store_open(&c.store, hm_store_path(a.db), HM_STORE_READ, &missing);

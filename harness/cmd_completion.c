@@ -7,34 +7,33 @@
 /* Each script hands over the words typed so far and offers what comes back: `hmbench completion words -- WORD...`, a line per word with
  * what it is after a tab. Where nothing comes back, file names are offered. bash makes words of '=' and ':' of their own: they are put
  * together again, and what stands before the last of them is taken off the answers. */
-static const char bash_script[] =
-    "# bash completion of hmbench: source <(hmbench completion bash)\n"
-    "_hmbench()\n"
-    "{\n"
-    "    local line=${COMP_LINE:0:COMP_POINT} typed=() rest word i current found before= breaks=\n"
-    "    for ((i = 0; i <= COMP_CWORD; i++)); do\n"
-    "        word=${COMP_WORDS[i]}\n"
-    "        rest=${line#\"${line%%[![:space:]]*}\"}\n"
-    "        if [[ $i != 0 && -n $word && $rest == \"$line\" ]]; then\n"
-    "            typed[${#typed[@]}-1]+=$word\n"
-    "        else\n"
-    "            typed+=(\"$word\")\n"
-    "        fi\n"
-    "        line=${rest#\"$word\"}\n"
-    "    done\n"
-    "    current=${typed[${#typed[@]}-1]}\n"
-    "    [[ $COMP_WORDBREAKS == *:* ]] && breaks+=:\n"
-    "    [[ $COMP_WORDBREAKS == *=* ]] && breaks+==\n"
-    "    [[ -n $breaks ]] && before=${current%\"${current##*[$breaks]}\"}\n"
-    "    found=$(\"${COMP_WORDS[0]}\" completion words -- \"${typed[@]:1}\" 2>/dev/null | cut -f1)\n"
-    "    COMPREPLY=()\n"
-    "    while IFS= read -r word; do\n"
-    "        [[ -n $word && $word == \"$current\"* ]] && COMPREPLY+=(\"${word#\"$before\"}\")\n"
-    "    done <<<\"$found\"\n"
-    "    [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *[=:] ]] && compopt -o nospace 2>/dev/null\n"
-    "    return 0\n"
-    "}\n"
-    "complete -o default -F _hmbench hmbench ./hmbench\n";
+static const char bash_script[] = "# bash completion of hmbench: source <(hmbench completion bash)\n"
+                                  "_hmbench()\n"
+                                  "{\n"
+                                  "    local line=${COMP_LINE:0:COMP_POINT} typed=() rest word i current found before= breaks=\n"
+                                  "    for ((i = 0; i <= COMP_CWORD; i++)); do\n"
+                                  "        word=${COMP_WORDS[i]}\n"
+                                  "        rest=${line#\"${line%%[![:space:]]*}\"}\n"
+                                  "        if [[ $i != 0 && -n $word && $rest == \"$line\" ]]; then\n"
+                                  "            typed[${#typed[@]}-1]+=$word\n"
+                                  "        else\n"
+                                  "            typed+=(\"$word\")\n"
+                                  "        fi\n"
+                                  "        line=${rest#\"$word\"}\n"
+                                  "    done\n"
+                                  "    current=${typed[${#typed[@]}-1]}\n"
+                                  "    [[ $COMP_WORDBREAKS == *:* ]] && breaks+=:\n"
+                                  "    [[ $COMP_WORDBREAKS == *=* ]] && breaks+==\n"
+                                  "    [[ -n $breaks ]] && before=${current%\"${current##*[$breaks]}\"}\n"
+                                  "    found=$(\"${COMP_WORDS[0]}\" completion words -- \"${typed[@]:1}\" 2>/dev/null | cut -f1)\n"
+                                  "    COMPREPLY=()\n"
+                                  "    while IFS= read -r word; do\n"
+                                  "        [[ -n $word && $word == \"$current\"* ]] && COMPREPLY+=(\"${word#\"$before\"}\")\n"
+                                  "    done <<<\"$found\"\n"
+                                  "    [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *[=:] ]] && compopt -o nospace 2>/dev/null\n"
+                                  "    return 0\n"
+                                  "}\n"
+                                  "complete -o default -F _hmbench hmbench ./hmbench\n";
 
 static const char zsh_script[] =
     "#compdef hmbench\n"
@@ -57,13 +56,12 @@ static const char zsh_script[] =
     "}\n"
     "if [[ $funcstack[1] == _hmbench ]]; then _hmbench \"$@\"; else compdef _hmbench hmbench; fi\n";
 
-static const char fish_script[] =
-    "# fish completion of hmbench: hmbench completion fish > ~/.config/fish/completions/hmbench.fish\n"
-    "function __hmbench_words\n"
-    "    set -l typed (commandline -opc)\n"
-    "    $typed[1] completion words -- $typed[2..-1] (commandline -ct) 2>/dev/null\n"
-    "end\n"
-    "complete -c hmbench -a '(__hmbench_words)'\n";
+static const char fish_script[] = "# fish completion of hmbench: hmbench completion fish > ~/.config/fish/completions/hmbench.fish\n"
+                                  "function __hmbench_words\n"
+                                  "    set -l typed (commandline -opc)\n"
+                                  "    $typed[1] completion words -- $typed[2..-1] (commandline -ct) 2>/dev/null\n"
+                                  "end\n"
+                                  "complete -c hmbench -a '(__hmbench_words)'\n";
 
 hm_status hm_cmd_completion(const hm_command *self, int argc, char **argv, hm_error *err)
 {

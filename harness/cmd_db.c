@@ -10,7 +10,7 @@
 
 typedef struct writer {
     FILE *file;
-    json_t *names; /* of the columns */
+    json_t *names;    /* of the columns */
     bool json, lines; /* lines: an object a line, no array around them */
     int64_t rows;
 } writer;
@@ -110,8 +110,7 @@ static hm_status sql(const hm_command *self, int argc, char **argv, hm_error *er
 {
     static const char *const formats[] = {"table", "json", "jsonl", "csv", NULL};
     const char *db = NULL, *format = "table";
-    const hm_option options[] = {
-        HM_DB_OPTION(db), {"output", 'o', HM_OPT_STRING, &format, "FORMAT", "of the answer", 0, 0, formats}, {0}};
+    const hm_option options[] = {HM_DB_OPTION(db), {"output", 'o', HM_OPT_STRING, &format, "FORMAT", "of the answer", 0, 0, formats}, {0}};
     hm_strings words = {.count = 0};
     hm_store *store = NULL;
     bool helped;
@@ -166,14 +165,13 @@ static hm_status info(const hm_command *self, int argc, char **argv, hm_error *e
         "SELECT 'verdicts', count(*) FROM verdict UNION ALL SELECT 'baselines', count(DISTINCT name) FROM baseline",
         stdout, err);
     if (!st)
-        st = hm_sql_table(
-            store,
-            "SELECT s.id AS session, s.created_utc AS begun, s.kind, s.state, s.rounds AS \">rounds\", "
-            "(SELECT count(*) FROM run r WHERE r.session_id = s.id) AS \">runs\", "
-            "(SELECT count(*) FROM run r WHERE r.session_id = s.id AND r.status <> 'ok') AS \">failed\", "
-            "(SELECT count(*) FROM run r WHERE r.session_id = s.id AND r.dropped_reason IS NOT NULL) AS \">set aside\", "
-            "s.command_line AS command FROM session s ORDER BY s.created_utc, s.id",
-            stdout, err);
+        st = hm_sql_table(store,
+                          "SELECT s.id AS session, s.created_utc AS begun, s.kind, s.state, s.rounds AS \">rounds\", "
+                          "(SELECT count(*) FROM run r WHERE r.session_id = s.id) AS \">runs\", "
+                          "(SELECT count(*) FROM run r WHERE r.session_id = s.id AND r.status <> 'ok') AS \">failed\", "
+                          "(SELECT count(*) FROM run r WHERE r.session_id = s.id AND r.dropped_reason IS NOT NULL) AS \">set aside\", "
+                          "s.command_line AS command FROM session s ORDER BY s.created_utc, s.id",
+                          stdout, err);
     hm_store_close(&store);
     return st;
 }
@@ -189,14 +187,16 @@ static hm_status schema(const hm_command *self, int argc, char **argv, hm_error 
 /* What can be done with the database; each has options and help of its own. */
 static const hm_command verbs[] = {
     {"db init", init, "an empty database", "db init [--db FILE]", "hmbench db init --db nightly.db"},
-    {"db info", info, "what it holds; brings an older one up to date", "db info [--db FILE]", "hmbench db info\nhmbench db info --db node1.db"},
+    {"db info", info, "what it holds; brings an older one up to date", "db info [--db FILE]",
+     "hmbench db info\nhmbench db info --db node1.db"},
     {"db sql", sql, "one question in SQL, which can only read", "db sql 'SELECT ...' [-o table|json|jsonl|csv]",
      "hmbench db sql 'SELECT arm, wall_ms, rtf FROM arm_figure'\nhmbench db sql 'SELECT * FROM figure WHERE NOT warmup' -o csv"},
     {"db check", hm_db_check, "whether it is sound: pages, tables, references, values, files", "db check [--db FILE]",
      "hmbench db check\nhmbench db check --db node1.db"},
     {"db export", hm_db_export, "all of it, or one session, as text", "db export [-o json|jsonl|csv|sql] [--session ID] >FILE",
      "hmbench db export >all.jsonl\nhmbench db export -o sql --session last >last.sql\nhmbench db export -o csv >samples.csv"},
-    {"db schema", schema, "the JSON Schema of what db export writes as json and jsonl", "db schema", "hmbench db schema >export.schema.json"},
+    {"db schema", schema, "the JSON Schema of what db export writes as json and jsonl", "db schema",
+     "hmbench db schema >export.schema.json"},
     {"db import", hm_db_import, "takes in what db export wrote as json, jsonl or sql", "db import FILE... [--db FILE]",
      "hmbench db import all.jsonl\nhmbench db import last.sql --db other.db"},
     {"db merge", hm_db_merge, "takes in other databases, which are only read", "db merge FILE... [--db FILE]",
@@ -224,6 +224,6 @@ hm_status hm_cmd_db(const hm_command *self, int argc, char **argv, hm_error *err
             return st;
     }
     char near[HM_SUGGESTION];
-    return hm_fail(err, HM_EUSAGE, "db %s: expected init, info, sql, check, export, schema, import, merge or prune%s (hmbench db --help)", word,
-                   hm_did_you_mean(near, word, names));
+    return hm_fail(err, HM_EUSAGE, "db %s: expected init, info, sql, check, export, schema, import, merge or prune%s (hmbench db --help)",
+                   word, hm_did_you_mean(near, word, names));
 }

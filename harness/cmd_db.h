@@ -5,7 +5,10 @@
 #include "harness/commands.h"
 #include "harness/store.h"
 
-#define HM_DB_OPTION(value) {"db", 0, HM_OPT_STRING, &value, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL}
+#define HM_DB_OPTION(value)                                                                                       \
+    {                                                                                                             \
+        "db", 0, HM_OPT_STRING, &value, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL \
+    }
 
 /* The answer to a statement, on stdout. format: table, json, jsonl, csv. */
 hm_status hm_db_ask(hm_store *store, const char *statement, const char *format, hm_error *err);

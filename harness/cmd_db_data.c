@@ -69,7 +69,8 @@ hm_status hm_db_export(const hm_command *self, int argc, char **argv, hm_error *
     const char *db = NULL, *format = "jsonl", *session = NULL;
     const hm_option options[] = {
         HM_DB_OPTION(db),
-        {"output", 'o', HM_OPT_STRING, &format, "FORMAT", "json and jsonl: an object per run; csv: a line per sample; sql: a dump", 0, 0, formats},
+        {"output", 'o', HM_OPT_STRING, &format, "FORMAT", "json and jsonl: an object per run; csv: a line per sample; sql: a dump", 0, 0,
+         formats},
         {"session", 0, HM_OPT_STRING, &session, "ID", "one session: its id, the first letters of it, or last", 0, 0, NULL},
         {0}};
     bool helped;

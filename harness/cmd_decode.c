@@ -41,15 +41,20 @@ static hm_status choose_model(decode_args *a, const hm_codes *codes, const char 
 static hm_status check_codes(const hm_codes *codes, const char *path, const hm_engine_opened *o, hm_error *err)
 {
     if (codes->codebooks != o->facts->codebooks)
-        return hm_fail(err, HM_EFORMAT, "codes %s: %d codebooks, but model %s has %d: is it the model that drew them?", path, codes->codebooks,
-                       o->path, o->facts->codebooks);
+        return hm_fail(err, HM_EFORMAT, "codes %s: %d codebooks, but model %s has %d: is it the model that drew them?", path,
+                       codes->codebooks, o->path, o->facts->codebooks);
     return HM_OK;
 }
 
 static hm_status decode(decode_args *a, const char *path, const hm_codes *codes, hm_error *err)
 {
-    hm_request request = {.max_frames = codes->frames, .force_length = true, .seed = a->seed < 0 ? codes->seed : (uint64_t)a->seed,
-                          .music.flow_steps = (int)a->steps, .music.flow_guidance = a->guidance, .music.cfg_scale = 1, .topk = 1,
+    hm_request request = {.max_frames = codes->frames,
+                          .force_length = true,
+                          .seed = a->seed < 0 ? codes->seed : (uint64_t)a->seed,
+                          .music.flow_steps = (int)a->steps,
+                          .music.flow_guidance = a->guidance,
+                          .music.cfg_scale = 1,
+                          .topk = 1,
                           .temperature = 1};
     hm_progress progress;
     hm_probe probe = {.self = &progress, .progress = hm_progress_probe};

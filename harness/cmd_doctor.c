@@ -18,7 +18,11 @@
 #include "harness/table.h"
 #include "harness/watch.h"
 
-typedef enum finding { FINE, NOTE, MISSING } finding; /* MISSING: something does not work without it */
+typedef enum finding {
+    FINE,
+    NOTE,
+    MISSING
+} finding; /* MISSING: something does not work without it */
 
 #define MAX_FINDINGS 48
 
@@ -54,8 +58,8 @@ static void look_at_build(report *r)
     if (hm_build_read(&b, &err))
         add(r, "program", NOTE, "%s", err.text);
     else
-        add(r, "program", FINE, "%s, commit %.12s%s, %s", b.version, *b.git_commit ? b.git_commit : "unknown", b.git_dirty ? " with changes" : "",
-            b.compiler);
+        add(r, "program", FINE, "%s, commit %.12s%s, %s", b.version, *b.git_commit ? b.git_commit : "unknown",
+            b.git_dirty ? " with changes" : "", b.compiler);
     if (*b.sanitizer)
         add(r, "sanitizer", NOTE, "%s: right for tests, wrong for timing", b.sanitizer);
     if (*b.build_type && strcmp(b.build_type, "Release"))
@@ -69,7 +73,9 @@ static void look_at_machine(report *r)
     hm_machine_read(&m);
     add(r, "cpu", FINE, "%s", m.cpu_model);
     add(r, "cpus", m.cpus < m.cpus_online ? NOTE : FINE, "%d of %d online may be used; cores %d, SMT %s", m.cpus, m.cpus_online, m.cores,
-        m.smt < 0 ? "unknown" : m.smt ? "on" : "off");
+        m.smt < 0 ? "unknown"
+        : m.smt   ? "on"
+                  : "off");
     if (m.cpu_quota == m.cpu_quota)
         add(r, "cpu quota", NOTE, "%.2f CPUs by the cgroup: timings are throttled beyond it", m.cpu_quota);
     add(r, "instructions", FINE, "%s", m.isa);
@@ -80,7 +86,8 @@ static void look_at_machine(report *r)
         add(r, "container", NOTE, "%s: other tenants may disturb timings", m.container);
     add(r, "memory", FINE, "%.1f GB, %.1f GB available", (double)m.memory_bytes * 1e-9, (double)available * 1e-9);
     if (m.memory_limit_bytes != HM_UNKNOWN)
-        add(r, "memory limit", m.memory_limit_bytes < m.memory_bytes ? NOTE : FINE, "%.1f GB by the cgroup", (double)m.memory_limit_bytes * 1e-9);
+        add(r, "memory limit", m.memory_limit_bytes < m.memory_bytes ? NOTE : FINE, "%.1f GB by the cgroup",
+            (double)m.memory_limit_bytes * 1e-9);
     add(r, "system", FINE, "%s, %s", m.os, m.kernel);
 }
 
@@ -101,7 +108,8 @@ static void look_at_watched(report *r)
     add(r, "throttling", now.throttled != HM_UNKNOWN ? FINE : NOTE, "%s", hm_throttle_source("/", text, sizeof text));
     add(r, "stolen time", now.steal_ns != HM_UNKNOWN ? FINE : NOTE, "%s", now.steal_ns != HM_UNKNOWN ? "in /proc/stat" : "no /proc/stat");
     add(r, "energy", energy.count ? FINE : NOTE, "%s", energy.source);
-    add(r, "counters", perf.note[0] ? NOTE : FINE, "%s%s", perf.note[0] ? perf.note : "of cycles, instructions, cache misses, switches, faults",
+    add(r, "counters", perf.note[0] ? NOTE : FINE, "%s%s",
+        perf.note[0] ? perf.note : "of cycles, instructions, cache misses, switches, faults",
         perf.usage ? "; switches and faults that the kernel refuses come from getrusage" : "");
     add(r, "memory of phases", memory.set_back ? FINE : NOTE, "%s",
         memory.set_back ? "/proc/self/clear_refs can be written"
@@ -210,8 +218,8 @@ static hm_status print_json(const report *r, hm_error *err)
     static const char *const states[] = {"ok", "note", "missing"};
     json_t *list = json_array();
     for (int i = 0; i < r->count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", r->items[i].name, "state", states[r->items[i].state], "value",
-                                              r->items[i].value));
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:s}", "name", r->items[i].name, "state", states[r->items[i].state], "value", r->items[i].value));
     return hm_json_print(list, err);
 }
 

@@ -26,9 +26,10 @@ static hm_status parse(const hm_command *self, int argc, char **argv, gate_args 
     hm_measure_options *m = &g->measure;
     int64_t min_rounds = g->min_rounds, max_rounds = g->max_rounds, seed = 0;
     const hm_option options[] = {
-        {"base", 'b', HM_OPT_STRING, &g->base, "REF", "a variant of this build, another hmbench program, or sessions: baseline, tag, commit, id",
-         0, 0, NULL},
-        {"cand", 'c', HM_OPT_STRING, &a->cand, "REF", "what is judged: a variant, or another hmbench program (default: this one)", 0, 0, NULL},
+        {"base", 'b', HM_OPT_STRING, &g->base, "REF",
+         "a variant of this build, another hmbench program, or sessions: baseline, tag, commit, id", 0, 0, NULL},
+        {"cand", 'c', HM_OPT_STRING, &a->cand, "REF", "what is judged: a variant, or another hmbench program (default: this one)", 0, 0,
+         NULL},
         {"variant", 'V', HM_OPT_STRING, &g->variant, "NAME", "what both programs run", 0, 0, NULL},
         {"margin", 0, HM_OPT_STRING, &a->margin, "PERCENT", "slowdown that is let pass, as in 2%", 0, 0, NULL},
         {"alpha", 0, HM_OPT_DOUBLE, &g->alpha, "A", "of a false alarm or a false pass, over all cases and looks", 0.000001, 0.4, NULL},
@@ -45,8 +46,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, gate_args 
         {"filter", 'f', HM_OPT_STRING, &m->plan.filter, "REGEX", "only cases whose suite/name matches", 0, 0, NULL},
         {"threads", 't', HM_OPT_STRING, &m->plan.threads, "N", "of both (default: all CPUs)", 0, 0, NULL},
         {"isa", 0, HM_OPT_STRING, &m->plan.isa, "NAME", "of both (default: the best here)", 0, 0, NULL},
-        {"warmup", 0, HM_OPT_STRING, &m->warmup, "KIND", "a full run; first frames and one solver step; none (default: full; none for counts)",
-         0, 0, warmups},
+        {"warmup", 0, HM_OPT_STRING, &m->warmup, "KIND",
+         "a full run; first frames and one solver step; none (default: full; none for counts)", 0, 0, warmups},
         {"order", 0, HM_OPT_STRING, &a->order, "KIND", "of the arms in a round", 0, 0, hm_order_names},
         {"seed", 0, HM_OPT_INT, &seed, "N", "of the order of arms (0: drawn, and recorded)", 0, 9e15, NULL},
         {"settle", 0, HM_OPT_DURATION, &m->settle_s, "TIME", "longest wait before a turn until the CPU is as cool as in the first round", 0,
@@ -214,7 +215,8 @@ hm_status hm_cmd_gate(const hm_command *self, int argc, char **argv, hm_error *e
     bool helped;
     if (!a)
         return HM_EABSENT;
-    a->gate = (hm_gate_options){.measure = hm_measure_defaults("gate"), .metric = "wall", .alpha = HM_GATE_ALPHA, .min_rounds = 10, .max_rounds = 40};
+    a->gate = (hm_gate_options){
+        .measure = hm_measure_defaults("gate"), .metric = "wall", .alpha = HM_GATE_ALPHA, .min_rounds = 10, .max_rounds = 40};
     a->gate.measure.keep_audio = a->gate.measure.limits = false;
     a->gate.measure.warmup = NULL;
     a->margin = "2%";
@@ -233,7 +235,8 @@ hm_status hm_cmd_gate(const hm_command *self, int argc, char **argv, hm_error *e
         st = exit_status(a, &g, err);
     else if (st == HM_EINTERRUPTED && g.m) {
         char *command = hm_command_text(argc, argv);
-        st = hm_fail(err, st, "interrupted; what was measured is stored; go on with: %.380s --resume", command ? command : "hmbench gate ...");
+        st = hm_fail(err, st, "interrupted; what was measured is stored; go on with: %.380s --resume",
+                     command ? command : "hmbench gate ...");
         free(command);
     }
     hm_gate_close(&g);

@@ -51,7 +51,8 @@ static hm_status check_args(const generate_args *a, hm_error *err)
     if (!a->lyrics)
         return hm_fail(err, HM_EUSAGE, "generate: --lyrics is missing: a file, or - for standard input (hmbench generate --help)");
     if (!a->output && !a->codes)
-        return hm_fail(err, HM_EUSAGE, "generate: -o is missing: where should the song go? (song.wav, .flac or .mp3; or --codes FILE alone)");
+        return hm_fail(err, HM_EUSAGE,
+                       "generate: -o is missing: where should the song go? (song.wav, .flac or .mp3; or --codes FILE alone)");
     return HM_OK;
 }
 
@@ -81,14 +82,19 @@ static hm_status read_texts(const generate_args *a, hm_request *request, char **
 hm_status hm_cmd_generate(const hm_command *self, int argc, char **argv, hm_error *err)
 {
     generate_args a = {.engine = {.variant = "best", .model = HM_MODEL_DEFAULT, .backend = "cpu", .need_lm = true},
-                       .seconds = 120, .cfg = 1.5, .topk = 50, .temperature = 1, .seed = 1, .guidance = 1.25};
+                       .seconds = 120,
+                       .cfg = 1.5,
+                       .topk = 50,
+                       .temperature = 1,
+                       .seed = 1,
+                       .guidance = 1.25};
     char *tags = NULL, *lyrics = NULL;
     bool helped;
     hm_status st = parse(self, argc, argv, &a, &helped, err);
     if (st || helped)
         return st;
-    const hm_delivery delivery = {.path = a.output, .codes_path = a.codes, .variant = a.engine.variant, .stream = a.stream, .quiet = a.quiet,
-                                  .json = a.json};
+    const hm_delivery delivery = {
+        .path = a.output, .codes_path = a.codes, .variant = a.engine.variant, .stream = a.stream, .quiet = a.quiet, .json = a.json};
     st = check_args(&a, err);
     if (!st)
         st = hm_delivery_check(&delivery, "generate", err);
@@ -96,18 +102,18 @@ hm_status hm_cmd_generate(const hm_command *self, int argc, char **argv, hm_erro
         return st;
     a.engine.need_codec = a.output != NULL;
     hm_request request = {.music.intro_style = a.intro,
-                                .music.verse_style = a.verse,
-                                .music.chorus_style = a.chorus,
-                                /* the first frame comes with the prompt and is not counted, as in the original */
-                                .max_frames = (int)((int64_t)(a.seconds * 1000 + 0.5) / FRAME_MS) + 1,
-                                .force_length = a.force_length,
-                                .music.cfg_scale = a.cfg,
-                                .topk = (int)a.topk,
-                                .temperature = a.temperature,
-                                .seed = (uint64_t)a.seed,
-                                .music.flow_steps = (int)a.steps,
-                                .music.flow_guidance = a.guidance,
-                                .skip_codec = !a.output};
+                          .music.verse_style = a.verse,
+                          .music.chorus_style = a.chorus,
+                          /* the first frame comes with the prompt and is not counted, as in the original */
+                          .max_frames = (int)((int64_t)(a.seconds * 1000 + 0.5) / FRAME_MS) + 1,
+                          .force_length = a.force_length,
+                          .music.cfg_scale = a.cfg,
+                          .topk = (int)a.topk,
+                          .temperature = a.temperature,
+                          .seed = (uint64_t)a.seed,
+                          .music.flow_steps = (int)a.steps,
+                          .music.flow_guidance = a.guidance,
+                          .skip_codec = !a.output};
     st = read_texts(&a, &request, &tags, &lyrics, err);
     if (!st)
         st = hm_make(&a.engine, &delivery, &request, err);

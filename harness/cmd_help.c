@@ -42,9 +42,10 @@ static void put_word_options(void *self, const char *word)
 /* The manual page, from the tables that --help is printed from. */
 static void print_manual(void)
 {
-    printf(".TH HMBENCH 1 \"\" \"hmbench %s\" \"User Commands\"\n.SH NAME\nhmbench \\- how fast music and speech models run here, and what each "
-           "optimisation is worth\n.SH SYNOPSIS\n.B hmbench\n.I COMMAND\n[\\fIoptions\\fR]\n.SH COMMANDS\n",
-           HM_VERSION);
+    printf(
+        ".TH HMBENCH 1 \"\" \"hmbench %s\" \"User Commands\"\n.SH NAME\nhmbench \\- how fast music and speech models run here, and what each "
+        "optimisation is worth\n.SH SYNOPSIS\n.B hmbench\n.I COMMAND\n[\\fIoptions\\fR]\n.SH COMMANDS\n",
+        HM_VERSION);
     hm_options_list_to(stdout, HM_LIST_ROFF);
     for (const hm_command *c = hm_commands; c->name; c++) {
         printf(".SS ");
@@ -63,9 +64,10 @@ static void print_manual(void)
 #define PRINT_STATUS(name, code, text) printf(".TP\n.B %d\n%s\n", code, text);
     HM_STATUS_LIST(PRINT_STATUS)
 #undef PRINT_STATUS
-    printf(".SH ENVIRONMENT\n.TP\n.B HMBENCH_DB\nthe database, instead of hmbench\\-out/hmbench.db\n.TP\n.B HMBENCH_CACHE\nwhere presets are "
-           "kept\n.TP\n.B HMBENCH_MODULES\nwhere engine modules are\n.TP\n.B HMBENCH_PROGRESS\nalways or never: the line of progress\n.TP\n.B "
-           "NO_COLOR\nno colours\n");
+    printf(
+        ".SH ENVIRONMENT\n.TP\n.B HMBENCH_DB\nthe database, instead of hmbench\\-out/hmbench.db\n.TP\n.B HMBENCH_CACHE\nwhere presets are "
+        "kept\n.TP\n.B HMBENCH_MODULES\nwhere engine modules are\n.TP\n.B HMBENCH_PROGRESS\nalways or never: the line of progress\n.TP\n.B "
+        "NO_COLOR\nno colours\n");
 }
 
 hm_status hm_cmd_help(const hm_command *self, int argc, char **argv, hm_error *err)
@@ -74,7 +76,8 @@ hm_status hm_cmd_help(const hm_command *self, int argc, char **argv, hm_error *e
     bool helped;
     const hm_command *command;
     bool manual = false;
-    const hm_option options[] = {{"man", 0, HM_OPT_FLAG, &manual, NULL, "the whole manual page, as roff: hmbench help --man | man -l -", 0, 0, NULL}, {0}};
+    const hm_option options[] = {
+        {"man", 0, HM_OPT_FLAG, &manual, NULL, "the whole manual page, as roff: hmbench help --man | man -l -", 0, 0, NULL}, {0}};
     hm_status st = hm_options_parse(self, options, argc, argv, &names, 1, &helped, err);
     if (st || helped)
         return st;

@@ -137,8 +137,13 @@ static hm_status find_model(inspect_args *a, hm_error *err)
 static hm_status print_memory(const inspect_args *a, hm_model_kind model, hm_error *err)
 {
     hm_document *d = NULL;
-    hm_forecast f = {.name = a->words.items[0], .path = a->path, .model = model, .variants = &a->variants, .length_count = a->length_count,
-                     .batch = (int)a->batch, .prompt_rows = (int)a->prompt};
+    hm_forecast f = {.name = a->words.items[0],
+                     .path = a->path,
+                     .model = model,
+                     .variants = &a->variants,
+                     .length_count = a->length_count,
+                     .batch = (int)a->batch,
+                     .prompt_rows = (int)a->prompt};
     memcpy(f.seconds, a->lengths, sizeof f.seconds);
     hm_status st = hm_forecast_make(&d, &f, err);
     if (!st)
@@ -172,7 +177,8 @@ static hm_status inspect(inspect_args *a, hm_error *err)
     hm_model_kind model = found.model;
     hm_checkpoint_close(&found);
     if (!a->variants.count)
-        a->variants = (hm_strings){.items = {"naive", model == HM_MODEL_QWEN3_TTS ? "reference-qwen" : "reference-heartlib", "best"}, .count = 3};
+        a->variants =
+            (hm_strings){.items = {"naive", model == HM_MODEL_QWEN3_TTS ? "reference-qwen" : "reference-heartlib", "best"}, .count = 3};
     return a->memory ? print_memory(a, model, err) : print_report(a, model, err);
 }
 
@@ -182,9 +188,12 @@ hm_status hm_cmd_inspect(const hm_command *self, int argc, char **argv, hm_error
     inspect_args a = {.batch = 1, .prompt = 300, .output.format = "md"};
     const hm_option options[] = {
         {"json", 0, HM_OPT_FLAG, &a.json, NULL, "the report as one JSON object", 0, 0, NULL},
-        {"memory", 0, HM_OPT_FLAG, &a.memory, NULL, "what is needed at several lengths, stage by stage, and what fits 8 to 24 GB", 0, 0, NULL},
-        {"seconds", 's', HM_OPT_STRING, &a.seconds, "N,N", "length of the audio that memory is reckoned for (120; with --memory several: "
-         "10,30,60,120,240)", 0, 0, NULL},
+        {"memory", 0, HM_OPT_FLAG, &a.memory, NULL, "what is needed at several lengths, stage by stage, and what fits 8 to 24 GB", 0, 0,
+         NULL},
+        {"seconds", 's', HM_OPT_STRING, &a.seconds, "N,N",
+         "length of the audio that memory is reckoned for (120; with --memory several: "
+         "10,30,60,120,240)",
+         0, 0, NULL},
         {"variant", 'V', HM_OPT_LIST, &a.variants, "NAME", "reckon memory for this one (naive, the reference, best if not given)", 0, 0,
          NULL},
         {"batch", 0, HM_OPT_INT, &a.batch, "N", "--memory: so many at once", 1, 16, NULL},

@@ -83,9 +83,10 @@ hm_status hm_cmd_journal(const hm_command *self, int argc, char **argv, hm_error
     bool helped = false;
     const hm_option options[] = {
         {"output", 'o', HM_OPT_STRING, &a.path, "FILE", "markdown file (standard output if not given)", 0, 0, NULL},
-        {"output-file", 'O', HM_OPT_LIST, &a.output.files, "FMT:FILE", "the tables as data (md, csv, json, jsonl, sql), as in json:journal.json",
-         0, 0, NULL},
-        {"session", 0, HM_OPT_STRING, &a.session, "ID", "one session: its id, the first letters of it, or last; or KEY=VALUE: those with this tag", 0, 0, NULL},
+        {"output-file", 'O', HM_OPT_LIST, &a.output.files, "FMT:FILE",
+         "the tables as data (md, csv, json, jsonl, sql), as in json:journal.json", 0, 0, NULL},
+        {"session", 0, HM_OPT_STRING, &a.session, "ID",
+         "one session: its id, the first letters of it, or last; or KEY=VALUE: those with this tag", 0, 0, NULL},
         {"since", 0, HM_OPT_STRING, &a.since, "WHEN", "sessions from a UTC date (2006-01-02) or a session's id on", 0, 0, NULL},
         {"notes", 0, HM_OPT_STRING, &a.notes, "FILE", "markdown to weave in: a \"## KEY\" line per variant, session, or journal", 0, 0,
          NULL},

@@ -14,7 +14,7 @@ typedef struct rows {
     json_t *json;
     hm_progress *progress;
     int done, over; /* over: rows beyond the machine's limit */
-    bool names; /* nothing was measured */
+    bool names;     /* nothing was measured */
 } rows;
 
 static void add_row(void *self, const hm_cpu_bench_row *r)
@@ -24,14 +24,13 @@ static void add_row(void *self, const hm_cpu_bench_row *r)
     if (out->progress)
         hm_progress_update(out->progress, r->kernel, ++out->done, 0);
     if (out->json && out->names)
-        json_array_append_new(out->json, json_pack("{s:s, s:s, s:s, s:s}", "kernel", r->kernel, "shape", r->shape, "type", r->type, "unit",
-                                                   r->unit));
-    else if (out->json)
         json_array_append_new(out->json,
-                              json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:b, s:i}", "kernel", r->kernel, "shape", r->shape,
-                                        "type", r->type, "unit", r->unit, "median_ns", r->median_ns, "rate", r->rate, "best_rate",
-                                        r->best_rate, "limit", r->limit, "over_limit", hm_limit_share(r->best_rate, r->limit) > 1,
-                                        "samples", r->samples));
+                              json_pack("{s:s, s:s, s:s, s:s}", "kernel", r->kernel, "shape", r->shape, "type", r->type, "unit", r->unit));
+    else if (out->json)
+        json_array_append_new(out->json, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:b, s:i}", "kernel", r->kernel, "shape",
+                                                   r->shape, "type", r->type, "unit", r->unit, "median_ns", r->median_ns, "rate", r->rate,
+                                                   "best_rate", r->best_rate, "limit", r->limit, "over_limit",
+                                                   hm_limit_share(r->best_rate, r->limit) > 1, "samples", r->samples));
     else if (out->names)
         hm_table_row(out->table, (const char *[]){r->kernel, r->shape, r->type, r->unit});
     if (out->json || out->names)
@@ -61,8 +60,8 @@ static hm_status bench(hm_device *dev, const char *filter, double seconds, bool 
     hm_progress progress;
     rows out = {.progress = &progress, .json = json ? json_array() : NULL};
     if (!json)
-        out.table = hm_table_new(
-            (const char *[]){"kernel", "shape", "type", ">us", ">rate", ">best", "unit", ">limit", ">% of limit", ">n", NULL});
+        out.table =
+            hm_table_new((const char *[]){"kernel", "shape", "type", ">us", ">rate", ">best", "unit", ">limit", ">% of limit", ">n", NULL});
     hm_progress_start(&progress, "kernels", quiet);
     hm_status st = hm_cpu_bench(dev, filter, seconds, add_row, &out, err);
     hm_progress_end(&progress);
@@ -75,8 +74,9 @@ static hm_status bench(hm_device *dev, const char *filter, double seconds, bool 
         return hm_json_print(out.json, err);
     st = hm_table_end(out.table, stdout, 0, err);
     if (!st && !fflush(stdout))
-        fprintf(stderr, "\n%d threads, %s; us, rate: median of n calls; %% of limit: the best call against\n"
-                        "the best of reading what it reads from where it lies, or of multiply-adds, just before and after each row.\n",
+        fprintf(stderr,
+                "\n%d threads, %s; us, rate: median of n calls; %% of limit: the best call against\n"
+                "the best of reading what it reads from where it lies, or of multiply-adds, just before and after each row.\n",
                 hm_team_size(hm_cpu_team(dev)), hm_isa_name(hm_cpu_isa(dev)));
     if (!st && out.over)
         fprintf(stderr, "!: %d row%s " HM_LIMIT_OVER ".\n", out.over, out.over == 1 ? " is" : "s are");

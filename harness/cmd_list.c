@@ -126,7 +126,8 @@ static hm_status fill_metrics(sink *out, const char *const *titles, hm_error *er
     for (int i = 0; i < HM_COUNTER_COUNT; i++) {
         const char *name = hm_counter_name(i);
         size_t n = strlen(name);
-        add_row(out, titles, (const char *[]){name, n > 6 && !strcmp(name + n - 6, "_bytes") ? "bytes" : "count", "exact", hm_counter_text(i)});
+        add_row(out, titles,
+                (const char *[]){name, n > 6 && !strcmp(name + n - 6, "_bytes") ? "bytes" : "count", "exact", hm_counter_text(i)});
     }
     return HM_OK;
 }
@@ -201,16 +202,30 @@ static const struct listing {
     hm_status (*fill)(sink *out, const char *const *titles, hm_error *err);
     const char *hint; /* under the table */
 } listings[] = {
-    {"suites", {"name", ">cases", ">seconds", "what it is", NULL}, fill_suites, "hmbench suite NAME runs one; a path to a YAML file is a suite too."},
-    {"cases", {"name", "task", ">frames", ">seconds", NULL}, fill_cases, "hmbench profile CASE and hmbench suite NAME --filter REGEX take them."},
-    {"variants", {"name", "what it is", "toggles that are not 0", NULL}, fill_variants,
+    {"suites",
+     {"name", ">cases", ">seconds", "what it is", NULL},
+     fill_suites,
+     "hmbench suite NAME runs one; a path to a YAML file is a suite too."},
+    {"cases",
+     {"name", "task", ">frames", ">seconds", NULL},
+     fill_cases,
+     "hmbench profile CASE and hmbench suite NAME --filter REGEX take them."},
+    {"variants",
+     {"name", "what it is", "toggles that are not 0", NULL},
+     fill_variants,
      "best:attn=scores changes one toggle of best; naive,best names two arms."},
-    {"toggles", {"name", "values", "kind", "models", "counter", "what the values do", NULL}, fill_toggles,
+    {"toggles",
+     {"name", "values", "kind", "models", "counter", "what the values do", NULL},
+     fill_toggles,
      "The first value is the plain textbook way. kind: bitwise, rounding (another order of sums), approx (other numbers)."},
-    {"models", {"name", "model", ">MB", "state", "what it is", NULL}, fill_models,
+    {"models",
+     {"name", "model", ">MB", "state", "what it is", NULL},
+     fill_models,
      "Presets have made weights: right in structure, speed and memory, not in sound. --model also takes a folder of real weights."},
     {"devices", {"backend", ">CPUs", "isa", ">MB", "device", NULL}, fill_devices, NULL},
-    {"metrics", {"name", "unit", "better", "meaning", NULL}, fill_metrics,
+    {"metrics",
+     {"name", "unit", "better", "meaning", NULL},
+     fill_metrics,
      "exact: counts and hashes, compared for equality; they do not depend on time."},
 };
 

@@ -10,7 +10,7 @@
 #include "harness/progress.h"
 
 #define DEFAULT_WINDOW 16 /* frames */
-#define EVENT_BYTES 120 /* of a span in a trace, at least */
+#define EVENT_BYTES 120   /* of a span in a trace, at least */
 #define MAX_SPANS 400000
 
 /* "200MB", "1.5G", "800k", "12345". */
@@ -62,9 +62,12 @@ static hm_status parse(const hm_command *self, int argc, char **argv, hm_profile
         {"trace-window", 0, HM_OPT_STRING, &a->window, "frames=A:B", "frames with parts and operations (16 in the middle if not given)", 0,
          0, NULL},
         {"trace-max", 0, HM_OPT_STRING, &a->limit, "SIZE", "most the events may take, uncompressed", 0, 0, NULL},
-        {"repeat", 0, HM_OPT_INT, &a->repeat, "N", "runs with and without tracing, in turns; the last one is written", 1, HM_PROFILE_RUNS, NULL},
-        {"limits", 0, HM_OPT_FLAG, &a->limits, NULL, "phases against the machine's limits, of the database or measured for a moment", 0, 0, NULL},
-        {"db", 0, HM_OPT_STRING, &a->db, "FILE", "database whose limits count ($HMBENCH_DB, else hmbench-out/hmbench.db, if not given)", 0, 0, NULL},
+        {"repeat", 0, HM_OPT_INT, &a->repeat, "N", "runs with and without tracing, in turns; the last one is written", 1, HM_PROFILE_RUNS,
+         NULL},
+        {"limits", 0, HM_OPT_FLAG, &a->limits, NULL, "phases against the machine's limits, of the database or measured for a moment", 0, 0,
+         NULL},
+        {"db", 0, HM_OPT_STRING, &a->db, "FILE", "database whose limits count ($HMBENCH_DB, else hmbench-out/hmbench.db, if not given)", 0,
+         0, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &a->quiet, NULL, "no progress", 0, 0, NULL},
         {0},
     };

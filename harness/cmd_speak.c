@@ -66,7 +66,9 @@ static hm_status check_args(const speak_args *a, hm_error *err)
         return hm_fail(err, HM_EUSAGE, "speak: --streaming-text and --whole-text: give one of them");
     if (a->design && (a->speaker || a->instruct || a->reference))
         return hm_fail(err, HM_EUSAGE, "speak: --design is all that tells the voice; leave out --%s",
-                       a->speaker ? "speaker" : a->instruct ? "instruct" : "ref-audio");
+                       a->speaker    ? "speaker"
+                       : a->instruct ? "instruct"
+                                     : "ref-audio");
     if (a->reference_text && !a->reference)
         return hm_fail(err, HM_EUSAGE, "speak: --ref-text is what is said in --ref-audio, which is missing");
     if (!a->output && !a->codes)
@@ -129,7 +131,9 @@ static hm_request request_of(const speak_args *a)
     return (hm_request){.task = HM_TASK_SPEECH,
                         .speech = {.speaker = a->speaker,
                                    .language = a->language,
-                                   .streaming_text = a->streaming_text ? 1 : a->whole_text ? 0 : -1,
+                                   .streaming_text = a->streaming_text ? 1
+                                                     : a->whole_text   ? 0
+                                                                       : -1,
                                    .top_p = or_own(a->top_p),
                                    .repetition_penalty = or_own(a->penalty),
                                    .sub_temperature = or_own(a->sub_temperature),
@@ -145,15 +149,23 @@ static hm_request request_of(const speak_args *a)
 
 hm_status hm_cmd_speak(const hm_command *self, int argc, char **argv, hm_error *err)
 {
-    speak_args a = {.engine = {.variant = "best", .backend = "cpu", .need_lm = true}, .seconds = 120, .temperature = NAN, .top_p = NAN,
-                    .penalty = NAN, .sub_temperature = NAN, .sub_top_p = NAN, .topk = -1, .sub_topk = -1, .seed = 1};
+    speak_args a = {.engine = {.variant = "best", .backend = "cpu", .need_lm = true},
+                    .seconds = 120,
+                    .temperature = NAN,
+                    .top_p = NAN,
+                    .penalty = NAN,
+                    .sub_temperature = NAN,
+                    .sub_top_p = NAN,
+                    .topk = -1,
+                    .sub_topk = -1,
+                    .seed = 1};
     speak_inputs in = {0};
     bool helped;
     hm_status st = parse(self, argc, argv, &a, &helped, err);
     if (st || helped)
         return st;
-    const hm_delivery delivery = {.path = a.output, .codes_path = a.codes, .variant = a.engine.variant, .stream = a.stream, .quiet = a.quiet,
-                                  .json = a.json};
+    const hm_delivery delivery = {
+        .path = a.output, .codes_path = a.codes, .variant = a.engine.variant, .stream = a.stream, .quiet = a.quiet, .json = a.json};
     st = check_args(&a, err);
     if (!st)
         st = hm_delivery_check(&delivery, "speak", err);

@@ -13,7 +13,9 @@
 #include "harness/table.h"
 #include "harness/verdict_store.h"
 
-enum { WORDS = 600 };
+enum {
+    WORDS = 600
+};
 
 /* --slurm and what goes with it. */
 typedef struct slurm_args {
@@ -36,7 +38,10 @@ typedef struct suite_args {
     slurm_args slurm;
 } suite_args;
 
-enum { MIN_ROUNDS = 6, MAX_ROUNDS = 40 }; /* with --stop-at */
+enum {
+    MIN_ROUNDS = 6,
+    MAX_ROUNDS = 40
+}; /* with --stop-at */
 
 static const char *const warmups[] = {"first", "full", "none", NULL};
 static const char *const backends[] = {"cpu", NULL};
@@ -112,8 +117,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"stream", 0, HM_OPT_FLAG, &m->stream, NULL, "arms that decode in pieces hand them over as they come: time to first audio, stalls",
          0, 0, NULL},
         {"trace", 0, HM_OPT_FLAG, &a->m.trace, NULL, "after the rounds, write a timeline of the last arm on its first case", 0, 0, NULL},
-        {"limits", 0, HM_OPT_FLAG, &m->limits, NULL, "at the end, measure what the machine can do for a moment: shares in the journal", 0, 0,
-         NULL},
+        {"limits", 0, HM_OPT_FLAG, &m->limits, NULL, "at the end, measure what the machine can do for a moment: shares in the journal", 0,
+         0, NULL},
         {"slurm", 0, HM_OPT_FLAG, &s->on, NULL,
          "measure as an array of Slurm jobs, each into a database of its own beside --db; wait for them and merge them; with --resume: "
          "what "
@@ -128,8 +133,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"exclusive", 0, HM_OPT_FLAG, &s->o.exclusive, NULL, "a task has its node for itself", 0, 0, NULL},
         {"slurm-option", 0, HM_OPT_LIST, &s->o.options, "OPTION", "for sbatch as it is, as in --slurm-option=--account=audio", 0, 0, NULL},
         {"slurm-submit-only", 0, HM_OPT_FLAG, &s->submit_only, NULL, "submit and leave; --slurm --resume gathers", 0, 0, NULL},
-        {"slurm-gather", 0, HM_OPT_STRING, &s->gather, "FOLDER",
-         "merge what the tasks of this slurm-ID have so far; submits nothing", 0, 0, NULL},
+        {"slurm-gather", 0, HM_OPT_STRING, &s->gather, "FOLDER", "merge what the tasks of this slurm-ID have so far; submits nothing", 0, 0,
+         NULL},
         HM_OUTPUT_OPTIONS(a->output),
         {"db", 0, HM_OPT_STRING, &m->db, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &m->quiet, NULL, "the table and errors only", 0, 0, NULL},

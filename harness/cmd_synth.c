@@ -49,6 +49,7 @@ hm_status hm_cmd_synth(const hm_command *self, int argc, char **argv, hm_error *
     hm_progress_end(&progress);
     hm_team_close(&team);
     if (!st && !quiet)
-        fprintf(stderr, "%s: %s, seed %lld, %.1f MB\n", args.items[1], preset->name, (long long)seed, (double)hm_preset_bytes(preset) * 1e-6);
+        fprintf(stderr, "%s: %s, seed %lld, %.1f MB\n", args.items[1], preset->name, (long long)seed,
+                (double)hm_preset_bytes(preset) * 1e-6);
     return st;
 }

@@ -57,9 +57,9 @@ static hm_status check_file(const char *path, hm_error *err)
 
 static hm_sheet *spans_sheet(const hm_trace_summary *s, int64_t limit)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){"span", "kind", ">count", ">total_ms|total ms", ">self_ms|self ms", ">self_percent|self %",
-                                                     ">mean_ms|mean ms", ">min_ms|min ms", ">max_ms|max ms", ">frame_ms|ms/frame",
-                                                     ">frame_percent|% of frame", NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){"span", "kind", ">count", ">total_ms|total ms", ">self_ms|self ms",
+                                                     ">self_percent|self %", ">mean_ms|mean ms", ">min_ms|min ms", ">max_ms|max ms",
+                                                     ">frame_ms|ms/frame", ">frame_percent|% of frame", NULL});
     for (int i = 0; i < s->count && (!limit || i < limit); i++) {
         const hm_trace_row *x = &s->rows[i];
         hm_sheet_string(t, x->name);
@@ -86,8 +86,8 @@ static bool is_wait(const hm_trace_row *x)
 /* Of the frames whose operations are there: nothing else says how often a frame waits. */
 static hm_sheet *waits_sheet(const hm_trace_summary *s)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){"wait", ">count", ">total_ms|total ms", ">longest_ms|longest ms", ">frame_waits|waits/frame",
-                                                     ">frame_ms|ms/frame", ">frame_percent|% of frame", NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){"wait", ">count", ">total_ms|total ms", ">longest_ms|longest ms",
+                                                     ">frame_waits|waits/frame", ">frame_ms|ms/frame", ">frame_percent|% of frame", NULL});
     for (int i = 0; i < s->count; i++) {
         const hm_trace_row *x = &s->rows[i];
         bool known = s->idle.frames && x->in_frames;
@@ -201,9 +201,9 @@ static hm_idle idle_of(const hm_trace_summary *s, int cause)
 
 static hm_sheet *diff_idle_sheet(const hm_trace_summary *a, const hm_trace_summary *b)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){"cause", ">gaps_a|gaps A", ">gaps_b|gaps B", ">total_a_ms|total A ms",
-                                                     ">total_b_ms|total B ms", ">apart_ms|B-A ms", ">frame_a_ms|A ms/frame",
-                                                     ">frame_b_ms|B ms/frame", NULL});
+    hm_sheet *t =
+        hm_sheet_new((const char *const[]){"cause", ">gaps_a|gaps A", ">gaps_b|gaps B", ">total_a_ms|total A ms", ">total_b_ms|total B ms",
+                                           ">apart_ms|B-A ms", ">frame_a_ms|A ms/frame", ">frame_b_ms|B ms/frame", NULL});
     for (int k = 0; k < HM_IDLE_COUNT; k++) {
         hm_idle x = idle_of(a, k), y = idle_of(b, k);
         if (!x.gaps && !y.gaps)
@@ -231,8 +231,9 @@ static hm_status diff_files(const char *first, const char *second, const hm_outp
         hm_document *d = hm_document_new("trace_diff");
         hm_document_text(d, "A: %s\nB: %s", first, second);
         hm_document_sheet(d, "spans", diff_sheet(&a, &b));
-        hm_document_text(d, "Idle of all tracks, by cause; per frame: of the %" PRId64 " frames of A and %" PRId64
-                            " of B whose operations are there.", a.idle.frames, b.idle.frames);
+        hm_document_text(
+            d, "Idle of all tracks, by cause; per frame: of the %" PRId64 " frames of A and %" PRId64 " of B whose operations are there.",
+            a.idle.frames, b.idle.frames);
         hm_document_sheet(d, "idle", diff_idle_sheet(&a, &b));
         st = hm_output_write(output, d, err);
         hm_document_free(&d);

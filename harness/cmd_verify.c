@@ -28,16 +28,21 @@ static void print_row(void *self, const hm_verify_row *r)
         printf("  %-32s %-16s %10.2e %10.2e %10.0e  %s\n", r->tensor, r->shape, r->max_abs, r->max_rel, r->tolerance, r->text);
 }
 
-static hm_status verify_variant(const char *variant, const char *dir, int64_t threads, const char *isa, bool run_manifests, bool misses_only,
-                                int *missed, hm_error *err)
+static hm_status verify_variant(const char *variant, const char *dir, int64_t threads, const char *isa, bool run_manifests,
+                                bool misses_only, int *missed, hm_error *err)
 {
     hm_module *module = NULL;
     struct printer printer = {.misses_only = misses_only};
     hm_status st = hm_module_open(&module, variant, err);
     if (st)
         return st;
-    hm_verify verify = {.api = hm_module_api(module), .toggles = hm_module_option(module), .threads = (int)threads, .isa = isa,
-                        .run_manifests = run_manifests, .self = &printer, .row = print_row};
+    hm_verify verify = {.api = hm_module_api(module),
+                        .toggles = hm_module_option(module),
+                        .threads = (int)threads,
+                        .isa = isa,
+                        .run_manifests = run_manifests,
+                        .self = &printer,
+                        .row = print_row};
     printf("variant %s\n", variant);
     st = hm_verify_folder(&verify, dir, err);
     if (!st)

@@ -18,9 +18,9 @@ static char *header_text(const hm_codes *codes, size_t bytes, hm_error *err)
 {
     char seed[24];
     snprintf(seed, sizeof seed, "%" PRIu64, codes->seed);
-    json_t *root = json_pack("{s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:[i, i], s:[i, I]}}", "__metadata__", "format", "hmbench codes", "fingerprint",
-                             codes->fingerprint, "model", codes->model, "seed", seed, "variant", codes->variant, "codes", "dtype", "I32", "shape",
-                             codes->codebooks, codes->frames, "data_offsets", 0, (json_int_t)bytes);
+    json_t *root = json_pack("{s:{s:s, s:s, s:s, s:s, s:s}, s:{s:s, s:[i, i], s:[i, I]}}", "__metadata__", "format", "hmbench codes",
+                             "fingerprint", codes->fingerprint, "model", codes->model, "seed", seed, "variant", codes->variant, "codes",
+                             "dtype", "I32", "shape", codes->codebooks, codes->frames, "data_offsets", 0, (json_int_t)bytes);
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL, *padded = NULL;
     json_decref(root);
     if (text) {
@@ -104,7 +104,8 @@ static hm_status copy_codes(const hm_safetensors_entry *e, const uint8_t *data, 
                 code = narrow;
             }
             if (code < 0 || code > MAX_CODE)
-                return hm_fail(err, HM_EFORMAT, "codes %s: codebook %d, frame %d: expected 0 to %d, found %" PRId64, path, k, t, MAX_CODE, code);
+                return hm_fail(err, HM_EFORMAT, "codes %s: codebook %d, frame %d: expected 0 to %d, found %" PRId64, path, k, t, MAX_CODE,
+                               code);
             out->codes[(size_t)t * (size_t)K + (size_t)k] = (int32_t)code;
         }
     return HM_OK;

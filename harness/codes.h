@@ -12,7 +12,7 @@ typedef struct hm_codes {
     int32_t *codes;       /* [frames][codebooks], as the engine has them; free() */
     char fingerprint[33]; /* of the model that drew them; empty: not known */
     uint64_t seed;
-    char model[64];       /* the preset that drew them; empty: none, or not known */
+    char model[64]; /* the preset that drew them; empty: none, or not known */
     char variant[256];
 } hm_codes;
 

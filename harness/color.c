@@ -16,9 +16,9 @@ const char *hm_color_of(FILE *file, const char *word)
 {
     static const struct {
         const char *word, *color;
-    } words[] = {{"ok", "\033[32m"},          {"pass", "\033[32m"},         {"improved", "\033[32m"}, {"fail", "\033[31m"},
-                 {"bad", "\033[31m"},         {"WRONG", "\033[31m"},        {"MISSING", "\033[31m"}, {"differs", "\033[31m"},
-                 {"inconclusive", "\033[33m"}, {"invalid", "\033[33m"},      {"suspect", "\033[33m"}, {"note", "\033[33m"}};
+    } words[] = {{"ok", "\033[32m"},           {"pass", "\033[32m"},    {"improved", "\033[32m"}, {"fail", "\033[31m"},
+                 {"bad", "\033[31m"},          {"WRONG", "\033[31m"},   {"MISSING", "\033[31m"},  {"differs", "\033[31m"},
+                 {"inconclusive", "\033[33m"}, {"invalid", "\033[33m"}, {"suspect", "\033[33m"},  {"note", "\033[33m"}};
     const char *said = getenv("NO_COLOR"), *terminal = getenv("TERM");
     if (off || (said && *said) || (terminal && !strcmp(terminal, "dumb")) || isatty(fileno(file)) != 1)
         return "";

@@ -10,10 +10,10 @@ typedef struct hm_cpu_choice {
     const char *isa; /* NULL: the best here */
 } hm_cpu_choice;
 
-#define HM_CPU_CHOICE_OPTIONS(c)                                                                                                 \
-    {"threads", 't', HM_OPT_INT, &(c).threads, "N", "threads; 0: all CPUs this process may use", 0, 1024, NULL},                 \
-    {                                                                                                                            \
-        "isa", 0, HM_OPT_STRING, &(c).isa, "NAME", "instruction set at most (the best here if not given)", 0, 0, hm_isa_choices  \
+#define HM_CPU_CHOICE_OPTIONS(c)                                                                                                \
+    {"threads", 't', HM_OPT_INT, &(c).threads, "N", "threads; 0: all CPUs this process may use", 0, 1024, NULL},                \
+    {                                                                                                                           \
+        "isa", 0, HM_OPT_STRING, &(c).isa, "NAME", "instruction set at most (the best here if not given)", 0, 0, hm_isa_choices \
     }
 
 /* HM_EABSENT: this CPU does not have the instruction set. */

@@ -55,18 +55,32 @@ hm_status hm_deliver(const hm_delivery *d, const hm_engine_opened *o, const hm_r
     hm_health health;
     hm_sound sound;
     bool to_stdout = d->stream && hm_stream_to_stdout(d->path);
-    hm_run_report report = {.path = to_stdout ? "standard output" : d->path, .codes_path = d->codes_path, .variant = d->variant,
-                            .model = o->model, .engine = o->facts, .request = q, .result = r, .audio = d->path ? &facts : NULL,
-                            .health = &health, .sound = &sound, .player = player, .synthetic = o->synthetic};
+    hm_run_report report = {.path = to_stdout ? "standard output" : d->path,
+                            .codes_path = d->codes_path,
+                            .variant = d->variant,
+                            .model = o->model,
+                            .engine = o->facts,
+                            .request = q,
+                            .result = r,
+                            .audio = d->path ? &facts : NULL,
+                            .health = &health,
+                            .sound = &sound,
+                            .player = player,
+                            .synthetic = o->synthetic};
     hm_status st = d->codes_path ? write_codes(d, o, q, r, err) : HM_OK;
     if (!st && d->path)
         st = write_audio(d, r, &facts, err);
     if (st)
         return st;
     hm_sound_measure(&sound, r->audio, r->channels, r->samples, r->sample_rate_hz);
-    hm_health_judge(&health, &(hm_health_case){.result = r, .request = q, .facts = report.audio, .sound = &sound,
-                                               .frame_seconds = o->facts->frame_seconds, .synthetic = o->synthetic,
-                                               .pieces = player ? player->chunks : 0, .piece_samples = player ? player->samples : 0});
+    hm_health_judge(&health, &(hm_health_case){.result = r,
+                                               .request = q,
+                                               .facts = report.audio,
+                                               .sound = &sound,
+                                               .frame_seconds = o->facts->frame_seconds,
+                                               .synthetic = o->synthetic,
+                                               .pieces = player ? player->chunks : 0,
+                                               .piece_samples = player ? player->samples : 0});
     if (!d->quiet)
         hm_run_report_print(&report, stderr);
     return d->json ? hm_json_print(hm_run_report_json(&report), err) : HM_OK;

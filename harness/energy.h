@@ -5,7 +5,9 @@
 #include "harness/clock.h"
 #include "harness/sample.h"
 
-enum { HM_ENERGY_DOMAINS = 16 };
+enum {
+    HM_ENERGY_DOMAINS = 16
+};
 #define HM_ENERGY_WINDOW_NS ((int64_t)1000000000) /* of a call or an idle moment at least: counters move in steps of a millisecond */
 
 typedef struct hm_energy {

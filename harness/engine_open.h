@@ -10,7 +10,7 @@ typedef struct hm_engine_choice {
     const char *variant, *model, *backend, *isa; /* isa NULL: the best here; model NULL: HM_MODEL_DEFAULT */
     int64_t threads;                             /* 0: all CPUs this process may use */
     bool need_lm, need_codec, need_encoders;
-    bool local_split; /* as in hm_engine_options */
+    bool local_split;      /* as in hm_engine_options */
     const hm_probe *probe; /* must outlive the engine */
     const hm_log *log;
 } hm_engine_choice;
@@ -34,14 +34,14 @@ hm_engine_options hm_engine_options_of(const hm_engine_choice *choice, const hm_
 
 /* Rows for option tables that fill an hm_engine_choice called `c`. */
 extern const char *const hm_isa_choices[], *const hm_backend_choices[];
-#define HM_ENGINE_CHOICE_OPTIONS(c)                                                                                              \
-    {"variant", 'V', HM_OPT_STRING, &(c).variant, "NAME", "way of computing (hmbench list variants), with changes as in best:attn=scores", 0, \
-     0, NULL},                                                                                                                   \
-        {"model", 'm', HM_OPT_STRING, &(c).model, "DIR", "folder of weights, or a preset (hmbench list models)", 0, 0, NULL},    \
-        {"backend", 0, HM_OPT_STRING, &(c).backend, "NAME", "where to compute", 0, 0, hm_backend_choices},                       \
-        {"threads", 't', HM_OPT_INT, &(c).threads, "N", "threads; 0: all CPUs this process may use", 0, 1024, NULL},             \
-    {                                                                                                                            \
-        "isa", 0, HM_OPT_STRING, &(c).isa, "NAME", "instruction set at most (the best here if not given)", 0, 0, hm_isa_choices  \
+#define HM_ENGINE_CHOICE_OPTIONS(c)                                                                                                        \
+    {"variant", 'V', HM_OPT_STRING, &(c).variant, "NAME", "way of computing (hmbench list variants), with changes as in best:attn=scores", \
+     0,         0,   NULL},                                                                                                                \
+        {"model", 'm', HM_OPT_STRING, &(c).model, "DIR", "folder of weights, or a preset (hmbench list models)", 0, 0, NULL},              \
+        {"backend", 0, HM_OPT_STRING, &(c).backend, "NAME", "where to compute", 0, 0, hm_backend_choices},                                 \
+        {"threads", 't', HM_OPT_INT, &(c).threads, "N", "threads; 0: all CPUs this process may use", 0, 1024, NULL},                       \
+    {                                                                                                                                      \
+        "isa", 0, HM_OPT_STRING, &(c).isa, "NAME", "instruction set at most (the best here if not given)", 0, 0, hm_isa_choices            \
     }
 
 #endif

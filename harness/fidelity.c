@@ -4,7 +4,9 @@
 
 #include "harness/sound.h"
 
-enum { HOP = HM_SOUND_POINTS / 2 };
+enum {
+    HOP = HM_SOUND_POINTS / 2
+};
 
 static const double LEAST_POWER = 1e-10;
 

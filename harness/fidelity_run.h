@@ -5,7 +5,9 @@
 #include "harness/plan.h"
 #include "harness/store_fidelity.h"
 
-enum { HM_LOGIT_FRAMES = 32 };
+enum {
+    HM_LOGIT_FRAMES = 32
+};
 
 /* Compares the kept audio of every arm of a session with that of the first arm of its model, case by case, and stores the figures, with
  * what the samples tell of seams. What was not kept, or is gone, has none. */

@@ -11,7 +11,9 @@
 #define MOST_SECONDS 3600
 
 static const int sizes_gb[] = {8, 12, 16, 24};
-enum { SIZES = sizeof sizes_gb / sizeof *sizes_gb };
+enum {
+    SIZES = sizeof sizes_gb / sizeof *sizes_gb
+};
 
 typedef struct asker {
     const hm_forecast *f;

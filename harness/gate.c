@@ -89,9 +89,13 @@ void hm_gate_judge(const hm_gate_rule *rule, const double *y, int n, hm_gate_fin
     bool bounded = isfinite(at[2].low) && isfinite(at[2].high); /* else too few rounds for an interval: none, not from 0 */
     double sd = count > 1 ? SD_OF_MAD * hm_mad(known, count) : NAN;
     free(known);
-    *out = (hm_gate_finding){
-        HM_GATE_OPEN, count, exp(at[2].estimate), bounded ? exp(at[2].low) : NAN, bounded ? exp(at[2].high) : NAN, sd,
-        expm1(hm_detectable(sd, last, fail_level, POWER))};
+    *out = (hm_gate_finding){HM_GATE_OPEN,
+                             count,
+                             exp(at[2].estimate),
+                             bounded ? exp(at[2].low) : NAN,
+                             bounded ? exp(at[2].high) : NAN,
+                             sd,
+                             expm1(hm_detectable(sd, last, fail_level, POWER))};
     if (!count || !hm_gate_is_look(rule, count) || isnan(at[0].estimate))
         return;
     if (at[0].low > 0 && at[0].estimate > limit)

@@ -7,13 +7,16 @@
 
 #include "engine/base/error.h"
 
-enum { HM_GATE_LOOKS = 8 };
-#define HM_GATE_ALPHA 0.03 /* simulated gates keep both goals under every drift with it; 0.05 fails one by chance more often (docs/statistics.md) */
+enum {
+    HM_GATE_LOOKS = 8
+};
+#define HM_GATE_ALPHA \
+    0.03 /* simulated gates keep both goals under every drift with it; 0.05 fails one by chance more often (docs/statistics.md) */
 
 typedef struct hm_gate_rule {
-    double margin;  /* slowdown that is let pass, 0.02: 2 % */
-    double alpha;   /* HM_GATE_ALPHA unless asked for; spread over cases and looks */
-    int cases;      /* gated together */
+    double margin;            /* slowdown that is let pass, 0.02: 2 % */
+    double alpha;             /* HM_GATE_ALPHA unless asked for; spread over cases and looks */
+    int cases;                /* gated together */
     int looks[HM_GATE_LOOKS]; /* rounds after which is judged, rising; hm_gate_rule_make fills them: 10, 20, 40 */
     int look_count;
 } hm_gate_rule;

@@ -32,8 +32,8 @@ static void name_of(const char *tolerance, char *out, size_t size)
 static hm_status refuse(const char *tolerance, const char *name, const char *const *names, hm_error *err)
 {
     char near[HM_SUGGESTION];
-    return hm_fail(err, HM_EUSAGE, "--tolerance \"%.80s\": no exact figure is called so%s (gate --counts-only names those that move)", tolerance,
-                   hm_did_you_mean(near, name, names));
+    return hm_fail(err, HM_EUSAGE, "--tolerance \"%.80s\": no exact figure is called so%s (gate --counts-only names those that move)",
+                   tolerance, hm_did_you_mean(near, name, names));
 }
 
 hm_status hm_gate_check_tolerances(const hm_strings *tolerances, hm_error *err)
@@ -208,7 +208,8 @@ static hm_status check_spans(const hm_gate *g, const bool *seen, hm_error *err)
         i++;
     if (i == g->o->tolerances.count)
         return HM_OK;
-    hm_status st = hm_store_get_exact(hm_measure_store(g->m), hm_measure_session(g->m), plan->arms[g->cases[0].arm].id, plan->cases[0].id, &list, err);
+    hm_status st =
+        hm_store_get_exact(hm_measure_store(g->m), hm_measure_session(g->m), plan->arms[g->cases[0].arm].id, plan->cases[0].id, &list, err);
     const char **names = st ? NULL : hm_calloc((size_t)list.count + 1, sizeof *names, "exact figures", err);
     for (int k = 0; names && k < list.count; k++)
         if (!strncmp(list.items[k].name, SPAN, strlen(SPAN)))
@@ -232,7 +233,8 @@ hm_status hm_gate_judge_counts(hm_gate *g, hm_error *err)
         st = base_list(g, c, &base, err);
         if (st)
             break;
-        st = hm_store_get_exact(hm_measure_store(g->m), hm_measure_session(g->m), plan->arms[g->cases[c].arm].id, plan->cases[c].id, &arm, err);
+        st = hm_store_get_exact(hm_measure_store(g->m), hm_measure_session(g->m), plan->arms[g->cases[c].arm].id, plan->cases[c].id, &arm,
+                                err);
         if (!st && base.found && arm.found) {
             mark_spans(&g->o->tolerances, &base, seen);
             mark_spans(&g->o->tolerances, &arm, seen);

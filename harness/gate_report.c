@@ -32,8 +32,8 @@ static void percent(hm_sheet *s, double share)
 
 static hm_sheet *sheet_of_times(const hm_gate_report *report)
 {
-    static const char *const titles[] = {"case", "base", "cand", ">ratio", ">low|95 % low", ">high|95 % high", ">rounds", ">margin",
-                                         ">mde|MDE", "verdict", "reason", NULL};
+    static const char *const titles[] = {"case",    "base",    "cand",     ">ratio",  ">low|95 % low", ">high|95 % high",
+                                         ">rounds", ">margin", ">mde|MDE", "verdict", "reason",        NULL};
     hm_sheet *s = hm_sheet_new(titles);
     for (int i = 0; i < report->row_count; i++) {
         const hm_gate_row *r = &report->rows[i];

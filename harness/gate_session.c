@@ -30,7 +30,9 @@ void hm_gate_next(const hm_gate *g, int c, char *out, size_t size)
     const hm_gate_case *k = &g->cases[c];
     const hm_plan_arm *arm = &plan->arms[k->arm];
     const char *db = g->o->measure.db;
-    const char *metric = k->fat ? "mem" : !strcmp(g->o->metric, "wall") ? "generate" : g->o->metric; /* of wall, the part that moves it most */
+    const char *metric = k->fat                          ? "mem"
+                         : !strcmp(g->o->metric, "wall") ? "generate"
+                                                         : g->o->metric; /* of wall, the part that moves it most */
     char what[400];
     case_argument(g, c, what, sizeof what);
     snprintf(out, size, "hmbench profile %s --variant %s --model %s --trace %s.json", what, arm->variant, arm->model, plan->cases[c].name);
@@ -124,7 +126,7 @@ static hm_status make_options(hm_gate *g, hm_measure_options *o, hm_error *err)
         o->self = g;
         o->decided = hm_gate_decided;
     }
-    o->rounds = g->o->counts                    ? 1
+    o->rounds = g->o->counts                   ? 1
                 : g->o->kind != HM_BASE_STORED ? g->o->max_rounds
                                                : (g->o->min_rounds > HM_LEAST_UNPAIRED ? g->o->min_rounds : HM_LEAST_UNPAIRED);
     return check_rule(g, o, err);
@@ -152,7 +154,8 @@ static hm_status say(hm_gate *g, hm_status status, const char *word, const char 
 {
     const hm_gate_row *r = first(g, verdict);
     g->report.verdict = word;
-    hm_fail(&g->sentence, status, "gate: %s%s%s%s%.330s", word, r ? ": " : "", r ? r->label : "", r && r->reason[0] ? ": " : "", r ? r->reason : "");
+    hm_fail(&g->sentence, status, "gate: %s%s%s%s%.330s", word, r ? ": " : "", r ? r->label : "", r && r->reason[0] ? ": " : "",
+            r ? r->reason : "");
     return status;
 }
 
@@ -171,15 +174,18 @@ static hm_status conclude(hm_gate *g)
     }
     if (o->invalid) {
         g->report.verdict = "INVALID";
-        return hm_fail(&g->sentence, HM_EINVALID, "gate: INVALID: %d rounds were set aside, %d are good (at most %.0f %% may be); the first: %.300s",
-                       o->dropped, o->kept, 100 * HM_ROUNDS_DROPPED_MOST, o->first_dropped);
+        return hm_fail(&g->sentence, HM_EINVALID,
+                       "gate: INVALID: %d rounds were set aside, %d are good (at most %.0f %% may be); the first: %.300s", o->dropped,
+                       o->kept, 100 * HM_ROUNDS_DROPPED_MOST, o->first_dropped);
     }
     if (any(g, "fail"))
-        return g->o->kind == HM_BASE_STORED && !g->o->counts && !g->o->trust_history ? say(g, HM_EINCONCLUSIVE, "SUSPECTED, UNPAIRED", "fail")
-                                                                                    : say(g, HM_EFAILED, "FAIL", "fail");
+        return g->o->kind == HM_BASE_STORED && !g->o->counts && !g->o->trust_history
+                   ? say(g, HM_EINCONCLUSIVE, "SUSPECTED, UNPAIRED", "fail")
+                   : say(g, HM_EFAILED, "FAIL", "fail");
     if (failed_runs) {
         g->report.verdict = "A CASE FAILED";
-        return hm_fail(&g->sentence, HM_ECASE, "gate: %d run%s failed; the first: %.400s", o->failed, o->failed == 1 ? "" : "s", o->first_failure);
+        return hm_fail(&g->sentence, HM_ECASE, "gate: %d run%s failed; the first: %.400s", o->failed, o->failed == 1 ? "" : "s",
+                       o->first_failure);
     }
     if (any(g, "invalid"))
         return say(g, HM_EINVALID, "INVALID", "invalid");
@@ -218,17 +224,19 @@ static void write_intro(hm_gate *g)
     hm_gate_report *r = &g->report;
     const char *session = hm_measure_session(g->m);
     if (g->o->counts)
-        snprintf(r->intro, sizeof r->intro, "Exact figures of %s against %.200s, one run each, session %s.", g->o->variant, g->o->base, session);
+        snprintf(r->intro, sizeof r->intro, "Exact figures of %s against %.200s, one run each, session %s.", g->o->variant, g->o->base,
+                 session);
     else if (g->o->kind == HM_BASE_STORED)
         snprintf(r->intro, sizeof r->intro,
                  "%s against %.200s (%d stored sessions), unpaired: drift of the machine between them counts as a difference. %s, "
                  "margin %.1f %%, alpha %g, session %s.",
                  g->o->variant, g->o->base, g->stored.sessions.count, g->o->metric, 100 * g->o->margin, g->o->alpha, session);
     else
-        snprintf(r->intro, sizeof r->intro,
-                 "%s against %.200s, interleaved in one session (%s), paired by rounds. Ratio of %s, above 1 is worse; margin %.1f %%, alpha "
-                 "%g over %d cases and %d looks.",
-                 g->o->variant, g->o->base, session, g->o->metric, 100 * g->o->margin, g->o->alpha, g->rule.cases, g->rule.look_count);
+        snprintf(
+            r->intro, sizeof r->intro,
+            "%s against %.200s, interleaved in one session (%s), paired by rounds. Ratio of %s, above 1 is worse; margin %.1f %%, alpha "
+            "%g over %d cases and %d looks.",
+            g->o->variant, g->o->base, session, g->o->metric, 100 * g->o->margin, g->o->alpha, g->rule.cases, g->rule.look_count);
 }
 
 static hm_status judge(hm_gate *g, hm_error *err)
@@ -251,9 +259,9 @@ static hm_status judge(hm_gate *g, hm_error *err)
     for (int c = 0; c < plan->case_count && g->o->kind != HM_BASE_STORED && !st; c++)
         st = hm_gate_comparable(g, g->m, c, err);
     if (!st)
-        st = g->o->counts                    ? hm_gate_judge_counts(g, err)
+        st = g->o->counts                   ? hm_gate_judge_counts(g, err)
              : g->o->kind == HM_BASE_STORED ? hm_gate_judge_stored(g, err)
-                                             : hm_gate_judge_times(g, err);
+                                            : hm_gate_judge_times(g, err);
     for (int c = 0; c < plan->case_count && !st; c++)
         if (!strcmp(g->report.rows[c].verdict, "fail"))
             hm_gate_next(g, c, g->report.rows[c].next, sizeof g->report.rows[c].next);

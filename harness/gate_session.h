@@ -21,9 +21,9 @@ typedef struct hm_gate_options {
     const char *metric;
     double margin, alpha;
     int min_rounds, max_rounds;
-    bool counts;        /* exact figures only */
-    bool trust_history; /* a FAIL against stored sessions counts */
-    bool other_output;  /* outputs may differ */
+    bool counts;           /* exact figures only */
+    bool trust_history;    /* a FAIL against stored sessions counts */
+    bool other_output;     /* outputs may differ */
     hm_strings tolerances; /* NAME=SHARE% */
 } hm_gate_options;
 
@@ -32,9 +32,9 @@ typedef struct hm_gate_case {
     const hm_group *stored;  /* of HM_BASE_STORED */
     const char *base_arm_id; /* in the database */
     hm_gate_finding finding;
-    double calibrated_sd;    /* NaN: never calibrated here */
+    double calibrated_sd; /* NaN: never calibrated here */
     bool failed, differs;
-    bool fat;                /* its peak memory fails it, whatever the metric says */
+    bool fat; /* its peak memory fails it, whatever the metric says */
 } hm_gate_case;
 
 typedef struct hm_gate {

@@ -13,7 +13,7 @@
 
 #define RUN_NS 1e9 /* mean duration of a run */
 #define TAIL_SHARE 0.05
-#define TAIL_WIDTH 3.0 /* Tukey's contamination, upward only */
+#define TAIL_WIDTH 3.0         /* Tukey's contamination, upward only */
 #define SD_WITH_TAIL 1.1771475 /* sqrt(1 + 0.05 (3^2 - 1) - (0.05 * 3)^2 2 / pi) */
 #define RAMP 0.06
 #define AR_SD 0.025
@@ -21,8 +21,16 @@
 #define STEP 0.10
 #define STEP_SHARE (1.0 / 3)
 
-enum { MOST_CASES = 512, MOST_ROUNDS = 1000, MOST_GATES = 1000000 };
-enum { STREAM_RUN = 0x47415445, STREAM_DRIFT = 0x44524946, STREAM_STEP = 0x53544550 };
+enum {
+    MOST_CASES = 512,
+    MOST_ROUNDS = 1000,
+    MOST_GATES = 1000000
+};
+enum {
+    STREAM_RUN = 0x47415445,
+    STREAM_DRIFT = 0x44524946,
+    STREAM_STEP = 0x53544550
+};
 
 const char *hm_drift_name(hm_drift drift)
 {

@@ -22,8 +22,8 @@ hm_status hm_gate_open_stored(hm_gate *g, hm_error *err)
     if (!st)
         st = hm_side_open(&g->stored, g->reading, g->o->base, err);
     if (!st && g->stored.own_store)
-        st = hm_fail(err, HM_EUSAGE, "--base %s: a verdict is kept beside what it rests on; bring that file in first: hmbench db merge FILE",
-                     g->o->base);
+        st = hm_fail(err, HM_EUSAGE,
+                     "--base %s: a verdict is kept beside what it rests on; bring that file in first: hmbench db merge FILE", g->o->base);
     if (!st)
         st = hm_side_read(&g->stored, g->o->counts ? "wall" : g->o->metric, err);
     if (!st && !*g->stored.arm)
@@ -31,13 +31,15 @@ hm_status hm_gate_open_stored(hm_gate *g, hm_error *err)
     if (!st)
         st = hm_side_groups(&g->stored, &g->groups, &g->group_count, err);
     if (st == HM_EMISSING && g->stored.sets)
-        return hm_fail(err, HM_ECOMPARE, "--base %s: its sessions have no runs of an arm %s; name one that they have, as in --base %.*s:naive%s",
-                       g->o->base, g->stored.arm, length_without_arm(g->o->base, g->stored.arm), g->o->base, hm_store_did_you_mean(g->reading, HM_NAMES_ARMS, g->stored.arm, near));
+        return hm_fail(err, HM_ECOMPARE,
+                       "--base %s: its sessions have no runs of an arm %s; name one that they have, as in --base %.*s:naive%s", g->o->base,
+                       g->stored.arm, length_without_arm(g->o->base, g->stored.arm), g->o->base,
+                       hm_store_did_you_mean(g->reading, HM_NAMES_ARMS, g->stored.arm, near));
     hm_machine_read(&machine);
     for (int i = 0; !st && i < g->stored.sessions.count; i++)
         if (strcmp(g->stored.sets[i].machine_id, machine.id))
-            st = hm_fail(err, HM_ECOMPARE, "--base %s: session %.8s is of another machine (or this one has changed): not comparable", g->o->base,
-                         g->stored.sets[i].session_id);
+            st = hm_fail(err, HM_ECOMPARE, "--base %s: session %.8s is of another machine (or this one has changed): not comparable",
+                         g->o->base, g->stored.sets[i].session_id);
     return st;
 }
 
@@ -55,8 +57,9 @@ hm_status hm_gate_match_stored(hm_gate *g, hm_error *err)
             return hm_fail(err, HM_ECOMPARE, "--base %s: has no runs of %s; measure it, or leave it out with --filter", g->o->base, label);
         for (int i = 0; i < k->stored->count; i++)
             if (strcmp(k->stored->series[i]->case_id, plan->cases[c].id))
-                return hm_fail(err, HM_ECOMPARE, "--base %s: %s was another case then (frames %d, now %d; texts, seed or sampling may differ)",
-                               g->o->base, label, k->stored->series[i]->frames, plan->cases[c].frames);
+                return hm_fail(err, HM_ECOMPARE,
+                               "--base %s: %s was another case then (frames %d, now %d; texts, seed or sampling may differ)", g->o->base,
+                               label, k->stored->series[i]->frames, plan->cases[c].frames);
         k->base_arm_id = k->stored->series[0]->arm_id;
     }
     return HM_OK;
@@ -108,12 +111,14 @@ static void tell_shift(const hm_gate *g, hm_gate_row *r, const double *x, int n,
     r->high = bounded ? exp(all.high) : NAN;
     if (n < HM_LEAST_UNPAIRED || sessions < HM_LEAST_SESSIONS || m < HM_LEAST_UNPAIRED) {
         r->verdict = "inconclusive";
-        snprintf(r->reason, sizeof r->reason, "unpaired: the base has %d runs from %d sessions, this side %d; %d from %d, and %d, are needed", n,
-                 sessions, m, HM_LEAST_UNPAIRED, HM_LEAST_SESSIONS, HM_LEAST_UNPAIRED);
+        snprintf(r->reason, sizeof r->reason,
+                 "unpaired: the base has %d runs from %d sessions, this side %d; %d from %d, and %d, are needed", n, sessions, m,
+                 HM_LEAST_UNPAIRED, HM_LEAST_SESSIONS, HM_LEAST_UNPAIRED);
     } else if (fail.low > 0 && fail.estimate > limit) {
         r->verdict = "fail";
-        snprintf(r->reason, sizeof r->reason, "unpaired: %.1f %% worse (%.1f to %.1f %%); confirm it against the old program (--base BIN)%s",
-                 100 * (r->ratio - 1), 100 * (r->low - 1), 100 * (r->high - 1), g->o->trust_history ? "" : ", or take it (--trust-history)");
+        snprintf(r->reason, sizeof r->reason,
+                 "unpaired: %.1f %% worse (%.1f to %.1f %%); confirm it against the old program (--base BIN)%s", 100 * (r->ratio - 1),
+                 100 * (r->low - 1), 100 * (r->high - 1), g->o->trust_history ? "" : ", or take it (--trust-history)");
     } else if (fail.high < 0 && fail.estimate < -limit) {
         r->verdict = "improved";
         snprintf(r->reason, sizeof r->reason, "unpaired: %.1f %% better", 100 * (1 - r->ratio));

@@ -64,7 +64,9 @@ hm_status hm_gate_comparable(const hm_gate *g, const hm_measure *m, int c, hm_er
         st = hm_series_first_difference(hm_measure_store(m), &set, base, arm, text, sizeof text, err);
     hm_series_set_free(&set);
     snprintf(label, sizeof label, "%s", hm_measure_plan_of(m)->cases[c].name);
-    return st || !*text ? st : hm_fail(err, HM_ECOMPARE, "%s: %.80s and %.80s cannot be compared: %.250s", label, g->o->base, g->o->variant, text);
+    return st || !*text
+               ? st
+               : hm_fail(err, HM_ECOMPARE, "%s: %.80s and %.80s cannot be compared: %.250s", label, g->o->base, g->o->variant, text);
 }
 
 /* A failure here is met again, and told, when all is judged. */
@@ -170,7 +172,8 @@ static hm_status spoilt(hm_gate *g, int c, hm_gate_row *r, bool *is, hm_error *e
             g->cases[c].failed = true;
             snprintf(text, sizeof text, "%d runs of %s failed", s ? s->failed : 0, s ? s->arm : i ? r->arm : r->base);
         } else if (s->unhealthy) {
-            snprintf(text, sizeof text, "the output of %s is bad: %.300s", s->arm, s->health_reasons ? s->health_reasons : "no reason was stored");
+            snprintf(text, sizeof text, "the output of %s is bad: %.300s", s->arm,
+                     s->health_reasons ? s->health_reasons : "no reason was stored");
         } else {
             continue;
         }
@@ -213,8 +216,8 @@ static void tell_times(hm_gate *g, int c, hm_gate_row *r, const double *y, int n
         snprintf(text, sizeof text, "time ran out after %d of %d rounds (--max-time); hmbench gate ... --resume adds the others", n, last);
         tell(r, "inconclusive", text);
     } else {
-        snprintf(text, sizeof text, "undecided after %d rounds with a spread of %.1f %%; a margin of %.1f %% could be decided", n, 100 * f->sd,
-                 100 * suggestion(fmax(f->mde, g->rule.margin + 0.001)));
+        snprintf(text, sizeof text, "undecided after %d rounds with a spread of %.1f %%; a margin of %.1f %% could be decided", n,
+                 100 * f->sd, 100 * suggestion(fmax(f->mde, g->rule.margin + 0.001)));
         tell(r, "inconclusive", text);
     }
 }

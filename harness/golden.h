@@ -36,10 +36,12 @@ typedef struct hm_golden_diff {
     bool last_row_only;
 } hm_golden_diff;
 
-hm_status hm_golden_compare(hm_golden *golden, const hm_safetensors_entry *entry, const hm_tap_value *ours, hm_golden_diff *diff, hm_error *err);
+hm_status hm_golden_compare(hm_golden *golden, const hm_safetensors_entry *entry, const hm_tap_value *ours, hm_golden_diff *diff,
+                            hm_error *err);
 
 /* The same for values told as rows: ours are rows of their last dimension, the first of them row batch_row * (rows per batch row) of the
  * golden one. The golden tensor may hold fewer rows, and the first columns of each alone. */
-hm_status hm_golden_compare_rows(hm_golden *golden, const hm_safetensors_entry *entry, const hm_tap_value *ours, hm_golden_diff *diff, hm_error *err);
+hm_status hm_golden_compare_rows(hm_golden *golden, const hm_safetensors_entry *entry, const hm_tap_value *ours, hm_golden_diff *diff,
+                                 hm_error *err);
 
 #endif

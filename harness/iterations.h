@@ -4,7 +4,9 @@
 
 #include "harness/store.h"
 
-enum { HM_ITERATIONS_CAP = 20 };
+enum {
+    HM_ITERATIONS_CAP = 20
+};
 
 typedef struct hm_iterations {
     int processes;       /* good ones with two generations and more; 0: none, then nothing else is known */

@@ -5,7 +5,10 @@
 
 #include "reports/stats.h"
 
-enum { LEAST = 8, PAGE_BYTES = 4096 };
+enum {
+    LEAST = 8,
+    PAGE_BYTES = 4096
+};
 
 static const double LEVEL = 0.01;
 

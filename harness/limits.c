@@ -10,7 +10,11 @@
 #include "harness/sample.h"
 #include "harness/system_files.h"
 
-enum { MAX_LEVELS = 5, MAX_CPUS = 4096, MAX_INDEX = 16 };
+enum {
+    MAX_LEVELS = 5,
+    MAX_CPUS = 4096,
+    MAX_INDEX = 16
+};
 static const int64_t CACHE_BYTES_UNKNOWN = (int64_t)8 << 20; /* a block that last levels hold */
 
 /* "32768K", "1M", "512". */

@@ -11,10 +11,10 @@
 #define HM_LIMIT_COUNT 64
 
 typedef struct hm_limit {
-    char name[16];       /* "memory", "cache" (the last level), "l1", "l2" ...: GB/s read; "flops": GFLOP/s, of int8 10^9 operations/s */
-    char type[8];        /* "bytes" for reading; "f32", "bf16", "int8" */
-    char isa[16];        /* "avx2", or an extension as "avx512_vnni" */
-    int threads;         /* that measured */
+    char name[16]; /* "memory", "cache" (the last level), "l1", "l2" ...: GB/s read; "flops": GFLOP/s, of int8 10^9 operations/s */
+    char type[8];  /* "bytes" for reading; "f32", "bf16", "int8" */
+    char isa[16];  /* "avx2", or an extension as "avx512_vnni" */
+    int threads;   /* that measured */
     double value;
     int64_t block_bytes; /* read again and again; HM_UNKNOWN: not of reading, or not known */
     char how[64];        /* with which instructions; "": not known */

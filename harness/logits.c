@@ -10,7 +10,12 @@
 
 static const char magic[8] = {'H', 'M', 'L', 'O', 'G', 'I', 'T', '1'};
 
-enum { MOST_FRAMES = 1 << 20, MOST_LOGITS = 1 << 20, WORDS = 2 + HM_LOGITS_CODEBOOKS, HEADER_BYTES = 8 + 4 * WORDS };
+enum {
+    MOST_FRAMES = 1 << 20,
+    MOST_LOGITS = 1 << 20,
+    WORDS = 2 + HM_LOGITS_CODEBOOKS,
+    HEADER_BYTES = 8 + 4 * WORDS
+};
 
 /* What a file says of itself. */
 typedef struct header {

@@ -12,8 +12,8 @@
 /* What a walk over CPUs or sensors gathers. */
 typedef struct gather {
     const char *root;
-    const char *folder;  /* of the entries */
-    int64_t sum, most;   /* most: of package throttling */
+    const char *folder; /* of the entries */
+    int64_t sum, most;  /* most: of package throttling */
     int count;
     double hottest;
     char source[64];
@@ -154,8 +154,8 @@ static int64_t read_steal_ns(const char *root)
     char line[512];
     long long steal;
     long hz = sysconf(_SC_CLK_TCK);
-    if (!hm_system_text(root, "proc", "stat", line, sizeof line) ||
-        sscanf(line, "cpu %*s %*s %*s %*s %*s %*s %*s %lld", &steal) != 1 || steal < 0 || hz <= 0)
+    if (!hm_system_text(root, "proc", "stat", line, sizeof line) || sscanf(line, "cpu %*s %*s %*s %*s %*s %*s %*s %lld", &steal) != 1 ||
+        steal < 0 || hz <= 0)
         return HM_UNKNOWN;
     return (int64_t)((double)steal / (double)hz * 1e9);
 }
@@ -206,7 +206,8 @@ const char *hm_temperature_source(const char *root, char *out, size_t size)
     if (isfinite(g.hottest))
         snprintf(out, size, "%.0f C (%s)", g.hottest, g.source);
     else
-        snprintf(out, size, "no CPU sensor in /sys/class/hwmon or /sys/class/thermal: usual in virtual machines, else load coretemp or k10temp");
+        snprintf(out, size,
+                 "no CPU sensor in /sys/class/hwmon or /sys/class/thermal: usual in virtual machines, else load coretemp or k10temp");
     return out;
 }
 

@@ -59,7 +59,8 @@ const hm_command hm_commands[] = {
      "baseline set NAME [SESSION...] | list | show NAME | rm NAME",
      "hmbench baseline set release-1\nhmbench baseline set main branch=main\nhmbench baseline list\nhmbench baseline show main\n"
      "hmbench baseline rm release-1"},
-    {"db", hm_cmd_db, "the database: ask, check, move and prune it (hmbench db sql --help)", "db init|info|sql|check|export|import|schema|merge|prune [options]",
+    {"db", hm_cmd_db, "the database: ask, check, move and prune it (hmbench db sql --help)",
+     "db init|info|sql|check|export|import|schema|merge|prune [options]",
      "hmbench db info\nhmbench db sql 'SELECT * FROM arm_figure' -o csv\nhmbench db check\nhmbench db merge node1.db node2.db --db all.db\n"
      "hmbench db export --session last >last.jsonl\nhmbench db import last.jsonl --db other.db\nhmbench db prune --keep-days 90 --dry-run"},
     {"worker", hm_cmd_worker, "one engine that takes its orders as lines of JSON (docs/worker-protocol.md)", "worker",
@@ -71,10 +72,12 @@ const hm_command hm_commands[] = {
      "hmbench plot ladder -o ladder.svg\nhmbench plot phases --session last -o phases.png\nhmbench plot ratio -o ratio.svg\n"
      "hmbench plot steps -o steps.svg --script >steps.gnuplot\nhmbench plot ablation -o ablation.svg\n"
      "hmbench plot history short/plain --since 2006-01-02 -o history.svg"},
-    {"report", hm_cmd_report, "a session as one page of HTML, or a run as a line of text", "report [-o FILE] [options]\nreport --line [options]",
+    {"report", hm_cmd_report, "a session as one page of HTML, or a run as a line of text",
+     "report [-o FILE] [options]\nreport --line [options]",
      "hmbench report -o report.html\nhmbench report --session 01234567 -o report.html\nhmbench report --line\n"
      "hmbench report --line --explain --variant best --case short/plain"},
-    {"ablate", hm_cmd_ablate, "what each toggle of a variant is worth: put on alone, and left out of the whole", "ablate SUITE... [options]",
+    {"ablate", hm_cmd_ablate, "what each toggle of a variant is worth: put on alone, and left out of the whole",
+     "ablate SUITE... [options]",
      "hmbench ablate short\nhmbench ablate short --filter plain --variant best --rounds 10 --plot ablation.svg\n"
      "hmbench ablate short --toggle kv --toggle fuse -o json\nhmbench ablate --session last"},
     {"history", hm_cmd_history, "how a figure went from commit to commit on one machine, and where it changed", "history CASE [options]",
@@ -84,7 +87,8 @@ const hm_command hm_commands[] = {
      "hmbench list variants\nhmbench list toggles --json\nhmbench list models --names"},
     {"synth", hm_cmd_synth, "made weights in the real folder layout", "synth PRESET DIR [--seed N]",
      "hmbench synth heartmula-mini /tmp/mini\nhmbench synth heartmula-3b ~/synthetic-3b --seed 7"},
-    {"inspect", hm_cmd_inspect, "what a checkpoint is, and what memory it needs, without loading it", "inspect DIR|PRESET [--json | --memory]",
+    {"inspect", hm_cmd_inspect, "what a checkpoint is, and what memory it needs, without loading it",
+     "inspect DIR|PRESET [--json | --memory]",
      "hmbench inspect ~/ckpt\nhmbench inspect heartmula-mini --seconds 240 --json\nhmbench inspect model.safetensors --variant best\n"
      "hmbench inspect heartmula-3b --memory --seconds 60,240 --variant best"},
     {"verify", hm_cmd_verify, "the engine against golden files of the original programs", "verify DIR [--variant V,...]",
@@ -93,7 +97,8 @@ const hm_command hm_commands[] = {
     {"kernels", hm_cmd_kernels, "how near the kernels come to what the machine can do", "kernels [--bench [--filter TEXT]]",
      "hmbench kernels\nhmbench kernels --bench\nhmbench kernels --bench --filter gemv --threads 1"},
     {"limits", hm_cmd_limits, "what the machine can do: reading caches and memory, multiply-adds of each type; and how that drifts",
-     "limits [--history] [options]", "hmbench limits\nhmbench limits --threads 1 -o json\nhmbench limits --history\n"
+     "limits [--history] [options]",
+     "hmbench limits\nhmbench limits --threads 1 -o json\nhmbench limits --history\n"
      "hmbench limits --no-save -O csv:limits.csv"},
     {"doctor", hm_cmd_doctor, "what is here and what is missing", "doctor [--json]", "hmbench doctor\nhmbench doctor --json"},
     {"cache", hm_cmd_cache, "presets that were made on first use", "cache list|prune|path",

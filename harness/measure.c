@@ -360,7 +360,10 @@ hm_status hm_measure_run(hm_measure *m, hm_error *err)
 {
     hm_status st = rounds(m, err);
     bool whole = m->outcome.rounds == m->rounds || m->outcome.decided;
-    const char *state = st == HM_EINTERRUPTED || st == HM_EIO ? "interrupted" : st || m->outcome.invalid ? "failed" : whole ? "done" : "partial";
+    const char *state = st == HM_EINTERRUPTED || st == HM_EIO ? "interrupted"
+                        : st || m->outcome.invalid            ? "failed"
+                        : whole                               ? "done"
+                                                              : "partial";
     if (!st) {
         st = after_rounds(m, err);
         state = st == HM_EINTERRUPTED ? "interrupted" : state; /* what is missing then is no round, but it is missing */

@@ -46,7 +46,10 @@ typedef struct list_field {
     hm_strings *list;
 } list_field;
 
-enum { TEXTS = 10, LISTS = 6 };
+enum {
+    TEXTS = 10,
+    LISTS = 6
+};
 
 static void fields_of(hm_measure_options *o, text_field texts[TEXTS], list_field lists[LISTS])
 {
@@ -54,12 +57,8 @@ static void fields_of(hm_measure_options *o, text_field texts[TEXTS], list_field
                                  {"backend", &o->plan.backend}, {"filter", &o->plan.filter},    {"warmup", &o->warmup},
                                  {"setup", &o->hooks.setup},    {"prepare", &o->hooks.prepare}, {"conclude", &o->hooks.conclude},
                                  {"cleanup", &o->hooks.cleanup}};
-    const list_field l[LISTS] = {{"suites", &o->plan.suites},
-                                 {"variants", &o->plan.variants},
-                                 {"commands", &o->plan.commands},
-                                 {"programs", &o->plan.programs},
-                                 {"axes", &o->plan.axes},
-                                 {"only_arms", &o->plan.only_arms}};
+    const list_field l[LISTS] = {{"suites", &o->plan.suites},     {"variants", &o->plan.variants}, {"commands", &o->plan.commands},
+                                 {"programs", &o->plan.programs}, {"axes", &o->plan.axes},         {"only_arms", &o->plan.only_arms}};
     memcpy(texts, t, sizeof t);
     memcpy(lists, l, sizeof l);
 }

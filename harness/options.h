@@ -11,12 +11,12 @@
 #include "engine/base/words.h"
 
 typedef enum hm_option_kind {
-    HM_OPT_FLAG,     /* bool *: --name, --no-name */
-    HM_OPT_INT,      /* int64_t *: min..max checked */
-    HM_OPT_DOUBLE,   /* double *: min..max checked */
-    HM_OPT_STRING,   /* const char ** */
-    HM_OPT_LIST,     /* hm_strings *: may be given again; commas are not split */
-    HM_OPT_DURATION  /* int64_t * seconds: 90, 90s, 30m, 2h */
+    HM_OPT_FLAG,    /* bool *: --name, --no-name */
+    HM_OPT_INT,     /* int64_t *: min..max checked */
+    HM_OPT_DOUBLE,  /* double *: min..max checked */
+    HM_OPT_STRING,  /* const char ** */
+    HM_OPT_LIST,    /* hm_strings *: may be given again; commas are not split */
+    HM_OPT_DURATION /* int64_t * seconds: 90, 90s, 30m, 2h */
 } hm_option_kind;
 
 #define HM_OPTION_NO_MAX 9.2e18 /* as max: only min counts */
@@ -30,10 +30,10 @@ typedef struct hm_option {
     const char *name; /* long name without dashes; NULL ends the table */
     char letter;      /* short name or 0 */
     hm_option_kind kind;
-    void *value;      /* where it goes; holds the default before parsing, which --help prints */
+    void *value; /* where it goes; holds the default before parsing, which --help prints */
     const char *metavar;
     const char *text;
-    double min, max;  /* for numbers; both 0: any */
+    double min, max;            /* for numbers; both 0: any */
     const char *const *choices; /* HM_OPT_STRING: NULL-terminated allowed values, or NULL */
 } hm_option;
 

@@ -30,8 +30,7 @@ static hm_status split(const char *text, const char *command, hm_sheet_format *f
         snprintf(name, sizeof name, "%.*s", (int)(colon - text), text);
         char near[HM_SUGGESTION];
         hm_did_you_mean(near, name, hm_output_formats);
-        return hm_fail(err, HM_EUSAGE, "%s: -O %s: no format \"%s\"%s (md, csv, json, jsonl, sql)", command, text, name,
-                       near);
+        return hm_fail(err, HM_EUSAGE, "%s: -O %s: no format \"%s\"%s (md, csv, json, jsonl, sql)", command, text, name, near);
     }
     if (!strcmp(colon + 1, "-"))
         return hm_fail(err, HM_EUSAGE, "%s: -O %s: standard output has its own option: -o %s", command, text, hm_output_formats[found]);

@@ -13,7 +13,10 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { DEPTH = 4, FILES_MAX = 10000 };
+enum {
+    DEPTH = 4,
+    FILES_MAX = 10000
+};
 
 static void note(hm_page_cache *c, const char *path, const char *what)
 {

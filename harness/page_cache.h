@@ -9,8 +9,8 @@
 
 typedef struct hm_page_cache {
     int files;
-    int64_t bytes;                                         /* of all files */
-    int64_t pages, resident_before_pages, resident_pages;  /* in memory before, and now */
+    int64_t bytes;                                        /* of all files */
+    int64_t pages, resident_before_pages, resident_pages; /* in memory before, and now */
     bool emptied;
     char note[160]; /* why not; "" when it is */
 } hm_page_cache;

@@ -25,7 +25,7 @@ typedef struct hm_perf_reading {
 /* The kernel's side; tests bring their own. */
 typedef struct hm_perf_system {
     void *self;
-    int (*open)(void *self, hm_perf_event event);                  /* a handle, stopped; or -errno */
+    int (*open)(void *self, hm_perf_event event); /* a handle, stopped; or -errno */
     void (*run)(void *self, int handle, bool on);
     bool (*read)(void *self, int handle, hm_perf_reading *out);
     void (*close)(void *self, int handle);
@@ -40,7 +40,7 @@ typedef struct hm_perf_counters {
     const hm_perf_system *system;
     int handles[HM_PERF_EVENTS]; /* -1: none */
     hm_perf_reading before[HM_PERF_EVENTS];
-    int64_t switches, faults;    /* of usage, before */
+    int64_t switches, faults; /* of usage, before */
     bool usage;
     char note[160]; /* what is missing, why, what to do; "": all are there */
 } hm_perf_counters;

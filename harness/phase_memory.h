@@ -7,7 +7,9 @@
 
 #include "harness/sample.h"
 
-enum { HM_MEMORY_PHASES = 4 }; /* load, prefill, generate, decode */
+enum {
+    HM_MEMORY_PHASES = 4
+}; /* load, prefill, generate, decode */
 
 typedef struct hm_phase_memory {
     const char *root;   /* borrowed */

@@ -11,7 +11,9 @@
 
 hm_status hm_plan_split(const char *list, char **buffer, hm_strings *out, hm_error *err)
 {
-    enum { ROOM = (int)(sizeof out->items / sizeof *out->items) };
+    enum {
+        ROOM = (int)(sizeof out->items / sizeof *out->items)
+    };
     char *text = strdup(list), *last = NULL;
     *buffer = NULL;
     out->count = 0;

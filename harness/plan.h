@@ -10,21 +10,26 @@
 #include "suites/suite.h"
 #include "variants/variants.h"
 
-enum { HM_PLAN_ARMS = 128, HM_PLAN_CASES = 512, HM_PLAN_SUITES = 32, HM_PLAN_PROGRAMS = 8 };
+enum {
+    HM_PLAN_ARMS = 128,
+    HM_PLAN_CASES = 512,
+    HM_PLAN_SUITES = 32,
+    HM_PLAN_PROGRAMS = 8
+};
 
 /* Lists as typed; NULL or empty: the default. */
 typedef struct hm_plan_options {
-    hm_strings suites;   /* names or paths */
-    hm_strings variants; /* "naive,best" each; commas between variants or between settings of one; "all", "none" */
-    hm_strings commands; /* NAME=COMMAND: other programs that speak the worker protocol */
-    hm_strings programs; /* NAME=PATH: other builds of hmbench (file, or folder with one); each runs every variant, too */
+    hm_strings suites;    /* names or paths */
+    hm_strings variants;  /* "naive,best" each; commas between variants or between settings of one; "all", "none" */
+    hm_strings commands;  /* NAME=COMMAND: other programs that speak the worker protocol */
+    hm_strings programs;  /* NAME=PATH: other builds of hmbench (file, or folder with one); each runs every variant, too */
     hm_strings only_arms; /* names: of all that these options make, the arms with them; empty: all */
-    hm_strings axes;     /* "threads=1,2", "flow_steps=5:20:5", "isa=scalar,avx2": arms are multiplied by their values; hm_plan_axes */
-    const char *threads; /* "1,2"; NULL: all CPUs */
-    const char *isa;     /* "scalar,avx2"; NULL: the best */
-    const char *model;   /* "a,b"; NULL: a mini preset for each task of the cases */
-    const char *backend; /* "cpu" */
-    const char *filter;  /* extended regular expression on "suite/case"; NULL: all */
+    hm_strings axes;      /* "threads=1,2", "flow_steps=5:20:5", "isa=scalar,avx2": arms are multiplied by their values; hm_plan_axes */
+    const char *threads;  /* "1,2"; NULL: all CPUs */
+    const char *isa;      /* "scalar,avx2"; NULL: the best */
+    const char *model;    /* "a,b"; NULL: a mini preset for each task of the cases */
+    const char *backend;  /* "cpu" */
+    const char *filter;   /* extended regular expression on "suite/case"; NULL: all */
 } hm_plan_options;
 
 typedef struct hm_plan_arm {

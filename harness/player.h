@@ -13,7 +13,7 @@ typedef struct hm_player {
     int64_t ttfa_raw_ns; /* to the first chunk; -1: none came */
     int64_t ttfa_ns;     /* to the first chunk that is not silent; -1: none came */
     int64_t stall_max_ns, stall_total_ns;
-    int64_t buffer_ns;   /* the shortest wait that leaves no stall */
+    int64_t buffer_ns; /* the shortest wait that leaves no stall */
     int chunks, stalls;
 
     int64_t request_ns, first_ns, samples; /* of all chunks so far */

@@ -358,7 +358,10 @@ static double try_cost(hm_recorder *r, const hm_clock *clock, int spans)
 
 hm_status hm_recorder_cost(const hm_clock *clock, bool kept, double *span_ns, hm_error *err)
 {
-    enum { SPANS = 20000, TRIES = 5 };
+    enum {
+        SPANS = 20000,
+        TRIES = 5
+    };
     hm_recorder *r;
     hm_recorder_options o = {.clock = clock, .span_kinds = kept ? HM_SPAN_ANY : 0, .capacity = kept ? SPANS + 2 : 0};
     hm_status st = hm_recorder_open(&r, &o, err);

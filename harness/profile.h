@@ -32,17 +32,17 @@ typedef struct hm_profile_run {
 /* What the machine can do at most with the threads of the run; NaN: not known. */
 typedef struct hm_profile_limits {
     double memory_gb_s, cache_gb_s, gflop_s;
-    int64_t cache_bytes;  /* block that the last level of caches was measured with */
-    const char *source;   /* "database", "measured now", "not measured" */
+    int64_t cache_bytes; /* block that the last level of caches was measured with */
+    const char *source;  /* "database", "measured now", "not measured" */
 } hm_profile_limits;
 
 /* What tracing costs. */
 typedef struct hm_profile_cost {
-    double span_ns, total_ns;  /* of one span that is kept, or in totals alone, in a loop */
-    double frame_ns;           /* without tracing */
+    double span_ns, total_ns;                 /* of one span that is kept, or in totals alone, in a loop */
+    double frame_ns;                          /* without tracing */
     double phase_spans, part_spans, op_spans; /* per frame: phases and frames; parts; operations and waits of frames in the window */
     double phase_share, part_share, op_share; /* of a frame's time; NaN: there are none */
-    hm_interval paired;        /* traced / plain, Hodges-Lehmann with its 95 % interval; low and high NaN below 6 pairs */
+    hm_interval paired;                       /* traced / plain, Hodges-Lehmann with its 95 % interval; low and high NaN below 6 pairs */
     int pairs;
 } hm_profile_cost;
 

@@ -189,7 +189,8 @@ const char *hm_profile_paired_text(const hm_profile_cost *c, char *out, size_t s
 {
     double change = 100 * (c->paired.estimate - 1);
     if (isfinite(c->paired.low))
-        snprintf(out, size, "%+.2f %% [%+.2f, %+.2f], 95 %%, n=%d", change, 100 * (c->paired.low - 1), 100 * (c->paired.high - 1), c->pairs);
+        snprintf(out, size, "%+.2f %% [%+.2f, %+.2f], 95 %%, n=%d", change, 100 * (c->paired.low - 1), 100 * (c->paired.high - 1),
+                 c->pairs);
     else
         snprintf(out, size, "%+.2f %%, n=%d, no interval", change, c->pairs);
     return out;

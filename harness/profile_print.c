@@ -142,7 +142,8 @@ static void number(char *out, size_t size, double value, int decimals)
 static hm_status print_rates(const hm_profile *p, hm_error *err)
 {
     static const char *const names[] = {"prefill", "generate", "decode"};
-    hm_table *t = hm_table_new((const char *const[]){"phase", ">MB read", ">GB/s", ">of reading", "from", ">GFLOP", ">GFLOP/s", ">of FLOPs", NULL});
+    hm_table *t =
+        hm_table_new((const char *const[]){"phase", ">MB read", ">GB/s", ">of reading", "from", ">GFLOP", ">GFLOP/s", ">of FLOPs", NULL});
     for (int i = 0; i < 3; i++) {
         char cells[4][32], shares[2][64];
         const hm_profile_rate r = hm_profile_rate_of(p, &p->traced[p->traced_count - 1], i);
@@ -151,7 +152,8 @@ static hm_status print_rates(const hm_profile *p, hm_error *err)
         number(cells[2], sizeof cells[2], r.flops / 1e9, 2);
         number(cells[3], sizeof cells[3], r.gflop_s, 2);
         hm_table_row(t, (const char *const[]){names[i], cells[0], cells[1], hm_limit_share_text(r.read_share, shares[0], sizeof shares[0]),
-                                              r.read_limit, cells[2], cells[3], hm_limit_share_text(r.flop_share, shares[1], sizeof shares[1])});
+                                              r.read_limit, cells[2], cells[3],
+                                              hm_limit_share_text(r.flop_share, shares[1], sizeof shares[1])});
     }
     printf("\nphases against the machine (limits: %s", p->machine.source);
     if (isfinite(p->machine.memory_gb_s))

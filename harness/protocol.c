@@ -234,7 +234,11 @@ static hm_status read_case_ints(const json_t *o, hm_case_record *c, bool speech,
 /* Keys of the task; those of the other one are not looked at. */
 hm_status hm_proto_read_case(const json_t *m, hm_case_record *c, hm_error *err)
 {
-    enum { MUSIC = 1, SPEECH, BOTH };
+    enum {
+        MUSIC = 1,
+        SPEECH,
+        BOTH
+    };
     json_t *o = NULL;
     *c = (hm_case_record){.task = "music"};
     hm_status st = hm_json_child(m, "case", JSON_OBJECT, true, &o, WHERE, err);
@@ -464,7 +468,8 @@ hm_status hm_proto_read_opened(const json_t *m, hm_opened *w, hm_error *err)
 
 json_t *hm_proto_sample(const hm_sample *s, const hm_stored_codes *codes)
 {
-    json_t *o = json_pack("{s:s, s:b}", "type", "sample", "warmup", s->warmup), *spans = json_array(), *counts = json_array(), *frames = json_array();
+    json_t *o = json_pack("{s:s, s:b}", "type", "sample", "warmup", s->warmup), *spans = json_array(), *counts = json_array(),
+           *frames = json_array();
 #define SET_I(name, required, meaning) set_int(o, #name, s->name);
 #define SET_R(name, meaning) set_real(o, #name, s->name);
 #define SET_T(name, bytes, meaning) set_text(o, #name, s->name);
@@ -595,14 +600,14 @@ static hm_status believe(const hm_sample *s, const hm_run_order *order, int64_t 
 static hm_status read_fields(const json_t *m, hm_sample *s, hm_error *err)
 {
     hm_status st = HM_OK;
-#define READ_I(name, required, meaning)                                                                                                    \
-    if (!st)                                                                                                                               \
+#define READ_I(name, required, meaning) \
+    if (!st)                            \
         st = hm_json_int(m, #name, 0, INT64_MAX, required, &s->name, WHERE, err);
-#define READ_R(name, meaning)                                                                                                              \
-    if (!st)                                                                                                                               \
+#define READ_R(name, meaning) \
+    if (!st)                  \
         st = hm_json_double(m, #name, false, &s->name, WHERE, err);
-#define READ_T(name, bytes, meaning)                                                                                                       \
-    if (!st)                                                                                                                               \
+#define READ_T(name, bytes, meaning) \
+    if (!st)                         \
         st = read_text(m, #name, s->name, sizeof s->name, err);
     HM_SAMPLE_FIELDS(READ_I, READ_R, READ_T)
 #undef READ_I

@@ -9,7 +9,9 @@
 
 #define HM_PROTOCOL_VERSION 2
 
-enum { HM_ITERATIONS_MOST = 1000 };
+enum {
+    HM_ITERATIONS_MOST = 1000
+};
 
 /* What a worker opened. Empty text, 0 or HM_UNKNOWN: it did not say. */
 typedef struct hm_opened {
@@ -28,10 +30,10 @@ typedef struct hm_run_order {
     int iterations;               /* timed generations, one after the other; 0: one */
     const char *audio;            /* file to write, or NULL */
     bool skip_codec;
-    bool want_codes; /* codes and logits come back */
+    bool want_codes;    /* codes and logits come back */
     const char *logits; /* file for the logits of the first logit_frames frames (harness/logits.h), or NULL */
     int logit_frames;
-    bool stream;     /* audio is taken piece by piece, as a player does */
+    bool stream; /* audio is taken piece by piece, as a player does */
 } hm_run_order;
 
 /* What a worker is to open. */

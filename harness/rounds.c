@@ -5,7 +5,9 @@
 #include "engine/base/rng.h"
 #include "harness/plan.h"
 
-enum { STREAM_ORDER = 0x4F524452 };
+enum {
+    STREAM_ORDER = 0x4F524452
+};
 
 const char *const hm_order_names[HM_ORDER_COUNT + 1] = {
 #define ORDER_NAME(id, name, text) name,

@@ -9,16 +9,16 @@
 #include "harness/clock.h"
 
 /* Orders of the arms within a round: rows of name and meaning. */
-#define HM_ORDERS(X)                                                                                                                       \
-    X(ABBA, "abba", "a random permutation, in the next round its reverse")                                                                 \
-    X(RANDOM, "random", "a fresh permutation in each round")                                                                               \
+#define HM_ORDERS(X)                                                       \
+    X(ABBA, "abba", "a random permutation, in the next round its reverse") \
+    X(RANDOM, "random", "a fresh permutation in each round")               \
     X(SERIAL, "serial", "as the arms are named")
 
 typedef enum hm_order {
 #define HM_ORDER_ENUM(id, name, text) HM_ORDER_##id,
     HM_ORDERS(HM_ORDER_ENUM)
 #undef HM_ORDER_ENUM
-        HM_ORDER_COUNT
+    HM_ORDER_COUNT
 } hm_order;
 
 extern const char *const hm_order_names[HM_ORDER_COUNT + 1]; /* NULL at the end */

@@ -136,8 +136,8 @@ void hm_run_report_print(const hm_run_report *p, FILE *f)
         fprintf(f, ", %s; prompt %d tokens", how_it_ended(p), r->prompt_tokens);
     fputc('\n', f);
     print_voice(p, f);
-    fprintf(f, "  with      %s, %s on %s (%s, %d threads)%s\n", p->model, p->variant, p->engine->backend, p->engine->isa, p->engine->threads,
-            p->synthetic ? ", synthetic weights" : "");
+    fprintf(f, "  with      %s, %s on %s (%s, %d threads)%s\n", p->model, p->variant, p->engine->backend, p->engine->isa,
+            p->engine->threads, p->synthetic ? ", synthetic weights" : "");
     print_places(p, f);
     print_times(p, f);
     if (p->player)
@@ -157,8 +157,9 @@ static json_t *places_json(const hm_result *r)
 {
     json_t *list = json_array();
     for (int i = 0; i < r->place_count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I}", "part", r->places[i].part, "device", r->places[i].device, "operations",
-                                              (json_int_t)r->places[i].operations, "elsewhere", (json_int_t)r->places[i].elsewhere));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:I, s:I}", "part", r->places[i].part, "device", r->places[i].device, "operations",
+                                        (json_int_t)r->places[i].operations, "elsewhere", (json_int_t)r->places[i].elsewhere));
     return list;
 }
 
@@ -190,9 +191,9 @@ static json_t *audio_json(const hm_audio_facts *a)
 {
     if (!a)
         return json_null();
-    return json_pack("{s:i, s:i, s:i, s:f, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:b}", "rate_hz", a->rate_hz, "channels", a->channels, "bits",
-                     a->bits, "bit_rate_kbps", a->bit_rate_kbps, "codec", a->codec, "duration_s", a->duration_s, "peak", a->peak, "rms", a->rms,
-                     "silence_share", a->silence_share, "clipped_share", a->clipped_share, "dc", a->dc, "non_finite",
+    return json_pack("{s:i, s:i, s:i, s:f, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:b}", "rate_hz", a->rate_hz, "channels", a->channels,
+                     "bits", a->bits, "bit_rate_kbps", a->bit_rate_kbps, "codec", a->codec, "duration_s", a->duration_s, "peak", a->peak,
+                     "rms", a->rms, "silence_share", a->silence_share, "clipped_share", a->clipped_share, "dc", a->dc, "non_finite",
                      (json_int_t)a->non_finite, "constant", (int)a->constant);
 }
 

@@ -11,15 +11,15 @@
 #include "harness/player.h"
 
 typedef struct hm_run_report {
-    const char *path;        /* of the audio; NULL: none was written */
-    const char *codes_path;  /* NULL: none */
+    const char *path;       /* of the audio; NULL: none was written */
+    const char *codes_path; /* NULL: none */
     const char *variant, *model;
     const hm_engine_facts *engine;
     const hm_request *request;
     const hm_result *result;
     const hm_audio_facts *audio; /* NULL without audio */
     const hm_health *health;
-    const hm_sound *sound;       /* its figures are NaN without audio */
+    const hm_sound *sound;   /* its figures are NaN without audio */
     const hm_player *player; /* of audio that was streamed; NULL: it was not */
     bool synthetic;
 } hm_run_report;

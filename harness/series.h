@@ -8,18 +8,18 @@
  * is not measured. */
 typedef struct hm_series {
     char case_id[HM_HASH_TEXT], arm_id[HM_UUID_TEXT];
-    const char *label;   /* "short/plain" */
-    const char *arm;     /* its name */
-    const char *model;   /* folder */
+    const char *label; /* "short/plain" */
+    const char *arm;   /* its name */
+    const char *model; /* folder */
     int arm_position, frames;
     double *value;
-    bool unhealthy;      /* a run's health is bad: no rank, no pass */
-    const char *health_reasons; /* of the first such run; NULL: none */
-    int failed, dropped; /* runs that are not ok; good ones of rounds that are set aside */
+    bool unhealthy;                                           /* a run's health is bad: no rank, no pass */
+    const char *health_reasons;                               /* of the first such run; NULL: none */
+    int failed, dropped;                                      /* runs that are not ok; good ones of rounds that are set aside */
     const char *codes_hash, *audio_hash, *model_id, *toggles; /* of its first good run; NULL: not known */
-    const char *variant, *isa, *warmup; /* likewise */
-    int threads;                        /* used by that run; 0: not known */
-    const char *build_id;               /* of the program that ran it */
+    const char *variant, *isa, *warmup;                       /* likewise */
+    int threads;                                              /* used by that run; 0: not known */
+    const char *build_id;                                     /* of the program that ran it */
 } hm_series;
 
 typedef struct hm_series_set {

@@ -19,7 +19,10 @@
 #define ABSENT_NS ((int64_t)3000000000) /* out of the queue, before a task without an exit code is given up: shared folders lag */
 #define DEAF_MOST 60                    /* questions in a row without an answer */
 
-enum { PLAN_VERSION = 1, PLAN_MAX_BYTES = 16 << 20 };
+enum {
+    PLAN_VERSION = 1,
+    PLAN_MAX_BYTES = 16 << 20
+};
 
 static const char *text_of(const json_t *object, const char *key)
 {

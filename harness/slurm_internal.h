@@ -6,7 +6,9 @@
 
 #include "harness/slurm.h"
 
-enum { HM_SLURM_TASKS = 512 };
+enum {
+    HM_SLURM_TASKS = 512
+};
 
 typedef enum hm_task_state {
     HM_TASK_NEW,     /* never in the queue, or nobody knows */

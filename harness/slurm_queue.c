@@ -82,7 +82,9 @@ static char *output_pattern(const char *folder)
 
 hm_status hm_slurm_sbatch(const hm_slurm *s, const char *ranges, char job[64], hm_error *err)
 {
-    enum { MOST = 60 };
+    enum {
+        MOST = 60
+    };
     char *argv[MOST + 4], *made[16], script[1000];
     int n = 0, count = 0;
     const char *directory = json_string_value(json_object_get(s->plan, "directory"));

@@ -6,7 +6,13 @@
 
 #include "reports/stats.h"
 
-enum { POINTS = HM_SOUND_POINTS, BINS = HM_SOUND_BINS, HOP = POINTS / 2, SEAM_SAMPLES = 8, MOST_WINDOWS = 512 };
+enum {
+    POINTS = HM_SOUND_POINTS,
+    BINS = HM_SOUND_BINS,
+    HOP = POINTS / 2,
+    SEAM_SAMPLES = 8,
+    MOST_WINDOWS = 512
+};
 
 static const double WINDOW_S = 10, QUIET_RMS = 1e-3, DRIFT_LEAST_S = 3, AROUND_SEAM_S = 0.05;
 

@@ -14,7 +14,9 @@
 #define HM_STEADY_STEAL 0.10   /* so does stolen CPU time this much above the arm's own session median, as a share of its CPUs' time */
 #define HM_STEADY_TICKS_NS 5e7 /* stolen time below this is none: systems count it in ticks of 10 ms */
 #define HM_STEADY_WARMER_C 3.0 /* degrees above the hottest start of the first round are waited for */
-enum { HM_STEADY_LEAST = 3 };  /* turns that a median needs before it judges */
+enum {
+    HM_STEADY_LEAST = 3
+}; /* turns that a median needs before it judges */
 
 /* What the machine did in one turn; NaN: it does not tell. */
 typedef struct hm_steady_turn {

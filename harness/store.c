@@ -287,7 +287,8 @@ static hm_status open_still(hm_store *store, hm_error *err)
     sqlite3_close(store->db);
     store->db = NULL;
     if (sqlite3_open_v2(uri, &store->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL))
-        return hm_fail(err, HM_EIO, "database %s: cannot be opened: %s", store->path, store->db ? sqlite3_errmsg(store->db) : "out of memory");
+        return hm_fail(err, HM_EIO, "database %s: cannot be opened: %s", store->path,
+                       store->db ? sqlite3_errmsg(store->db) : "out of memory");
     return HM_OK;
 }
 

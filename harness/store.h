@@ -243,7 +243,11 @@ hm_status hm_store_find_session(hm_store *store, const char *word, char id[HM_UU
 
 /* Everything in the file at `path` (session NULL), or what belongs to one session. json and jsonl: docs/schema; sql: a dump that sqlite3
  * and hm_store_import read. Failed writes are left to whoever closes the file. */
-typedef enum hm_export_format { HM_EXPORT_JSON, HM_EXPORT_JSONL, HM_EXPORT_SQL } hm_export_format;
+typedef enum hm_export_format {
+    HM_EXPORT_JSON,
+    HM_EXPORT_JSONL,
+    HM_EXPORT_SQL
+} hm_export_format;
 hm_status hm_store_export(const char *path, const char *session, hm_export_format format, FILE *file, hm_error *err);
 
 /* The JSON Schema (draft 2020-12) of its json and jsonl, made from the tables: docs/schema/hmbench-export.schema.json is this text. */

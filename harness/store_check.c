@@ -10,10 +10,11 @@ static hm_status schema_text(hm_store *store, char **out, hm_error *err)
 {
     hm_query q;
     *out = NULL;
-    hm_query_open(&q, store,
-                  "SELECT group_concat(part, char(10)) FROM (SELECT type || ' ' || name || ' ' || tbl_name || ' ' || coalesce(sql, '') AS part "
-                  "FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY type, name)",
-                  err);
+    hm_query_open(
+        &q, store,
+        "SELECT group_concat(part, char(10)) FROM (SELECT type || ' ' || name || ' ' || tbl_name || ' ' || coalesce(sql, '') AS part "
+        "FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY type, name)",
+        err);
     if (hm_query_row(&q)) {
         const char *text = hm_query_text(&q, 0);
         *out = strdup(text ? text : "");
@@ -57,12 +58,12 @@ static const rule impossible[] = {
     {"sessions of an unknown state",
      "SELECT count(*) FROM session WHERE state NOT IN ('running', 'done', 'partial', 'interrupted', 'failed')"},
     {"sessions whose options are no JSON", "SELECT count(*) FROM session WHERE NOT json_valid(options)"},
-    {"arms whose place or threads cannot be", "SELECT count(*) FROM arm WHERE position NOT BETWEEN 0 AND 100000 OR threads NOT BETWEEN 0 AND 100000"},
+    {"arms whose place or threads cannot be",
+     "SELECT count(*) FROM arm WHERE position NOT BETWEEN 0 AND 100000 OR threads NOT BETWEEN 0 AND 100000"},
     {"cases whose length cannot be", "SELECT count(*) FROM suite_case WHERE frames NOT BETWEEN 0 AND 1048576"},
     {"runs whose round, turn or time cannot be",
      "SELECT count(*) FROM run WHERE round NOT BETWEEN 0 AND 1000000 OR slot NOT BETWEEN 0 AND 1000000 OR duration_ns < 0"},
-    {"runs whose arm is of another session",
-     "SELECT count(*) FROM run r JOIN arm a ON a.id = r.arm_id WHERE a.session_id <> r.session_id"},
+    {"runs whose arm is of another session", "SELECT count(*) FROM run r JOIN arm a ON a.id = r.arm_id WHERE a.session_id <> r.session_id"},
     {"samples whose times or sizes cannot be",
      "SELECT count(*) FROM sample WHERE ordinal NOT BETWEEN 0 AND 1000000 OR warmup NOT IN (0, 1) OR wall_ns < 0 OR min(load_ns, prefill_ns, "
      "generate_ns, decode_ns) < 0 OR frames NOT BETWEEN 0 AND 1048576 OR codebooks NOT BETWEEN 0 AND 1024 OR audio_s < 0 OR "
@@ -141,7 +142,8 @@ static hm_status check_pages(hm_store *store, const hm_store_findings *findings,
     return strcmp(text, "ok") ? HM_EFAILED : HM_OK;
 }
 
-static hm_status check_rows(hm_store *store, const char *check, const rule *rules, size_t count, const hm_store_findings *findings, hm_error *err)
+static hm_status check_rows(hm_store *store, const char *check, const rule *rules, size_t count, const hm_store_findings *findings,
+                            hm_error *err)
 {
     hm_status st = HM_OK;
     bool good = true;

@@ -7,9 +7,12 @@
 
 #include "harness/store_transfer.h"
 
-const hm_export_part hm_export_run_parts[] = {{"session", "session", "session_id", false}, {"machine", "machine", "machine_id", true},
-                                              {"build", "build", "build_id", true},        {"arm", "arm", "arm_id", false},
-                                              {"case", "suite_case", "case_id", false},    {"model", "model", "model_id", false},
+const hm_export_part hm_export_run_parts[] = {{"session", "session", "session_id", false},
+                                              {"machine", "machine", "machine_id", true},
+                                              {"build", "build", "build_id", true},
+                                              {"arm", "arm", "arm_id", false},
+                                              {"case", "suite_case", "case_id", false},
+                                              {"model", "model", "model_id", false},
                                               {NULL, NULL, NULL, false}};
 const hm_export_part hm_export_sample_parts[] = {{"spans", "span", "sample_id", false},
                                                  {"counts", "count", "sample_id", false},
@@ -106,7 +109,8 @@ static hm_status samples_of(hm_store *store, const char *run_id, json_t *run, hm
     json_t *samples = NULL, *sample;
     size_t i;
     hm_status st = rows_of(store, "sample", "run_id", run_id, false, &samples, err);
-    json_array_foreach(samples, i, sample) {
+    json_array_foreach(samples, i, sample)
+    {
         const char *id = json_string_value(json_object_get(sample, "id"));
         for (const hm_export_part *p = hm_export_sample_parts; p->table && !st; p++) {
             json_t *part = NULL;
@@ -206,9 +210,9 @@ static hm_status write_objects(hm_store *store, objects *to, hm_error *err)
 {
     hm_status st = HM_OK;
     hm_query q;
-    hm_query_open(&q, store,
-                  "SELECT r.* FROM run r JOIN session s ON s.id = r.session_id ORDER BY s.created_utc, s.id, r.round, r.slot, r.case_id, r.id",
-                  err);
+    hm_query_open(
+        &q, store,
+        "SELECT r.* FROM run r JOIN session s ON s.id = r.session_id ORDER BY s.created_utc, s.id, r.round, r.slot, r.case_id, r.id", err);
     while (hm_query_row(&q)) {
         json_t *o = NULL;
         q.status = run_object(store, &q, &o, err);
@@ -240,8 +244,8 @@ hm_status hm_export_sql_head(int version, char **out, hm_error *err)
         hm_store_close(&fresh);
         return hm_fail(err, HM_EABSENT, "export: out of memory");
     }
-    fprintf(f, HM_EXPORT_SQL_FIRST "%d\nPRAGMA foreign_keys = OFF;\nBEGIN;\nPRAGMA application_id = %d;\nPRAGMA user_version = %d;\n", version,
-            HM_STORE_APPLICATION_ID, version);
+    fprintf(f, HM_EXPORT_SQL_FIRST "%d\nPRAGMA foreign_keys = OFF;\nBEGIN;\nPRAGMA application_id = %d;\nPRAGMA user_version = %d;\n",
+            version, HM_STORE_APPLICATION_ID, version);
     hm_query_open(&q, fresh, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid", err);
     while (hm_query_row(&q))
         fprintf(f, "%s;\n", hm_query_text(&q, 0));
@@ -270,8 +274,10 @@ static hm_status quoting(hm_store *store, const char *table, char **sql, char **
     for (int i = 0; hm_query_row(&q); i++) {
         const char *name = hm_query_text(&q, 0);
         /* quote() has no word for an infinite number that SQLite reads back */
-        fprintf(select, "%sCASE WHEN typeof(\"%s\") = 'real' AND abs(\"%s\") > 1.7e308 THEN iif(\"%s\" > 0, '9e999', '-9e999') ELSE quote(\"%s\") END",
-                i ? ", " : "", name, name, name, name);
+        fprintf(
+            select,
+            "%sCASE WHEN typeof(\"%s\") = 'real' AND abs(\"%s\") > 1.7e308 THEN iif(\"%s\" > 0, '9e999', '-9e999') ELSE quote(\"%s\") END",
+            i ? ", " : "", name, name, name, name);
         fprintf(list, "%s%s", i ? "," : "", name);
     }
     fprintf(select, " FROM %s ORDER BY 1, 2, 3", table);

@@ -10,9 +10,9 @@ static const struct figure {
     size_t at;
     const char *sql;
 } figures[] = {
-#define FIGURE(name, sql)                                                                                                                  \
-    {                                                                                                                                      \
-#name, offsetof(hm_journal_result, name), sql                                                                                      \
+#define FIGURE(name, sql)                             \
+    {                                                 \
+#name, offsetof(hm_journal_result, name), sql \
     }
 #define LARGEST_MB(name, column) FIGURE(name, "max(s." column ") / 1e6")
     LARGEST_MB(held_weight_mb, "held_weight_bytes"),
@@ -48,7 +48,10 @@ static const struct figure {
     FIGURE(ttfa_ms, "avg(s.ttfa_ns) / 1e6"),
     FIGURE(stall_max_ms, "max(s.stall_max_ns) / 1e6"),
 };
-enum { FIGURES = sizeof figures / sizeof *figures, OF_COLD_STARTS = 3 };
+enum {
+    FIGURES = sizeof figures / sizeof *figures,
+    OF_COLD_STARTS = 3
+};
 
 #define ONE(name) +1
 _Static_assert(FIGURES + OF_COLD_STARTS == 0 HM_JOURNAL_FIGURES(ONE), "every figure has its place in the database");

@@ -13,7 +13,9 @@
 #include "reports/stats.h"
 #include "variants/variants.h"
 
-enum { LEAST_COMMIT = 4 }; /* letters that name one */
+enum {
+    LEAST_COMMIT = 4
+}; /* letters that name one */
 
 /* What makes two sessions' values points of one series. */
 typedef struct key {
@@ -442,7 +444,8 @@ hm_status hm_store_get_history(hm_store *store, const hm_history_filter *filter,
     if (!st && !out->count)
         st = hm_fail(err, HM_EMISSING, "history: no good runs of \"%.80s\"%s%s%s%s on %s%s%s", filter->label,
                      filter->arm ? " by the arm " : "", filter->arm ? filter->arm : "", filter->since ? " since " : "",
-                     filter->since ? filter->since : "", out->machine, out->unhealthy ? ": the audio of all is bad" : "", suggest(store, filter, near));
+                     filter->since ? filter->since : "", out->machine, out->unhealthy ? ": the audio of all is bad" : "",
+                     suggest(store, filter, near));
     close_reading(&r);
     if (st)
         hm_history_free(out);

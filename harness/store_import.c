@@ -11,7 +11,10 @@
 #include "harness/options.h"
 #include "harness/store_transfer.h"
 
-enum { MAX_COLUMNS = 128, MAX_BYTES = 1 << 30 };
+enum {
+    MAX_COLUMNS = 128,
+    MAX_BYTES = 1 << 30
+};
 
 typedef struct import {
     hm_store *store; /* scratch */
@@ -108,7 +111,8 @@ static hm_status bind_value(const import *in, hm_query *q, int index, const colu
 }
 
 /* A key that is no column, and none of those that hold parts: the nearest is told. */
-static hm_status check_keys(const import *in, const json_t *row, const char *table, const column *columns, int count, const hm_export_part *parts)
+static hm_status check_keys(const import *in, const json_t *row, const char *table, const column *columns, int count,
+                            const hm_export_part *parts)
 {
     const char *names[MAX_COLUMNS + 8] = {0}, *key;
     json_t *value;
@@ -117,7 +121,8 @@ static hm_status check_keys(const import *in, const json_t *row, const char *tab
         names[n++] = columns[i].name;
     for (; parts && parts->key; parts++)
         names[n++] = parts->key;
-    json_object_foreach((json_t *)row, key, value) {
+    json_object_foreach((json_t *)row, key, value)
+    {
         int i = 0;
         while (i < n && strcmp(names[i], key))
             i++;
@@ -129,7 +134,8 @@ static hm_status check_keys(const import *in, const json_t *row, const char *tab
 }
 
 /* One row. A column without a key gets its default; `extra` gives the value of a column that what is around the row has. */
-static hm_status put_row(import *in, const char *table, const json_t *row, const hm_export_part *parts, const char *extra, const char *value)
+static hm_status put_row(import *in, const char *table, const json_t *row, const hm_export_part *parts, const char *extra,
+                         const char *value)
 {
     column columns[MAX_COLUMNS];
     char sql[8192];
@@ -194,7 +200,8 @@ static hm_status put_run(import *in, const json_t *o)
     const char *key;
     json_t *value;
     hm_status st = HM_OK;
-    json_object_foreach((json_t *)o, key, value) {
+    json_object_foreach((json_t *)o, key, value)
+    {
         bool known = false;
         for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
             known = known || !strcmp(keys[i], key);
@@ -359,7 +366,7 @@ static hm_status fill(import *in, const hm_map *map)
 static hm_status load(const char *path, hm_store **out, hm_error *err)
 {
     hm_map map = {0};
-    import in = {.path = path, .err = err};
+import in = {.path = path, .err = err };
     hm_status st = hm_map_read(&map, path, MAX_BYTES, err);
     if (!st)
         st = hm_store_open_scratch(&in.store, path, hm_migration_count, err);

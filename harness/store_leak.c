@@ -6,7 +6,10 @@
 #include "harness/store_leak.h"
 #include "reports/stats.h"
 
-enum { GENERATIONS_MOST = 4096, PROCESSES_MOST = 1024 };
+enum {
+    GENERATIONS_MOST = 4096,
+    PROCESSES_MOST = 1024
+};
 
 /* One case and arm: every process has a slope of its own. */
 typedef struct growth {

@@ -90,7 +90,9 @@ static bool same(const hm_limit *a, const hm_limit *b)
 
 hm_status hm_store_get_limit_drift(hm_store *store, const char *machine_id, hm_limit_drift **out, int *count, hm_error *err)
 {
-    enum { ROOM = 512 };
+    enum {
+        ROOM = 512
+    };
     hm_query q;
     values v = {0};
     int n = 0;

@@ -14,9 +14,9 @@ hm_status hm_store_put_limits(hm_store *store, const char *machine_id, const cha
 typedef struct hm_limit_drift {
     hm_limit now;
     char measured_utc[HM_UTC_TEXT];
-    int earlier;    /* how many */
-    double median;  /* of them; NaN: there are none */
-    double change;  /* now / median - 1; NaN: there is no median */
+    int earlier;   /* how many */
+    double median; /* of them; NaN: there are none */
+    double change; /* now / median - 1; NaN: there is no median */
     bool flagged;
 } hm_limit_drift;
 

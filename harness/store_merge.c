@@ -5,17 +5,36 @@
 
 #include "harness/store_internal.h"
 
-const char *const hm_store_tables[] = {"machine", "build",        "model",    "suite_case",        "session",    "arm",         "run",
-                                       "sample",  "span",         "count",    "output",            "artifact",   "stored_codes", "fidelity",
-                                       "fidelity_codebook",       "frame_time", "session_tag",     "verdict",    "baseline",    "calibration",
-                                       "machine_figure",          NULL};
+const char *const hm_store_tables[] = {"machine",
+                                       "build",
+                                       "model",
+                                       "suite_case",
+                                       "session",
+                                       "arm",
+                                       "run",
+                                       "sample",
+                                       "span",
+                                       "count",
+                                       "output",
+                                       "artifact",
+                                       "stored_codes",
+                                       "fidelity",
+                                       "fidelity_codebook",
+                                       "frame_time",
+                                       "session_tag",
+                                       "verdict",
+                                       "baseline",
+                                       "calibration",
+                                       "machine_figure",
+                                       NULL};
 
 /* Rows that may have grown since they were copied: keyed by a UUID, so that the same key is the same thing. */
 static const struct {
     const char *table, *update;
 } growing[] = {
-    {"session", " ON CONFLICT(id) DO UPDATE SET ended_utc = excluded.ended_utc, state = excluded.state, interrupted = excluded.interrupted, "
-                "rounds = excluded.rounds WHERE excluded.ended_utc > coalesce(t.ended_utc, '')"},
+    {"session",
+     " ON CONFLICT(id) DO UPDATE SET ended_utc = excluded.ended_utc, state = excluded.state, interrupted = excluded.interrupted, "
+     "rounds = excluded.rounds WHERE excluded.ended_utc > coalesce(t.ended_utc, '')"},
     {"arm", " ON CONFLICT(id) DO UPDATE SET build_id = excluded.build_id WHERE t.build_id IS NULL AND excluded.build_id IS NOT NULL"},
     {"run", " ON CONFLICT(id) DO UPDATE SET dropped_reason = excluded.dropped_reason WHERE t.dropped_reason IS NULL AND "
             "excluded.dropped_reason IS NOT NULL"},
@@ -93,8 +112,8 @@ static hm_status copy_pages(hm_store *to, hm_store *from, hm_error *err)
         sqlite3_sleep(20);
     sqlite3_backup_finish(backup);
     if (code != SQLITE_DONE)
-        return hm_fail(err, code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? HM_EFORMAT : HM_EIO, "database %s: cannot be copied: %s", from->path,
-                       sqlite3_errstr(code));
+        return hm_fail(err, code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? HM_EFORMAT : HM_EIO, "database %s: cannot be copied: %s",
+                       from->path, sqlite3_errstr(code));
     return HM_OK;
 }
 

@@ -11,10 +11,11 @@ hm_status hm_store_find_session(hm_store *store, const char *word, char id[HM_UU
 {
     hm_query q;
     int found = 0;
-    hm_query_open(&q, store,
-                  "SELECT id FROM session WHERE CASE WHEN :word = 'last' THEN id = (SELECT id FROM session ORDER BY created_utc DESC, id DESC "
-                  "LIMIT 1) ELSE substr(id, 1, length(:word)) = :word END LIMIT 2",
-                  err);
+    hm_query_open(
+        &q, store,
+        "SELECT id FROM session WHERE CASE WHEN :word = 'last' THEN id = (SELECT id FROM session ORDER BY created_utc DESC, id DESC "
+        "LIMIT 1) ELSE substr(id, 1, length(:word)) = :word END LIMIT 2",
+        err);
     hm_bind_text(&q, ":word", word);
     while (hm_query_row(&q) && !found++)
         snprintf(id, HM_UUID_TEXT, "%s", hm_query_text(&q, 0));
@@ -38,17 +39,16 @@ static const char delete_doomed[] =
     "DELETE FROM artifact WHERE session_id IN doomed;"
     "UPDATE machine_figure SET session_id = NULL WHERE session_id IN doomed;"
     "INSERT INTO doomed_run SELECT id FROM run WHERE session_id IN doomed;";
-static const char delete_runs[] =
-    "CREATE TEMP TABLE doomed_sample AS SELECT id FROM sample WHERE run_id IN doomed_run;"
-    "CREATE INDEX temp.doomed_samples ON doomed_sample(id);"
-    "DELETE FROM artifact WHERE run_id IN doomed_run;"
-    "DELETE FROM span WHERE sample_id IN doomed_sample;"
-    "DELETE FROM count WHERE sample_id IN doomed_sample;"
-    "DELETE FROM output WHERE sample_id IN doomed_sample;"
-    "DELETE FROM frame_time WHERE sample_id IN doomed_sample;"
-    "DELETE FROM sample WHERE run_id IN doomed_run;"
-    "DELETE FROM run WHERE id IN doomed_run;"
-    "DROP TABLE doomed_sample;";
+static const char delete_runs[] = "CREATE TEMP TABLE doomed_sample AS SELECT id FROM sample WHERE run_id IN doomed_run;"
+                                  "CREATE INDEX temp.doomed_samples ON doomed_sample(id);"
+                                  "DELETE FROM artifact WHERE run_id IN doomed_run;"
+                                  "DELETE FROM span WHERE sample_id IN doomed_sample;"
+                                  "DELETE FROM count WHERE sample_id IN doomed_sample;"
+                                  "DELETE FROM output WHERE sample_id IN doomed_sample;"
+                                  "DELETE FROM frame_time WHERE sample_id IN doomed_sample;"
+                                  "DELETE FROM sample WHERE run_id IN doomed_run;"
+                                  "DELETE FROM run WHERE id IN doomed_run;"
+                                  "DROP TABLE doomed_sample;";
 static const char delete_rest[] = /* figures of a machine outlive the sessions that measured them */
     "DELETE FROM arm WHERE session_id IN doomed;"
     "DELETE FROM session WHERE id IN doomed;"
@@ -61,8 +61,7 @@ static const char delete_rest[] = /* figures of a machine outlive the sessions t
     "DELETE FROM machine WHERE id NOT IN (SELECT machine_id FROM session) AND id NOT IN (SELECT machine_id FROM machine_figure);"
     "DROP TABLE doomed_run; DROP TABLE doomed;";
 
-static const char make_lists[] =
-    "CREATE TEMP TABLE doomed(id TEXT PRIMARY KEY); CREATE TEMP TABLE doomed_run(id TEXT PRIMARY KEY);";
+static const char make_lists[] = "CREATE TEMP TABLE doomed(id TEXT PRIMARY KEY); CREATE TEMP TABLE doomed_run(id TEXT PRIMARY KEY);";
 
 static hm_status remove_doomed(hm_store *store, hm_error *err)
 {
@@ -88,10 +87,11 @@ hm_status hm_store_keep_session(hm_store *store, const char *session_id, hm_erro
         return st;
     st = hm_store_exec(store, make_lists, err);
     if (!st) /* the arms that its verdicts rest on stay too */
-        st = run_with(store,
-                      "INSERT INTO doomed SELECT id FROM session WHERE id <> :id AND id NOT IN (SELECT a.session_id FROM verdict v JOIN arm a ON "
-                      "a.id IN (v.arm_id, v.base_arm_id) WHERE v.session_id = :id)",
-                      ":id", session_id, err);
+        st = run_with(
+            store,
+            "INSERT INTO doomed SELECT id FROM session WHERE id <> :id AND id NOT IN (SELECT a.session_id FROM verdict v JOIN arm a ON "
+            "a.id IN (v.arm_id, v.base_arm_id) WHERE v.session_id = :id)",
+            ":id", session_id, err);
     if (!st)
         st = remove_doomed(store, err);
     return hm_store_finish(store, st, err);
@@ -108,10 +108,11 @@ static hm_status choose(hm_store *store, const hm_prune_filter *filter, hm_error
     if (st)
         return st;
     hm_query_open(&q, store,
-                  filter->dropped ? "INSERT INTO doomed_run SELECT r.id FROM run r JOIN session s ON s.id = r.session_id WHERE r.dropped_reason "
-                                    "IS NOT NULL AND (:id IS NULL OR s.id = :id) AND (:before IS NULL OR s.created_utc < :before)"
-                                  : "INSERT INTO doomed SELECT id FROM session WHERE (:id IS NULL OR id = :id) AND (:before IS NULL OR "
-                                    "created_utc < :before)",
+                  filter->dropped
+                      ? "INSERT INTO doomed_run SELECT r.id FROM run r JOIN session s ON s.id = r.session_id WHERE r.dropped_reason "
+                        "IS NOT NULL AND (:id IS NULL OR s.id = :id) AND (:before IS NULL OR s.created_utc < :before)"
+                      : "INSERT INTO doomed SELECT id FROM session WHERE (:id IS NULL OR id = :id) AND (:before IS NULL OR "
+                        "created_utc < :before)",
                   err);
     hm_bind_text(&q, ":id", *id ? id : NULL);
     hm_bind_text(&q, ":before", filter->before);
@@ -134,21 +135,23 @@ static hm_status spare(hm_store *store, const hm_prune_report *report, hm_error 
         report->session(report->self, hm_query_text(&q, 0), hm_query_text(&q, 1), hm_query_int(&q, 2), hm_query_text(&q, 3));
     hm_status st = hm_query_close(&q);
     if (!st)
-        st = hm_store_exec(store,
-                           "DELETE FROM doomed WHERE id IN (SELECT session_id FROM baseline);"
-                           "DELETE FROM doomed WHERE id IN (SELECT a.session_id FROM verdict v JOIN arm a ON a.id IN (v.base_arm_id, v.arm_id) "
-                           "WHERE v.session_id NOT IN (SELECT id FROM doomed))",
-                           err);
+        st = hm_store_exec(
+            store,
+            "DELETE FROM doomed WHERE id IN (SELECT session_id FROM baseline);"
+            "DELETE FROM doomed WHERE id IN (SELECT a.session_id FROM verdict v JOIN arm a ON a.id IN (v.base_arm_id, v.arm_id) "
+            "WHERE v.session_id NOT IN (SELECT id FROM doomed))",
+            err);
     return st;
 }
 
 static hm_status tell_runs(hm_store *store, const hm_prune_report *report, hm_error *err)
 {
     hm_query q;
-    hm_query_open(&q, store,
-                  "SELECT s.id, s.created_utc, count(*) FROM run r JOIN session s ON s.id = r.session_id WHERE r.id IN doomed_run GROUP BY s.id "
-                  "ORDER BY s.created_utc, s.id",
-                  err);
+    hm_query_open(
+        &q, store,
+        "SELECT s.id, s.created_utc, count(*) FROM run r JOIN session s ON s.id = r.session_id WHERE r.id IN doomed_run GROUP BY s.id "
+        "ORDER BY s.created_utc, s.id",
+        err);
     while (hm_query_row(&q))
         report->session(report->self, hm_query_text(&q, 0), hm_query_text(&q, 1), hm_query_int(&q, 2), NULL);
     return hm_query_close(&q);
@@ -175,11 +178,12 @@ static hm_status choose_files(hm_store *store, const hm_prune_report *report, FI
     char folder[PATH_MAX], real[PATH_MAX], hash[HM_HASH_TEXT];
     if (!own_folder(store, folder))
         return HM_OK;
-    hm_query_open(&q, store,
-                  "SELECT path, hash FROM artifact a WHERE (session_id IN doomed OR run_id IN doomed_run) AND hash IS NOT NULL AND NOT EXISTS "
-                  "(SELECT 1 FROM artifact o WHERE o.path = a.path AND o.session_id NOT IN doomed AND coalesce(o.run_id NOT IN doomed_run, 1)) "
-                  "GROUP BY path ORDER BY path",
-                  err);
+    hm_query_open(
+        &q, store,
+        "SELECT path, hash FROM artifact a WHERE (session_id IN doomed OR run_id IN doomed_run) AND hash IS NOT NULL AND NOT EXISTS "
+        "(SELECT 1 FROM artifact o WHERE o.path = a.path AND o.session_id NOT IN doomed AND coalesce(o.run_id NOT IN doomed_run, 1)) "
+        "GROUP BY path ORDER BY path",
+        err);
     size_t n = strlen(folder);
     while (hm_query_row(&q)) {
         const char *path = hm_query_text(&q, 0);
@@ -201,7 +205,8 @@ static hm_status choose_traces(hm_store *store, const hm_prune_report *report, F
     char folder[PATH_MAX], path[PATH_MAX + 64];
     if (!own_folder(store, folder))
         return HM_OK;
-    hm_query_open(&q, store, "SELECT substr(id, 1, 8) || ending FROM doomed, (SELECT '.json' AS ending UNION ALL SELECT '.json.gz') ORDER BY 1", err);
+    hm_query_open(&q, store,
+                  "SELECT substr(id, 1, 8) || ending FROM doomed, (SELECT '.json' AS ending UNION ALL SELECT '.json.gz') ORDER BY 1", err);
     while (hm_query_row(&q)) {
         const char *name = hm_query_text(&q, 0);
         snprintf(path, sizeof path, "%s/trace-%s", folder, name);

@@ -18,12 +18,22 @@ struct hm_journal_data {
 };
 
 /* Times of one generation, ms; NaN: not known. */
-enum { WALL, PREFILL, GENERATE, DECODE, OTHER, LOAD, TIMES };
+enum {
+    WALL,
+    PREFILL,
+    GENERATE,
+    DECODE,
+    OTHER,
+    LOAD,
+    TIMES
+};
 typedef struct generation {
     double ms[TIMES];
 } generation;
 
-enum { MOST_GENERATIONS = 4096 }; /* of one process */
+enum {
+    MOST_GENERATIONS = 4096
+}; /* of one process */
 
 /* One result while samples are added to it. */
 typedef struct gatherer {
@@ -227,10 +237,11 @@ static hm_status read_arms(reading *r)
 static hm_status read_cases(reading *r)
 {
     hm_query q;
-    hm_query_open(&q, r->store,
-                  "SELECT c.id, c.suite, c.name, c.lyrics, c.frames, c.flow_steps, c.words FROM suite_case c "
-                  "WHERE c.id IN (SELECT u.case_id FROM run u JOIN arm a ON a.id = u.arm_id WHERE u.session_id = :id AND a.model = :model) ORDER BY c.frames, c.suite, c.name, c.id",
-                  r->err);
+    hm_query_open(
+        &q, r->store,
+        "SELECT c.id, c.suite, c.name, c.lyrics, c.frames, c.flow_steps, c.words FROM suite_case c "
+        "WHERE c.id IN (SELECT u.case_id FROM run u JOIN arm a ON a.id = u.arm_id WHERE u.session_id = :id AND a.model = :model) ORDER BY c.frames, c.suite, c.name, c.id",
+        r->err);
     hm_bind_text(&q, ":id", r->s.id);
     hm_bind_text(&q, ":model", r->model);
     while (hm_query_row(&q) && !r->data->failed) {
@@ -712,7 +723,9 @@ static hm_status read_model_list(hm_journal_data *d, hm_store *store, const char
 
 static hm_status read_all(hm_store *store, const hm_journal_filter *filter, hm_journal_data *d, hm_error *err)
 {
-    enum { MAX_MODELS = 64 };
+    enum {
+        MAX_MODELS = 64
+    };
     const char *models[MAX_MODELS];
     hm_journal_session *rows = NULL, *sessions = NULL;
     hm_query q;
@@ -748,7 +761,10 @@ static hm_status read_all(hm_store *store, const hm_journal_filter *filter, hm_j
     d->journal.sessions = sessions;
     if (!st && !d->journal.session_count && (filter->session || filter->since))
         st = hm_fail(err, HM_EMISSING, "database %s: no session %s%s (hmbench db sql 'SELECT id, created_utc FROM session')", store->path,
-                     equals ? "has the tag " : filter->session ? "begins with " : "since ", filter->session ? filter->session : filter->since);
+                     equals            ? "has the tag "
+                     : filter->session ? "begins with "
+                                       : "since ",
+                     filter->session ? filter->session : filter->since);
     return st;
 }
 

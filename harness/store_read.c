@@ -216,7 +216,9 @@ static int authorize(void *self, int action, const char *a, const char *b, const
 
 static hm_status ask_rows(hm_store *store, sqlite3_stmt *stmt, const hm_store_reader *reader, hm_error *err)
 {
-    enum { MAX_COLUMNS = 256 };
+    enum {
+        MAX_COLUMNS = 256
+    };
     const char *values[MAX_COLUMNS];
     bool numeric[MAX_COLUMNS];
     int columns = sqlite3_column_count(stmt), code;

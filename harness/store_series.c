@@ -171,7 +171,9 @@ static hm_status read_items(reading *r)
 }
 
 /* Samples of one run, the median of which is the round's value. */
-enum { MOST_SAMPLES = 4096 };
+enum {
+    MOST_SAMPLES = 4096
+};
 typedef struct gathered {
     hm_series *series;
     int round, n;
@@ -205,7 +207,8 @@ static hm_status read_values(reading *r, gathered *g)
 {
     char sql[900], value[160];
     hm_query q;
-    snprintf(value, sizeof value, r->column ? "f.%s" : "(SELECT n.value FROM count n WHERE n.sample_id = f.sample_id AND n.name = '%s' AND NOT n.load)",
+    snprintf(value, sizeof value,
+             r->column ? "f.%s" : "(SELECT n.value FROM count n WHERE n.sample_id = f.sample_id AND n.name = '%s' AND NOT n.load)",
              r->column ? r->column : r->metric);
     snprintf(sql, sizeof sql,
              "SELECT f.case_id, f.arm_id, f.round, %s, u.model_id, f.codes_hash, f.audio_hash, f.health, s.health_reasons, "

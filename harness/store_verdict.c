@@ -41,7 +41,8 @@ static hm_status list_sessions(hm_store *store, const char *sql, const char *a, 
 hm_status hm_store_newest_session(hm_store *store, const char *kind, hm_session_list *out, hm_error *err)
 {
     *out = (hm_session_list){0};
-    hm_status st = list_sessions(store, "SELECT s.id FROM session s WHERE s.kind = :a AND :b IS NULL" NEWEST " LIMIT 1", kind, NULL, out, err);
+    hm_status st =
+        list_sessions(store, "SELECT s.id FROM session s WHERE s.kind = :a AND :b IS NULL" NEWEST " LIMIT 1", kind, NULL, out, err);
     if (!st && !out->count)
         st = hm_fail(err, HM_EMISSING, "database %s: no session of hmbench %s yet", store->path, kind);
     return st;
@@ -55,14 +56,14 @@ static hm_status by_tag(hm_store *store, const char *text, const char *equals, h
         return HM_OK;
     snprintf(key, sizeof key, "%.*s", (int)(equals - text), text);
     return list_sessions(store,
-                         "SELECT s.id FROM session s JOIN session_tag t ON t.session_id = s.id WHERE t.key = :a AND t.value = :b" NEWEST, key,
-                         equals + 1, out, err);
+                         "SELECT s.id FROM session s JOIN session_tag t ON t.session_id = s.id WHERE t.key = :a AND t.value = :b" NEWEST,
+                         key, equals + 1, out, err);
 }
 
 static hm_status by_id(hm_store *store, const char *text, hm_session_list *out, hm_error *err)
 {
-    hm_status st = list_sessions(store, "SELECT s.id FROM session s WHERE substr(s.id, 1, length(:a)) = :a AND :b IS NULL" NEWEST, text, NULL,
-                                 out, err);
+    hm_status st = list_sessions(store, "SELECT s.id FROM session s WHERE substr(s.id, 1, length(:a)) = :a AND :b IS NULL" NEWEST, text,
+                                 NULL, out, err);
     if (!st && out->count > 1)
         st = hm_fail(err, HM_EUSAGE, "session %s: %d sessions begin so, as %s and %s; give more letters", text, out->count, out->ids[0],
                      out->ids[1]);
@@ -89,7 +90,9 @@ static const char *const lists[] = {
 
 const char *hm_store_did_you_mean(hm_store *store, hm_store_names kind, const char *word, char out[HM_SUGGESTION])
 {
-    enum { MOST = 1000 };
+    enum {
+        MOST = 1000
+    };
     char *names[MOST + 1] = {0};
     int n = 0;
     hm_error err;
@@ -114,7 +117,9 @@ static const char *suggest(hm_store *store, const char *text, char near[HM_SUGGE
 
 hm_status hm_store_find_sessions(hm_store *store, const char *text, hm_session_list *out, hm_error *err)
 {
-    enum { LEAST_LETTERS = 4 };
+    enum {
+        LEAST_LETTERS = 4
+    };
     char near[HM_SUGGESTION];
     const char *equals = strchr(text, '=');
     bool letters = strlen(text) >= LEAST_LETTERS && strspn(text, "0123456789abcdef-") == strlen(text);
@@ -124,8 +129,8 @@ hm_status hm_store_find_sessions(hm_store *store, const char *text, hm_session_l
         st = list_sessions(store, "SELECT id FROM (SELECT s.id FROM session s WHERE :a IS :b" NEWEST " LIMIT 1)", NULL, NULL, out, err);
     else
         st = list_sessions(store,
-                           "SELECT s.id FROM session s JOIN baseline b ON b.session_id = s.id WHERE b.name = :a AND :b IS NULL" NEWEST, text,
-                           NULL, out, err);
+                           "SELECT s.id FROM session s JOIN baseline b ON b.session_id = s.id WHERE b.name = :a AND :b IS NULL" NEWEST,
+                           text, NULL, out, err);
     if (!st && !out->count && equals)
         st = by_tag(store, text, equals, out, err);
     if (!st && !out->count && letters)
@@ -143,8 +148,8 @@ hm_status hm_store_find_sessions(hm_store *store, const char *text, hm_session_l
 }
 
 /* An arm of this name, or of this name with " model=NAME" behind it, ran in the session (as hm_arm_is has it). */
-#define RUN_ARM(name)                                                                                                                      \
-    "EXISTS(SELECT 1 FROM arm a JOIN run r ON r.arm_id = a.id WHERE a.session_id = s.id AND (a.name = " name                               \
+#define RUN_ARM(name)                                                                                        \
+    "EXISTS(SELECT 1 FROM arm a JOIN run r ON r.arm_id = a.id WHERE a.session_id = s.id AND (a.name = " name \
     " OR (substr(a.name, 1, length(" name ") + 7) = " name " || ' model=' AND instr(substr(a.name, length(" name ") + 2), ' ') = 0)))"
 
 hm_status hm_store_find_arms(hm_store *store, const char *session, const char *a, const char *b, char id[HM_UUID_TEXT], bool *found,
@@ -212,14 +217,15 @@ static hm_status add_rows(hm_store *store, const char *sql, const char *sample_i
     return hm_query_close(&q);
 }
 
-const char *const hm_exact_columns[] = {"frames",      "prompt_tokens",        "frame_weight_bytes", "distinct_weight_bytes",
-                                            "frame_flops", "codec_bytes",          "held_weight_bytes",  "kv_bytes",
-                                            "scratch_bytes",       NULL};
+const char *const hm_exact_columns[] = {"frames",      "prompt_tokens",     "frame_weight_bytes", "distinct_weight_bytes", "frame_flops",
+                                        "codec_bytes", "held_weight_bytes", "kv_bytes",           "scratch_bytes",         NULL};
 
 static hm_status read_sample(hm_store *store, const char *session_id, const char *arm_id, const char *case_id, char sample_id[HM_UUID_TEXT],
                              hm_exact_list *out, hm_error *err)
 {
-    enum { COLUMNS = sizeof hm_exact_columns / sizeof *hm_exact_columns - 1 };
+    enum {
+        COLUMNS = sizeof hm_exact_columns / sizeof *hm_exact_columns - 1
+    };
     char sql[900] = "SELECT s.id, s.codes_hash, s.audio_hash, coalesce(s.peak_unmapped_bytes, s.peak_rss_bytes)";
     hm_query q;
     for (int i = 0; i < COLUMNS; i++)
@@ -250,8 +256,8 @@ hm_status hm_store_get_exact(hm_store *store, const char *session_id, const char
     *out = (hm_exact_list){.memory_bytes = HM_UNKNOWN};
     hm_status st = read_sample(store, session_id, arm_id, case_id, sample_id, out, err);
     if (!st && out->found)
-        st = add_rows(store, "SELECT iif(load, 'load: ', '') || name, value FROM count WHERE sample_id = :id ORDER BY load, name", sample_id,
-                      out, err);
+        st = add_rows(store, "SELECT iif(load, 'load: ', '') || name, value FROM count WHERE sample_id = :id ORDER BY load, name",
+                      sample_id, out, err);
     if (!st && out->found)
         st = add_rows(store, "SELECT 'span ' || name, count FROM span WHERE sample_id = :id ORDER BY name", sample_id, out, err);
     if (st)
@@ -314,10 +320,11 @@ hm_status hm_store_put_verdict(hm_store *store, const hm_verdict_record *v, hm_e
 hm_status hm_store_put_calibration(hm_store *store, const hm_calibration_record *c, hm_error *err)
 {
     hm_query q;
-    hm_query_open(&q, store,
-                  "INSERT OR REPLACE INTO calibration(session_id, case_id, arm_id, rounds, sd, bias, drift_p) VALUES(:session_id, :case_id, "
-                  ":arm_id, :rounds, :sd, :bias, :drift_p)",
-                  err);
+    hm_query_open(
+        &q, store,
+        "INSERT OR REPLACE INTO calibration(session_id, case_id, arm_id, rounds, sd, bias, drift_p) VALUES(:session_id, :case_id, "
+        ":arm_id, :rounds, :sd, :bias, :drift_p)",
+        err);
     hm_bind_text(&q, ":session_id", c->session_id);
     hm_bind_text(&q, ":case_id", c->case_id);
     hm_bind_text(&q, ":arm_id", c->arm_id);
@@ -329,8 +336,8 @@ hm_status hm_store_put_calibration(hm_store *store, const hm_calibration_record 
     return hm_query_close(&q);
 }
 
-hm_status hm_store_get_calibration(hm_store *store, const char *machine_id, const char *case_id, const char *toggles, int threads, double *sd,
-                                   hm_error *err)
+hm_status hm_store_get_calibration(hm_store *store, const char *machine_id, const char *case_id, const char *toggles, int threads,
+                                   double *sd, hm_error *err)
 {
     hm_query q;
     *sd = NAN;

@@ -209,8 +209,8 @@ hm_status hm_store_put_arm_build(hm_store *store, const char *arm_id, const hm_b
     hm_query_open(&q, store, "SELECT name, build_id FROM arm WHERE id = :id", err);
     hm_bind_text(&q, ":id", arm_id);
     if (hm_query_row(&q) && hm_query_text(&q, 1) && strcmp(hm_query_text(&q, 1), build->id))
-        q.status = hm_fail(err, HM_ECOMPARE, "arm %s: its program has been built anew during the session; start a new one",
-                           hm_query_text(&q, 0));
+        q.status =
+            hm_fail(err, HM_ECOMPARE, "arm %s: its program has been built anew during the session; start a new one", hm_query_text(&q, 0));
     st = hm_query_close(&q);
     if (st)
         return st;

@@ -15,8 +15,8 @@ bool hm_stream_to_stdout(const char *path)
 hm_status hm_stream_check(const char *command, const char *path, bool json, hm_error *err)
 {
     if (!path)
-        return hm_fail(err, HM_EUSAGE, "%s: --stream: -o is missing: where should the audio go? (a .wav, .flac or .mp3 file, or - for a player)",
-                       command);
+        return hm_fail(err, HM_EUSAGE,
+                       "%s: --stream: -o is missing: where should the audio go? (a .wav, .flac or .mp3 file, or - for a player)", command);
     if (!hm_stream_to_stdout(path)) {
         hm_status st = hm_audio_check_path(path, err);
         return st ? st : hm_output_check("output", path, err);

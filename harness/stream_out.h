@@ -12,8 +12,8 @@ typedef struct hm_stream_out {
     const char *path;
     hm_audio_writer *writer;
     int rate_hz;
-    int64_t samples;    /* per channel so far */
-    hm_error error;     /* of writing */
+    int64_t samples; /* per channel so far */
+    hm_error error;  /* of writing */
 } hm_stream_out;
 
 /* "-" */
@@ -27,9 +27,9 @@ hm_status hm_stream_open(hm_stream_out *out, const char *path, const hm_engine_f
  * said. Returns st, or why writing failed. */
 hm_status hm_stream_close(hm_stream_out *out, hm_status st, hm_error *err);
 
-#define HM_STREAM_OPTION(value)                                                                                                            \
-    {                                                                                                                                      \
-        "stream", 0, HM_OPT_FLAG, value, NULL, "write the audio while it is made; with -o - to standard output, for a player", 0, 0, NULL  \
+#define HM_STREAM_OPTION(value)                                                                                                           \
+    {                                                                                                                                     \
+        "stream", 0, HM_OPT_FLAG, value, NULL, "write the audio while it is made; with -o - to standard output, for a player", 0, 0, NULL \
     }
 
 #endif

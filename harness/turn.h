@@ -6,7 +6,9 @@
 #include "harness/process.h"
 #include "harness/protocol.h"
 
-enum { HM_TURN_WARMUPS = 7 }; /* that are kept at most */
+enum {
+    HM_TURN_WARMUPS = 7
+}; /* that are kept at most */
 
 typedef struct hm_turn_hooks {
     void *self;

@@ -20,7 +20,11 @@ hm_status hm_store_newest_session(hm_store *store, const char *kind, hm_session_
 void hm_session_list_free(hm_session_list *list);
 
 /* hm_did_you_mean over names that the database has. */
-typedef enum hm_store_names { HM_NAMES_SESSIONS, HM_NAMES_ARMS, HM_NAMES_CASES } hm_store_names;
+typedef enum hm_store_names {
+    HM_NAMES_SESSIONS,
+    HM_NAMES_ARMS,
+    HM_NAMES_CASES
+} hm_store_names;
 const char *hm_store_did_you_mean(hm_store *store, hm_store_names kind, const char *word, char out[HM_SUGGESTION]);
 
 /* The newest session in which both arms have good runs: *found. session: in this one only (an id), or NULL. */
@@ -72,8 +76,8 @@ typedef struct hm_calibration_record {
 hm_status hm_store_put_calibration(hm_store *store, const hm_calibration_record *calibration, hm_error *err);
 
 /* sd of the newest calibration of a case on this machine with these toggles and threads; NaN: there is none. */
-hm_status hm_store_get_calibration(hm_store *store, const char *machine_id, const char *case_id, const char *toggles, int threads, double *sd,
-                                   hm_error *err);
+hm_status hm_store_get_calibration(hm_store *store, const char *machine_id, const char *case_id, const char *toggles, int threads,
+                                   double *sd, hm_error *err);
 
 /* The sessions of a baseline become these, in one transaction. */
 hm_status hm_store_set_baseline(hm_store *store, const char *name, const hm_session_list *sessions, hm_error *err);

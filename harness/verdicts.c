@@ -97,7 +97,8 @@ static hm_status of_commit(const hm_side *side, const hm_series *s, bool *is, hm
 {
     char commit[64] = "";
     const char *wanted = side->sessions.commit;
-    hm_status st = *wanted && s->build_id ? hm_store_get_fact(side->store, "build", "git_commit", s->build_id, commit, sizeof commit, err) : HM_OK;
+    hm_status st =
+        *wanted && s->build_id ? hm_store_get_fact(side->store, "build", "git_commit", s->build_id, commit, sizeof commit, err) : HM_OK;
     *is = !*wanted || !strncmp(commit, wanted, strlen(wanted));
     return st;
 }
@@ -228,12 +229,18 @@ static hm_status differing_fact(const member *a, const member *b, const char *ta
 
 static hm_status differing_machine(const member *a, const member *b, char *out, size_t size, hm_error *err)
 {
-    static const char *const columns[][2] = {{"cpu_model", "machine"},      {"cpus", "CPUs of the machine"},
-                                             {"cores", "cores of the machine"}, {"isa", "instruction set of the machine"},
-                                             {"cpu_quota", "CPU quota"},    {"memory_bytes", "memory of the machine"},
-                                             {"smt", "SMT"},                {"governor", "frequency governor"},
-                                             {"kernel", "kernel"},          {"os", "system"},
-                                             {"container", "container"},    {"host_id", "host"}};
+    static const char *const columns[][2] = {{"cpu_model", "machine"},
+                                             {"cpus", "CPUs of the machine"},
+                                             {"cores", "cores of the machine"},
+                                             {"isa", "instruction set of the machine"},
+                                             {"cpu_quota", "CPU quota"},
+                                             {"memory_bytes", "memory of the machine"},
+                                             {"smt", "SMT"},
+                                             {"governor", "frequency governor"},
+                                             {"kernel", "kernel"},
+                                             {"os", "system"},
+                                             {"container", "container"},
+                                             {"host_id", "host"}};
     hm_status st = HM_OK;
     if (!strcmp(a->set->machine_id, b->set->machine_id))
         return HM_OK;
@@ -276,8 +283,8 @@ static hm_status differing(const member *a, const member *b, bool per_frame, cha
     return st;
 }
 
-hm_status hm_series_first_difference(hm_store *store, const hm_series_set *set, const hm_series *a, const hm_series *b, char *out, size_t size,
-                                     hm_error *err)
+hm_status hm_series_first_difference(hm_store *store, const hm_series_set *set, const hm_series *a, const hm_series *b, char *out,
+                                     size_t size, hm_error *err)
 {
     member x = {store, set, a}, y = {store, set, b};
     *out = 0;
@@ -376,7 +383,8 @@ static void turn(hm_ratio *out, hm_interval worse, double direction)
 
 hm_ratio hm_ratio_of_pairs(const double *y, int n, double direction)
 {
-    hm_ratio out = {.paired = true, .n = n, .base_n = n, .sessions = 1, .base_sessions = 1, .ratio = NAN, .low = NAN, .high = NAN, .worse = NAN};
+    hm_ratio out = {
+        .paired = true, .n = n, .base_n = n, .sessions = 1, .base_sessions = 1, .ratio = NAN, .low = NAN, .high = NAN, .worse = NAN};
     if (n > 0)
         turn(&out, hm_hodges_lehmann(y, n, 0.025), direction);
     return out;
@@ -416,8 +424,14 @@ hm_status hm_ratio_unpaired(const hm_group *base, const hm_group *arm, bool per_
     if (!st) {
         n = logarithms(x, n);
         m = logarithms(y, m);
-        *out = (hm_ratio){.n = m, .base_n = n, .sessions = sessions_of(arm), .base_sessions = sessions_of(base), .ratio = NAN, .low = NAN,
-                          .high = NAN, .worse = NAN};
+        *out = (hm_ratio){.n = m,
+                          .base_n = n,
+                          .sessions = sessions_of(arm),
+                          .base_sessions = sessions_of(base),
+                          .ratio = NAN,
+                          .low = NAN,
+                          .high = NAN,
+                          .worse = NAN};
         if (n && m) {
             hm_interval shift = hm_shift(x, n, y, m, 0.025);
             if (direction < 0)
@@ -444,6 +458,6 @@ void hm_ratio_doubt(const hm_ratio *r, char *out, size_t size)
     *out = 0;
     if (!r->paired && (r->n < HM_LEAST_UNPAIRED || r->base_n < HM_LEAST_UNPAIRED || r->sessions < HM_LEAST_SESSIONS ||
                        r->base_sessions < HM_LEAST_SESSIONS))
-        snprintf(out, size, "not to be believed: %d and %d runs from %d and %d sessions; %d from %d are needed on each side", r->base_n, r->n,
-                 r->base_sessions, r->sessions, HM_LEAST_UNPAIRED, HM_LEAST_SESSIONS);
+        snprintf(out, size, "not to be believed: %d and %d runs from %d and %d sessions; %d from %d are needed on each side", r->base_n,
+                 r->n, r->base_sessions, r->sessions, HM_LEAST_UNPAIRED, HM_LEAST_SESSIONS);
 }

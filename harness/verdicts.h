@@ -50,8 +50,8 @@ const hm_series *hm_group_unhealthy(const hm_group *group); /* the first series 
  * for. per_frame: the case may differ in its length. */
 hm_status hm_first_difference(const hm_group *a, const hm_group *b, bool per_frame, char *out, size_t size, hm_error *err);
 /* The same of two series of one session. */
-hm_status hm_series_first_difference(hm_store *store, const hm_series_set *set, const hm_series *a, const hm_series *b, char *out, size_t size,
-                                     hm_error *err);
+hm_status hm_series_first_difference(hm_store *store, const hm_series_set *set, const hm_series *a, const hm_series *b, char *out,
+                                     size_t size, hm_error *err);
 
 /* Outputs that must be equal and are not, as a sentence; empty: none. */
 void hm_output_difference(const hm_group *a, const hm_group *b, char *out, size_t size);
@@ -62,13 +62,17 @@ void hm_approx_difference(const char *toggles_a, const char *toggles_b, char *ou
 /* An arm against a base: of the metric itself, b to a. */
 typedef struct hm_ratio {
     bool paired;
-    int n, base_n;        /* values of the arm and of the base; paired: pairs */
+    int n, base_n; /* values of the arm and of the base; paired: pairs */
     int sessions, base_sessions;
     double ratio, low, high; /* low, high NaN: no interval */
     double worse;            /* > 1: the arm is worse, whatever the metric's direction */
 } hm_ratio;
 
-enum { HM_LEAST_PAIRS = 6, HM_LEAST_UNPAIRED = 10, HM_LEAST_SESSIONS = 3 }; /* for an interval to be told; to be believed */
+enum {
+    HM_LEAST_PAIRS = 6,
+    HM_LEAST_UNPAIRED = 10,
+    HM_LEAST_SESSIONS = 3
+}; /* for an interval to be told; to be believed */
 
 /* ln ratios of pairs, arm worse is positive; direction: of the metric. */
 hm_ratio hm_ratio_of_pairs(const double *y, int n, double direction);

@@ -31,6 +31,7 @@ hm_status hm_verify_folder(hm_verify *v, const char *dir, hm_error *err)
     if (!st)
         st = hm_verify_text(v, dir, err);
     if (!st && !v->compared)
-        st = hm_fail(err, HM_EMISSING, "%s: nothing to verify; expected STEM.manifest.json with STEM.*.s<seed>.safetensors, or tokenizer_cases.json", dir);
+        st = hm_fail(err, HM_EMISSING,
+                     "%s: nothing to verify; expected STEM.manifest.json with STEM.*.s<seed>.safetensors, or tokenizer_cases.json", dir);
     return st;
 }

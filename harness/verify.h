@@ -7,7 +7,11 @@
 
 #include "engine/hm_engine.h"
 
-typedef enum hm_verify_outcome { HM_VERIFY_OK, HM_VERIFY_MISS, HM_VERIFY_NOTE } hm_verify_outcome;
+typedef enum hm_verify_outcome {
+    HM_VERIFY_OK,
+    HM_VERIFY_MISS,
+    HM_VERIFY_NOTE
+} hm_verify_outcome;
 
 /* One line of the report: a golden tensor, a list of codes, or a note. Texts are valid during the call. */
 typedef struct hm_verify_row {
@@ -22,10 +26,10 @@ typedef struct hm_verify {
     const hm_toggles *toggles; /* for the runtime build, else NULL */
     int threads;
     const char *isa;
-    bool run_manifests;        /* models whose manifest has no goldens are run once too */
+    bool run_manifests; /* models whose manifest has no goldens are run once too */
     void *self;
     void (*row)(void *self, const hm_verify_row *row);
-    int compared, missed;      /* rows so far */
+    int compared, missed; /* rows so far */
 } hm_verify;
 
 /* Everything in dir. HM_EMISSING when there is nothing to verify, HM_EFORMAT for files that are wrong; misses are counted, not

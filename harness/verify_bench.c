@@ -37,8 +37,8 @@ void hm_bench_tap(void *self, const hm_tap_value *value)
 }
 
 hm_status hm_bench_open(hm_bench *b, hm_verify *v, const char *dir, const char *file,
-                        double (*tolerance)(const hm_safetensors_entry *entry, const hm_golden_diff *diff), bool (*is_input)(const char *tensor),
-                        hm_error *err)
+                        double (*tolerance)(const hm_safetensors_entry *entry, const hm_golden_diff *diff),
+                        bool (*is_input)(const char *tensor), hm_error *err)
 {
     char path[4096];
     *b = (hm_bench){.verify = v, .name = file, .prefix = "", .tolerance = tolerance, .is_input = is_input};
@@ -66,9 +66,14 @@ static void report_tensor(const hm_bench *b, const hm_safetensors_entry *e, cons
         snprintf(text, sizeof text, "%s", good ? "exact" : "differs");
     else
         snprintf(text, sizeof text, "%s%s", good ? "ok" : "MISS", d->last_row_only ? " (last row, the only one computed)" : "");
-    hm_verify_report(b->verify, &(hm_verify_row){.file = b->name, .tensor = e->name, .shape = hm_shape_text(shape, sizeof shape, e->rank, e->shape),
-                                                 .max_abs = d->max_abs, .max_rel = d->max_rel, .tolerance = tolerance,
-                                                 .outcome = good ? HM_VERIFY_OK : HM_VERIFY_MISS, .text = text});
+    hm_verify_report(b->verify, &(hm_verify_row){.file = b->name,
+                                                 .tensor = e->name,
+                                                 .shape = hm_shape_text(shape, sizeof shape, e->rank, e->shape),
+                                                 .max_abs = d->max_abs,
+                                                 .max_rel = d->max_rel,
+                                                 .tolerance = tolerance,
+                                                 .outcome = good ? HM_VERIFY_OK : HM_VERIFY_MISS,
+                                                 .text = text});
 }
 
 hm_status hm_bench_close(hm_bench *b, hm_status st, hm_error *err)
@@ -88,4 +93,3 @@ hm_status hm_bench_check(hm_bench *b, hm_engine *engine, const hm_check *check, 
     hm_status st = b->verify->api->check(engine, check, err);
     return st ? st : b->error.status ? hm_fail(err, b->error.status, "%s", b->error.text) : HM_OK;
 }
-

@@ -23,8 +23,8 @@ typedef struct hm_bench {
 } hm_bench;
 
 hm_status hm_bench_open(hm_bench *b, hm_verify *v, const char *dir, const char *file,
-                        double (*tolerance)(const hm_safetensors_entry *entry, const hm_golden_diff *diff), bool (*is_input)(const char *tensor),
-                        hm_error *err);
+                        double (*tolerance)(const hm_safetensors_entry *entry, const hm_golden_diff *diff),
+                        bool (*is_input)(const char *tensor), hm_error *err);
 /* Reports every tensor that is no input, if st is HM_OK; the name of the file goes before another's text. Returns st. */
 hm_status hm_bench_close(hm_bench *b, hm_status st, hm_error *err);
 /* A probe's tap; self is the bench. */

@@ -47,7 +47,8 @@ static double tolerance_of(const hm_safetensors_entry *e, const hm_golden_diff *
 /* Inputs and facts about a golden are not results. */
 static bool is_input(const char *tensor)
 {
-    static const char *const inputs[] = {"codes", "salt", "round_margin", "true_latents", "t", "positions", "logits", "q", "topk", "temperature"};
+    static const char *const inputs[] = {"codes",  "salt", "round_margin", "true_latents", "t", "positions",
+                                         "logits", "q",    "topk",         "temperature"};
     const char *name = strrchr(tensor, '/') ? strrchr(tensor, '/') + 1 : tensor;
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
         if (!strcmp(name, inputs[i]))
@@ -93,20 +94,22 @@ static void check_synth(hm_bench *b, const char *tensor, const char *synth_name,
     hm_synth_fill(ours, HM_F32, synth_name, seed, 0, (uint64_t)n, 0.0f, 1.0f, NULL);
     for (int64_t i = 0; noise && i < n; i++)
         ours[i] *= (float)sqrt(3.0);
-    hm_tap_value value = {.data = ours, .shape = {e->rank > 1 ? e->shape[0] : 1, e->rank > 2 ? e->shape[1] : 1, e->rank ? e->shape[e->rank - 1] : 1}};
+    hm_tap_value value = {.data = ours,
+                          .shape = {e->rank > 1 ? e->shape[0] : 1, e->rank > 2 ? e->shape[1] : 1, e->rank ? e->shape[e->rank - 1] : 1}};
     hm_golden_diff *d = &b->diffs[e - b->golden.file.entries];
     hm_golden_compare(&b->golden, e, &value, d, &b->error);
     free(ours);
 }
 
 /* An input of `rows` vectors as wide as the manifest's config says (or its usual width): fewer values would be read past their end. */
-static hm_status demand_width(const hm_bench *b, const char *tensor, int64_t values, int64_t rows, const char *key, int64_t usual, hm_error *err)
+static hm_status demand_width(const hm_bench *b, const char *tensor, int64_t values, int64_t rows, const char *key, int64_t usual,
+                              hm_error *err)
 {
     int64_t width = usual;
     hm_status st = hm_json_int(b->config, key, 1, INT32_MAX, false, &width, "config", err);
     if (!st && (rows < 1 || rows > INT32_MAX || values != rows * width))
-        st = hm_fail(err, HM_EFORMAT, "tensor %s: expected %lld rows of %s %lld, found %lld values", tensor, (long long)rows, key, (long long)width,
-                     (long long)values);
+        st = hm_fail(err, HM_EFORMAT, "tensor %s: expected %lld rows of %s %lld, found %lld values", tensor, (long long)rows, key,
+                     (long long)width, (long long)values);
     return st;
 }
 
@@ -219,7 +222,8 @@ static hm_status verify_solve(hm_bench *b, hm_engine *engine, uint64_t seed, hm_
         if (check.context_frames < 0 || check.context_frames > 2 * check.n)
             return hm_fail(err, HM_EFORMAT, "tensor %s: %d context frames of %d", name, check.context_frames, 2 * check.n);
         if (check.context_frames && !check.context)
-            return hm_fail(err, HM_EFORMAT, "tensor %s: its %d context frames are missing: no solve/true_latents", name, check.context_frames);
+            return hm_fail(err, HM_EFORMAT, "tensor %s: its %d context frames are missing: no solve/true_latents", name,
+                           check.context_frames);
         st = hm_bench_check(b, engine, &check, err);
     }
     b->renamed = NULL;
@@ -320,13 +324,18 @@ static hm_status verify_codec_file(hm_bench *b, hm_engine *engine, uint64_t seed
 
 /* --- engines and files --- */
 
-static hm_status open_engine(hm_verify *v, const hm_probe *probe, json_t *lm, json_t *codec, const char *tokenizer, uint64_t seed, hm_engine **out,
-                             hm_error *err)
+static hm_status open_engine(hm_verify *v, const hm_probe *probe, json_t *lm, json_t *codec, const char *tokenizer, uint64_t seed,
+                             hm_engine **out, hm_error *err)
 {
     return v->api->open(out,
                         &(hm_engine_options){.source = {.lm_manifest = lm, .codec_manifest = codec, .tokenizer = tokenizer, .seed = seed},
-                                             .backend = "cpu", .threads = v->threads, .isa = v->isa, .toggles = v->toggles,
-                                             .need_lm = lm != NULL, .need_codec = codec != NULL, .probe = probe},
+                                             .backend = "cpu",
+                                             .threads = v->threads,
+                                             .isa = v->isa,
+                                             .toggles = v->toggles,
+                                             .need_lm = lm != NULL,
+                                             .need_codec = codec != NULL,
+                                             .probe = probe},
                         err);
 }
 
@@ -360,18 +369,26 @@ static hm_status run_manifest(hm_verify *v, const char *file, json_t *manifest, 
     int32_t ids[4] = {1, 2, 3, 4}, codes[64 * 2] = {0};
     hm_status st = open_engine(v, NULL, lm ? manifest : NULL, lm ? NULL : manifest, NULL, 1, &engine, err);
     if (!st && lm)
-        st = v->api->check(engine, &(hm_check){.kind = HM_CHECK_LM, .tags_ids = ids, .tags_count = 4, .lyrics_ids = ids, .lyrics_count = 4,
-                                               .cfg_scale = 1.5, .frames = 2}, err);
+        st = v->api->check(
+            engine,
+            &(hm_check){
+                .kind = HM_CHECK_LM, .tags_ids = ids, .tags_count = 4, .lyrics_ids = ids, .lyrics_count = 4, .cfg_scale = 1.5, .frames = 2},
+            err);
     if (!st && !lm) {
         hm_result result;
-        st = v->api->decode(engine, codes, 2, &(hm_request){.music.flow_steps = 1, .music.flow_guidance = 1.25, .max_frames = 2, .seed = 1}, &result, err);
+        st = v->api->decode(engine, codes, 2, &(hm_request){.music.flow_steps = 1, .music.flow_guidance = 1.25, .max_frames = 2, .seed = 1},
+                            &result, err);
         if (!st)
             v->api->result_free(&result);
     }
     v->api->close(&engine);
     if (st)
         return hm_fail_within(err, "%s", file);
-    hm_verify_report(v, &(hm_verify_row){.file = file, .tensor = "(whole model)", .shape = "", .tolerance = -1, .outcome = HM_VERIFY_OK,
+    hm_verify_report(v, &(hm_verify_row){.file = file,
+                                         .tensor = "(whole model)",
+                                         .shape = "",
+                                         .tolerance = -1,
+                                         .outcome = HM_VERIFY_OK,
                                          .text = lm ? "loaded, 2 frames ran" : "loaded, 2 codes decoded"});
     return HM_OK;
 }
@@ -409,7 +426,10 @@ static hm_status verify_stem(hm_verify *v, const char *dir, struct dirent **file
     if (!st && !found && v->run_manifests)
         st = run_manifest(v, manifest_name, manifest, err);
     else if (!st && !found)
-        hm_verify_report(v, &(hm_verify_row){.file = manifest_name, .tensor = "(whole model)", .shape = "", .outcome = HM_VERIFY_NOTE,
+        hm_verify_report(v, &(hm_verify_row){.file = manifest_name,
+                                             .tensor = "(whole model)",
+                                             .shape = "",
+                                             .outcome = HM_VERIFY_NOTE,
                                              .text = "no goldens beside it; --run-manifests loads and runs it"});
     json_decref(manifest);
     return st;
@@ -491,7 +511,8 @@ static hm_status verify_sampling(hm_verify *v, const char *dir, const char *file
 /* --- whole song: text to wave --- */
 
 /* "lm_tiny seed 1": the manifest and the seed. */
-static hm_status named_model(const char *dir, const json_t *song, const char *key, json_t **manifest, uint64_t *seed, const char *where, hm_error *err)
+static hm_status named_model(const char *dir, const json_t *song, const char *key, json_t **manifest, uint64_t *seed, const char *where,
+                             hm_error *err)
 {
     const char *text;
     char name[128], path[4096];
@@ -527,7 +548,8 @@ static hm_status song_lm(hm_bench *b, const char *dir, const json_t *song, const
     if (!st)
         st = hm_json_int(song, "topk", 1, INT32_MAX, false, &topk, where, err);
     if (!st && topk != 1)
-        st = hm_fail(err, HM_EFORMAT, "%s: \"topk\": expected 1 (drawn codes depend on the original's generator), found %lld", where, (long long)topk);
+        st = hm_fail(err, HM_EFORMAT, "%s: \"topk\": expected 1 (drawn codes depend on the original's generator), found %lld", where,
+                     (long long)topk);
     if (!st)
         st = hm_golden_need_i32(&b->golden, "", "tokens", &tokens, &n, err);
     if (!st)

@@ -54,11 +54,16 @@ static void report(hm_verify *v, const char *file, const char *what, size_t same
 {
     char shape[32];
     snprintf(shape, sizeof shape, "%zu of %zu", same, all);
-    hm_verify_report(v, &(hm_verify_row){.file = file, .tensor = what, .shape = shape, .tolerance = -1,
-                                         .outcome = same == all ? HM_VERIFY_OK : HM_VERIFY_MISS, .text = same == all ? "exact" : "differs"});
+    hm_verify_report(v, &(hm_verify_row){.file = file,
+                                         .tensor = what,
+                                         .shape = shape,
+                                         .tolerance = -1,
+                                         .outcome = same == all ? HM_VERIFY_OK : HM_VERIFY_MISS,
+                                         .text = same == all ? "exact" : "differs"});
 }
 
-static hm_status verify_list(hm_verify *v, const char *dir, const char *file, const json_t *cases, const struct id_list *list, hm_error *err)
+static hm_status verify_list(hm_verify *v, const char *dir, const char *file, const json_t *cases, const struct id_list *list,
+                             hm_error *err)
 {
     char path[4096], folder[4096];
     hm_tokenizer *t = NULL;

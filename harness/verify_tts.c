@@ -10,10 +10,10 @@
 
 #define TOL_PROMPT 1e-5
 #define TOL_HIDDEN 1e-4
-#define TOL_WAVE 1e-4          /* absolute */
-#define TOL_MEL 5e-4           /* absolute */
+#define TOL_WAVE 1e-4 /* absolute */
+#define TOL_MEL 5e-4  /* absolute */
 #define TOL_FROM_AUDIO 1e-3
-#define TOL_PROBS 1e-5         /* absolute */
+#define TOL_PROBS 1e-5 /* absolute */
 
 static bool among(const char *name, const char *const *list)
 {
@@ -165,11 +165,18 @@ static hm_status open_engine(hm_bench *b, const models *m, const char *kind, boo
     }
     if (!st)
         st = b->verify->api->open(out,
-                                  &(hm_engine_options){.source = {.lm_manifest = talker, .codec_manifest = m->codec, .seed = m->seed,
+                                  &(hm_engine_options){.source = {.lm_manifest = talker,
+                                                                  .codec_manifest = m->codec,
+                                                                  .seed = m->seed,
                                                                   .tokenizer = kind ? tokenizer_of(m, tokenizer) : NULL},
-                                                       .backend = "cpu", .threads = b->verify->threads, .isa = b->verify->isa,
-                                                       .toggles = b->verify->toggles, .need_lm = kind != NULL, .need_codec = true,
-                                                       .need_encoders = encoders, .probe = probe},
+                                                       .backend = "cpu",
+                                                       .threads = b->verify->threads,
+                                                       .isa = b->verify->isa,
+                                                       .toggles = b->verify->toggles,
+                                                       .need_lm = kind != NULL,
+                                                       .need_codec = true,
+                                                       .need_encoders = encoders,
+                                                       .probe = probe},
                                   err);
     json_decref(talker);
     return st;
@@ -425,12 +432,15 @@ static hm_status verify_case(hm_verify *v, const models *m, const char *file, hm
     bool decoder = hm_begins(name, "decoder"), speaker = hm_begins(name, "speaker_encoder"), encoder = hm_begins(name, "speech_encoder");
     bool sampling = hm_begins(name, "sampling"), steps = hm_ends(name, "_steps");
     hm_bench b;
-    hm_status st = hm_bench_open(&b, v, m->dir, file, sampling ? tolerance_of_probs : speaker ? tolerance_from_audio : tolerance_of,
-                                 decoder            ? input_of_decoder
+    hm_status st = hm_bench_open(&b, v, m->dir, file,
+                                 sampling  ? tolerance_of_probs
+                                 : speaker ? tolerance_from_audio
+                                           : tolerance_of,
+                                 decoder              ? input_of_decoder
                                  : speaker || encoder ? input_of_encoders
-                                 : sampling         ? input_of_sampling
-                                 : steps            ? input_of_steps
-                                                    : input_of_talk,
+                                 : sampling           ? input_of_sampling
+                                 : steps              ? input_of_steps
+                                                      : input_of_talk,
                                  err);
     if (st)
         return st;
@@ -527,8 +537,12 @@ static hm_status verify_cuts(hm_verify *v, const char *dir, struct dirent **file
     if (!st) {
         bool good = same == json_array_size(cases);
         snprintf(shape, sizeof shape, "%zu of %zu", same, json_array_size(cases));
-        hm_verify_report(v, &(hm_verify_row){.file = name, .tensor = "cut", .shape = shape, .tolerance = -1,
-                                             .outcome = good ? HM_VERIFY_OK : HM_VERIFY_MISS, .text = good ? "exact" : "differs"});
+        hm_verify_report(v, &(hm_verify_row){.file = name,
+                                             .tensor = "cut",
+                                             .shape = shape,
+                                             .tolerance = -1,
+                                             .outcome = good ? HM_VERIFY_OK : HM_VERIFY_MISS,
+                                             .text = good ? "exact" : "differs"});
     }
     json_decref(cases);
     return st;

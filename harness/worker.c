@@ -22,7 +22,10 @@
 #include "harness/protocol.h"
 #include "harness/watch.h"
 
-enum { WARMUP_FRAMES = 4, PROGRESS_INTERVAL_NS = 200000000 };
+enum {
+    WARMUP_FRAMES = 4,
+    PROGRESS_INTERVAL_NS = 200000000
+};
 
 typedef struct worker {
     FILE *in;
@@ -352,7 +355,11 @@ static void fill_prediction(worker *w, const hm_request *request)
     hm_memory_estimate e;
     hm_error err;
     const hm_engine_facts *f = w->opened.facts;
-    hm_engine_choice choice = {.backend = f->backend, .isa = f->isa, .threads = f->threads, .need_lm = true, .need_codec = !w->skip_codec,
+    hm_engine_choice choice = {.backend = f->backend,
+                               .isa = f->isa,
+                               .threads = f->threads,
+                               .need_lm = true,
+                               .need_codec = !w->skip_codec,
                                .need_encoders = w->encoders};
     hm_engine_options options = hm_engine_options_of(&choice, w->opened.module, w->opened.path);
     hm_request known = *request;
@@ -367,7 +374,11 @@ static void fill_prediction(worker *w, const hm_request *request)
 }
 
 /* Codes, audio and logits are of the last timed generation. */
-typedef enum turn_part { WARMUP, TIMED, LAST } turn_part;
+typedef enum turn_part {
+    WARMUP,
+    TIMED,
+    LAST
+} turn_part;
 
 /* Adds what is resident without the result; takes the reference. */
 static json_t *with_memory_after(const worker *w, json_t *message)

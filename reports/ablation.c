@@ -76,26 +76,32 @@ hm_document *hm_ablation_document(const hm_ablation *ablations, int count)
     for (int i = 0; i < count; i++) {
         const hm_ablation *a = &ablations[i];
         hm_document_heading(d, 2, "%s on %s", a->label, a->model);
-        hm_document_text(d,
-                         "From %s (base) to %s (whole). Speed ratios, above 1: faster with the toggle. *Worth in the whole*: the whole against "
-                         "the whole without it; *worth alone*: put onto the base. low, high: 95 %% interval of the paired rounds "
-                         "(Hodges-Lehmann; from 6 rounds on), an interval that holds 1 shows nothing.",
-                         a->base, a->whole);
+        hm_document_text(
+            d,
+            "From %s (base) to %s (whole). Speed ratios, above 1: faster with the toggle. *Worth in the whole*: the whole against "
+            "the whole without it; *worth alone*: put onto the base. low, high: 95 %% interval of the paired rounds "
+            "(Hodges-Lehmann; from 6 rounds on), an interval that holds 1 shows nothing.",
+            a->base, a->whole);
         hm_document_sheet(d, "toggles", toggle_sheet(a));
         hm_document_sheet(d, "totals", total_sheet(a));
         if (a->unhealthy[0])
             hm_document_text(d, "Not ranked, nor what rests on it: the output of %s.", a->unhealthy);
         hm_document_text(d, "%s",
-                         a->part ? "Only some of the toggles in which the two differ: the whole has others too, so no interaction can be told."
-                                 : "An interaction below 1: some toggles save the same time twice, or need each other (put on first, left out "
-                                   "with it).");
+                         a->part
+                             ? "Only some of the toggles in which the two differ: the whole has others too, so no interaction can be told."
+                             : "An interaction below 1: some toggles save the same time twice, or need each other (put on first, left out "
+                               "with it).");
     }
     return d;
 }
 
 /* --- picture --- */
 
-enum { ROW_PIXELS = 22, HEAD_PIXELS = 150, WIDTH = 830 };
+enum {
+    ROW_PIXELS = 22,
+    HEAD_PIXELS = 150,
+    WIDTH = 830
+};
 
 static void find_range(const hm_ablation *a, int count, double *low, double *high)
 {
@@ -124,7 +130,8 @@ static void put_points(FILE *f, const hm_ablation *a, int count, bool left_out)
             const hm_worth *w = left_out ? &a[i].rows[k].left_out : &a[i].rows[k].alone;
             double y = row + 1 + (left_out ? -0.16 : 0.16);
             if (isfinite(w->ratio))
-                fprintf(f, "%.6g %.6g %.6g %.3f\n", w->ratio, isfinite(w->low) ? w->low : w->ratio, isfinite(w->high) ? w->high : w->ratio, y);
+                fprintf(f, "%.6g %.6g %.6g %.3f\n", w->ratio, isfinite(w->low) ? w->low : w->ratio, isfinite(w->high) ? w->high : w->ratio,
+                        y);
             else
                 fprintf(f, "NaN NaN NaN %.3f\n", y);
         }

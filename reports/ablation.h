@@ -15,9 +15,9 @@ typedef struct hm_worth {
 
 typedef struct hm_ablation_row {
     char toggle[32], value[32], kind[16];
-    hm_worth alone;       /* put onto the base, against the base */
-    hm_worth left_out;    /* the whole against the whole without it */
-    char needs[128];      /* other toggles that had to be put on before; empty: none */
+    hm_worth alone;        /* put onto the base, against the base */
+    hm_worth left_out;     /* the whole against the whole without it */
+    char needs[128];       /* other toggles that had to be put on before; empty: none */
     char takes_along[128]; /* other toggles that had to be left out with it; empty: none */
 } hm_ablation_row;
 
@@ -25,11 +25,11 @@ typedef struct hm_ablation {
     char label[128], model[128], base[192], whole[192];
     hm_ablation_row *rows; /* by what leaving out costs, most first; freed by the owner */
     int count;
-    bool part;             /* of the toggles in which base and whole differ: others were not asked for */
-    char unhealthy[300];   /* an arm whose output is bad, which has no worth, with its reasons; empty: none */
-    hm_worth total;        /* the whole against the base */
-    hm_worth product;      /* of all `alone` */
-    hm_worth interaction;  /* total / product, none of a part: what the toggles gain (above 1) or lose (below) by being together */
+    bool part;            /* of the toggles in which base and whole differ: others were not asked for */
+    char unhealthy[300];  /* an arm whose output is bad, which has no worth, with its reasons; empty: none */
+    hm_worth total;       /* the whole against the base */
+    hm_worth product;     /* of all `alone` */
+    hm_worth interaction; /* total / product, none of a part: what the toggles gain (above 1) or lose (below) by being together */
 } hm_ablation;
 
 hm_document *hm_ablation_document(const hm_ablation *ablations, int count);

@@ -7,7 +7,12 @@
 
 #include "reports/sheet_write.h"
 
-typedef enum part_kind { PARAGRAPH, HEADING, SHEET, PICTURE } part_kind;
+typedef enum part_kind {
+    PARAGRAPH,
+    HEADING,
+    SHEET,
+    PICTURE
+} part_kind;
 
 typedef struct part {
     part_kind kind;

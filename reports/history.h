@@ -9,7 +9,10 @@
 #include "reports/document.h"
 #include "reports/stats.h"
 
-enum { HM_HISTORY_CHANGES = 16, HM_HISTORY_PANELS = 8 };
+enum {
+    HM_HISTORY_CHANGES = 16,
+    HM_HISTORY_PANELS = 8
+};
 
 typedef struct hm_history_point {
     char commit[48], first_utc[32]; /* first_utc: of its first session */

@@ -182,7 +182,10 @@ static void arm_sheet(const hm_journal_session *s, int arm, hm_document *d)
 /* 95 % interval of the ratio of all cases together, round by round; false: fewer than six rounds have them all. */
 static bool step_interval(const hm_journal_session *s, int base, int arm, double *low, double *high)
 {
-    enum { MOST = 1000, LEAST = 6 };
+    enum {
+        MOST = 1000,
+        LEAST = 6
+    };
     double y[MOST];
     int n = 0;
     for (int r = 0; r < s->rounds && n < MOST; r++) {
@@ -227,8 +230,8 @@ static void say_step(const hm_journal_session *s, int arm, hm_document *d)
         return;
     double ratio = exp(sum / cases);
     bool sure = step_interval(s, base, arm, &low, &high);
-    hm_document_text(d, "%.2fx the speed of %s (%s %.2f to %.2f)%s.", ratio, s->arms[base].name, sure ? "95 % interval" : "single rounds", low, high,
-                     low > 1 || high < 1 ? "" : ": within the noise, this step does nothing here that shows");
+    hm_document_text(d, "%.2fx the speed of %s (%s %.2f to %.2f)%s.", ratio, s->arms[base].name, sure ? "95 % interval" : "single rounds",
+                     low, high, low > 1 || high < 1 ? "" : ": within the noise, this step does nothing here that shows");
 }
 
 /* What the arm is, in one paragraph. */
@@ -351,8 +354,8 @@ static void session_section(const hm_journal_session *parts, int count, const hm
     if (s->dropped)
         snprintf(extra, sizeof extra, " %d runs belong to rounds that were set aside.", s->dropped);
     hm_document_heading(d, 2, "Session %s (%.10s)", short_id, s->created_utc);
-    hm_document_text(d, "`%s`: %d round%s, %s; %s%s, %d CPUs.%s%s%s%s", command ? command : "?", s->rounds, s->rounds == 1 ? "" : "s", s->state,
-                     models, s->cpu, s->cpus, tags ? " Tags: `" : "", tags ? tags : "", tags ? "`." : "", extra);
+    hm_document_text(d, "`%s`: %d round%s, %s; %s%s, %d CPUs.%s%s%s%s", command ? command : "?", s->rounds, s->rounds == 1 ? "" : "s",
+                     s->state, models, s->cpu, s->cpus, tags ? " Tags: `" : "", tags ? tags : "", tags ? "`." : "", extra);
     free(command);
     free(tags);
     if (note)

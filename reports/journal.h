@@ -46,42 +46,42 @@ typedef struct hm_journal_stretch {
 } hm_journal_stretch;
 
 /* Figures of a result that are plain numbers, NaN where not measured; means over the timed samples unless told otherwise. */
-#define HM_JOURNAL_FIGURES(X)                                                                                                    \
-    X(held_weight_mb)      /* weights in use */                                                                                  \
-    X(kv_mb)               /* caches at their largest */                                                                         \
-    X(scratch_mb)          /* at its largest */                                                                                  \
-    X(load_peak_mb)        /* largest resident set less mapped model pages, within loading */                                    \
-    X(prefill_peak_mb)     /* ... within prefill */                                                                              \
-    X(generate_peak_mb)    /* ... within generate */                                                                             \
-    X(decode_peak_mb)      /* ... within decode */                                                                               \
-    X(after_mb)            /* the same after the call, its result freed */                                                       \
-    X(predicted_weight_mb) /* from shapes alone, and the next four */                                                            \
-    X(predicted_kv_mb)                                                                                                           \
-    X(predicted_scratch_mb)                                                                                                      \
-    X(predicted_codec_mb)                                                                                                        \
-    X(predicted_total_mb)                                                                                                        \
-    X(prefill_gflop)       /* operations of prefill */                                                                           \
-    X(prefill_weight_mb)   /* weights they read, each pass anew */                                                               \
-    X(energy_j)            /* of the timed call, gross */                                                                        \
-    X(energy_idle_j)       /* what the idle machine takes meanwhile */                                                           \
-    X(cycles)                                                                                                                    \
-    X(instructions)                                                                                                              \
-    X(cache_misses)                                                                                                              \
-    X(context_switches)                                                                                                          \
-    X(page_faults)                                                                                                               \
-    X(clock_mhz)                                                                                                                 \
-    X(temperature_c)                                                                                                             \
-    X(throttled)           /* times, largest of the samples */                                                                   \
-    X(steal_ms)                                                                                                                  \
-    X(clipped_share)                                                                                                             \
-    X(zero_crossings)                                                                                                            \
-    X(flatness)                                                                                                                  \
-    X(level_drift_db)                                                                                                            \
-    X(ttfa_ms)             /* streamed: request to first piece that is not silent */                                             \
-    X(stall_max_ms)        /* streamed */                                                                                        \
-    X(cold)                /* 1: files were out of the page cache, 0: they could not be put out */                               \
-    X(cold_load_ms)        /* loading, in the process that began coldly */                                                       \
-    X(cold_first_ms)       /* wall of its first generation */
+#define HM_JOURNAL_FIGURES(X)                                                                 \
+    X(held_weight_mb)      /* weights in use */                                               \
+    X(kv_mb)               /* caches at their largest */                                      \
+    X(scratch_mb)          /* at its largest */                                               \
+    X(load_peak_mb)        /* largest resident set less mapped model pages, within loading */ \
+    X(prefill_peak_mb)     /* ... within prefill */                                           \
+    X(generate_peak_mb)    /* ... within generate */                                          \
+    X(decode_peak_mb)      /* ... within decode */                                            \
+    X(after_mb)            /* the same after the call, its result freed */                    \
+    X(predicted_weight_mb) /* from shapes alone, and the next four */                         \
+    X(predicted_kv_mb)                                                                        \
+    X(predicted_scratch_mb)                                                                   \
+    X(predicted_codec_mb)                                                                     \
+    X(predicted_total_mb)                                                                     \
+    X(prefill_gflop)     /* operations of prefill */                                          \
+    X(prefill_weight_mb) /* weights they read, each pass anew */                              \
+    X(energy_j)          /* of the timed call, gross */                                       \
+    X(energy_idle_j)     /* what the idle machine takes meanwhile */                          \
+    X(cycles)                                                                                 \
+    X(instructions)                                                                           \
+    X(cache_misses)                                                                           \
+    X(context_switches)                                                                       \
+    X(page_faults)                                                                            \
+    X(clock_mhz)                                                                              \
+    X(temperature_c)                                                                          \
+    X(throttled) /* times, largest of the samples */                                          \
+    X(steal_ms)                                                                               \
+    X(clipped_share)                                                                          \
+    X(zero_crossings)                                                                         \
+    X(flatness)                                                                               \
+    X(level_drift_db)                                                                         \
+    X(ttfa_ms)       /* streamed: request to first piece that is not silent */                \
+    X(stall_max_ms)  /* streamed */                                                           \
+    X(cold)          /* 1: files were out of the page cache, 0: they could not be put out */  \
+    X(cold_load_ms)  /* loading, in the process that began coldly */                          \
+    X(cold_first_ms) /* wall of its first generation */
 
 /* One arm on one case. hm_journal_result_none() is one without any figure. */
 typedef struct hm_journal_result {
@@ -90,18 +90,18 @@ typedef struct hm_journal_result {
     const double *wall_by_round_ms; /* [rounds of the session], NaN: none */
     double frames, codebooks, audio_s, frame_weight_mb, frame_gflop;
     double codec_frame_gflop, codec_weight_mb, distinct_weight_mb, overlapped_ms; /* NaN: not known */
-    double mem_mb, peak_rss_mb; /* largest of the rounds */
+    double mem_mb, peak_rss_mb;                                                   /* largest of the rounds */
     hm_journal_output output;
     int64_t first_frame, differing_codes; /* against the stored codes; -1: none, or not known */
     double max_logit_difference;          /* of the stored codes */
-    double snr_db, spectral_snr_db; /* of the audio against the reference arm's; infinite: equal */
+    double snr_db, spectral_snr_db;       /* of the audio against the reference arm's; infinite: equal */
     double log_spectral_db, seam_db, top1, mean_kl, vocabulary_logit_difference; /* the last three along the stored codes; NaN: not known */
 #define HM_JOURNAL_FIGURE(name) double name;
     HM_JOURNAL_FIGURES(HM_JOURNAL_FIGURE)
 #undef HM_JOURNAL_FIGURE
     int sample_rate_hz, channels, bits;
     double bit_rate_kbps, peak, rms, silence_share;
-    const char *codec, *health, *health_reasons; /* may be NULL; health: the worst of the samples */
+    const char *codec, *health, *health_reasons;                   /* may be NULL; health: the worst of the samples */
     const char *places, *energy_source, *counter_note, *cold_note; /* may be NULL */
     const hm_journal_span *spans;
     int span_count;
@@ -118,7 +118,7 @@ static inline hm_journal_result hm_journal_result_none(void)
 #define HM_JOURNAL_FIGURE(name) .name = NAN,
                                HM_JOURNAL_FIGURES(HM_JOURNAL_FIGURE)
 #undef HM_JOURNAL_FIGURE
-                               .max_logit_difference = NAN,
+                                   .max_logit_difference = NAN,
                                .snr_db = NAN,
                                .spectral_snr_db = NAN,
                                .log_spectral_db = NAN,
@@ -185,7 +185,7 @@ typedef struct hm_journal_session {
     const char *kind, *tags; /* "suite"; "key=value, ..." or NULL */
     uint64_t order_seed;
     int rounds, dropped; /* dropped: runs of rounds that were set aside */
-    const char *model; /* "heartmula-mini" */
+    const char *model;   /* "heartmula-mini" */
     bool synthetic;
     const char *model_ids;
     const char *cpu, *os, *kernel, *governor, *container; /* the last two may be NULL */

@@ -43,10 +43,8 @@ static double least_decode_ms(const hm_journal_session *s, const hm_journal_resu
 /* Work of ms milliseconds: GFLOP, and MB of weights read (NaN: not known), against limits of the session; limit_gb_s is that of the reading. */
 static hm_phase_rate rate_of(const hm_journal_session *s, double gflop, double weight_mb, double ms, double limit_gb_s)
 {
-    hm_phase_rate rate = {.gflop_s = gflop * 1e3 / ms,
-                          .gb_s = weight_mb / ms,
-                          .flops_per_byte = gflop * 1e3 / weight_mb,
-                          .limit_gb_s = limit_gb_s};
+    hm_phase_rate rate = {
+        .gflop_s = gflop * 1e3 / ms, .gb_s = weight_mb / ms, .flops_per_byte = gflop * 1e3 / weight_mb, .limit_gb_s = limit_gb_s};
     rate.share_flops = rate.gflop_s / s->peak_gflop_s;
     rate.share_gb = rate.gb_s / limit_gb_s;
     return rate;

@@ -61,8 +61,9 @@ static void verdict_sheet(const hm_journal_session *s, hm_document *d)
     hm_document_heading(d, 3, "Verdicts");
     hm_document_sheet(d, "verdicts", t);
     hm_document_text(
-        d, "Change: for the worse, by the ratio of paired rounds where the reason does not say unpaired; above 0 is slower. Margin: slowdown "
-           "that is let pass. MDE: the least slowdown that is found with 80 %% probability.");
+        d,
+        "Change: for the worse, by the ratio of paired rounds where the reason does not say unpaired; above 0 is slower. Margin: slowdown "
+        "that is let pass. MDE: the least slowdown that is found with 80 %% probability.");
 }
 
 static void calibration_sheet(const hm_journal_session *s, hm_document *d)

@@ -370,7 +370,9 @@ static void mean_over_suite(const hm_journal_session *s, int arm, const char *su
 
 void hm_journal_models(const hm_journal_session *sessions, int count, hm_document *d)
 {
-    enum { MAX_SUITES = 12 };
+    enum {
+        MAX_SUITES = 12
+    };
     const char *suites[MAX_SUITES], *list[MAX_SUITES + 6] = {"model|Model", "variant|Variant"};
     char titles[MAX_SUITES][96];
     int suite_count = 0, columns = 2;

@@ -10,9 +10,9 @@
 void hm_cell_who(hm_sheet *table, const hm_journal_session *session, int arm, int kase);
 void hm_cell_mean(hm_sheet *table, const hm_journal_stat *stat, int decimals); /* without samples: none */
 void hm_cell_sd(hm_sheet *table, const hm_journal_stat *stat, int decimals);   /* below two samples: none */
-void hm_cell_percent(hm_sheet *table, double share);                            /* 0.5: "50%" */
-void hm_cell_decibels(hm_sheet *table, double db);                              /* infinite: "equal" */
-void hm_cell_rtf(hm_sheet *table, const hm_journal_result *result);             /* with the verdict on the audio: "0.0512 ok" */
+void hm_cell_percent(hm_sheet *table, double share);                           /* 0.5: "50%" */
+void hm_cell_decibels(hm_sheet *table, double db);                             /* infinite: "equal" */
+void hm_cell_rtf(hm_sheet *table, const hm_journal_result *result);            /* with the verdict on the audio: "0.0512 ok" */
 void hm_cell_output(hm_sheet *table, const hm_journal_result *result);
 
 double hm_journal_rtf(const hm_journal_result *result); /* NaN without samples */

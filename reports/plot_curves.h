@@ -6,7 +6,10 @@
 
 #include "engine/base/error.h"
 
-enum { HM_GATE_CURVES = 8, HM_GATE_CURVE_POINTS = 64 };
+enum {
+    HM_GATE_CURVES = 8,
+    HM_GATE_CURVE_POINTS = 64
+};
 
 /* All in percent. margin: where a slowdown begins to count. */
 typedef struct hm_gate_curve {

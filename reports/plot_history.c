@@ -6,7 +6,10 @@
 #include "reports/plot.h"
 #include "reports/plot_parts.h"
 
-enum { PANEL_HEIGHT = 330, MOST_NAMES = 28 }; /* commits named below a panel */
+enum {
+    PANEL_HEIGHT = 330,
+    MOST_NAMES = 28
+}; /* commits named below a panel */
 
 static const char *const point_colour = "#0072B2", *const median_colour = "#009E73", *const worse_colour = "#D55E00";
 

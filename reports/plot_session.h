@@ -12,8 +12,8 @@
 int hm_plot_point(int index); /* gnuplot's type of point: changes where colours come again */
 
 /* hm_plot_head with a title of three lines: what, on which model; how; where, how often. And the key below. */
-void hm_plot_session_head(const hm_journal_session *session, const char *output, const char *title, const char *detail, int width, int height,
-                          FILE *script);
+void hm_plot_session_head(const hm_journal_session *session, const char *output, const char *title, const char *detail, int width,
+                          int height, FILE *script);
 
 /* The key below the name of the x axis, `entries` of them four in a row. */
 void hm_plot_key_below(FILE *script, int entries, int height);

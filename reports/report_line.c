@@ -150,7 +150,9 @@ static const struct column {
     {"Health", "verdict on the audio itself: ok, suspect or bad; bad audio makes its speed meaningless", put_health},
     {"hmbench", "version and commit, + with changes", put_build},
 };
-enum { COLUMNS = sizeof columns / sizeof *columns };
+enum {
+    COLUMNS = sizeof columns / sizeof *columns
+};
 
 hm_status hm_report_line(const hm_journal_session *s, int arm, int kase, bool explain, FILE *file, hm_error *err)
 {

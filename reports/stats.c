@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXACT_SIGNED_RANK = 60, EXACT_RANK_SUM = 2500 };
+enum {
+    EXACT_SIGNED_RANK = 60,
+    EXACT_RANK_SUM = 2500
+};
 
 #define SIGNED_RANK_COST 1.023 /* sqrt(pi / 3): what signed ranks cost on normal values */
 
@@ -194,7 +197,9 @@ double hm_student_quantile(double p, double freedom)
     return p < 0.5 ? -(low + high) / 2 : (low + high) / 2;
 }
 
-enum { SIGNED_RANK_SUMS = EXACT_SIGNED_RANK * (EXACT_SIGNED_RANK + 1) / 2 + 1 };
+enum {
+    SIGNED_RANK_SUMS = EXACT_SIGNED_RANK * (EXACT_SIGNED_RANK + 1) / 2 + 1
+};
 
 /* Of W+ of n <= 60 pairs. */
 static void signed_rank_distribution(int n, double p[SIGNED_RANK_SUMS])

@@ -5,7 +5,10 @@
 
 #include "reports/stats.h"
 
-enum { WINDOW = 50, LEAST_STRETCH = 3 };
+enum {
+    WINDOW = 50,
+    LEAST_STRETCH = 3
+};
 
 #define CANDIDATE_P 0.01
 #define CHANGE_P 0.001

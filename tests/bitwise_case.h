@@ -144,8 +144,8 @@ static inline void case_check_stored(const case_family *f, hm_request other)
     case_check_stored_with(f, case_naive, other);
     case_check_stored_with(f, case_best, other);
     case_check_stored_with(f, (hm_toggles){.sampling = HM_SAMPLING_FUSED}, other);
-    case_check_stored_with(
-        f, (hm_toggles){.sampling = HM_SAMPLING_FUSED, .token_forward = HM_TOKEN_DEVICE, .codes = HM_CODES_FRAME}, other);
+    case_check_stored_with(f, (hm_toggles){.sampling = HM_SAMPLING_FUSED, .token_forward = HM_TOKEN_DEVICE, .codes = HM_CODES_FRAME},
+                           other);
 }
 
 /* --- what may not change anything --- */

@@ -74,7 +74,9 @@ static const case_requirement case_requirements[] = {
 #undef HM_TOGGLE
 #undef HM_REQUIRES
 };
-enum { CASE_REQUIREMENTS = sizeof case_requirements / sizeof *case_requirements };
+enum {
+    CASE_REQUIREMENTS = sizeof case_requirements / sizeof *case_requirements
+};
 
 static inline uint8_t *case_toggle(hm_toggles *t, size_t offset)
 {
@@ -159,7 +161,7 @@ static inline hm_result case_generate(const hm_engine_api *api, hm_engine *engin
 }
 
 static inline hm_result case_decode(const hm_engine_api *api, hm_engine *engine, const int32_t *codes, int frames,
-                                          const hm_request *request)
+                                    const hm_request *request)
 {
     hm_result result = {0};
     hm_error err = {0};

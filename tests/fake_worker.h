@@ -170,7 +170,11 @@ static inline int fake_worker(const char *kind)
         if (!strcmp(type, "hello") && getenv("FAKE_BUILD"))
             fake_say(json_pack("{s:s, s:i, s:{s:s}}", "type", "hello", "protocol", 2, "build", "id", getenv("FAKE_BUILD")));
         else if (!strcmp(type, "hello"))
-            fake_say(json_pack("{s:s, s:i, s:s}", "type", "hello", "protocol", !strcmp(kind, "future") ? 3 : !strcmp(kind, "past") ? 1 : 2, "name", "fake"));
+            fake_say(json_pack("{s:s, s:i, s:s}", "type", "hello", "protocol",
+                               !strcmp(kind, "future") ? 3
+                               : !strcmp(kind, "past") ? 1
+                                                       : 2,
+                               "name", "fake"));
         else if (!strcmp(type, "open"))
             fake_say(json_pack("{s:s, s:s, s:b, s:i, s:s, s:i}", "type", "opened", "fingerprint", "00112233445566778899aabbccddeeff",
                                "stored_codes", 1, "threads", 1, "isa", "scalar", "codebooks", 8));

@@ -18,7 +18,10 @@
 #include "tests/fake_worker.h"
 #include "tests/run_program.h"
 
-enum { KILL_ROUNDS = 3, KILL_RUNS = KILL_ROUNDS * 2 * 2 }; /* of two arms on two cases */
+enum {
+    KILL_ROUNDS = 3,
+    KILL_RUNS = KILL_ROUNDS * 2 * 2
+}; /* of two arms on two cases */
 
 static char kill_folder[64], kill_db[96], kill_suite[96], kill_log[96], kill_token[80];
 static char kill_arms[2][PATH_MAX + 160];
@@ -82,8 +85,8 @@ static inline int kill_run(double seconds)
         dup2(open("/dev/null", O_WRONLY), 1);
         char rounds[16];
         snprintf(rounds, sizeof rounds, "%d", KILL_ROUNDS);
-        execl(HM_PROGRAM, HM_PROGRAM, "suite", kill_suite, "--variant", "none", "--arm", kill_arms[0], "--arm", kill_arms[1], "--rounds", rounds, "--db",
-              kill_db, NULL);
+        execl(HM_PROGRAM, HM_PROGRAM, "suite", kill_suite, "--variant", "none", "--arm", kill_arms[0], "--arm", kill_arms[1], "--rounds",
+              rounds, "--db", kill_db, NULL);
         _exit(127);
     }
     assert_true(child > 0);

@@ -12,7 +12,13 @@
 #define PLANTED_SESSION "9e551000-0000-4000-8000-000000000001"
 #define PLANTED_HOSTILE "<script>alert(\"x\")</script>&'|`"
 
-enum { PLANTED_NAIVE, PLANTED_BEST, PLANTED_INT8, PLANTED_BROKEN, PLANTED_ARMS };
+enum {
+    PLANTED_NAIVE,
+    PLANTED_BEST,
+    PLANTED_INT8,
+    PLANTED_BROKEN,
+    PLANTED_ARMS
+};
 
 static inline const char *planted_arm(int arm)
 {

@@ -6,7 +6,9 @@
 
 #include "tests/store_case.h"
 
-enum { PLANTED_ARMS = 4 };
+enum {
+    PLANTED_ARMS = 4
+};
 
 typedef struct planted {
     hm_store *store;
@@ -30,8 +32,7 @@ static inline void plant_session(planted *p, const char *machine_id, const char 
                                  int arm_count)
 {
     hm_error err = {0};
-    p->session = (hm_session_record){
-        .command_line = "hmbench suite short", .options = "{}", .order_seed = 7, .rounds = 1, .kind = kind};
+    p->session = (hm_session_record){.command_line = "hmbench suite short", .options = "{}", .order_seed = 7, .rounds = 1, .kind = kind};
     snprintf(p->session.machine_id, sizeof p->session.machine_id, "%s", machine_id);
     snprintf(p->session.build_id, sizeof p->session.build_id, "%s", build_id);
     hm_uuid_text(p->session.id);

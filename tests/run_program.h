@@ -20,8 +20,8 @@
 #define HM_RUN_OUTPUT (1 << 20) /* bytes of each stream that are kept */
 
 typedef struct hm_run {
-    int code;      /* exit code; 128 + signal when it was killed; -1: it did not start */
-    int timed_out; /* it was killed by us */
+    int code;        /* exit code; 128 + signal when it was killed; -1: it did not start */
+    int timed_out;   /* it was killed by us */
     char *out, *err; /* NUL-terminated; run_free */
     double seconds;
 } hm_run;
@@ -142,26 +142,26 @@ static inline bool run_had_a_turn(const hm_run *run)
 #define run_program(...) run_command((char *const[]){(char *)HM_PROGRAM, __VA_ARGS__, NULL}, NULL, 300, 0)
 
 /* With CMocka included before: this code, and the text on standard error (NULL: whatever). The run is freed. */
-#define expect_code(run, wanted, in_err)                                                                                                   \
-    do {                                                                                                                                   \
-        hm_run *expect_run = (run);                                                                                                        \
-        const char *expect_err = (in_err);                                                                                                 \
-        if (expect_run->code != (wanted) || (expect_err && !strstr(expect_run->err, expect_err)))                                          \
-            fail_msg("expected exit code %d and \"%s\", got %d:\n%s%s", (wanted), expect_err ? expect_err : "", expect_run->code,           \
-                     expect_run->out, expect_run->err);                                                                                    \
-        run_free(expect_run);                                                                                                              \
+#define expect_code(run, wanted, in_err)                                                                                          \
+    do {                                                                                                                          \
+        hm_run *expect_run = (run);                                                                                               \
+        const char *expect_err = (in_err);                                                                                        \
+        if (expect_run->code != (wanted) || (expect_err && !strstr(expect_run->err, expect_err)))                                 \
+            fail_msg("expected exit code %d and \"%s\", got %d:\n%s%s", (wanted), expect_err ? expect_err : "", expect_run->code, \
+                     expect_run->out, expect_run->err);                                                                           \
+        run_free(expect_run);                                                                                                     \
     } while (0)
 
 /* The database's answer as CSV without the line of names. */
-#define expect_sql_of(db, sql, wanted)                                                                                                     \
-    do {                                                                                                                                   \
-        hm_run answer = run_program("db", "sql", (char *)(sql), "--db", (char *)(db), "-o", "csv");                                        \
-        const char *answer_rows = strstr(answer.out, "\r\n");                                                                              \
-        if (answer.code || !answer_rows)                                                                                                   \
-            fail_msg("%s: exit code %d: %s", (sql), answer.code, answer.err);                                                              \
-        if (strcmp(answer_rows + 2, (wanted)))                                                                                             \
-            fail_msg("%s:\nexpected %s\nfound %s", (sql), (wanted), answer_rows + 2);                                                      \
-        run_free(&answer);                                                                                                                 \
+#define expect_sql_of(db, sql, wanted)                                                              \
+    do {                                                                                            \
+        hm_run answer = run_program("db", "sql", (char *)(sql), "--db", (char *)(db), "-o", "csv"); \
+        const char *answer_rows = strstr(answer.out, "\r\n");                                       \
+        if (answer.code || !answer_rows)                                                            \
+            fail_msg("%s: exit code %d: %s", (sql), answer.code, answer.err);                       \
+        if (strcmp(answer_rows + 2, (wanted)))                                                      \
+            fail_msg("%s:\nexpected %s\nfound %s", (sql), (wanted), answer_rows + 2);               \
+        run_free(&answer);                                                                          \
     } while (0)
 
 /* Lines in text. */

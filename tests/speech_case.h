@@ -19,17 +19,19 @@ static char case_custom[] = "/tmp/hmbench-speech-custom-XXXXXX", case_design[] =
 static float case_reference[CASE_REFERENCE_SAMPLES];
 static const hm_toggles case_overlap = {HM_BEST_BUT_DECODE, .decode = HM_DECODE_OVERLAP};
 static const hm_toggles *const case_sets[] = {&case_naive, &case_best, &case_overlap};
-enum { CASE_SETS = 3 };
+enum {
+    CASE_SETS = 3
+};
 
 #define CASE_OWN_DRAWS .streaming_text = -1, .top_p = -1, .repetition_penalty = -1, .sub_temperature = -1, .sub_top_p = -1, .sub_topk = -1
 static const hm_request case_spoken = {.task = HM_TASK_SPEECH,
-                                  .speech = {.text = "One two three.", .speaker = "Vivian", CASE_OWN_DRAWS},
-                                  .max_frames = 6,
-                                  .force_length = true,
-                                  .topk = -1,
-                                  .temperature = -1,
-                                  .seed = 5,
-                                  .skip_codec = true};
+                                       .speech = {.text = "One two three.", .speaker = "Vivian", CASE_OWN_DRAWS},
+                                       .max_frames = 6,
+                                       .force_length = true,
+                                       .topk = -1,
+                                       .temperature = -1,
+                                       .seed = 5,
+                                       .skip_codec = true};
 
 /* A voice to clone, with what it says or without. */
 static inline hm_request case_cloned(const char *text)
@@ -44,8 +46,13 @@ static inline hm_request case_cloned(const char *text)
 
 static inline hm_engine *case_open_model(const char *dir, const hm_toggles *toggles, const hm_probe *probe)
 {
-    hm_engine_options options = {.source.dir = dir, .threads = 2, .toggles = toggles, .need_lm = true, .need_codec = true,
-                                 .need_encoders = dir == case_base, .probe = probe};
+    hm_engine_options options = {.source.dir = dir,
+                                 .threads = 2,
+                                 .toggles = toggles,
+                                 .need_lm = true,
+                                 .need_codec = true,
+                                 .need_encoders = dir == case_base,
+                                 .probe = probe};
     return case_open(case_runtime(), &options);
 }
 
@@ -82,7 +89,8 @@ static inline int case_make_models(void **state)
     case_model(case_base, "qwen3-tts-tiny-base");
     for (int i = 0; i < CASE_REFERENCE_SAMPLES; i++) {
         x = x * 6364136223846793005u + 1442695040888963407u;
-        case_reference[i] = 0.3f * sinf((float)i * (0.03f + 0.01f * sinf((float)i * 1e-4f))) + 0.05f * ((float)(x >> 40) / 16777216.0f - 0.5f);
+        case_reference[i] =
+            0.3f * sinf((float)i * (0.03f + 0.01f * sinf((float)i * 1e-4f))) + 0.05f * ((float)(x >> 40) / 16777216.0f - 0.5f);
     }
     return 0;
 }

@@ -12,10 +12,10 @@
 
 #include "harness/store.h"
 
-#define GOOD(call)                                                                                                                         \
-    do {                                                                                                                                   \
-        if (call)                                                                                                                          \
-            fail_msg("%s", err.text);                                                                                                      \
+#define GOOD(call)                    \
+    do {                              \
+        if (call)                     \
+            fail_msg("%s", err.text); \
     } while (0)
 
 static const hm_machine_record store_machine = {.id = "m1",

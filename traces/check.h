@@ -9,23 +9,23 @@
 #include "engine/base/error.h"
 
 /* Number, what is demanded. */
-#define HM_TRACE_RULES(X)                                                                                                                  \
-    X(1, FORM, "object form, every event an object with a known ph and no nulls")                                                          \
-    X(2, TIME, "ts and dur: numbers in microseconds, 3 decimals, from 0, no exponent")                                                     \
-    X(3, ROUNDING, "neighbours and parents touch without overlaps of less than 1 us")                                                      \
-    X(4, NESTING, "spans of a track nest or are disjoint, none is negative or nested deeper than 512")                                     \
-    X(5, PAIRS, "B and E come in pairs of the same name")                                                                                  \
-    X(6, INSTANT, "instants have a scope: t, p or g")                                                                                      \
-    X(7, ASYNC, "async spans have cat and id, begin and end once, ids do not overlap")                                                     \
-    X(8, FLOW, "flows start and end inside spans, have one number, and do not go back in time")                                            \
-    X(9, COUNTER, "counters hold one number each")                                                                                         \
+#define HM_TRACE_RULES(X)                                                                              \
+    X(1, FORM, "object form, every event an object with a known ph and no nulls")                      \
+    X(2, TIME, "ts and dur: numbers in microseconds, 3 decimals, from 0, no exponent")                 \
+    X(3, ROUNDING, "neighbours and parents touch without overlaps of less than 1 us")                  \
+    X(4, NESTING, "spans of a track nest or are disjoint, none is negative or nested deeper than 512") \
+    X(5, PAIRS, "B and E come in pairs of the same name")                                              \
+    X(6, INSTANT, "instants have a scope: t, p or g")                                                  \
+    X(7, ASYNC, "async spans have cat and id, begin and end once, ids do not overlap")                 \
+    X(8, FLOW, "flows start and end inside spans, have one number, and do not go back in time")        \
+    X(9, COUNTER, "counters hold one number each")                                                     \
     X(10, TRACK, "pid and tid are unsigned 32-bit numbers, tracks have names")
 
 enum {
 #define HM_TRACE_RULE_ENUM(number, name, text) HM_TRACE_##name = number,
     HM_TRACE_RULES(HM_TRACE_RULE_ENUM)
 #undef HM_TRACE_RULE_ENUM
-        HM_TRACE_RULE_END
+    HM_TRACE_RULE_END
 };
 
 typedef struct hm_trace_finding {

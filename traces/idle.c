@@ -22,8 +22,8 @@ const char *hm_idle_text(hm_idle_cause cause)
 
 /* What is known of each span while gaps are looked for. */
 typedef struct place {
-    int64_t until_ns; /* end of the last span inside, its own begin before there is one */
-    int32_t frame;    /* the frame that it is or lies in; -1: none */
+    int64_t until_ns;  /* end of the last span inside, its own begin before there is one */
+    int32_t frame;     /* the frame that it is or lies in; -1: none */
     bool parent, fine; /* something lies inside; operations do (of frames) */
 } place;
 

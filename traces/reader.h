@@ -41,7 +41,12 @@ hm_status hm_trace_read_text(const char *text, size_t size, const char *where, c
 const char *hm_trace_raw_member(const char *raw, size_t raw_size, const char *key, size_t *size);
 
 /* A time in microseconds as text, read exactly into ns. Digits behind the third decimal are dropped. */
-typedef enum hm_trace_time { HM_TIME_OK, HM_TIME_NOT_A_NUMBER, HM_TIME_EXPONENT, HM_TIME_TOO_LARGE } hm_trace_time;
+typedef enum hm_trace_time {
+    HM_TIME_OK,
+    HM_TIME_NOT_A_NUMBER,
+    HM_TIME_EXPONENT,
+    HM_TIME_TOO_LARGE
+} hm_trace_time;
 hm_trace_time hm_trace_parse_us(const char *text, size_t size, int64_t *ns, int *decimals);
 
 #endif

@@ -6,7 +6,10 @@
 
 #define HM_REQUIRES(field, value, other, other_value, why)
 
-#define HM_TOGGLE(field, kind, models, backends, counter, names, text, ...) enum { __VA_ARGS__ };
+#define HM_TOGGLE(field, kind, models, backends, counter, names, text, ...) \
+    enum {                                                                  \
+        __VA_ARGS__                                                         \
+    };
 #include "variants/toggles.def"
 #undef HM_TOGGLE
 

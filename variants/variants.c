@@ -15,7 +15,7 @@
 
 #define HM_REQUIRES(field, value, other, other_value, why)
 static const hm_toggle_info toggles[] = {
-#define HM_TOGGLE(field, kind, models, backends, counter, names, text, ...)                                                      \
+#define HM_TOGGLE(field, kind, models, backends, counter, names, text, ...) \
     {#field, kind, models, backends, #counter, names, text, offsetof(hm_toggles, field)},
 #include "variants/toggles.def"
 #undef HM_TOGGLE
@@ -39,7 +39,8 @@ static const struct requirement {
     const char *why;
 } requirements[] = {
 #define HM_TOGGLE(field, kind, models, backends, counter, names, text, ...)
-#define HM_REQUIRES(field, value, other, other_value, why) {offsetof(hm_toggles, field), value, offsetof(hm_toggles, other), other_value, why},
+#define HM_REQUIRES(field, value, other, other_value, why) \
+    {offsetof(hm_toggles, field), value, offsetof(hm_toggles, other), other_value, why},
 #include "variants/toggles.def"
 #undef HM_TOGGLE
 #undef HM_REQUIRES
@@ -92,7 +93,9 @@ void hm_toggle_value_name(const hm_toggle_info *toggle, int value, char *out, si
 
 const char *hm_toggle_suggest(char out[HM_SUGGESTION], const hm_toggle_info *toggle, const char *word)
 {
-    enum { MOST = 16 };
+    enum {
+        MOST = 16
+    };
     char values[MOST][64];
     const char *names[MOST + 1] = {0};
     for (int i = 0; i < hm_toggle_values(toggle) && i < MOST; i++) {

@@ -10,18 +10,26 @@
 #include "engine/base/words.h"
 #include "variants/toggles.h"
 
-typedef enum hm_toggle_kind { HM_KIND_BITWISE, HM_KIND_ROUNDING, HM_KIND_APPROX } hm_toggle_kind;
+typedef enum hm_toggle_kind {
+    HM_KIND_BITWISE,
+    HM_KIND_ROUNDING,
+    HM_KIND_APPROX
+} hm_toggle_kind;
 
-enum { HM_BACKEND_CPU = 1, HM_BACKEND_ZE = 2, HM_BACKEND_CUDA = 4 }; /* bits */
+enum {
+    HM_BACKEND_CPU = 1,
+    HM_BACKEND_ZE = 2,
+    HM_BACKEND_CUDA = 4
+}; /* bits */
 
 typedef struct hm_toggle_info {
     const char *name;
     hm_toggle_kind kind;
     unsigned models, backends; /* bits of hm_model_kind; of HM_BACKEND_* */
-    const char *counter; /* name of the field of hm_counters that shows it at work */
-    const char *names;   /* of the values, "concat,prealloc" */
-    const char *text;    /* of the values, separated by " | " */
-    size_t offset;       /* of its byte in hm_toggles */
+    const char *counter;       /* name of the field of hm_counters that shows it at work */
+    const char *names;         /* of the values, "concat,prealloc" */
+    const char *text;          /* of the values, separated by " | " */
+    size_t offset;             /* of its byte in hm_toggles */
 } hm_toggle_info;
 
 typedef struct hm_variant_info {

@@ -50,7 +50,8 @@ hm_status hm_audio_check_path(const char *path, hm_error *err)
         return hm_fail(err, HM_EUSAGE, "output %s: its suffix names no audio format; expected .wav, .flac or .mp3", path);
     SF_INFO info = {.samplerate = 48000, .channels = 2, .format = c->format};
     if (!sf_format_check(&info))
-        return hm_fail(err, HM_EABSENT, "output %s: the installed %s cannot write %s; choose .wav", path, sf_version_string(), c->suffix + 1);
+        return hm_fail(err, HM_EABSENT, "output %s: the installed %s cannot write %s; choose .wav", path, sf_version_string(),
+                       c->suffix + 1);
     if (strlen(path) >= sizeof folder)
         return hm_fail(err, HM_EUSAGE, "output: its path is %zu bytes, at most %zu", strlen(path), sizeof folder - 1);
     folder_of(path, folder, sizeof folder);
@@ -184,8 +185,9 @@ hm_status hm_audio_writer_open_stream(hm_audio_writer **out, FILE *stream, int c
 static hm_status put(hm_audio_writer *w, int64_t n, hm_error *err)
 {
     if (w->file)
-        return sf_writef_float(w->file, w->buffer, n) == n ? HM_OK
-                                                           : hm_fail(err, HM_EIO, "output %s: writing failed: %s", w->path, sf_strerror(w->file));
+        return sf_writef_float(w->file, w->buffer, n) == n
+                   ? HM_OK
+                   : hm_fail(err, HM_EIO, "output %s: writing failed: %s", w->path, sf_strerror(w->file));
     uint8_t *bytes = (uint8_t *)w->buffer; /* two for every four: what is behind is written already */
     for (int64_t i = 0; i < n * w->channels; i++)
         put_le(bytes + 2 * i, (uint32_t)(int32_t)lrintf(w->buffer[i] * 32767.0f), 2);
@@ -353,9 +355,9 @@ static void name_codec(int format, char *out, size_t size, int *bits)
     static const struct {
         int code, bits;
         const char *name;
-    } subformats[] = {{SF_FORMAT_PCM_S8, 8, "8 bit"},     {SF_FORMAT_PCM_U8, 8, "8 bit"},     {SF_FORMAT_PCM_16, 16, "16 bit"},
-                      {SF_FORMAT_PCM_24, 24, "24 bit"},   {SF_FORMAT_PCM_32, 32, "32 bit"},   {SF_FORMAT_FLOAT, 32, "float32"},
-                      {SF_FORMAT_DOUBLE, 64, "float64"},  {SF_FORMAT_VORBIS, 0, "vorbis"},    {SF_FORMAT_OPUS, 0, "opus"},
+    } subformats[] = {{SF_FORMAT_PCM_S8, 8, "8 bit"},    {SF_FORMAT_PCM_U8, 8, "8 bit"},   {SF_FORMAT_PCM_16, 16, "16 bit"},
+                      {SF_FORMAT_PCM_24, 24, "24 bit"},  {SF_FORMAT_PCM_32, 32, "32 bit"}, {SF_FORMAT_FLOAT, 32, "float32"},
+                      {SF_FORMAT_DOUBLE, 64, "float64"}, {SF_FORMAT_VORBIS, 0, "vorbis"},  {SF_FORMAT_OPUS, 0, "opus"},
                       {SF_FORMAT_MPEG_LAYER_III, 0, ""}};
     int major = format & SF_FORMAT_TYPEMASK;
     const char *container = major == SF_FORMAT_WAV || major == SF_FORMAT_WAVEX ? "wav"

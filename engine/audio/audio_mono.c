@@ -114,8 +114,8 @@ hm_status hm_audio_read_mono(float **out, int64_t *count, const char *path, int 
     if (st)
         return st;
     if (info.samplerate < RATE_MIN_HZ || info.samplerate > RATE_MAX_HZ)
-        st = hm_fail(err, HM_EFORMAT, "recording %s: its rate is %d Hz, expected %d to %d", path, info.samplerate, RATE_MIN_HZ,
-                     RATE_MAX_HZ);
+        st =
+            hm_fail(err, HM_EFORMAT, "recording %s: its rate is %d Hz, expected %d to %d", path, info.samplerate, RATE_MIN_HZ, RATE_MAX_HZ);
     else if (info.frames > (int64_t)HM_AUDIO_MONO_MAX_S * info.samplerate)
         st = too_long(path, (double)info.frames / info.samplerate, "", err);
     else

@@ -5,7 +5,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { WINDOW = 1024, BINS = WINDOW / 2 + 1, PAD = (WINDOW - HM_MEL_HOP) / 2 };
+enum {
+    WINDOW = 1024,
+    BINS = WINDOW / 2 + 1,
+    PAD = (WINDOW - HM_MEL_HOP) / 2
+};
 
 /* A triangle over bins first .. first+count-1. */
 struct filter {

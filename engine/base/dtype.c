@@ -4,7 +4,7 @@ static const struct {
     const char *name;
     size_t bytes;
 } types[HM_DTYPE_COUNT] = {
-    [HM_F32] = {"F32", 4}, [HM_BF16] = {"BF16", 2}, [HM_F16] = {"F16", 2}, [HM_I32] = {"I32", 4}, [HM_I64] = {"I64", 8},
+    [HM_F32] = {"F32", 4}, [HM_BF16] = {"BF16", 2}, [HM_F16] = {"F16", 2},   [HM_I32] = {"I32", 4}, [HM_I64] = {"I64", 8},
     [HM_U8] = {"U8", 1},   [HM_I8] = {"I8", 1},     [HM_BOOL] = {"BOOL", 1}, [HM_F64] = {"F64", 8}, [HM_U32] = {"U32", 4},
 };
 

@@ -55,8 +55,8 @@ hm_status hm_fail_within(hm_error *err, const char *format, ...)
 const char *hm_status_name(hm_status status)
 {
     switch (status) {
-#define HM_STATUS_NAME(name, code, text)                                                                                         \
-    case name:                                                                                                                   \
+#define HM_STATUS_NAME(name, code, text) \
+    case name:                           \
         return #name;
         HM_STATUS_LIST(HM_STATUS_NAME)
 #undef HM_STATUS_NAME
@@ -67,8 +67,8 @@ const char *hm_status_name(hm_status status)
 const char *hm_status_text(hm_status status)
 {
     switch (status) {
-#define HM_STATUS_TEXT(name, code, text)                                                                                         \
-    case name:                                                                                                                   \
+#define HM_STATUS_TEXT(name, code, text) \
+    case name:                           \
         return text;
         HM_STATUS_LIST(HM_STATUS_TEXT)
 #undef HM_STATUS_TEXT

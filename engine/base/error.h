@@ -6,21 +6,21 @@
 #include <stddef.h>
 
 /* One list: status, process exit code (docs/architecture.md has the table for users), what it means. */
-#define HM_STATUS_LIST(X)                                                                                                        \
-    X(HM_OK, 0, "done")                                                                                                          \
-    X(HM_EFAILED, 1, "regression or failed check")                                                                               \
-    X(HM_EINCONCLUSIVE, 2, "inconclusive")                                                                                       \
-    X(HM_EINVALID, 3, "measurement invalid")                                                                                     \
-    X(HM_ECOMPARE, 4, "not comparable")                                                                                          \
-    X(HM_EDIFFERS, 5, "output differs")                                                                                          \
-    X(HM_ECASE, 6, "a case failed, others are stored")                                                                           \
-    X(HM_EUSAGE, 64, "usage")                                                                                                    \
-    X(HM_EFORMAT, 65, "malformed input file")                                                                                    \
-    X(HM_EMISSING, 66, "input missing")                                                                                          \
-    X(HM_EABSENT, 69, "backend, device, tool or memory absent")                                                                  \
-    X(HM_EBUG, 70, "our own bug")                                                                                                \
-    X(HM_ECREATE, 73, "cannot create output")                                                                                    \
-    X(HM_EIO, 74, "I/O or database error")                                                                                       \
+#define HM_STATUS_LIST(X)                                       \
+    X(HM_OK, 0, "done")                                         \
+    X(HM_EFAILED, 1, "regression or failed check")              \
+    X(HM_EINCONCLUSIVE, 2, "inconclusive")                      \
+    X(HM_EINVALID, 3, "measurement invalid")                    \
+    X(HM_ECOMPARE, 4, "not comparable")                         \
+    X(HM_EDIFFERS, 5, "output differs")                         \
+    X(HM_ECASE, 6, "a case failed, others are stored")          \
+    X(HM_EUSAGE, 64, "usage")                                   \
+    X(HM_EFORMAT, 65, "malformed input file")                   \
+    X(HM_EMISSING, 66, "input missing")                         \
+    X(HM_EABSENT, 69, "backend, device, tool or memory absent") \
+    X(HM_EBUG, 70, "our own bug")                               \
+    X(HM_ECREATE, 73, "cannot create output")                   \
+    X(HM_EIO, 74, "I/O or database error")                      \
     X(HM_EINTERRUPTED, 130, "interrupted, resumable")
 
 typedef enum hm_status {

@@ -105,7 +105,8 @@ hm_status hm_json_string(const json_t *object, const char *key, bool required, c
     return HM_OK;
 }
 
-hm_status hm_json_child(const json_t *object, const char *key, json_type kind, bool required, json_t **out, const char *where, hm_error *err)
+hm_status hm_json_child(const json_t *object, const char *key, json_type kind, bool required, json_t **out, const char *where,
+                        hm_error *err)
 {
     json_t *v;
     hm_status st = lookup(object, key, required, &v, where, err);

@@ -24,7 +24,8 @@ hm_status hm_json_bool(const json_t *object, const char *key, bool required, boo
 /* *out points into the object: valid as long as it is. */
 hm_status hm_json_string(const json_t *object, const char *key, bool required, const char **out, const char *where, hm_error *err);
 /* kind JSON_OBJECT or JSON_ARRAY; borrowed. */
-hm_status hm_json_child(const json_t *object, const char *key, json_type kind, bool required, json_t **out, const char *where, hm_error *err);
+hm_status hm_json_child(const json_t *object, const char *key, json_type kind, bool required, json_t **out, const char *where,
+                        hm_error *err);
 
 /* "an object", "a string" ... for messages. */
 const char *hm_json_kind(const json_t *value);

@@ -2,7 +2,11 @@
 #ifndef HM_ENGINE_BASE_LOG_H
 #define HM_ENGINE_BASE_LOG_H
 
-typedef enum hm_log_level { HM_LOG_WARNING, HM_LOG_INFO, HM_LOG_DEBUG } hm_log_level;
+typedef enum hm_log_level {
+    HM_LOG_WARNING,
+    HM_LOG_INFO,
+    HM_LOG_DEBUG
+} hm_log_level;
 
 typedef struct hm_log {
     void *self;

@@ -5,39 +5,39 @@
 #include <stdint.h>
 
 /* Exact counts. One row: field, what it counts. They depend on the work and the variant only, never on time or threads. */
-#define HM_COUNTER_LIST(X)                                                                                                       \
-    X(kv_copied_bytes, "bytes of K and V moved because a cache grew")                                                            \
-    X(kv_written_bytes, "bytes of K and V stored in caches")                                                                     \
-    X(kv_grown, "times a cache was allocated anew to grow")                                                                      \
-    X(mask_bytes, "bytes of attention mask built")                                                                               \
-    X(attn_scores, "attention scores computed (query head x slot)")                                                              \
-    X(score_bytes, "bytes of attention scores kept in memory")                                                                   \
-    X(linear_rows, "rows put through linear layers")                                                                             \
-    X(head_rows, "rows put through vocabulary heads")                                                                            \
-    X(embedding_rows, "embedding rows gathered")                                                                                 \
-    X(history_ids, "past codes gathered for the repetition penalty")                                                            \
-    X(suppress_bytes, "bytes of masks of suppressed codes built")                                                                \
-    X(prompt_rows, "prompt rows put through the backbone or talker")                                                             \
-    X(text_rows, "rows put through the text projection")                                                                         \
-    X(forward_passes, "transformer forward passes")                                                                              \
-    X(sampling_elements, "vocabulary elements visited while sampling")                                                           \
-    X(to_host_transfers, "copies from device to host")                                                                           \
-    X(to_host_bytes, "bytes copied from device to host")                                                                         \
-    X(to_device_transfers, "copies from host to device")                                                                         \
-    X(to_device_bytes, "bytes copied from host to device")                                                                       \
-    X(reset_bytes, "bytes cleared or rebuilt per frame although they do not change")                                             \
-    X(table_values, "values of tables and folded weights computed")                                                              \
-    X(launches, "operations started (kernels, parallel regions)")                                                                \
-    X(weight_bytes, "bytes of weights that operations had to read")                                                              \
-    X(flops, "floating-point operations of linear layers, convolutions and attention (2 per multiply-add)")                     \
-    X(solver_steps, "flow-matching estimator steps (one per step and segment, guidance rows together)")                          \
-    X(solver_frames, "latent frames solved, times steps")                                                                        \
-    X(decoded_frames, "latent frames decoded to audio")                                                                          \
-    X(decode_chunks, "chunks that audio was decoded in")                                                                         \
-    X(load_copied_bytes, "bytes of weights copied while loading")                                                                \
-    X(converted_bytes, "bytes of weights converted to another type while loading")                                               \
-    X(tokens_out_of_range, "codes outside the codec's codebooks, clamped")                                                       \
-    X(lost_codes, "codes at the end of the song that were never synthesised")                                                    \
+#define HM_COUNTER_LIST(X)                                                                                  \
+    X(kv_copied_bytes, "bytes of K and V moved because a cache grew")                                       \
+    X(kv_written_bytes, "bytes of K and V stored in caches")                                                \
+    X(kv_grown, "times a cache was allocated anew to grow")                                                 \
+    X(mask_bytes, "bytes of attention mask built")                                                          \
+    X(attn_scores, "attention scores computed (query head x slot)")                                         \
+    X(score_bytes, "bytes of attention scores kept in memory")                                              \
+    X(linear_rows, "rows put through linear layers")                                                        \
+    X(head_rows, "rows put through vocabulary heads")                                                       \
+    X(embedding_rows, "embedding rows gathered")                                                            \
+    X(history_ids, "past codes gathered for the repetition penalty")                                        \
+    X(suppress_bytes, "bytes of masks of suppressed codes built")                                           \
+    X(prompt_rows, "prompt rows put through the backbone or talker")                                        \
+    X(text_rows, "rows put through the text projection")                                                    \
+    X(forward_passes, "transformer forward passes")                                                         \
+    X(sampling_elements, "vocabulary elements visited while sampling")                                      \
+    X(to_host_transfers, "copies from device to host")                                                      \
+    X(to_host_bytes, "bytes copied from device to host")                                                    \
+    X(to_device_transfers, "copies from host to device")                                                    \
+    X(to_device_bytes, "bytes copied from host to device")                                                  \
+    X(reset_bytes, "bytes cleared or rebuilt per frame although they do not change")                        \
+    X(table_values, "values of tables and folded weights computed")                                         \
+    X(launches, "operations started (kernels, parallel regions)")                                           \
+    X(weight_bytes, "bytes of weights that operations had to read")                                         \
+    X(flops, "floating-point operations of linear layers, convolutions and attention (2 per multiply-add)") \
+    X(solver_steps, "flow-matching estimator steps (one per step and segment, guidance rows together)")     \
+    X(solver_frames, "latent frames solved, times steps")                                                   \
+    X(decoded_frames, "latent frames decoded to audio")                                                     \
+    X(decode_chunks, "chunks that audio was decoded in")                                                    \
+    X(load_copied_bytes, "bytes of weights copied while loading")                                           \
+    X(converted_bytes, "bytes of weights converted to another type while loading")                          \
+    X(tokens_out_of_range, "codes outside the codec's codebooks, clamped")                                  \
+    X(lost_codes, "codes at the end of the song that were never synthesised")                               \
     X(spun_phases, "phases made longer on purpose, for tests of the gate")
 
 typedef struct hm_counters {
@@ -69,31 +69,32 @@ typedef enum hm_span_kind {
 
 /* Named values for verification: a float32 or int32 array on the host, row-major. */
 typedef struct hm_tap_value {
-    const char *name;  /* as in the golden files, without their prefix */
-    const void *data;  /* valid during the call */
-    int is_int;        /* int32 instead of float32 */
-    int batch_row;     /* index of the first row along the first dimension, when rows come one by one */
-    int rank;          /* 1 to 3 */
-    int64_t shape[3];  /* unused dimensions are 1 */
+    const char *name; /* as in the golden files, without their prefix */
+    const void *data; /* valid during the call */
+    int is_int;       /* int32 instead of float32 */
+    int batch_row;    /* index of the first row along the first dimension, when rows come one by one */
+    int rank;         /* 1 to 3 */
+    int64_t shape[3]; /* unused dimensions are 1 */
 } hm_tap_value;
 
 /* Whoever looks at the logits that codes are drawn from: after guidance, before penalty, temperature and topk. What cannot be drawn at all
  * (dead codes of speech, its end where that is forbidden) is -infinity. Looking changes no count and no code. */
 typedef struct hm_logit_sink {
     void *self;
-    int frames; /* told are the first so many */
+    int frames;                                                                   /* told are the first so many */
     void (*row)(void *self, int frame, int codebook, const float *logits, int n); /* [n], on the host, valid during the call */
 } hm_logit_sink;
 
 /* Callbacks; any may be NULL. Called from the thread that runs the engine, never from its workers; `beside` from the decoder's. */
 typedef struct hm_probe {
     void *self;
-    unsigned wanted;                                                         /* OR of hm_span_kind */
+    unsigned wanted;                                                               /* OR of hm_span_kind */
     void (*begin)(void *self, hm_span_kind kind, const char *name, int64_t index); /* name: static text; index: frame, step ... or -1 */
     void (*end)(void *self, hm_span_kind kind, const char *name);
     void (*tap)(void *self, const hm_tap_value *value);
     int (*progress)(void *self, const char *phase, int64_t done, int64_t total); /* non-zero asks the engine to stop (HM_EINTERRUPTED) */
-    const struct hm_probe *beside; /* spans of the thread that decodes while frames are drawn (decode=overlap), used by it alone; may be NULL */
+    const struct hm_probe
+        *beside; /* spans of the thread that decodes while frames are drawn (decode=overlap), used by it alone; may be NULL */
 } hm_probe;
 
 static inline void hm_span_begin(const hm_probe *p, hm_span_kind kind, const char *name, int64_t index)

@@ -25,7 +25,10 @@ static inline void hm_philox4x32(const uint32_t counter[4], const uint32_t key[2
 }
 
 /* Streams: the last counter word tells what the numbers are for, so that no two uses share any. */
-enum { HM_STREAM_SAMPLE = 0x53414D50, HM_STREAM_NOISE = 0x4E4F4953 };
+enum {
+    HM_STREAM_SAMPLE = 0x53414D50,
+    HM_STREAM_NOISE = 0x4E4F4953
+};
 
 /* log of u in (0, 1], in float32 with only + * and no fused operation, so that a GPU kernel can give the same bits.
  * u = m * 2^e, m in [sqrt(1/2), sqrt(2)); log m by the atanh series in s = (m-1)/(m+1). Error below 2 ulp. */

@@ -13,8 +13,9 @@ static uint64_t rows_seen(const hm_attention_args *a)
 bool hm_cpu_attention_open(const hm_ops *op, const hm_attention_args *a, hm_cpu_attention *job)
 {
     if (a->kv.heads < 1 || a->H % a->kv.heads || a->Dh < 1 || a->Dh > HM_CPU_ATTN_MAX_HEAD || a->slots < 1) {
-        hm_fail(op->error, HM_EBUG, "attention: %d query heads over %d stored ones of %d, %d slots; expected a multiple, heads of 1 to %d, slots",
-                a->H, a->kv.heads, a->Dh, a->slots, HM_CPU_ATTN_MAX_HEAD);
+        hm_fail(op->error, HM_EBUG,
+                "attention: %d query heads over %d stored ones of %d, %d slots; expected a multiple, heads of 1 to %d, slots", a->H,
+                a->kv.heads, a->Dh, a->slots, HM_CPU_ATTN_MAX_HEAD);
         return false;
     }
     uint64_t scores = rows_seen(a) * (uint64_t)a->H * (uint64_t)a->B;

@@ -13,7 +13,7 @@
 #define ARENA_BYTES ((size_t)384 << 20) /* weights walk through it, so that none is still in a cache when its turn comes again */
 #define SAMPLES 64
 #define STEP_BYTES ((size_t)32 << 20) /* of a block that no cache holds, timed by itself */
-#define READ_BYTES ((size_t)8 << 20) /* read by one call of all threads at least: starting them takes microseconds */
+#define READ_BYTES ((size_t)8 << 20)  /* read by one call of all threads at least: starting them takes microseconds */
 
 static const hm_cpu_bench_kernels *bench_kernels_of(hm_isa isa)
 {
@@ -128,10 +128,18 @@ double hm_cpu_measure_way(hm_device *dev, const hm_cpu_way *way, double seconds)
 
 /* The cases. */
 
-typedef enum case_kind { CASE_GEMV, CASE_GEMM, CASE_CONV, CASE_SCORES, CASE_FLASH, CASE_RMSNORM, CASE_SNAKE, CASE_SAMPLE } case_kind;
+typedef enum case_kind {
+    CASE_GEMV,
+    CASE_GEMM,
+    CASE_CONV,
+    CASE_SCORES,
+    CASE_FLASH,
+    CASE_RMSNORM,
+    CASE_SNAKE,
+    CASE_SAMPLE
+} case_kind;
 
-static const char *const case_names[] = {"gemv",           "gemm",    "conv",  "attention scores",
-                                         "attention flash", "rmsnorm", "snake", "sample"};
+static const char *const case_names[] = {"gemv", "gemm", "conv", "attention scores", "attention flash", "rmsnorm", "snake", "sample"};
 
 typedef struct bench_case {
     case_kind kind;
@@ -143,10 +151,23 @@ typedef struct bench_case {
     bool in_out;
 } bench_case;
 
-#define GEMV(type, out, in) {CASE_GEMV, type, out, in, 1, 1, 1, 0, 0, 0, 0, false}, {CASE_GEMV, type, out, in, 2, 1, 1, 0, 0, 0, 0, false}
-#define GEMM(type, M) {CASE_GEMM, type, 3072, 3072, M, 1, 1, 0, 0, 0, 0, false}
-#define CONV(c, M, d) {CASE_CONV, HM_F32, c, c, M, 7, d, 0, 0, 0, 0, false}
-#define ATTENTION(kind, S, slots, heads, stored, Dh, window) {kind, HM_F32, 0, slots, S, 1, 1, heads, stored, Dh, window, false}
+#define GEMV(type, out, in)                                  \
+    {CASE_GEMV, type, out, in, 1, 1, 1, 0, 0, 0, 0, false},  \
+    {                                                        \
+        CASE_GEMV, type, out, in, 2, 1, 1, 0, 0, 0, 0, false \
+    }
+#define GEMM(type, M)                                           \
+    {                                                           \
+        CASE_GEMM, type, 3072, 3072, M, 1, 1, 0, 0, 0, 0, false \
+    }
+#define CONV(c, M, d)                                       \
+    {                                                       \
+        CASE_CONV, HM_F32, c, c, M, 7, d, 0, 0, 0, 0, false \
+    }
+#define ATTENTION(kind, S, slots, heads, stored, Dh, window)              \
+    {                                                                     \
+        kind, HM_F32, 0, slots, S, 1, 1, heads, stored, Dh, window, false \
+    }
 
 static const bench_case cases[] = {
     GEMV(HM_BF16, 5120, 3072),
@@ -366,7 +387,8 @@ hm_status hm_cpu_bench(hm_device *dev, const char *only, double seconds, hm_cpu_
             b.x[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
         }
         if (!run_matching(&b, only, seconds, sink, self))
-            hm_fail(e, HM_EUSAGE, "kernel bench: no case matches \"%s\"; expected a part of a name such as \"gemv\", \"gemm\", \"conv\"", only);
+            hm_fail(e, HM_EUSAGE, "kernel bench: no case matches \"%s\"; expected a part of a name such as \"gemv\", \"gemm\", \"conv\"",
+                    only);
     }
     b.op.free(&b.op, b.arena);
     b.op.free(&b.op, b.x);
@@ -381,7 +403,9 @@ void hm_cpu_bench_list(hm_cpu_bench_sink sink, void *self)
         bool bytes;
         case_shape(&cases[i], shape, sizeof shape);
         case_amount(&cases[i], &bytes);
-        sink(self, &(hm_cpu_bench_row){.kernel = case_names[cases[i].kind], .shape = shape, .type = hm_dtype_name(cases[i].type),
+        sink(self, &(hm_cpu_bench_row){.kernel = case_names[cases[i].kind],
+                                       .shape = shape,
+                                       .type = hm_dtype_name(cases[i].type),
                                        .unit = bytes ? "GB/s" : "GFLOP/s"});
     }
 }

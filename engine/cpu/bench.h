@@ -18,7 +18,9 @@ typedef struct hm_cpu_way {
     float (*run)(long rounds); /* what is returned must be used */
 } hm_cpu_way;
 
-enum { HM_CPU_WAYS = 8 };
+enum {
+    HM_CPU_WAYS = 8
+};
 
 /* Every way of the device's instruction set that this CPU can execute, f32 first; returns how many. A type without instructions of its
  * own is widened, and `how` says so. */

@@ -7,7 +7,9 @@
 
 #include "engine/cpu/bench.h"
 
-enum { HM_CPU_BENCH_TYPES = 3 };
+enum {
+    HM_CPU_BENCH_TYPES = 3
+};
 
 typedef struct hm_cpu_bench_kernels {
     float (*read)(const float *p, size_t n, int streams, bool prefetch); /* reads n floats as 1, 2, 4 or 8 streams; returns their sum */

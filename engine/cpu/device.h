@@ -7,23 +7,23 @@
 #include "engine/base/arena.h"
 #include "engine/cpu/cpu.h"
 
-#define HM_CPU_WORK_BYTES ((size_t)1 << 20) /* scratch of each thread: packed panels and tiles */
-#define HM_CPU_GEMV_MAX_ROWS 16             /* linear layers of up to this many rows read W once, in its stored order */
-#define HM_CPU_GEMV_BLOCK 64                /* outputs finished together; threads split at this grain or finer */
-#define HM_CPU_GEMV_COLUMNS 4224            /* the same for input-major W: long runs of each row; half of 8197 codes fits */
-#define HM_CPU_GEMM_ROWS 192                /* rows of a GEMM tile: multiple of every micro kernel's height */
-#define HM_CPU_GEMM_COLS 256                /* most columns of a GEMM tile: multiple of every micro kernel's width */
-#define HM_CPU_GEMM_DEPTH 256               /* inputs summed in registers before they join the sum in memory */
-#define HM_CPU_THIN_COLS 4                  /* a GEMM of so few outputs is done as dot products ... */
-#define HM_CPU_THIN_DEPTH 16384             /* ... of up to this many inputs */
-#define HM_CPU_NARROW 8                     /* a row convolution of so few inputs and outputs is done by vectors of rows ... */
-#define HM_CPU_NARROW_REACH 1024            /* ... when its taps lie whole rows apart, together at most so many */
-#define HM_CPU_NARROW_ROWS 1024             /* rows of its tiles: multiple of two vectors */
-#define HM_CPU_COLUMNS 64                   /* columns that operations over columns take at a time */
-#define HM_CPU_DEPTHWISE_TAPS 256           /* most taps of a depthwise convolution */
-#define HM_CPU_ATTN_ROWS 48                 /* query rows of an attention task */
+#define HM_CPU_WORK_BYTES ((size_t)1 << 20)  /* scratch of each thread: packed panels and tiles */
+#define HM_CPU_GEMV_MAX_ROWS 16              /* linear layers of up to this many rows read W once, in its stored order */
+#define HM_CPU_GEMV_BLOCK 64                 /* outputs finished together; threads split at this grain or finer */
+#define HM_CPU_GEMV_COLUMNS 4224             /* the same for input-major W: long runs of each row; half of 8197 codes fits */
+#define HM_CPU_GEMM_ROWS 192                 /* rows of a GEMM tile: multiple of every micro kernel's height */
+#define HM_CPU_GEMM_COLS 256                 /* most columns of a GEMM tile: multiple of every micro kernel's width */
+#define HM_CPU_GEMM_DEPTH 256                /* inputs summed in registers before they join the sum in memory */
+#define HM_CPU_THIN_COLS 4                   /* a GEMM of so few outputs is done as dot products ... */
+#define HM_CPU_THIN_DEPTH 16384              /* ... of up to this many inputs */
+#define HM_CPU_NARROW 8                      /* a row convolution of so few inputs and outputs is done by vectors of rows ... */
+#define HM_CPU_NARROW_REACH 1024             /* ... when its taps lie whole rows apart, together at most so many */
+#define HM_CPU_NARROW_ROWS 1024              /* rows of its tiles: multiple of two vectors */
+#define HM_CPU_COLUMNS 64                    /* columns that operations over columns take at a time */
+#define HM_CPU_DEPTHWISE_TAPS 256            /* most taps of a depthwise convolution */
+#define HM_CPU_ATTN_ROWS 48                  /* query rows of an attention task */
 #define HM_CPU_ATTN_SLOTS HM_ATTENTION_BLOCK /* slots per block */
-#define HM_CPU_ATTN_MAX_HEAD 1024           /* largest head */
+#define HM_CPU_ATTN_MAX_HEAD 1024            /* largest head */
 
 /* What happens to finished sums z[0..n) on their way to y. */
 typedef struct hm_cpu_finish {
@@ -31,8 +31,8 @@ typedef struct hm_cpu_finish {
     hm_act act;
     float slope;
     const float *snake_a, *snake_b; /* [out], with HM_ACT_SNAKE */
-    bool residual; /* y = act(z) + r */
-    bool multiply; /* y = act(z) * y */
+    bool residual;                  /* y = act(z) + r */
+    bool multiply;                  /* y = act(z) * y */
 } hm_cpu_finish;
 
 typedef struct hm_cpu_gemv_part {

@@ -55,7 +55,8 @@ static void depthwise_blocks(const hm_cpu_rows *j, size_t first, size_t last)
     for (size_t i = first; i < last; i++) {
         size_t c = i % blocks * HM_CPU_COLUMNS, m = i / blocks * DEPTHWISE_ROWS, at = m * (size_t)j->D + c;
         int rows = j->rows - (int)m < DEPTHWISE_ROWS ? j->rows - (int)m : DEPTHWISE_ROWS;
-        j->k->depthwise(j->y + at, j->x + at, j->w + c * (size_t)j->n, j->v ? j->v + c : NULL, columns_of(j, i % blocks), rows, j->D, j->n, j->S);
+        j->k->depthwise(j->y + at, j->x + at, j->w + c * (size_t)j->n, j->v ? j->v + c : NULL, columns_of(j, i % blocks), rows, j->D, j->n,
+                        j->S);
     }
 }
 
@@ -85,7 +86,8 @@ static void moments_blocks(const hm_cpu_rows *j, size_t first, size_t last)
 
 static void cpu_moments(const hm_ops *op, float *mean, float *std, const float *x, const float *weights, int M, int C, float floor)
 {
-    hm_cpu_rows j = {.run = moments_blocks, .items = column_blocks(C), .y = mean, .z = std, .x = x, .w = weights, .D = C, .rows = M, .a = floor};
+    hm_cpu_rows j = {
+        .run = moments_blocks, .items = column_blocks(C), .y = mean, .z = std, .x = x, .w = weights, .D = C, .rows = M, .a = floor};
     if (hm_cpu_begin(op, "moments"))
         hm_cpu_run_rows(op, "moments", &j, 2.0 * M * C);
 }

@@ -87,7 +87,8 @@ static void modulate_rows(const hm_cpu_rows *j, size_t first, size_t last)
     }
 }
 
-static void cpu_modulate(const hm_ops *op, float *y, const float *x, const float *shift, const float *scale, int B, int rows, int D, int64_t stride)
+static void cpu_modulate(const hm_ops *op, float *y, const float *x, const float *shift, const float *scale, int B, int rows, int D,
+                         int64_t stride)
 {
     hm_cpu_rows j = {.run = modulate_rows, .items = (size_t)B * (size_t)rows, .y = y, .x = x, .u = shift, .v = scale, .D = D, .rows = rows};
     j.stride = stride;
@@ -261,10 +262,10 @@ static void rope_rows(const hm_cpu_rows *j, size_t first, size_t last)
     }
 }
 
-static void cpu_rope(const hm_ops *op, float *x, const float *cos_table, const float *sin_table, int B, int S, int heads, int Dh,
-                     bool half)
+static void cpu_rope(const hm_ops *op, float *x, const float *cos_table, const float *sin_table, int B, int S, int heads, int Dh, bool half)
 {
-    hm_cpu_rows j = {.run = rope_rows, .items = (size_t)B * (size_t)S, .y = x, .u = cos_table, .v = sin_table, .D = Dh, .S = S, .heads = heads};
+    hm_cpu_rows j = {
+        .run = rope_rows, .items = (size_t)B * (size_t)S, .y = x, .u = cos_table, .v = sin_table, .D = Dh, .S = S, .heads = heads};
     j.half = half;
     if (hm_cpu_begin(op, "rope"))
         hm_cpu_run_rows(op, "rope", &j, 2.0 * B * S * heads * Dh);
@@ -286,9 +287,11 @@ static void kv_rows(const hm_cpu_rows *j, size_t first, size_t last)
     }
 }
 
-static void cpu_kv_put(const hm_ops *op, const hm_kv_view *kv, const float *k, const float *v, int B, int S, int stored_from, int Dh, int pos)
+static void cpu_kv_put(const hm_ops *op, const hm_kv_view *kv, const float *k, const float *v, int B, int S, int stored_from, int Dh,
+                       int pos)
 {
-    hm_cpu_rows j = {.run = kv_rows, .items = (size_t)B * (size_t)S, .u = k, .v = v, .kv = kv, .D = Dh, .S = S, .heads = stored_from, .pos = pos};
+    hm_cpu_rows j = {
+        .run = kv_rows, .items = (size_t)B * (size_t)S, .u = k, .v = v, .kv = kv, .D = Dh, .S = S, .heads = stored_from, .pos = pos};
     if (!hm_cpu_begin(op, "kv_put"))
         return;
     op->count->kv_written_bytes += 8 * (uint64_t)B * (uint64_t)S * (uint64_t)kv->heads * (uint64_t)Dh;
@@ -330,7 +333,8 @@ static void gather_rows(const hm_cpu_rows *j, size_t first, size_t last)
 static void gather(const hm_ops *op, const char *name, float *y, const void *table, const void *const *tables, hm_dtype type, int D,
                    const int32_t *ids, int M, int K)
 {
-    hm_cpu_rows j = {.run = gather_rows, .items = (size_t)M, .y = y, .table = table, .tables = tables, .type = type, .D = D, .ids = ids, .n = K};
+    hm_cpu_rows j = {
+        .run = gather_rows, .items = (size_t)M, .y = y, .table = table, .tables = tables, .type = type, .D = D, .ids = ids, .n = K};
     if (!hm_cpu_begin(op, name))
         return;
     op->count->embedding_rows += (uint64_t)M * (uint64_t)K;

@@ -103,9 +103,17 @@ void hm_conv_forward(hm_ctx *c, const hm_conv *conv, const hm_conv_call *a)
     float *z = a->add && !fused ? a->spare : a->y;
     if (before)
         op->copy(op, a->x - before, a->history, carried);
-    op->linear_ex(op, &(hm_linear_args){.y = z, .x = a->x - before, .w = w, .M = a->rows, .ldx = w->in,
-                                        .tap_stride = (int64_t)a->dilation * w->in, .act = fused ? a->act : HM_ACT_NONE, .slope = a->slope,
-                                        .snake_a = a->snake_a, .snake_b = a->snake_b, .residual = fused && a->add ? a->y : NULL});
+    op->linear_ex(op, &(hm_linear_args){.y = z,
+                                        .x = a->x - before,
+                                        .w = w,
+                                        .M = a->rows,
+                                        .ldx = w->in,
+                                        .tap_stride = (int64_t)a->dilation * w->in,
+                                        .act = fused ? a->act : HM_ACT_NONE,
+                                        .slope = a->slope,
+                                        .snake_a = a->snake_a,
+                                        .snake_b = a->snake_b,
+                                        .residual = fused && a->add ? a->y : NULL});
     if (before)
         op->copy(op, a->history, a->x + (int64_t)a->rows * w->in - before, carried);
     if (fused)

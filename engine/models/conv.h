@@ -11,7 +11,7 @@ typedef struct hm_conv {
     float *g;      /* [d0]: weight norm; NULL: none */
     hm_dtype type;
     int d0, d1, taps, stride; /* stride > 0: transposed */
-    hm_linear linear; /* w is where the folded weights are, or go */
+    hm_linear linear;         /* w is where the folded weights are, or go */
 } hm_conv;
 
 /* A convolution prefix.weight [d0][d1][taps], with prefix.bias when biased. stride > 0: transposed, of kernel stride or 2*stride. */
@@ -29,14 +29,14 @@ const hm_linear *hm_conv_weights(hm_ctx *c, const hm_conv *conv);
  * sequence do not depend on how it is cut into calls. */
 typedef struct hm_conv_call {
     float *y;
-    float *x;         /* [rows][in], with room for hm_conv_history(conv, dilation) floats before it */
-    float *history;   /* hm_conv_history floats; zero before the first row. NULL when that is 0 */
+    float *x;       /* [rows][in], with room for hm_conv_history(conv, dilation) floats before it */
+    float *history; /* hm_conv_history floats; zero before the first row. NULL when that is 0 */
     int rows, dilation;
-    hm_act act;       /* fuse=fused: act and residual in the same pass */
+    hm_act act; /* fuse=fused: act and residual in the same pass */
     float slope;
     const float *snake_a, *snake_b; /* [out], with HM_ACT_SNAKE */
-    bool add;         /* the result onto y, instead of in its place */
-    float *spare;     /* [rows][out], with add */
+    bool add;                       /* the result onto y, instead of in its place */
+    float *spare;                   /* [rows][out], with add */
 } hm_conv_call;
 
 /* Floats of input rows that a convolution reads before the first one; dilation is 1 for transposed ones. */

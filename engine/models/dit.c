@@ -159,8 +159,8 @@ void hm_dit_prepare(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, const float *
 struct call {
     const hm_dit_stack *stack;
     hm_dit_scratch *s;
-    int i;         /* stack */
-    int step;      /* into prepared tables, or -1 */
+    int i;    /* stack */
+    int step; /* into prepared tables, or -1 */
     int rows, frames, batch_row;
 };
 
@@ -279,7 +279,11 @@ static void project_forward(hm_ctx *c, const struct call *k, const hm_project *p
     size_t n = (size_t)k->rows * (size_t)k->frames * (size_t)out;
     for (int b = 0; b < k->rows; b++)
         op->linear_ex(op, &(hm_linear_args){.y = k->s->t + (size_t)b * (size_t)k->frames * (size_t)out,
-                                            .x = padded_row(input, b, k->frames, in) - in, .w = w, .M = k->frames, .ldx = in, .tap_stride = in});
+                                            .x = padded_row(input, b, k->frames, in) - in,
+                                            .w = w,
+                                            .M = k->frames,
+                                            .ldx = in,
+                                            .tap_stride = in});
     op->scale(op, k->s->t, (float)pow(3.0, -0.5), n);
     op->linear(op, y, k->s->t, &p->linear, k->rows * k->frames);
 }
@@ -319,22 +323,22 @@ void hm_dit_forward(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, const float *
     struct call k = {.stack = &m->stack[0], .s = s, .step = step, .rows = rows, .frames = T, .batch_row = batch_row};
     c->counters.solver_frames += (uint64_t)(rows * T);
 
-    project_forward(c, &k, &m->proj_in, s->s, s->in);                     /* s = proj_in(x_in)            */
+    project_forward(c, &k, &m->proj_in, s->s, s->in); /* s = proj_in(x_in)            */
     tap(c, &k, "proj_in", s->s, D1);
-    stack_forward(c, &k, t);                                              /* s = stack 1(s), output norm  */
-    for (int b = 0; b < rows; b++) {                                      /* concat [x_in, s]             */
+    stack_forward(c, &k, t);         /* s = stack 1(s), output norm  */
+    for (int b = 0; b < rows; b++) { /* concat [x_in, s]             */
         float *to = padded_row(s->connection_in, b, T, wide);
         op->copy_2d(op, to, wide, padded_row(s->in, b, T, I), I, I, T);
         op->copy_2d(op, to + I, wide, s->n + (size_t)b * (size_t)T * (size_t)D1, D1, D1, T);
     }
-    project_forward(c, &k, &m->connection, s->s, s->connection_in);       /* y = connection_proj(...)     */
+    project_forward(c, &k, &m->connection, s->s, s->connection_in); /* y = connection_proj(...)     */
     tap(c, &k, "connection_proj", s->s, D2);
     k.stack = &m->stack[1];
     k.i = 1;
-    stack_forward(c, &k, t);                                              /* y = stack 2(y), output norm  */
+    stack_forward(c, &k, t); /* y = stack 2(y), output norm  */
     for (int b = 0; b < rows; b++)
         op->copy_2d(op, padded_row(s->out_in, b, T, D2), D2, s->n + (size_t)b * (size_t)T * (size_t)D2, D2, D2, T);
-    project_forward(c, &k, &m->proj_out, s->velocity, s->out_in);         /* velocity = proj_out(y)       */
+    project_forward(c, &k, &m->proj_out, s->velocity, s->out_in); /* velocity = proj_out(y)       */
     tap(c, &k, "out", s->velocity, m->out);
 }
 

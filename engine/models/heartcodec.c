@@ -24,7 +24,8 @@ static hm_status cut_make(hm_detok_cut *cut, const hm_codec_shape *g, double dur
     cut->overlap_samples = cut->samples - cut->samples / OVERLAP_DIVISOR * OVERLAP_NEW;
     if (cut->hop && (int)(duration_s * CODES_PER_SECOND * LATENTS_PER_CODE) == LATENTS_PER_CODE * cut->ns)
         return HM_OK;
-    return hm_fail(err, HM_EUSAGE, "segment duration %g s: expected at least 7.44 s and twice as many latents as codes, found %d codes and %d latents",
+    return hm_fail(err, HM_EUSAGE,
+                   "segment duration %g s: expected at least 7.44 s and twice as many latents as codes, found %d codes and %d latents",
                    duration_s, cut->ns, (int)(duration_s * CODES_PER_SECOND * LATENTS_PER_CODE));
 }
 
@@ -342,8 +343,14 @@ void hm_detok_segment(hm_ctx *c, hm_detok *d, int k)
     if (k) /* the previous segment's last latents are known */
         op->copy(op, d->previous, d->x + (size_t)(before - context) * (size_t)O, (size_t)context * (size_t)O * sizeof(float));
     hm_flow_solve(c, &d->m->dit, &d->dit,
-                  &(hm_flow_request){.mu = d->mu, .noise = d->noise, .context = d->previous, .context_frames = context, .steps = d->request.steps,
-                                     .guidance = d->request.guidance, .x = d->x, .steps_before = k * d->request.steps,
+                  &(hm_flow_request){.mu = d->mu,
+                                     .noise = d->noise,
+                                     .context = d->previous,
+                                     .context_frames = context,
+                                     .steps = d->request.steps,
+                                     .guidance = d->request.guidance,
+                                     .x = d->x,
+                                     .steps_before = k * d->request.steps,
                                      .steps_total = p->segments * d->request.steps});
     hm_part_end(c, "flow");
     hm_tap(c, "latents", d->x, k, 1, T, O, false);

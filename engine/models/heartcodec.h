@@ -19,9 +19,9 @@ typedef struct hm_dit_block {
 typedef struct hm_dit_stack {
     int layers, heads, head_dim, dim, ffn_dim;
     hm_dit_block *blocks;
-    float *scale_shift;               /* [2][D] of the output norm */
+    float *scale_shift;                   /* [2][D] of the output norm */
     hm_linear time_1, time_2, modulation; /* 512 -> D, D -> D, D -> 6D */
-    float *theta;                     /* [head_dim/2] */
+    float *theta;                         /* [head_dim/2] */
 } hm_dit_stack;
 
 /* Convolution of kernel 3, times 3^-1/2, then a linear layer. */
@@ -74,14 +74,14 @@ uint64_t hm_codec_folded_bytes(const hm_codec *m);
 /* --- dit.c: the estimator and the solver --- */
 
 typedef struct hm_dit_scratch {
-    int rows, frames, steps;           /* batch rows, T, M laid out for */
-    float *in;                         /* [rows][T+2][I]: x | context | mu, a zero row on each side */
-    float *connection_in, *out_in;     /* [rows][T+2][I+D1], [rows][T+2][D2] */
+    int rows, frames, steps;                      /* batch rows, T, M laid out for */
+    float *in;                                    /* [rows][T+2][I]: x | context | mu, a zero row on each side */
+    float *connection_in, *out_in;                /* [rows][T+2][I+D1], [rows][T+2][D2] */
     float *s, *n, *q, *k, *v, *a, *t, *gate, *up; /* [rows*T][widest] */
-    float *velocity;                   /* [2][T][O] */
-    float *features, *emb[2], *mod[2]; /* [rows][512]; [rows][D]; [rows][6D] */
-    float *block_mod[2];               /* [rows][6D] of the block at work; once: all steps and blocks [M][L][6D] */
-    float *norm_mod[2];                /* [rows][2D]; once: [M][2D] */
+    float *velocity;                              /* [2][T][O] */
+    float *features, *emb[2], *mod[2];            /* [rows][512]; [rows][D]; [rows][6D] */
+    float *block_mod[2];                          /* [rows][6D] of the block at work; once: all steps and blocks [M][L][6D] */
+    float *norm_mod[2];                           /* [rows][2D]; once: [M][2D] */
     float *cos[2], *sin[2];
 } hm_dit_scratch;
 
@@ -101,8 +101,8 @@ typedef struct hm_flow_request {
     const float *noise;   /* [T][O], device */
     const float *context; /* [context_frames][O], device; NULL when none */
     int context_frames, steps;
-    float guidance;       /* <= 1: off */
-    float *x;             /* [T][O], device: the result */
+    float guidance;                /* <= 1: off */
+    float *x;                      /* [T][O], device: the result */
     int steps_before, steps_total; /* of the whole song, for progress */
 } hm_flow_request;
 
@@ -113,10 +113,10 @@ void hm_flow_solve(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, const hm_flow_
 /* --- scalar_model.c: latents to waveform --- */
 
 typedef struct hm_wave_scratch {
-    float *a, *b, *c;     /* work buffers with headroom for a convolution's history */
-    int64_t floats;       /* of each, headroom left out */
-    float *history;       /* carried rows of every convolution */
-    float *latents;       /* [kd-1+T][Z], rounded, zero rows on both sides */
+    float *a, *b, *c; /* work buffers with headroom for a convolution's history */
+    int64_t floats;   /* of each, headroom left out */
+    float *history;   /* carried rows of every convolution */
+    float *latents;   /* [kd-1+T][Z], rounded, zero rows on both sides */
     int chunk_frames, max_frames;
 } hm_wave_scratch;
 
@@ -137,14 +137,14 @@ typedef struct hm_noise_source {
 #define HM_DETOK_FIRST_SECONDS 7.44 /* a short first segment: the shortest there can be */
 
 typedef struct hm_detok_request {
-    const int32_t *codes;   /* [frames][quantizers], -1: no code; out of range: clamped and counted */
+    const int32_t *codes; /* [frames][quantizers], -1: no code; out of range: clamped and counted */
     int frames;
-    double duration_s;      /* of a segment: 29.76 */
+    double duration_s; /* of a segment: 29.76 */
     int steps;
     float guidance;
-    bool tiled, lose_tail;  /* as the original: whole segments; the last codes of some lengths lost */
-    bool short_first;       /* a first segment of HM_DETOK_FIRST_SECONDS */
-    bool open;              /* frames is the most there can be; how many there are hm_detok_length says. Until then only the codes of the
+    bool tiled, lose_tail; /* as the original: whole segments; the last codes of some lengths lost */
+    bool short_first;      /* a first segment of HM_DETOK_FIRST_SECONDS */
+    bool open;             /* frames is the most there can be; how many there are hm_detok_length says. Until then only the codes of the
                              * segments that are made need be there */
     hm_noise_source noise;
 } hm_detok_request;
@@ -162,9 +162,9 @@ typedef struct hm_detok_cut {
 
 /* Numbers of a song's segments, in codes unless said (heartcodec.md section 6). */
 typedef struct hm_detok_plan {
-    hm_detok_cut first, next;          /* the first segment, and those after it */
-    int segments, last_ns;             /* segments; codes of the last one (needed: may be shorter) */
-    int64_t target;                    /* samples of the song */
+    hm_detok_cut first, next; /* the first segment, and those after it */
+    int segments, last_ns;    /* segments; codes of the last one (needed: may be shorter) */
+    int64_t target;           /* samples of the song */
     int lost_codes;
 } hm_detok_plan;
 
@@ -182,13 +182,13 @@ typedef struct hm_detok {
     hm_wave_scratch wave;
     float *mu, *noise, *x, *previous, *rvq, *rvq_rows, *rvq_mask, *cond, *pcm; /* device */
     int32_t *ids;
-    int32_t *codes;    /* host: of one segment, [quantizers][n] */
+    int32_t *codes;                           /* host: of one segment, [quantizers][n] */
     float *host_noise, *host_mask, *host_pcm; /* one segment; between segments host_pcm is free for others */
-    float *audio;      /* host [channels][room] */
+    float *audio;                             /* host [channels][room] */
     int64_t room;
-    int done;          /* segments made */
-    int64_t samples;   /* per channel so far */
-    int64_t final;     /* of them, those that no later segment changes */
+    int done;        /* segments made */
+    int64_t samples; /* per channel so far */
+    int64_t final;   /* of them, those that no later segment changes */
 } hm_detok;
 
 /* RVQ and conditioning of n codes [quantizers][stride] (host): cond [n][C], and rvq_out before it in `rvq`. */

@@ -201,8 +201,11 @@ hm_status hm_codec_describe(hm_codec *m, const hm_codec_shape *g, hm_error *err)
     hm_scalar_model *d = &m->decoder;
     *d = (hm_scalar_model){.stages = n, .latent = (int)g->latent, .repeat = (int)g->num_samples, .rate = (int)g->num_samples};
     for (int i = 0; i < 2; i++)
-        m->dit.stack[i] = (hm_dit_stack){.layers = (int)(i ? g->layers_2 : g->layers), .heads = heads, .head_dim = (int)g->head_dim << i,
-                                         .dim = D1 << i, .ffn_dim = (int)hm_codec_hidden(D1 << i)};
+        m->dit.stack[i] = (hm_dit_stack){.layers = (int)(i ? g->layers_2 : g->layers),
+                                         .heads = heads,
+                                         .head_dim = (int)g->head_dim << i,
+                                         .dim = D1 << i,
+                                         .ffn_dim = (int)hm_codec_hidden(D1 << i)};
     m->dit.in = (int)g->in;
     m->dit.out = (int)g->out;
     m->dit.proj_in.conv = hm_conv_describe(D1, (int)g->in, 3, 0);
@@ -218,7 +221,8 @@ hm_status hm_codec_describe(hm_codec *m, const hm_codec_shape *g, hm_error *err)
         d->stage[s].up = hm_conv_describe(in, in / 2, 2 * u, u);
         for (int j = 0; j < HM_CODEC_UNITS; j++)
             d->stage[s].unit[j] = (hm_residual_unit){.conv1 = hm_conv_describe(in / 2, in / 2, (int)g->res_kernel, 0),
-                                                     .conv2 = hm_conv_describe(in / 2, in / 2, 1, 0), .dilation = 2 * j + 1};
+                                                     .conv2 = hm_conv_describe(in / 2, in / 2, 1, 0),
+                                                     .dilation = 2 * j + 1};
     }
     d->post = hm_conv_describe(c0, c0, (int)g->kernel, 0);
     d->output = hm_conv_describe((int)g->num_bands, c0, (int)g->kernel, 0);

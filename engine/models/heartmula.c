@@ -247,15 +247,24 @@ static void draw(hm_ctx *c, hm_mula_work *w, hm_mula_song *s, int k, const float
     tell_logits(c, w, s, k, logits);
     if (hm_t(c)->sampling == HM_SAMPLING_PASSES) {
         op->download(op, w->host_logits, logits, (size_t)V * sizeof(float));
-        s->host_codes[at] = hm_sample_reference(&(hm_sample_input){.logits = w->host_logits, .V = V, .topk = s->request.topk,
-                                                                   .temperature = s->request.temperature, .seed = s->request.seed,
-                                                                   .frame = (uint32_t)frame, .codebook = (uint32_t)k},
+        s->host_codes[at] = hm_sample_reference(&(hm_sample_input){.logits = w->host_logits,
+                                                                   .V = V,
+                                                                   .topk = s->request.topk,
+                                                                   .temperature = s->request.temperature,
+                                                                   .seed = s->request.seed,
+                                                                   .frame = (uint32_t)frame,
+                                                                   .codebook = (uint32_t)k},
                                                 NULL, w->host_scratch, &c->counters.sampling_elements);
         s->host_fed[at] = s->request.stored ? s->request.stored[at] : s->host_codes[at];
         s->host_picked[at] = w->host_logits[s->host_fed[at]];
     } else {
-        op->sample(op, &(hm_sample_args){.logits = logits, .V = V, .topk = s->request.topk, .temperature = s->request.temperature,
-                                         .seed = s->request.seed, .frame = (uint32_t)frame, .codebook = (uint32_t)k,
+        op->sample(op, &(hm_sample_args){.logits = logits,
+                                         .V = V,
+                                         .topk = s->request.topk,
+                                         .temperature = s->request.temperature,
+                                         .seed = s->request.seed,
+                                         .frame = (uint32_t)frame,
+                                         .codebook = (uint32_t)k,
                                          .token = s->codes + at});
         fetch_code(c, s, at);
         if (!device_codes_within(c)) {

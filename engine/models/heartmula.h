@@ -23,7 +23,7 @@ typedef struct hm_mula {
     hm_mula_config config;
     hm_transformer backbone, decoder;
     hm_linear projection, c0_head, muq;
-    hm_linear audio_head[HM_MULA_MAX_CODEBOOKS]; /* K-1, stored [in][out] */
+    hm_linear audio_head[HM_MULA_MAX_CODEBOOKS];                    /* K-1, stored [in][out] */
     const void *text_embeddings, *audio_embeddings, *unconditional; /* tables */
     hm_dtype text_type, audio_type, unconditional_type;
 } hm_mula;
@@ -42,13 +42,13 @@ double hm_mula_frame_flops(const hm_mula_config *g, int rows, int pos);
 typedef struct hm_mula_request {
     const int32_t *text_ids; /* [n] text column; entry `slot` is the continuous vector's */
     int n, slot;
-    const float *muq;        /* [Q], or NULL: zeros */
+    const float *muq; /* [Q], or NULL: zeros */
     int max_frames;
-    double cfg_scale;        /* > 1: guidance */
+    double cfg_scale; /* > 1: guidance */
     int topk;
     float temperature;
     uint64_t seed;
-    const int32_t *stored;   /* [max_frames][K] fed back, or NULL */
+    const int32_t *stored;       /* [max_frames][K] fed back, or NULL */
     const hm_logit_sink *logits; /* NULL: nobody looks */
 } hm_mula_request;
 
@@ -58,19 +58,19 @@ typedef struct hm_mula_request {
  * a song its rows in that pass. Nothing is kept here from one call to the next. */
 typedef struct hm_mula_work {
     const hm_mula *m;
-    int batch, rows;             /* songs at once, batch rows of each (2 where any has guidance) */
-    int prompt, positions;       /* longest prompt; longest prompt and frames together */
+    int batch, rows;       /* songs at once, batch rows of each (2 where any has guidance) */
+    int prompt, positions; /* longest prompt; longest prompt and frames together */
     hm_transformer_scratch backbone_scratch, decoder_scratch;
-    void *memory;                /* device scratch */
+    void *memory; /* device scratch */
     uint64_t scratch_bytes;
-    float *h, *x, *y;            /* with R the rows of a prompt, or those of all songs: [R][Db]; x: one pass of several songs */
-    float *columns, *column_mask;/* embeddings to sum: [rows*prompt][K+1][Db], [rows*prompt][K+1] */
-    float *dec_in, *dec_x, *dec_y; /* a pass of the decoder: [few+1][Db], [few+1][Dd] twice */
-    float *logits, *row_logits, *guided; /* of the decoder [rows of all songs][V]; of heads on all rows; [V] */
-    float *muq_in;               /* [Q] */
+    float *h, *x, *y;                      /* with R the rows of a prompt, or those of all songs: [R][Db]; x: one pass of several songs */
+    float *columns, *column_mask;          /* embeddings to sum: [rows*prompt][K+1][Db], [rows*prompt][K+1] */
+    float *dec_in, *dec_x, *dec_y;         /* a pass of the decoder: [few+1][Db], [few+1][Dd] twice */
+    float *logits, *row_logits, *guided;   /* of the decoder [rows of all songs][V]; of heads on all rows; [V] */
+    float *muq_in;                         /* [Q] */
     int32_t *ids, *offsets, *zeros, *flag; /* device: [prompt*K + prompt], [K], [prompt], [1] */
     float *host_logits, *host_floats, *host_scratch; /* [V], [rows*prompt*(K+1)], of the sampling passes */
-    int32_t *host_ids;           /* [prompt*K + prompt] */
+    int32_t *host_ids;                               /* [prompt*K + prompt] */
 } hm_mula_work;
 
 /* State of one song: caches, codes, and what leads to its next frame. Nothing is allocated between begin and end (except by kv=concat). */
@@ -80,13 +80,13 @@ typedef struct hm_mula_song {
     int frames;                  /* made so far */
     int rows, passes, pass_rows; /* batch rows in all (2 with guidance), passes, rows per pass */
     hm_kv_cache backbone_kv[2], decoder_kv[2];
-    void *memory;                /* device */
+    void *memory; /* device */
     uint64_t bytes;
-    float *last, *logits;        /* the backbone's last position [rows][Db], and the logits of codebook 0 there [rows][V] */
-    float *picked;               /* [max_frames][K] guided logits of the codes that went on */
-    int32_t *codes, *stored;     /* device: [max_frames][K] each; stored NULL without */
-    int32_t *host_codes;         /* [max_frames][K] as drawn */
-    int32_t *host_fed;           /* [max_frames][K] as they went on, where the host knows them */
+    float *last, *logits;    /* the backbone's last position [rows][Db], and the logits of codebook 0 there [rows][V] */
+    float *picked;           /* [max_frames][K] guided logits of the codes that went on */
+    int32_t *codes, *stored; /* device: [max_frames][K] each; stored NULL without */
+    int32_t *host_codes;     /* [max_frames][K] as drawn */
+    int32_t *host_fed;       /* [max_frames][K] as they went on, where the host knows them */
     float *host_picked;
 } hm_mula_song;
 

@@ -30,15 +30,28 @@ void hm_mula_theta(float *theta, int head_dim)
     }
 }
 
-static const hm_transformer_names names = {.q = "attn.q_proj.weight", .k = "attn.k_proj.weight", .v = "attn.v_proj.weight",
-                                           .o = "attn.output_proj.weight", .gate = "mlp.w1.weight", .down = "mlp.w2.weight",
-                                           .up = "mlp.w3.weight", .attn_norm = "sa_norm.scale", .mlp_norm = "mlp_norm.scale",
+static const hm_transformer_names names = {.q = "attn.q_proj.weight",
+                                           .k = "attn.k_proj.weight",
+                                           .v = "attn.v_proj.weight",
+                                           .o = "attn.output_proj.weight",
+                                           .gate = "mlp.w1.weight",
+                                           .down = "mlp.w2.weight",
+                                           .up = "mlp.w3.weight",
+                                           .attn_norm = "sa_norm.scale",
+                                           .mlp_norm = "mlp_norm.scale",
                                            .norm = "norm.scale"};
 
 static hm_transformer_config stack(const hm_stack_shape *s)
 {
-    return (hm_transformer_config){.eps = EPS, .names = &names, .layers = (int)s->layers, .heads = (int)s->heads, .kv_heads = (int)s->kv_heads, .dim = (int)s->width,
-                             .head_dim = (int)(s->width / s->heads), .ffn_dim = (int)s->hidden, .max_positions = (int)s->positions};
+    return (hm_transformer_config){.eps = EPS,
+                                   .names = &names,
+                                   .layers = (int)s->layers,
+                                   .heads = (int)s->heads,
+                                   .kv_heads = (int)s->kv_heads,
+                                   .dim = (int)s->width,
+                                   .head_dim = (int)(s->width / s->heads),
+                                   .ffn_dim = (int)s->hidden,
+                                   .max_positions = (int)s->positions};
 }
 
 /* The ids inside a config (golden manifests hold them there), or the real model's. */
@@ -65,14 +78,21 @@ hm_status hm_mula_config_read(hm_mula_config *out, const json_t *config, const h
     if (gen)
         ids = *gen;
     if (ids.text_bos_id >= shape.text_vocab || ids.text_eos_id >= shape.text_vocab || ids.empty_id >= shape.text_vocab)
-        return hm_fail(err, HM_EFORMAT, "%s: special text ids %lld, %lld, %lld: expected below text_vocab_size %lld", where, (long long)ids.text_bos_id,
-                       (long long)ids.text_eos_id, (long long)ids.empty_id, (long long)shape.text_vocab);
+        return hm_fail(err, HM_EFORMAT, "%s: special text ids %lld, %lld, %lld: expected below text_vocab_size %lld", where,
+                       (long long)ids.text_bos_id, (long long)ids.text_eos_id, (long long)ids.empty_id, (long long)shape.text_vocab);
     if (shape.codebooks < 2 || shape.codebooks > HM_MULA_MAX_CODEBOOKS || shape.codebooks > shape.decoder.positions)
         return hm_fail(err, HM_EFORMAT, "%s: %lld codebooks: expected 2 to %d, and at most the decoder's %lld positions", where,
                        (long long)shape.codebooks, HM_MULA_MAX_CODEBOOKS, (long long)shape.decoder.positions);
-    *out = (hm_mula_config){.shape = shape, .backbone = stack(&shape.backbone), .decoder = stack(&shape.decoder), .text_vocabulary = (int)shape.text_vocab,
-                            .code_vocabulary = (int)shape.audio_vocab, .codebooks = (int)shape.codebooks, .muq_dim = (int)shape.muq,
-                            .text_bos = (int)ids.text_bos_id, .text_eos = (int)ids.text_eos_id, .audio_eos = (int)ids.audio_eos_id,
+    *out = (hm_mula_config){.shape = shape,
+                            .backbone = stack(&shape.backbone),
+                            .decoder = stack(&shape.decoder),
+                            .text_vocabulary = (int)shape.text_vocab,
+                            .code_vocabulary = (int)shape.audio_vocab,
+                            .codebooks = (int)shape.codebooks,
+                            .muq_dim = (int)shape.muq,
+                            .text_bos = (int)ids.text_bos_id,
+                            .text_eos = (int)ids.text_eos_id,
+                            .audio_eos = (int)ids.audio_eos_id,
                             .empty_id = (int)ids.empty_id};
     return HM_OK;
 }
@@ -86,8 +106,12 @@ static hm_status bind_audio_head(const hm_binder *b, hm_mula *m)
     hm_status st = hm_bind_tensor(b, &data, &type, &row, "audio_head");
     for (int i = 0; !st && i < (int)row->shape[0]; i++) {
         size_t one = (size_t)row->shape[1] * (size_t)row->shape[2] * hm_dtype_bytes(type);
-        m->audio_head[i] = (hm_linear){.w = (const uint8_t *)data + (size_t)i * one, .type = type, .out = (int)row->shape[2],
-                                       .in = (int)row->shape[1], .taps = 1, .in_out = true};
+        m->audio_head[i] = (hm_linear){.w = (const uint8_t *)data + (size_t)i * one,
+                                       .type = type,
+                                       .out = (int)row->shape[2],
+                                       .in = (int)row->shape[1],
+                                       .taps = 1,
+                                       .in_out = true};
     }
     return st;
 }

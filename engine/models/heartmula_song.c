@@ -110,7 +110,8 @@ hm_status hm_mula_work_open(hm_ctx *c, hm_mula_work *w, const hm_mula *m, int ba
         return hm_fail(err, HM_EUSAGE, "batch: expected 1 to %d songs at a time, found %d", HM_MULA_BATCH, batch);
     if (positions > g->backbone.max_positions)
         return hm_fail(err, HM_EUSAGE,
-                       "prompt of %d tokens and %d frames: expected at most %d positions together; shorten the lyrics or the song", prompt, positions - prompt, g->backbone.max_positions);
+                       "prompt of %d tokens and %d frames: expected at most %d positions together; shorten the lyrics or the song", prompt,
+                       positions - prompt, g->backbone.max_positions);
     work_layout(c, &measure, w, g);
     w->scratch_bytes = measure.used;
     w->memory = c->ops.alloc(&c->ops, measure.used);

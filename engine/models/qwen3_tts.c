@@ -104,9 +104,17 @@ static void draw_fused(hm_ctx *c, hm_talker_work *w, hm_utterance *u, int g, con
     const hm_talker_draw *d = g ? &r->sub_draw : &r->draw;
     size_t at = code_at(u, g);
     bool marks = !g && hm_t(c)->penalty == HM_PENALTY_BITMAP && penalised(u);
-    hm_sample_args a = {.logits = g ? logits : process_logits(c, w, u), .V = (int)(g ? shape->codebook : shape->code_vocab),
-                        .topk = d->topk, .temperature = d->temperature, .top_p = d->top_p, .greedy = d->greedy, .forbidden = -1,
-                        .seed = r->seed, .frame = (uint32_t)u->frames, .codebook = (uint32_t)g, .token = u->codes + at};
+    hm_sample_args a = {.logits = g ? logits : process_logits(c, w, u),
+                        .V = (int)(g ? shape->codebook : shape->code_vocab),
+                        .topk = d->topk,
+                        .temperature = d->temperature,
+                        .top_p = d->top_p,
+                        .greedy = d->greedy,
+                        .forbidden = -1,
+                        .seed = r->seed,
+                        .frame = (uint32_t)u->frames,
+                        .codebook = (uint32_t)g,
+                        .token = u->codes + at};
     if (!g && hm_t(c)->suppress == HM_SUPPRESS_CONSTANT) {
         a.live = live_codes(shape);
         a.spared = (int)shape->codec_eos;
@@ -146,8 +154,16 @@ static void draw_passes(hm_ctx *c, hm_talker_work *w, hm_utterance *u, int g, co
     const hm_talker_draw *d = g ? &r->sub_draw : &r->draw;
     int V = (int)(g ? shape->codebook : shape->code_vocab);
     size_t at = code_at(u, g);
-    hm_sample_input in = {.logits = w->host_logits, .V = V, .topk = d->topk, .temperature = d->temperature, .top_p = d->top_p,
-                          .greedy = d->greedy, .forbidden = -1, .seed = r->seed, .frame = (uint32_t)u->frames, .codebook = (uint32_t)g};
+    hm_sample_input in = {.logits = w->host_logits,
+                          .V = V,
+                          .topk = d->topk,
+                          .temperature = d->temperature,
+                          .top_p = d->top_p,
+                          .greedy = d->greedy,
+                          .forbidden = -1,
+                          .seed = r->seed,
+                          .frame = (uint32_t)u->frames,
+                          .codebook = (uint32_t)g};
     c->ops.download(&c->ops, w->host_logits, logits, (size_t)V * sizeof(float));
     if (!g && penalised(u)) {
         in.seen = host_seen(c, w, u);
@@ -453,21 +469,21 @@ void hm_talker_frame(hm_ctx *c, hm_talker_work *w, hm_utterance *const *u, int n
     bool alone = n == 1;
     assert(n <= w->batch);
     for (int i = 0; i < n; i++) {
-        draw(c, w, u[i], 0, u[i]->logits);                  /* 1  c_0                        */
+        draw(c, w, u[i], 0, u[i]->logits); /* 1  c_0                        */
         ended[i] = ends_early(c, u[i]);
         if (!ended[i])
             active[live++] = u[i];
     }
-    for (int i = 0; i < live; i += HM_PREDICTOR_BATCH)      /* 2  c_1 .. c_{G-1}             */
+    for (int i = 0; i < live; i += HM_PREDICTOR_BATCH) /* 2  c_1 .. c_{G-1}             */
         predict_groups(c, w, active + i, live - i < HM_PREDICTOR_BATCH ? live - i : HM_PREDICTOR_BATCH, alone);
-    for (int i = 0; i < n; i++) {                           /* 3  the frame, unless it ended */
+    for (int i = 0; i < n; i++) { /* 3  the frame, unless it ended */
         if (hm_t(c)->codes == HM_CODES_FRAME)
             ended[i] = fetch_frame(c, u[i]);
         if (!ended[i])
             made[count++] = u[i];
     }
     if (count && !hm_ops_status(&c->ops))
-        finish_frames(c, w, made, count, alone);            /* 4  into the talker            */
+        finish_frames(c, w, made, count, alone); /* 4  into the talker            */
 }
 
 void hm_utterance_collect(hm_ctx *c, hm_utterance *u, int first, int frames, int32_t *codes, float *logits)

@@ -12,15 +12,15 @@
 typedef struct hm_talker {
     hm_talker_shape shape;
     hm_transformer talker, predictor;
-    const void *text_embedding, *codec_embedding;     /* [text_vocab][Ht], [V][H] */
-    const void *group_embedding[HM_TTS_MAX_GROUPS];   /* E_g, g = 1 .. G-1 at [g], [Vc][H]; [0] is codec_embedding */
+    const void *text_embedding, *codec_embedding;   /* [text_vocab][Ht], [V][H] */
+    const void *group_embedding[HM_TTS_MAX_GROUPS]; /* E_g, g = 1 .. G-1 at [g], [Vc][H]; [0] is codec_embedding */
     hm_dtype text_type, codec_type, group_type;
-    hm_linear fc1, fc2;                               /* text projection P */
-    hm_linear codec_head, live_head, eos_head;        /* [V][H]; its rows [0, V-1024), and the one of codec_eos */
-    hm_linear group_head[HM_TTS_MAX_GROUPS];          /* lm_head of group g at [g], g >= 1 */
-    hm_linear projection;                             /* small_to_mtp_projection; w NULL when H = Hc */
-    float *folded[HM_TTS_MAX_GROUPS];                 /* precompute: proj(E_g), [Vc][Hc], of groups 0 ([V][Hc]) .. G-2; else NULL */
-    float *text_pad, *text_bos, *text_eos;            /* P of the three special ids, [H]; made at load when precompute asks for it */
+    hm_linear fc1, fc2;                        /* text projection P */
+    hm_linear codec_head, live_head, eos_head; /* [V][H]; its rows [0, V-1024), and the one of codec_eos */
+    hm_linear group_head[HM_TTS_MAX_GROUPS];   /* lm_head of group g at [g], g >= 1 */
+    hm_linear projection;                      /* small_to_mtp_projection; w NULL when H = Hc */
+    float *folded[HM_TTS_MAX_GROUPS];          /* precompute: proj(E_g), [Vc][Hc], of groups 0 ([V][Hc]) .. G-2; else NULL */
+    float *text_pad, *text_bos, *text_eos;     /* P of the three special ids, [H]; made at load when precompute asks for it */
 } hm_talker;
 
 hm_status hm_talker_bind(hm_ctx *c, hm_talker *m, const hm_talker_shape *shape, hm_weights *w, hm_error *err);
@@ -34,7 +34,7 @@ double hm_talker_frame_flops(const hm_talker_shape *g, int context);
 /* How one code is chosen. */
 typedef struct hm_talker_draw {
     bool greedy;
-    int topk;          /* 0: all */
+    int topk; /* 0: all */
     float temperature, top_p;
 } hm_talker_draw;
 
@@ -46,24 +46,24 @@ typedef struct hm_talker_request {
     int text_count, instruct_count, reference_count;
     const int32_t *reference_codes; /* [reference_frames][G], with reference_ids: in-context cloning */
     int reference_frames;
-    const float *speaker_vector;  /* [H] x-vector of a Base model; NULL: none */
-    int speaker, language;        /* rows of the codec embedding, as qwen3_tts.md section 5.3 decides them; -1: none */
-    bool streaming_text;          /* one text token a step, instead of the whole text in the prompt */
+    const float *speaker_vector; /* [H] x-vector of a Base model; NULL: none */
+    int speaker, language;       /* rows of the codec embedding, as qwen3_tts.md section 5.3 decides them; -1: none */
+    bool streaming_text;         /* one text token a step, instead of the whole text in the prompt */
     int max_frames;
-    bool force_length;            /* codec_eos is never drawn: exactly max_frames */
-    int min_frames;               /* frames before codec_eos may come: 2 in the original */
+    bool force_length;             /* codec_eos is never drawn: exactly max_frames */
+    int min_frames;                /* frames before codec_eos may come: 2 in the original */
     hm_talker_draw draw, sub_draw; /* group 0; groups 1 .. G-1 */
-    float repetition_penalty;     /* 1: off */
+    float repetition_penalty;      /* 1: off */
     uint64_t seed;
-    const int32_t *stored;        /* [max_frames][G] fed back in place of the drawn ones, or NULL */
-    const hm_logit_sink *logits;  /* NULL: nobody looks */
-    bool surplus;                 /* the last frame goes through the talker too: for hm_utterance_surplus */
+    const int32_t *stored;       /* [max_frames][G] fed back in place of the drawn ones, or NULL */
+    const hm_logit_sink *logits; /* NULL: nobody looks */
+    bool surplus;                /* the last frame goes through the talker too: for hm_utterance_surplus */
 } hm_talker_request;
 
 /* Prompt rows that a request makes; 0: its text has no token between the template's. */
 int hm_talker_prompt_rows(const hm_talker_shape *g, const hm_talker_request *r);
 
-typedef struct hm_utterance hm_utterance; /* caches, codes, history, trailing text of one utterance */
+typedef struct hm_utterance hm_utterance;     /* caches, codes, history, trailing text of one utterance */
 typedef struct hm_talker_work hm_talker_work; /* buffers of forwards for up to `batch` utterances, shared by them */
 
 /* batch: utterances at once; rows: the longest prompt; positions: the longest prompt and frames together. */
@@ -77,8 +77,8 @@ void hm_utterance_end(hm_ctx *c, hm_utterance **utterance);
 uint64_t hm_utterance_kv_bytes(const hm_utterance *u);
 /* Bytes of `batch` such utterances at once: the talker's caches at their largest; everything else, the code predictor's caches and the
  * remembered prompt among it. known_rows: of the prompt; 0: those that the request's ids make. */
-void hm_talker_estimate(const hm_ctx *c, const hm_talker_shape *g, const hm_talker_request *r, int batch, int known_rows, uint64_t *kv_bytes,
-                        uint64_t *scratch_bytes);
+void hm_talker_estimate(const hm_ctx *c, const hm_talker_shape *g, const hm_talker_request *r, int batch, int known_rows,
+                        uint64_t *kv_bytes, uint64_t *scratch_bytes);
 
 /* The prompt through the talker (sections 5 and 6). prefix: with the toggle, the rows that the work's last prompt began with as well are
  * not computed again (their keys and values are copied). */

@@ -4,14 +4,22 @@
 
 #include "engine/models/qwen3_tts.h"
 
-#define HM_TALKER_SUPPRESSED 1024              /* the last rows of the codec vocabulary are never drawn, codec_eos apart */
-#define HM_PREDICTOR_BATCH (HM_FEW_ROWS / 2)   /* utterances of one predictor pass: its first one has two rows of each */
-#define HM_TEXT_CHUNK 64                       /* text rows projected together */
-#define HM_TEXT_CACHE 384                      /* projected text rows kept */
+#define HM_TALKER_SUPPRESSED 1024            /* the last rows of the codec vocabulary are never drawn, codec_eos apart */
+#define HM_PREDICTOR_BATCH (HM_FEW_ROWS / 2) /* utterances of one predictor pass: its first one has two rows of each */
+#define HM_TEXT_CHUNK 64                     /* text rows projected together */
+#define HM_TEXT_CACHE 384                    /* projected text rows kept */
 
 /* What a row of a prompt is the sum of: P(text) and a row of codec width. */
-enum { HM_ROW_PAD = -1, HM_ROW_BOS = -2, HM_ROW_EOS = -3 };                   /* text: below 0, one of the three special rows */
-enum { HM_ROW_NONE = -1, HM_ROW_SPEAKER = -2, HM_ROW_REFERENCE = -3 };        /* codec: frame t of the reference is HM_ROW_REFERENCE - t */
+enum {
+    HM_ROW_PAD = -1,
+    HM_ROW_BOS = -2,
+    HM_ROW_EOS = -3
+}; /* text: below 0, one of the three special rows */
+enum {
+    HM_ROW_NONE = -1,
+    HM_ROW_SPEAKER = -2,
+    HM_ROW_REFERENCE = -3
+}; /* codec: frame t of the reference is HM_ROW_REFERENCE - t */
 typedef struct hm_row_source {
     int32_t text, codec;
 } hm_row_source;
@@ -23,17 +31,17 @@ struct hm_utterance {
     const hm_talker *m;
     hm_talker_work *work;
     hm_talker_request request;
-    int prompt_rows, trailing, frames;     /* L, R, frames made */
+    int prompt_rows, trailing, frames; /* L, R, frames made */
     hm_kv_cache kv;
-    void *memory;                          /* device */
-    float *z, *logits;                     /* of the last step: [H], [V] */
-    float *trailing_text;                  /* [R][H] */
-    float *special;                        /* [3][H]: pad, bos, eos, where they are projected per request */
-    float *picked;                         /* [max_frames+1][G] logits of the codes that went on */
-    int32_t *codes, *fed;                  /* [max_frames+1][G] as drawn and as they went on: fed is codes unless others are stored */
-    uint32_t *seen;                        /* [V] bits */
-    hm_row_source *rows;                   /* host, [L+R] */
-    int32_t *host_codes, *host_fed;        /* [max_frames+1][G], as far as the host knows them */
+    void *memory;                   /* device */
+    float *z, *logits;              /* of the last step: [H], [V] */
+    float *trailing_text;           /* [R][H] */
+    float *special;                 /* [3][H]: pad, bos, eos, where they are projected per request */
+    float *picked;                  /* [max_frames+1][G] logits of the codes that went on */
+    int32_t *codes, *fed;           /* [max_frames+1][G] as drawn and as they went on: fed is codes unless others are stored */
+    uint32_t *seen;                 /* [V] bits */
+    hm_row_source *rows;            /* host, [L+R] */
+    int32_t *host_codes, *host_fed; /* [max_frames+1][G], as far as the host knows them */
     float *host_picked;
     uint32_t *host_seen;
 };
@@ -44,31 +52,31 @@ struct hm_talker_work {
     hm_transformer_config talker, predictor; /* with the positions that there are room for */
     hm_transformer_scratch talker_scratch, predictor_scratch;
     hm_kv_cache predictor_kv;
-    void *memory;                          /* device scratch */
+    void *memory; /* device scratch */
     uint64_t scratch_bytes;
-    float *x, *y, *t;                      /* [max(rows, batch)][H] */
-    float *row_logits;                     /* [rows or batch][V] */
-    float *hidden;                         /* [layers][rows][H], where every layer's hidden states are kept */
-    float *text_in, *text_mid;             /* [HM_TEXT_CHUNK][Ht] */
-    float *text_cache;                     /* [HM_TEXT_CACHE][H] */
-    float *pass_in;                        /* [2*HM_PREDICTOR_BATCH][H] predictor inputs before their projection */
-    float *pass_x, *pass_y;                /* [2*HM_PREDICTOR_BATCH][Hc] */
-    float *pass_logits;                    /* [G-1][utterances][Vc] */
-    float *pair_logits;                    /* [2*HM_PREDICTOR_BATCH][Vc] */
-    float *processed, *mask;               /* [V] */
-    int32_t *ids;                          /* [id_room] */
+    float *x, *y, *t;          /* [max(rows, batch)][H] */
+    float *row_logits;         /* [rows or batch][V] */
+    float *hidden;             /* [layers][rows][H], where every layer's hidden states are kept */
+    float *text_in, *text_mid; /* [HM_TEXT_CHUNK][Ht] */
+    float *text_cache;         /* [HM_TEXT_CACHE][H] */
+    float *pass_in;            /* [2*HM_PREDICTOR_BATCH][H] predictor inputs before their projection */
+    float *pass_x, *pass_y;    /* [2*HM_PREDICTOR_BATCH][Hc] */
+    float *pass_logits;        /* [G-1][utterances][Vc] */
+    float *pair_logits;        /* [2*HM_PREDICTOR_BATCH][Vc] */
+    float *processed, *mask;   /* [V] */
+    int32_t *ids;              /* [id_room] */
     int id_room;
     /* host */
-    int32_t *host_ids, *text_slot;         /* [id_room]; [text_vocab] row of the cache plus 1, 0: none */
+    int32_t *host_ids, *text_slot; /* [id_room]; [text_vocab] row of the cache plus 1, 0: none */
     int text_used;
     float *host_logits, *host_masked, *host_mask, *host_scratch;
     uint32_t *host_seen;
     /* the last prompt, where equal beginnings are used again */
     hm_kv_cache prefix_kv;
-    hm_row_source *prefix_rows;            /* [rows], prefix_count of them known */
+    hm_row_source *prefix_rows; /* [rows], prefix_count of them known */
     int prefix_count;
-    float *prefix_speaker;                 /* [H] */
-    int32_t *prefix_codes;                 /* [rows][G] */
+    float *prefix_speaker; /* [H] */
+    int32_t *prefix_codes; /* [rows][G] */
 };
 
 /* Configs of the two stacks for up to `positions` positions of the talker. */

@@ -193,8 +193,8 @@ static uint64_t host_utterance_bytes(const hm_talker_shape *g, const hm_talker_r
     return 3 * codes * 4 + (uint64_t)rows * sizeof(hm_row_source) + ((uint64_t)g->code_vocab + 31) / 32 * 4 + sizeof(hm_utterance);
 }
 
-void hm_talker_estimate(const hm_ctx *c, const hm_talker_shape *g, const hm_talker_request *r, int batch, int known_rows, uint64_t *kv_bytes,
-                        uint64_t *scratch_bytes)
+void hm_talker_estimate(const hm_ctx *c, const hm_talker_shape *g, const hm_talker_request *r, int batch, int known_rows,
+                        uint64_t *kv_bytes, uint64_t *scratch_bytes)
 {
     hm_utterance u = {0};
     hm_talker_work w = {0};
@@ -208,7 +208,8 @@ void hm_talker_estimate(const hm_ctx *c, const hm_talker_shape *g, const hm_talk
     *scratch_bytes = hm_kv_bytes(c, &w.predictor, predictor_batch(&w), (int)g->groups);
     if (keeps_prefix(c))
         *scratch_bytes += hm_kv_bytes(c, &w.talker, 1, rows);
-    *scratch_bytes += shared.used + host_work_bytes(c, &w, g) + (uint64_t)batch * (own.used + host_utterance_bytes(g, r, rows + u.trailing));
+    *scratch_bytes +=
+        shared.used + host_work_bytes(c, &w, g) + (uint64_t)batch * (own.used + host_utterance_bytes(g, r, rows + u.trailing));
     if (hm_t(c)->kv == HM_KV_CONCAT) /* one layer is there twice while it grows */
         *scratch_bytes += hm_kv_bytes(c, &w.talker, 1, slots) / (uint64_t)w.talker.layers;
     if (hm_t(c)->attn != HM_ATTN_FLASH) { /* scores in memory while the prompt runs */

@@ -74,8 +74,16 @@ void hm_wave_layout(const hm_ctx *c, hm_layout *l, hm_wave_scratch *s, const hm_
 static void conv_forward(hm_ctx *c, const hm_conv *conv, float **history, int dilation, float *y, float *x, int rows, const float *slope,
                          float *spare)
 {
-    hm_conv_forward(c, conv, &(hm_conv_call){.y = y, .x = x, .history = *history, .rows = rows, .dilation = dilation, .add = spare != NULL,
-                                             .act = slope ? HM_ACT_PRELU : HM_ACT_NONE, .slope = slope ? *slope : 0, .spare = spare});
+    hm_conv_forward(c, conv,
+                    &(hm_conv_call){.y = y,
+                                    .x = x,
+                                    .history = *history,
+                                    .rows = rows,
+                                    .dilation = dilation,
+                                    .add = spare != NULL,
+                                    .act = slope ? HM_ACT_PRELU : HM_ACT_NONE,
+                                    .slope = slope ? *slope : 0,
+                                    .spare = spare});
     *history += hm_conv_history(conv, dilation);
 }
 
@@ -95,10 +103,14 @@ static void chunk_forward(hm_ctx *c, const hm_scalar_model *m, hm_wave_scratch *
     float *x = s->a, *y = s->b, *t = s->c, *history = s->history;
     const hm_linear *w = hm_conv_weights(c, &m->input);
     int rows = frames;
-    op->linear_ex(op, &(hm_linear_args){.y = x, .x = s->latents + (size_t)first * (size_t)m->latent, .w = w, .M = frames, /* 1 input conv */
-                                        .ldx = m->latent, .tap_stride = m->latent});
+    op->linear_ex(op, &(hm_linear_args){.y = x,
+                                        .x = s->latents + (size_t)first * (size_t)m->latent,
+                                        .w = w,
+                                        .M = frames, /* 1 input conv */
+                                        .ldx = m->latent,
+                                        .tap_stride = m->latent});
     tap(c, s, 0, channel, x, w->out, rows);
-    for (int i = 0; i < m->stages; i++) {                                        /* 2 stages: upsample, five residual units */
+    for (int i = 0; i < m->stages; i++) { /* 2 stages: upsample, five residual units */
         const hm_decoder_stage *g = &m->stage[i];
         conv_forward(c, &g->up, &history, 1, y, x, rows, NULL, NULL);
         rows *= g->up.stride;
@@ -113,7 +125,7 @@ static void chunk_forward(hm_ctx *c, const hm_scalar_model *m, hm_wave_scratch *
         tap(c, s, i + 1, channel, x, g->unit[0].conv1.linear.in, rows);
     }
     int module = m->stages + 1, c0 = m->output.linear.in;
-    if (m->repeat > 1) {                                                         /* 3 repeat each sample r times, conv, PReLU */
+    if (m->repeat > 1) { /* 3 repeat each sample r times, conv, PReLU */
         for (int j = 0; j < m->repeat; j++)
             op->copy_2d(op, y + (size_t)j * (size_t)c0, (int64_t)m->repeat * c0, x, c0, c0, rows);
         rows *= m->repeat;
@@ -133,7 +145,7 @@ void hm_wave_decode(hm_ctx *c, const hm_scalar_model *m, hm_wave_scratch *s, con
     op->fill(op, s->history, 0.0f, (size_t)all_history(m));
     op->fill(op, s->latents, 0.0f, (size_t)(frames + 2 * side) * (size_t)Z);
     op->copy_2d(op, first, Z, latents, ld, Z, frames);
-    op->round9(op, first, first, (size_t)frames * (size_t)Z);                    /* 0 x = rint(9x)/9 */
+    op->round9(op, first, first, (size_t)frames * (size_t)Z); /* 0 x = rint(9x)/9 */
     for (int at = 0; at < frames && !hm_ops_status(op); at += s->chunk_frames) {
         int n = frames - at < s->chunk_frames ? frames - at : s->chunk_frames;
         if (hm_t(c)->decode != HM_DECODE_WHOLE && (int64_t)at * m->rate >= needed)

@@ -24,7 +24,9 @@ struct hm_speaker_encoder {
     hm_linear mfa, pool_in, pool_out, fc;
 };
 
-enum { MAX_PARTS = sizeof(((struct block *)0)->part) / sizeof(hm_conv) };
+enum {
+    MAX_PARTS = sizeof(((struct block *)0)->part) / sizeof(hm_conv)
+};
 
 /* --- binding --- */
 
@@ -104,12 +106,12 @@ void hm_speaker_encoder_release(hm_speaker_encoder **encoder)
 /* --- forward --- */
 
 struct scratch {
-    float *mel, *padded;    /* [T][mel]; [T + twice the widest padding][in] */
-    float *x, *a, *t;       /* [T][C] */
-    float *part, *last;     /* [T][C/scale] */
-    float *joined, *mfa;    /* [T][sum of C]; [T][Cm], Cm the same */
-    int pool;               /* rows that [x; mean; std] is there for at a time */
-    float *wide, *attention; /* [pool][3*Cm]; [pool][attention] */
+    float *mel, *padded;                                 /* [T][mel]; [T + twice the widest padding][in] */
+    float *x, *a, *t;                                    /* [T][C] */
+    float *part, *last;                                  /* [T][C/scale] */
+    float *joined, *mfa;                                 /* [T][sum of C]; [T][Cm], Cm the same */
+    int pool;                                            /* rows that [x; mean; std] is there for at a time */
+    float *wide, *attention;                             /* [pool][3*Cm]; [pool][attention] */
     float *mean, *gate, *squeezed, *moments, *embedding; /* [C], [C], [se], [2*Cm], [width] */
 };
 
@@ -155,8 +157,9 @@ static void layer(hm_ctx *c, float *y, const float *x, const hm_linear *w, int M
 {
     const hm_ops *op = &c->ops;
     bool fused = hm_t(c)->fuse == HM_FUSE_ALL;
-    op->linear_ex(op, &(hm_linear_args){.y = y, .x = x, .w = w, .M = M, .ldx = w->in, .tap_stride = (int64_t)dilation * w->in,
-                                        .act = fused ? act : HM_ACT_NONE});
+    op->linear_ex(
+        op, &(hm_linear_args){
+                .y = y, .x = x, .w = w, .M = M, .ldx = w->in, .tap_stride = (int64_t)dilation * w->in, .act = fused ? act : HM_ACT_NONE});
     if (!fused && act != HM_ACT_NONE)
         op->activate(op, y, act, 0, (size_t)M * (size_t)w->out);
 }
@@ -181,7 +184,7 @@ static void block_forward(hm_ctx *c, const hm_speaker_encoder *m, struct scratch
     const struct block *b = &m->blocks[k];
     int C = (int)m->shape.channels[k], parts = (int)m->shape.res2net_scale, w = C / parts;
     layer(c, s->a, s->x, &b->tdnn1, T, 1, HM_ACT_RELU);
-    for (int i = 1; i < parts; i++) {                             /* part 0 stays as it is */
+    for (int i = 1; i < parts; i++) { /* part 0 stays as it is */
         op->copy_2d(op, s->part, w, s->a + i * w, C, w, T);
         if (i > 1)
             op->add(op, s->part, s->last, (size_t)T * (size_t)w);
@@ -189,7 +192,7 @@ static void block_forward(hm_ctx *c, const hm_speaker_encoder *m, struct scratch
         op->copy_2d(op, s->a + i * w, C, s->last, w, w, T);
     }
     layer(c, s->t, s->a, &b->tdnn2, T, 1, HM_ACT_RELU);
-    op->moments(op, s->mean, NULL, s->t, NULL, T, C, STD_FLOOR);  /* squeeze and excitation: a factor per channel */
+    op->moments(op, s->mean, NULL, s->t, NULL, T, C, STD_FLOOR); /* squeeze and excitation: a factor per channel */
     layer(c, s->squeezed, s->mean, &b->squeeze, 1, 1, HM_ACT_RELU);
     layer(c, s->gate, s->squeezed, &b->excite, 1, 1, HM_ACT_SIGMOID);
     op->scale_columns(op, s->t, s->t, s->gate, T, C);
@@ -224,17 +227,17 @@ static void forward(hm_ctx *c, const hm_speaker_encoder *m, struct scratch *s, i
     hm_tap(c, "mel", s->mel, 0, 1, T, g->mel, false);
     tdnn(c, s, s->x, s->mel, &m->input, T, side(g, 0), (int)g->dilations[0]); /* 1 block 0                                  */
     tap_rows(c, "block0", s->x, C, T);
-    for (int k = 1; k < last; k++) {                                          /* 2 blocks with squeeze and excitation       */
+    for (int k = 1; k < last; k++) { /* 2 blocks with squeeze and excitation       */
         block_forward(c, m, s, k, T);
         op->copy_2d(op, s->joined + (size_t)(k - 1) * (size_t)C, Cm, s->x, C, C, T);
         snprintf(name, sizeof name, "block%d", k);
         tap_rows(c, name, s->x, C, T);
     }
-    layer(c, s->mfa, s->joined, &m->mfa, T, 1, HM_ACT_RELU);                  /* 3 their outputs, joined                    */
+    layer(c, s->mfa, s->joined, &m->mfa, T, 1, HM_ACT_RELU); /* 3 their outputs, joined                    */
     tap_rows(c, "mfa", s->mfa, Cm, T);
-    pool_forward(c, m, s, T);                                                 /* 4 weighted mean and deviation over time    */
+    pool_forward(c, m, s, T); /* 4 weighted mean and deviation over time    */
     tap_rows(c, "asp", s->moments, 2 * Cm, 1);
-    layer(c, s->embedding, s->moments, &m->fc, 1, 1, HM_ACT_NONE);            /* 5 x-vector                                 */
+    layer(c, s->embedding, s->moments, &m->fc, 1, 1, HM_ACT_NONE); /* 5 x-vector                                 */
     tap_rows(c, "embedding", s->embedding, (int)g->width, 1);
 }
 

@@ -12,9 +12,9 @@
 
 /* Buffers and carried rows of a stream. Where a convolution reads a buffer, there is room for its carried rows before it. */
 typedef struct speech_buffers {
-    int slots;                    /* of the transformer's caches */
-    int step[HM_TTS_RATES];       /* rows that block i takes at once */
-    int samples[HM_TTS_RATES];    /* per row of block i's output */
+    int slots;                 /* of the transformer's caches */
+    int step[HM_TTS_RATES];    /* rows that block i takes at once */
+    int samples[HM_TTS_RATES]; /* per row of block i's output */
     hm_transformer_scratch transformer;
     int32_t *ids;                 /* [frames][G], or [G][frames] */
     float *book, *picked, *added; /* [Vc][d], [frames][d], [frames][D]: where codebooks are not folded or not summed at once */
@@ -344,13 +344,13 @@ static float *latents_forward(hm_ctx *c, hm_speech_stream *s, int frames, int *r
     const hm_speech_codec *m = s->m;
     speech_buffers *w = &s->buffers;
     float *x = w->a, *y = w->b, *swap;
-    dequantise(c, s, x, frames);                                                                                       /* 1 */
+    dequantise(c, s, x, frames); /* 1 */
     tap(c, x, frames, m->pre_conv.linear.in, "quantized", 0);
     hm_conv_forward(c, &m->pre_conv, &(hm_conv_call){.y = y, .x = x, .history = w->pre_conv, .rows = frames, .dilation = 1}); /* 2 */
     tap(c, y, frames, m->pre_conv.linear.out, "pre_conv", 0);
-    transformer_forward(c, s, y, x, frames);                                                                           /* 3 */
+    transformer_forward(c, s, y, x, frames); /* 3 */
     *rows = frames;
-    for (int u = 0; u < (int)m->shape.decoder.ratio_count; u++) {                                                      /* 4 */
+    for (int u = 0; u < (int)m->shape.decoder.ratio_count; u++) { /* 4 */
         *rows = upsample_forward(c, s, u, y, x, *rows);
         swap = x;
         x = y;
@@ -373,8 +373,15 @@ static void unit_forward(hm_ctx *c, hm_speech_stream *s, const hm_speech_unit *m
     float *t = s->buffers.t, *u = s->buffers.u;
     snake(c, &m->act1, t, y, rows);
     hm_speech_snake_ready(c, &m->act2);
-    hm_conv_forward(c, &m->conv1, &(hm_conv_call){.y = u, .x = t, .history = history, .rows = rows, .dilation = m->dilation,
-                                                  .act = HM_ACT_SNAKE, .snake_a = m->act2.a, .snake_b = m->act2.b});
+    hm_conv_forward(c, &m->conv1,
+                    &(hm_conv_call){.y = u,
+                                    .x = t,
+                                    .history = history,
+                                    .rows = rows,
+                                    .dilation = m->dilation,
+                                    .act = HM_ACT_SNAKE,
+                                    .snake_a = m->act2.a,
+                                    .snake_b = m->act2.b});
     hm_conv_forward(c, &m->conv2, &(hm_conv_call){.y = y, .x = u, .rows = rows, .dilation = 1, .add = true, .spare = t});
 }
 

@@ -129,8 +129,11 @@ static hm_status bind_upsample(const hm_binder *b, hm_speech_upsample *s, int u,
     const struct {
         float **to;
         const char *name;
-    } vectors[] = {{&s->depthwise, "dwconv.conv.weight"}, {&s->depthwise_bias, "dwconv.conv.bias"}, {&s->norm, "norm.weight"},
-                   {&s->norm_bias, "norm.bias"},          {&s->gamma, "gamma"}};
+    } vectors[] = {{&s->depthwise, "dwconv.conv.weight"},
+                   {&s->depthwise_bias, "dwconv.conv.bias"},
+                   {&s->norm, "norm.weight"},
+                   {&s->norm_bias, "norm.bias"},
+                   {&s->gamma, "gamma"}};
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors && !st; i++)
         st = hm_bind_f32(b, vectors[i].to, "decoder.upsample.%d.1.%s", u, vectors[i].name);
     snprintf(name, sizeof name, "decoder.upsample.%d.1.pwconv1", u);

@@ -5,7 +5,7 @@
 #include "engine/models/conv.h"
 #include "engine/models/speech_codec.h"
 
-#define HM_SPEECH_UNITS 3        /* residual units per block, of dilation 1, 3, 9 */
+#define HM_SPEECH_UNITS 3 /* residual units per block, of dilation 1, 3, 9 */
 #define HM_SPEECH_USAGE_FLOOR 1e-5f
 #define HM_SPEECH_NORM_EPS 1e-6f /* of the layer norm in ConvNeXt */
 
@@ -55,7 +55,9 @@ struct hm_speech_codec {
     hm_speech_snake last;
 };
 
-enum { HM_SPEECH_DEPTHWISE = 7 }; /* taps */
+enum {
+    HM_SPEECH_DEPTHWISE = 7
+}; /* taps */
 
 /* The transformer of a codec, whose caches have `slots` slots. */
 hm_transformer_config hm_speech_transformer_config(const hm_speech_codec_shape *g, int slots);

@@ -12,7 +12,9 @@
 #define SEMANTIC "encoder.quantizer.semantic_residual_vector_quantizer"
 #define ACOUSTIC "encoder.quantizer.acoustic_residual_vector_quantizer"
 
-enum { MAX_UNITS = 8 };
+enum {
+    MAX_UNITS = 8
+};
 
 /* Residual units x + conv2(elu(conv1(elu(x)))), then elu and a convolution of kernel 2*stride and that stride. */
 struct level {
@@ -33,7 +35,7 @@ struct hm_speech_encoder {
     int levels, units, hop; /* hop: samples per row of the transformer */
     int step;               /* of those rows per frame of codes */
     hm_transformer transformer;
-    hm_linear project[2];   /* [d][D], semantic and acoustic */
+    hm_linear project[2]; /* [d][D], semantic and acoustic */
     struct codebook codebook[HM_TTS_MAX_GROUPS];
 };
 
@@ -94,8 +96,12 @@ static hm_status bind_seanet(const hm_binder *b, hm_speech_encoder *m)
 
 static hm_status bind_transformer(const hm_binder *b, hm_speech_encoder *m)
 {
-    static const hm_transformer_names names = {HM_TRANSFORMER_HF_NAMES, HM_TRANSFORMER_HF_SCALES, .up = "mlp.fc1.weight", .down = "mlp.fc2.weight",
-                                               .attn_norm_bias = "input_layernorm.bias", .mlp_norm_bias = "post_attention_layernorm.bias"};
+    static const hm_transformer_names names = {HM_TRANSFORMER_HF_NAMES,
+                                               HM_TRANSFORMER_HF_SCALES,
+                                               .up = "mlp.fc1.weight",
+                                               .down = "mlp.fc2.weight",
+                                               .attn_norm_bias = "input_layernorm.bias",
+                                               .mlp_norm_bias = "post_attention_layernorm.bias"};
     hm_transformer_config config = m->transformer.config;
     config.names = &names;
     return hm_transformer_bind_rope(b, &m->transformer, &config, m->shape.encoder.rope_theta, "encoder.encoder_transformer");
@@ -284,8 +290,9 @@ static void chunk_forward(hm_ctx *c, const hm_speech_encoder *m, struct scratch 
         for (int j = 0; j < m->units; j++) {
             op->copy(op, e, x, count * sizeof *x);
             op->activate(op, e, HM_ACT_ELU, 0, count);
-            hm_conv_forward(c, &v->conv1[j], &(hm_conv_call){.y = s->h, .x = e, .history = history, .rows = rows,
-                                                             .dilation = v->dilation[j], .act = HM_ACT_ELU});
+            hm_conv_forward(
+                c, &v->conv1[j],
+                &(hm_conv_call){.y = s->h, .x = e, .history = history, .rows = rows, .dilation = v->dilation[j], .act = HM_ACT_ELU});
             history += hm_conv_history(&v->conv1[j], v->dilation[j]);
             hm_conv_forward(c, &v->conv2[j], &(hm_conv_call){.y = x, .x = s->h, .rows = rows, .dilation = 1, .add = true, .spare = e});
         }
@@ -296,8 +303,10 @@ static void chunk_forward(hm_ctx *c, const hm_speech_encoder *m, struct scratch 
         e = swap;
     }
     op->activate(op, x, HM_ACT_ELU, 0, (size_t)rows * (size_t)m->last.linear.in);
-    hm_conv_forward(c, &m->last, &(hm_conv_call){.y = s->x + (size_t)(at / m->hop) * (size_t)m->last.linear.out, .x = x, .history = history,
-                                                 .rows = rows, .dilation = 1});
+    hm_conv_forward(
+        c, &m->last,
+        &(hm_conv_call){
+            .y = s->x + (size_t)(at / m->hop) * (size_t)m->last.linear.out, .x = x, .history = history, .rows = rows, .dilation = 1});
 }
 
 static void seanet_forward(hm_ctx *c, const hm_speech_encoder *m, struct scratch *s, const float *samples)
@@ -353,20 +362,20 @@ static void forward(hm_ctx *c, const hm_speech_encoder *m, struct scratch *s, co
     int D = (int)m->shape.encoder.width, semantic = (int)m->shape.encoder.semantic;
     float *y = s->y + (size_t)m->step * (size_t)D;
     hm_part_begin(c, "seanet", -1);
-    seanet_forward(c, m, s, samples);                                  /* 1 samples to rows                       */
+    seanet_forward(c, m, s, samples); /* 1 samples to rows                       */
     hm_part_end(c, "seanet");
     hm_tap(c, "seanet", s->x, 0, 1, D, s->rows, true);
     hm_part_begin(c, "encoder transformer", -1);
-    hm_transformer_prepare(c, &m->transformer, &s->t);                 /* 2 each row sees all before it           */
+    hm_transformer_prepare(c, &m->transformer, &s->t); /* 2 each row sees all before it           */
     hm_transformer_forward(c, &m->transformer, &s->t, (hm_kv_cache *const[]){&s->kv}, 1, y, s->x, 1, s->rows, &(hm_transformer_pass){0});
     hm_part_end(c, "encoder transformer");
     hm_tap(c, "transformer", y, 0, 1, s->rows, D, false);
     if (hm_ops_status(op))
         return;
     hm_part_begin(c, "quantizer", -1);
-    downsample_forward(c, m, s);                                       /* 3 rows to frames                        */
+    downsample_forward(c, m, s); /* 3 rows to frames                        */
     hm_tap(c, "downsample", s->latent, 0, 1, D, s->frames, true);
-    quantise(c, m, s, &m->project[0], 0, semantic);                    /* 4 codes: both start from the same       */
+    quantise(c, m, s, &m->project[0], 0, semantic); /* 4 codes: both start from the same       */
     quantise(c, m, s, &m->project[1], semantic, (int)m->shape.groups);
     hm_part_end(c, "quantizer");
 }

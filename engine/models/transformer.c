@@ -27,9 +27,9 @@ static hm_status bind_layer(const hm_binder *b, hm_transformer_layer *l, const h
     const struct {
         float **to;
         const char *name;
-    } vectors[] = {{&l->attn_norm, n->attn_norm},   {&l->mlp_norm, n->mlp_norm}, {&l->attn_norm_bias, n->attn_norm_bias},
-                   {&l->mlp_norm_bias, n->mlp_norm_bias}, {&l->q_norm, n->q_norm}, {&l->k_norm, n->k_norm},
-                   {&l->attn_scale, n->attn_scale}, {&l->mlp_scale, n->mlp_scale}};
+    } vectors[] = {{&l->attn_norm, n->attn_norm},         {&l->mlp_norm, n->mlp_norm},  {&l->attn_norm_bias, n->attn_norm_bias},
+                   {&l->mlp_norm_bias, n->mlp_norm_bias}, {&l->q_norm, n->q_norm},      {&l->k_norm, n->k_norm},
+                   {&l->attn_scale, n->attn_scale},       {&l->mlp_scale, n->mlp_scale}};
     hm_status st = HM_OK;
     for (size_t j = 0; j < sizeof linears / sizeof *linears && !st; j++)
         if (linears[j].name)
@@ -418,15 +418,15 @@ static void layer_forward(hm_ctx *c, const struct step *st, int i, float *x, boo
     hm_transformer_scratch *s = st->s;
     int R = st->n * st->B, S = st->S, M = st->rows, D = g->dim, Q = g->heads * g->head_dim;
 
-    normalise(c, st, s->n, x, l->attn_norm, l->attn_norm_bias, M);                 /* 1  n = norm(x)            */
-    qkv_forward(c, st, l, s->n);                                                   /* 2  q, k, v = Wq n ...     */
-    cache_forward(c, st, i);                                                       /* 3, 4                      */
+    normalise(c, st, s->n, x, l->attn_norm, l->attn_norm_bias, M); /* 1  n = norm(x)            */
+    qkv_forward(c, st, l, s->n);                                   /* 2  q, k, v = Wq n ...     */
+    cache_forward(c, st, i);                                       /* 3, 4                      */
     if (hm_ops_status(op))
         return;
     if (!only_last) {
-        attention_forward(c, st, i, s->a, s->q, S);                                /* 5  a = softmax(q k) v     */
-        output_forward(c, st, l, i, x, s->a, S);                                   /* 6  x += Wo a              */
-        ffn_forward(c, st, l, x, M);                                               /* 7  x += FFN(norm(x))      */
+        attention_forward(c, st, i, s->a, s->q, S); /* 5  a = softmax(q k) v     */
+        output_forward(c, st, l, i, x, s->a, S);    /* 6  x += Wo a              */
+        ffn_forward(c, st, l, x, M);                /* 7  x += FFN(norm(x))      */
         tap_layer(c, st, i, "out", x, S);
         return;
     }

@@ -15,11 +15,11 @@ typedef struct hm_transformer_names {
 } hm_transformer_names;
 
 /* Names that the Hugging Face models have in common. */
-#define HM_TRANSFORMER_HF_NAMES                                                                                                  \
-    .q = "self_attn.q_proj.weight", .k = "self_attn.k_proj.weight", .v = "self_attn.v_proj.weight",                              \
-    .o = "self_attn.o_proj.weight", .attn_norm = "input_layernorm.weight", .mlp_norm = "post_attention_layernorm.weight"
+#define HM_TRANSFORMER_HF_NAMES                                                                                                     \
+    .q = "self_attn.q_proj.weight", .k = "self_attn.k_proj.weight", .v = "self_attn.v_proj.weight", .o = "self_attn.o_proj.weight", \
+    .attn_norm = "input_layernorm.weight", .mlp_norm = "post_attention_layernorm.weight"
 /* Their gated feed-forward layer and final norm; the scales on what a sublayer adds. */
-#define HM_TRANSFORMER_HF_GATED                                                                                                  \
+#define HM_TRANSFORMER_HF_GATED \
     .gate = "mlp.gate_proj.weight", .up = "mlp.up_proj.weight", .down = "mlp.down_proj.weight", .norm = "norm.weight"
 #define HM_TRANSFORMER_HF_SCALES .attn_scale = "self_attn_layer_scale.scale", .mlp_scale = "mlp_layer_scale.scale"
 
@@ -51,10 +51,10 @@ typedef struct hm_transformer {
 typedef struct hm_kv_cache {
     hm_kv_view *layer; /* [layers] */
     int layers, heads, head_dim, batch;
-    int capacity;      /* slots per head that fit (prealloc), or that there are (concat) */
-    int length;        /* slots filled */
-    int base;          /* position of slot 0: earlier ones were dropped. Tables made once begin there */
-    void *memory;      /* prealloc: one block */
+    int capacity; /* slots per head that fit (prealloc), or that there are (concat) */
+    int length;   /* slots filled */
+    int base;     /* position of slot 0: earlier ones were dropped. Tables made once begin there */
+    void *memory; /* prealloc: one block */
     uint64_t peak_bytes;
 } hm_kv_cache;
 
@@ -70,9 +70,9 @@ typedef struct hm_transformer_scratch {
 /* Names the positions' forward: taps are prefixed with it ("backbone" ...); NULL: no taps. */
 typedef struct hm_transformer_pass {
     const char *tap;
-    int batch_row; /* of the first row, for taps */
+    int batch_row;         /* of the first row, for taps */
     const char *first_out; /* the tap of layer 0's output alone, [rows][D]; NULL: none */
-    float *hidden; /* keeps every layer's output, [layers][rows][D], of the rows that it computes (Q21); NULL: not kept */
+    float *hidden;         /* keeps every layer's output, [layers][rows][D], of the rows that it computes (Q21); NULL: not kept */
 } hm_transformer_pass;
 
 /* Weights "`prefix`.layers.i.*" under config->names. theta [Dh/2] (host) is copied to the device. */

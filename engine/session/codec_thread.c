@@ -13,21 +13,21 @@
 #define WATCH_NS 50000000 /* how often a waiting caller looks whether the user wants to stop */
 
 struct hm_codec_thread {
-    hm_ctx *c;             /* of the drawing thread */
+    hm_ctx *c; /* of the drawing thread */
     hm_codec_work work;
     void *self;
-    int64_t next;          /* piece to begin; the thread's own while it runs */
-    int64_t worked_ns;     /* of finished pieces */
+    int64_t next;      /* piece to begin; the thread's own while it runs */
+    int64_t worked_ns; /* of finished pieces */
     bool own, started;
     /* with a thread of its own */
     hm_ctx own_ctx;
-    hm_probe probe;        /* of own_ctx: keeps progress, passes on the wish to stop, and spans to the caller's `beside` */
+    hm_probe probe; /* of own_ctx: keeps progress, passes on the wish to stop, and spans to the caller's `beside` */
     hm_device *whole, *drawing, *decoding;
     pthread_t thread;
-    pthread_mutex_t lock;  /* of all below, next and worked_ns */
+    pthread_mutex_t lock; /* of all below, next and worked_ns */
     pthread_cond_t changed;
     int64_t ready, begun_ns; /* begun_ns: of the piece at work; 0: none */
-    int64_t done, total;   /* progress of the piece at work */
+    int64_t done, total;     /* progress of the piece at work */
     bool stop, cancelled, ended, failed;
 };
 

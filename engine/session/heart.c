@@ -65,8 +65,8 @@ static hm_status heart_open(hm_engine *e, const hm_engine_options *o, hm_error *
     if (!st && o->need_codec)
         st = open_codec(e, o, err);
     if (!st && e->has_lm && e->has_codec && e->mula.config.codebooks != (int)e->codec.shape.quantizers)
-        st = hm_fail(err, HM_EFORMAT, "%s: the language model has %d codebooks, the codec %lld", e->checkpoint.path, e->mula.config.codebooks,
-                     (long long)e->codec.shape.quantizers);
+        st = hm_fail(err, HM_EFORMAT, "%s: the language model has %d codebooks, the codec %lld", e->checkpoint.path,
+                     e->mula.config.codebooks, (long long)e->codec.shape.quantizers);
     return st;
 }
 

@@ -144,7 +144,10 @@ static hm_status check_sample(hm_engine *e, const hm_check *k, hm_error *err)
     int32_t *tokens = hm_calloc((size_t)k->batch, sizeof *tokens, "tokens", err);
     hm_status st = probs && scratch && tokens ? HM_OK : HM_EABSENT;
     for (int b = 0; b < k->batch && !st; b++) {
-        hm_sample_input in = {.logits = k->logits + (size_t)b * (size_t)V, .V = V, .topk = k->topk, .temperature = (float)k->temperature,
+        hm_sample_input in = {.logits = k->logits + (size_t)b * (size_t)V,
+                              .V = V,
+                              .topk = k->topk,
+                              .temperature = (float)k->temperature,
                               .q = k->q + (size_t)b * (size_t)V};
         tokens[b] = hm_sample_reference(&in, probs + (size_t)b * (size_t)V, scratch, NULL);
         if (hm_t(c)->sampling == HM_SAMPLING_FUSED)
@@ -213,9 +216,11 @@ static hm_status check_solve(hm_engine *e, const hm_check *k, hm_error *err)
     int32_t *codes = turned_codes(k, (int)m->shape.quantizers, err);
     if (!codes)
         return HM_EABSENT;
-    hm_status st = hm_detok_begin(c, &d, m,
-                                  &(hm_detok_request){.codes = codes, .frames = n, .duration_s = HM_SEGMENT_SECONDS, .steps = k->steps,
-                                                      .guidance = (float)k->guidance}, err);
+    hm_status st = hm_detok_begin(
+        c, &d, m,
+        &(hm_detok_request){
+            .codes = codes, .frames = n, .duration_s = HM_SEGMENT_SECONDS, .steps = k->steps, .guidance = (float)k->guidance},
+        err);
     if (!st) {
         hm_dit_frames(c, &m->dit, &d.dit, T);
         hm_detok_codes(&d, 0);
@@ -225,8 +230,14 @@ static hm_status check_solve(hm_engine *e, const hm_check *k, hm_error *err)
         op->upload(op, d.noise, k->noise, (size_t)T * (size_t)O * sizeof(float));
         op->upload(op, d.previous, k->context, (size_t)k->context_frames * (size_t)O * sizeof(float));
         hm_flow_solve(c, &m->dit, &d.dit,
-                      &(hm_flow_request){.mu = d.mu, .noise = d.noise, .context = d.previous, .context_frames = k->context_frames,
-                                         .steps = k->steps, .guidance = (float)k->guidance, .x = d.x, .steps_total = k->steps});
+                      &(hm_flow_request){.mu = d.mu,
+                                         .noise = d.noise,
+                                         .context = d.previous,
+                                         .context_frames = k->context_frames,
+                                         .steps = k->steps,
+                                         .guidance = (float)k->guidance,
+                                         .x = d.x,
+                                         .steps_total = k->steps});
         hm_tap(c, "result", d.x, 0, 1, T, O, false);
         hm_detok_end(c, &d);
         st = hm_session_status(c, err);
@@ -289,16 +300,24 @@ static hm_status check_detok(hm_engine *e, const hm_check *k, hm_error *err)
     if (!codes)
         return HM_EABSENT;
     hm_status st = hm_detok_begin(c, &d, &e->codec,
-                                  &(hm_detok_request){.codes = codes, .frames = k->n, .duration_s = k->duration_s, .steps = k->steps,
-                                                      .guidance = (float)k->guidance, .tiled = true, .lose_tail = true,
-                                                      .noise = {&noise, fill_named}}, err);
+                                  &(hm_detok_request){.codes = codes,
+                                                      .frames = k->n,
+                                                      .duration_s = k->duration_s,
+                                                      .steps = k->steps,
+                                                      .guidance = (float)k->guidance,
+                                                      .tiled = true,
+                                                      .lose_tail = true,
+                                                      .noise = {&noise, fill_named}},
+                                  err);
     if (!st) {
         for (int i = 0; i < d.plan.segments && !hm_ops_status(&c->ops); i++)
             hm_detok_segment(c, &d, i);
         for (int ch = 0; ch < 2; ch++)
             if (hm_tapping(c))
-                c->probe->tap(c->probe->self, &(hm_tap_value){.name = "wave", .data = d.audio + (int64_t)ch * d.room, .batch_row = ch,
-                                                              .rank = 3, .shape = {1, 1, d.samples}});
+                c->probe->tap(
+                    c->probe->self,
+                    &(hm_tap_value){
+                        .name = "wave", .data = d.audio + (int64_t)ch * d.room, .batch_row = ch, .rank = 3, .shape = {1, 1, d.samples}});
         hm_detok_end(c, &d);
         st = hm_session_status(c, err);
     }

@@ -116,7 +116,8 @@ static void send_audio(struct audio *a, hm_ctx *c)
         memcpy(d->host_pcm + ch * n, d->audio + ch * d->room + a->sent, (size_t)n * sizeof *d->audio);
     for (int64_t i = 0; i < n * CHANNELS; i++)
         if (!isfinite(d->host_pcm[i])) {
-            hm_fail(&c->error, HM_EINVALID, "audio: sample %lld is not finite; the weights or a kernel are broken", (long long)(a->sent + i % n));
+            hm_fail(&c->error, HM_EINVALID, "audio: sample %lld is not finite; the weights or a kernel are broken",
+                    (long long)(a->sent + i % n));
             return;
         }
     if (sink->write(sink->self, d->host_pcm, CHANNELS, n, hm_now_ns()))
@@ -244,8 +245,12 @@ static hm_status end_stream(hm_engine *e, struct audio *a, hm_result *out, hm_st
 hm_status hm_heart_prompted_open(hm_engine *e, const hm_request *r, hm_heart_prompted *p, hm_error *err)
 {
     hm_status st = validate(e, r, err);
-    *p = (hm_heart_prompted){.request = {.max_frames = r->max_frames, .cfg_scale = r->music.cfg_scale, .topk = r->topk,
-                                         .temperature = (float)r->temperature, .seed = r->seed, .stored = r->stored_codes,
+    *p = (hm_heart_prompted){.request = {.max_frames = r->max_frames,
+                                         .cfg_scale = r->music.cfg_scale,
+                                         .topk = r->topk,
+                                         .temperature = (float)r->temperature,
+                                         .seed = r->seed,
+                                         .stored = r->stored_codes,
                                          .logits = r->logits}};
     if (!st)
         st = hm_heart_prompt(e, r, &p->ids, &p->request.n, &p->request.slot, err);

@@ -42,7 +42,10 @@ static const char *section_style(const hm_request *r, const char *line, size_t s
 {
     const struct {
         const char *name, *style;
-    } sections[] = {{"intro", r->music.intro_style}, {"verse", r->music.verse_style}, {"chorus", r->music.chorus_style}, {"hook", r->music.chorus_style}};
+    } sections[] = {{"intro", r->music.intro_style},
+                    {"verse", r->music.verse_style},
+                    {"chorus", r->music.chorus_style},
+                    {"hook", r->music.chorus_style}};
     const char *end = line + size;
     while (line < end && is_blank(*line))
         line++;
@@ -147,7 +150,8 @@ static hm_status encode(const hm_engine *e, const char *text, const char *what, 
     free(ids);
     for (size_t i = 0; i < at; i++)
         if (whole[i] < 0 || whole[i] >= g->text_vocabulary) {
-            st = hm_fail(err, HM_EFORMAT, "%s: the tokenizer gave id %d, expected below text_vocab_size %d; tokenizer and model do not match", what,
+            st = hm_fail(err, HM_EFORMAT,
+                         "%s: the tokenizer gave id %d, expected below text_vocab_size %d; tokenizer and model do not match", what,
                          whole[i], g->text_vocabulary);
             free(whole);
             return st;
@@ -194,7 +198,8 @@ hm_status hm_heart_prompt(const hm_engine *e, const hm_request *r, int32_t **ids
     if (!st)
         st = encode_lyrics(e, r, &lyrics, &lyrics_count, err);
     if (!st && tags_count + 1 + lyrics_count + (size_t)r->max_frames > (size_t)most)
-        st = hm_fail(err, HM_EUSAGE, "prompt of %zu tokens and %d frames: expected at most %d positions together; shorten the lyrics or the song",
+        st = hm_fail(err, HM_EUSAGE,
+                     "prompt of %zu tokens and %d frames: expected at most %d positions together; shorten the lyrics or the song",
                      tags_count + 1 + lyrics_count, r->max_frames, most);
     if (!st && !(all = hm_calloc(tags_count + 1 + lyrics_count, sizeof *all, "prompt", err)))
         st = HM_EABSENT;

@@ -18,8 +18,8 @@ struct hall {
     void *self;
     hm_result *results; /* [count] */
     struct times times[HM_MANY_MOST];
-    uint8_t *seats;     /* [batch][seat_bytes], beside times */
-    int seated, next;   /* seats 0 .. seated-1 are taken; the request that joins next */
+    uint8_t *seats;   /* [batch][seat_bytes], beside times */
+    int seated, next; /* seats 0 .. seated-1 are taken; the request that joins next */
     int64_t steps, step_rows;
 };
 

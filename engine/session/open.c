@@ -22,7 +22,8 @@ static hm_status take_toggles(hm_ctx *c, const hm_engine_options *o, hm_error *e
 #ifdef HM_FIXED_VARIANT
     c->toggles = *hm_t(c);
     if (o->toggles && memcmp(o->toggles, &c->toggles, sizeof c->toggles))
-        return hm_fail(err, HM_EUSAGE, "module %s: a fixed build has only its own toggles; other sets need the module \"custom\"", HM_VARIANT_NAME);
+        return hm_fail(err, HM_EUSAGE, "module %s: a fixed build has only its own toggles; other sets need the module \"custom\"",
+                       HM_VARIANT_NAME);
 #else
     if (!o->toggles)
         return hm_fail(err, HM_EUSAGE, "module custom: no toggles given");
@@ -52,8 +53,8 @@ static hm_status open_device(hm_engine *e, const hm_engine_options *o, hm_error 
     return HM_OK;
 }
 
-hm_status hm_session_weights(hm_engine *e, const hm_engine_options *o, hm_weights **out, const char *path, json_t *manifest, const char *what,
-                              hm_error *err)
+hm_status hm_session_weights(hm_engine *e, const hm_engine_options *o, hm_weights **out, const char *path, json_t *manifest,
+                             const char *what, hm_error *err)
 {
     hm_load load = hm_t(&e->ctx)->load == HM_WEIGHTS_MMAP ? HM_LOAD_MAP : HM_LOAD_READ;
     if (manifest)
@@ -155,8 +156,8 @@ void hm_session_close(hm_engine **engine)
     *engine = NULL;
 }
 
-void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *skip, bool (*is_converted)(const hm_ctx *c, const hm_tensor *t),
-                            hm_memory_estimate *out)
+void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *skip,
+                            bool (*is_converted)(const hm_ctx *c, const hm_tensor *t), hm_memory_estimate *out)
 {
     for (int i = 0; i < hm_weights_count(w); i++) {
         const hm_tensor *t = hm_weights_at(w, i);
@@ -306,8 +307,8 @@ hm_status hm_session_check_stored(const hm_engine *e, const hm_request *r, int v
     size_t K = (size_t)e->facts.codebooks, n = (size_t)r->max_frames * K;
     for (size_t i = 0; r->stored_codes && i < n; i++)
         if (r->stored_codes[i] < 0 || r->stored_codes[i] >= vocabulary)
-            return hm_fail(err, HM_EFORMAT, "stored codes: frame %zu codebook %zu: expected 0 to %d, found %d", i / K, i % K, vocabulary - 1,
-                           r->stored_codes[i]);
+            return hm_fail(err, HM_EFORMAT, "stored codes: frame %zu codebook %zu: expected 0 to %d, found %d", i / K, i % K,
+                           vocabulary - 1, r->stored_codes[i]);
     return HM_OK;
 }
 

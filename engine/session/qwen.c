@@ -36,8 +36,8 @@ static hm_status open_talker(hm_engine *e, const hm_engine_options *o, hm_error 
         return st;
     q->talker.shape = shape;
     if (o->need_encoders && !shape.speaker.mel)
-        return hm_fail(err, HM_EUSAGE, "%s: a %s model has no speaker encoder, so it clones no voice; take a base model", hm_weights_path(e->lm_weights),
-                       hm_tts_kind_name(shape.kind));
+        return hm_fail(err, HM_EUSAGE, "%s: a %s model has no speaker encoder, so it clones no voice; take a base model",
+                       hm_weights_path(e->lm_weights), hm_tts_kind_name(shape.kind));
     if (o->need_encoders)
         st = hm_speaker_encoder_bind(&e->ctx, &q->speaker_encoder, &shape, e->lm_weights, err);
     if (st || !o->need_lm)
@@ -55,7 +55,8 @@ static hm_status open_codec(hm_engine *e, const hm_engine_options *o, hm_error *
 {
     hm_qwen *q = e->qwen;
     const json_t *config;
-    hm_status st = hm_session_weights(e, o, &e->codec_weights, e->checkpoint.codec, o->source.codec_manifest, "speech tokenizer manifest", err);
+    hm_status st =
+        hm_session_weights(e, o, &e->codec_weights, e->checkpoint.codec, o->source.codec_manifest, "speech tokenizer manifest", err);
     if (!st)
         st = hm_session_config(e->codec_weights, &config, err);
     if (!st)
@@ -173,26 +174,35 @@ static int tokens_of(const char *text)
 }
 
 /* Sizes of the request, from lengths alone: its ids are all 0. */
-static hm_status estimate_work(hm_ctx *c, const hm_talker_shape *g, int64_t encode_rate, const hm_request *r, hm_memory_estimate *out, hm_error *err)
+static hm_status estimate_work(hm_ctx *c, const hm_talker_shape *g, int64_t encode_rate, const hm_request *r, hm_memory_estimate *out,
+                               hm_error *err)
 {
     const hm_speech_input *s = &r->speech;
-    int text = tokens_of(s->text), instruct = s->instruct ? tokens_of(s->instruct) : 0, reference = s->reference_text ? tokens_of(s->reference_text) : 0;
+    int text = tokens_of(s->text), instruct = s->instruct ? tokens_of(s->instruct) : 0,
+        reference = s->reference_text ? tokens_of(s->reference_text) : 0;
     int frames = reference && encode_rate ? (int)((s->reference_samples + encode_rate - 1) / encode_rate) : 0;
     int most = text > instruct ? text : instruct;
     int32_t *ids = hm_calloc((size_t)(most > reference ? most : reference), sizeof *ids, "estimate", err);
     if (!ids)
         return HM_EABSENT;
-    hm_talker_request request = {.text_ids = ids, .text_count = text, .instruct_ids = instruct ? ids : NULL, .instruct_count = instruct,
-                                 .reference_ids = frames ? ids : NULL, .reference_count = reference, .reference_codes = frames ? ids : NULL,
-                                 .reference_frames = frames, .streaming_text = s->streaming_text < 0 ? g->kind == HM_TTS_BASE : s->streaming_text,
-                                 .max_frames = r->max_frames, .stored = r->stored_codes};
+    hm_talker_request request = {.text_ids = ids,
+                                 .text_count = text,
+                                 .instruct_ids = instruct ? ids : NULL,
+                                 .instruct_count = instruct,
+                                 .reference_ids = frames ? ids : NULL,
+                                 .reference_count = reference,
+                                 .reference_codes = frames ? ids : NULL,
+                                 .reference_frames = frames,
+                                 .streaming_text = s->streaming_text < 0 ? g->kind == HM_TTS_BASE : s->streaming_text,
+                                 .max_frames = r->max_frames,
+                                 .stored = r->stored_codes};
     hm_talker_estimate(c, g, &request, r->batch > 1 ? r->batch : 1, r->prompt_rows, &out->kv_bytes, &out->scratch_bytes);
     free(ids);
     return HM_OK;
 }
 
-static hm_status estimate_talker(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_engine_options *o, int64_t encode_rate, const hm_request *r,
-                                 hm_memory_estimate *out, hm_error *err)
+static hm_status estimate_talker(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_engine_options *o, int64_t encode_rate,
+                                 const hm_request *r, hm_memory_estimate *out, hm_error *err)
 {
     hm_weights *w = NULL;
     const json_t *config;
@@ -203,7 +213,8 @@ static hm_status estimate_talker(hm_ctx *c, const hm_checkpoint *checkpoint, con
     if (!st)
         st = hm_talker_shape_read(&g, config, checkpoint->lm, err);
     if (!st && r->max_frames > g.talker.positions)
-        st = hm_fail(err, HM_EUSAGE, "%d frames: expected at most %lld, the model's positions", r->max_frames, (long long)g.talker.positions);
+        st = hm_fail(err, HM_EUSAGE, "%d frames: expected at most %lld, the model's positions", r->max_frames,
+                     (long long)g.talker.positions);
     if (!st) {
         hm_session_add_weights(c, w, o->need_encoders ? NULL : "speaker_encoder.", is_converted, out);
         out->most_frames = (int)g.talker.positions - r->prompt_rows;
@@ -233,8 +244,8 @@ static void add_decoding(hm_ctx *c, const hm_speech_codec_shape *g, const hm_req
     out->codec_bytes = out->latents_bytes + out->vocoder_bytes + out->audio_bytes;
 }
 
-static hm_status estimate_codec(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_engine_options *o, const hm_request *r, int64_t *encode_rate,
-                                hm_memory_estimate *out, hm_error *err)
+static hm_status estimate_codec(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_engine_options *o, const hm_request *r,
+                                int64_t *encode_rate, hm_memory_estimate *out, hm_error *err)
 {
     hm_weights *w = NULL;
     const json_t *config;
@@ -258,8 +269,8 @@ static hm_status estimate_codec(hm_ctx *c, const hm_checkpoint *checkpoint, cons
     return st;
 }
 
-static hm_status qwen_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_engine_options *o, const hm_request *r, hm_memory_estimate *out,
-                               hm_error *err)
+static hm_status qwen_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_engine_options *o, const hm_request *r,
+                               hm_memory_estimate *out, hm_error *err)
 {
     int64_t encode_rate = 0;
     bool lm = o->need_lm || o->need_encoders, codec = o->need_codec || o->need_encoders;

@@ -7,17 +7,17 @@
 #include "engine/models/voice_encoder.h"
 #include "engine/session/session.h"
 
-#define HM_REFERENCE_SECONDS 300    /* longest voice to clone */
-#define HM_REFERENCE_SILENCE 1e-4f  /* largest magnitude that is silence: -80 dB */
-#define HM_ORIGINAL_CHUNK 300       /* frames that the original decodes at once, */
-#define HM_ORIGINAL_CONTEXT 25      /* and those before them that it decodes again */
+#define HM_REFERENCE_SECONDS 300   /* longest voice to clone */
+#define HM_REFERENCE_SILENCE 1e-4f /* largest magnitude that is silence: -80 dB */
+#define HM_ORIGINAL_CHUNK 300      /* frames that the original decodes at once, */
+#define HM_ORIGINAL_CONTEXT 25     /* and those before them that it decodes again */
 
 typedef struct hm_qwen {
-    hm_talker talker;                      /* with has_lm */
+    hm_talker talker; /* with has_lm */
     hm_tts_generation generation;
-    hm_speech_codec_shape codec_shape;     /* with codec or encoder */
-    hm_speech_codec *codec;                /* with has_codec */
-    hm_speaker_encoder *speaker_encoder;   /* with need_encoders */
+    hm_speech_codec_shape codec_shape;   /* with codec or encoder */
+    hm_speech_codec *codec;              /* with has_codec */
+    hm_speaker_encoder *speaker_encoder; /* with need_encoders */
     hm_speech_encoder *speech_encoder;
     /* Kept from one call to the next where prompts begin alike (prefix=reused); else NULL. */
     hm_talker_work *work;
@@ -39,7 +39,11 @@ hm_status hm_qwen_speaker(const hm_engine *e, const char *name, int *row, hm_err
 hm_status hm_qwen_language(const hm_engine *e, const char *name, const char *speaker, int *row, hm_error *err);
 
 /* Ids of the templates of section 5.1. *ids malloc'ed. */
-typedef enum hm_qwen_template { HM_QWEN_TEXT, HM_QWEN_INSTRUCT, HM_QWEN_REFERENCE } hm_qwen_template;
+typedef enum hm_qwen_template {
+    HM_QWEN_TEXT,
+    HM_QWEN_INSTRUCT,
+    HM_QWEN_REFERENCE
+} hm_qwen_template;
 hm_status hm_qwen_encode(const hm_engine *e, hm_qwen_template which, const char *text, int32_t **ids, int *count, hm_error *err);
 
 /* Checks the request, settles how codes are drawn, and makes ids of its texts. */

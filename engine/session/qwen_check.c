@@ -17,8 +17,8 @@ static void tap_values(hm_ctx *c, const char *name, const void *data, bool is_in
 /* --- the talker --- */
 
 /* Ids of a text, told under `name`; those given go on instead. */
-static hm_status take_ids(hm_engine *e, hm_qwen_template which, const char *text, const char *name, const int32_t **ids, int *count, int32_t **made,
-                          hm_error *err)
+static hm_status take_ids(hm_engine *e, hm_qwen_template which, const char *text, const char *name, const int32_t **ids, int *count,
+                          int32_t **made, hm_error *err)
 {
     int n = 0;
     if (!text || !*text || (!e->tokenizer && *ids))
@@ -38,12 +38,23 @@ static hm_status take_ids(hm_engine *e, hm_qwen_template which, const char *text
 static hm_status talk_request(hm_engine *e, const hm_speech_check *k, hm_qwen_prompt *p, hm_error *err)
 {
     hm_talker_request *t = &p->request;
-    *t = (hm_talker_request){.text_ids = k->text_ids, .text_count = k->text_count, .instruct_ids = k->instruct_ids,
-                             .instruct_count = k->instruct_count, .reference_ids = k->reference_ids, .reference_count = k->reference_count,
-                             .reference_codes = k->reference_codes, .reference_frames = k->reference_frames,
-                             .speaker_vector = k->speaker_embedding, .streaming_text = k->streaming_text, .max_frames = k->frames,
-                             .min_frames = MIN_FRAMES, .draw = {.greedy = true, .temperature = 1}, .sub_draw = {.greedy = true, .temperature = 1},
-                             .repetition_penalty = (float)k->repetition_penalty, .stored = k->fed, .surplus = true};
+    *t = (hm_talker_request){.text_ids = k->text_ids,
+                             .text_count = k->text_count,
+                             .instruct_ids = k->instruct_ids,
+                             .instruct_count = k->instruct_count,
+                             .reference_ids = k->reference_ids,
+                             .reference_count = k->reference_count,
+                             .reference_codes = k->reference_codes,
+                             .reference_frames = k->reference_frames,
+                             .speaker_vector = k->speaker_embedding,
+                             .streaming_text = k->streaming_text,
+                             .max_frames = k->frames,
+                             .min_frames = MIN_FRAMES,
+                             .draw = {.greedy = true, .temperature = 1},
+                             .sub_draw = {.greedy = true, .temperature = 1},
+                             .repetition_penalty = (float)k->repetition_penalty,
+                             .stored = k->fed,
+                             .surplus = true};
     hm_status st = hm_qwen_speaker(e, k->speaker, &t->speaker, err);
     if (!st)
         st = hm_qwen_language(e, k->language, k->speaker, &t->language, err);
@@ -181,7 +192,8 @@ static hm_status check_sample(hm_engine *e, const hm_speech_check *k, hm_error *
 {
     int V = k->vocabulary;
     size_t words = ((size_t)V + 31) / 32;
-    float *probs = hm_calloc((size_t)V, sizeof *probs, "probabilities", err), *scratch = hm_calloc(hm_sample_scratch_floats(V), sizeof *scratch, "sampling", err);
+    float *probs = hm_calloc((size_t)V, sizeof *probs, "probabilities", err),
+          *scratch = hm_calloc(hm_sample_scratch_floats(V), sizeof *scratch, "sampling", err);
     uint32_t *seen = hm_calloc(words, sizeof *seen, "codes", err);
     hm_status st = probs && scratch && seen ? HM_OK : HM_EABSENT;
     for (int i = 0; i < k->history_count && !st; i++)
@@ -190,10 +202,17 @@ static hm_status check_sample(hm_engine *e, const hm_speech_check *k, hm_error *
         else
             seen[k->history[i] / 32] |= 1u << k->history[i] % 32;
     if (!st) {
-        hm_sample_reference(&(hm_sample_input){.logits = k->logits, .V = V, .topk = k->topk, .temperature = (float)k->temperature,
-                                               .top_p = (float)k->top_p, .greedy = k->greedy, .seen = seen, .penalty = (float)k->repetition_penalty,
+        hm_sample_reference(&(hm_sample_input){.logits = k->logits,
+                                               .V = V,
+                                               .topk = k->topk,
+                                               .temperature = (float)k->temperature,
+                                               .top_p = (float)k->top_p,
+                                               .greedy = k->greedy,
+                                               .seen = seen,
+                                               .penalty = (float)k->repetition_penalty,
                                                .live = k->suppress ? V - HM_TALKER_SUPPRESSED : V,
-                                               .spared = (int)e->qwen->talker.shape.codec_eos, .forbidden = k->forbidden},
+                                               .spared = (int)e->qwen->talker.shape.codec_eos,
+                                               .forbidden = k->forbidden},
                             probs, scratch, NULL);
         tap_values(&e->ctx, "probs", probs, false, 1, V);
     }

@@ -138,7 +138,8 @@ static hm_status check_custom_voice(const hm_talker_shape *g, const hm_speech_in
 {
     char list[320];
     list_names(list, sizeof list, g->speakers, g->speaker_count);
-    return given(s->speaker) ? HM_OK : hm_fail(err, HM_EUSAGE, "speaker: a custom_voice model needs one of %s", *list ? list : "(it has none)");
+    return given(s->speaker) ? HM_OK
+                             : hm_fail(err, HM_EUSAGE, "speaker: a custom_voice model needs one of %s", *list ? list : "(it has none)");
 }
 
 static hm_status check_voice_design(const hm_talker_shape *g, const hm_speech_input *s, hm_error *err)
@@ -166,7 +167,8 @@ static hm_status check_reference(const hm_engine *e, const hm_speech_input *s, h
     float most = 0;
     int64_t rate = e->qwen->codec_shape.sample_rate;
     if (s->reference_samples < HM_SPEAKER_MIN_SAMPLES)
-        return hm_fail(err, HM_EUSAGE, "reference audio: %lld samples; expected at least %d", (long long)s->reference_samples, HM_SPEAKER_MIN_SAMPLES);
+        return hm_fail(err, HM_EUSAGE, "reference audio: %lld samples; expected at least %d", (long long)s->reference_samples,
+                       HM_SPEAKER_MIN_SAMPLES);
     if (s->reference_samples > HM_REFERENCE_SECONDS * rate)
         return hm_fail(err, HM_EUSAGE, "reference audio: %.1f s; expected at most %d s of one voice, some seconds are enough",
                        (double)s->reference_samples / (double)rate, HM_REFERENCE_SECONDS);
@@ -175,7 +177,8 @@ static hm_status check_reference(const hm_engine *e, const hm_speech_input *s, h
             return hm_fail(err, HM_EUSAGE, "reference audio: sample %lld is not finite", (long long)i);
         most = fabsf(s->reference[i]) > most ? fabsf(s->reference[i]) : most;
     }
-    return most >= HM_REFERENCE_SILENCE ? HM_OK : hm_fail(err, HM_EUSAGE, "reference audio: silence, the largest sample is %g", (double)most);
+    return most >= HM_REFERENCE_SILENCE ? HM_OK
+                                        : hm_fail(err, HM_EUSAGE, "reference audio: silence, the largest sample is %g", (double)most);
 }
 
 static hm_status check_kind(const hm_engine *e, const hm_speech_input *s, hm_error *err)
@@ -204,8 +207,9 @@ static double chosen(double asked, double own)
 static hm_status check_draw(double temperature, double top_p, const char *prefix, hm_error *err)
 {
     if (!(temperature > 0) || !isfinite(temperature))
-        return hm_fail(err, HM_EUSAGE, "%stemperature: expected above 0, or negative for the model's own, found %g; for greedy choice use topk 1",
-                       prefix, temperature);
+        return hm_fail(err, HM_EUSAGE,
+                       "%stemperature: expected above 0, or negative for the model's own, found %g; for greedy choice use topk 1", prefix,
+                       temperature);
     if (!(top_p > 0 && top_p <= 1))
         return hm_fail(err, HM_EUSAGE, "%stop_p: expected above 0 and at most 1, or negative for the model's own, found %g", prefix, top_p);
     return HM_OK;
@@ -224,10 +228,12 @@ static hm_status settle_draw(const hm_engine *e, const hm_request *r, hm_talker_
         st = check_draw(sub_temperature, sub_top_p, "sub-talker ", err);
     if (!st && (!(penalty > 0) || !isfinite(penalty)))
         st = hm_fail(err, HM_EUSAGE, "repetition penalty: expected above 0 (1: off), or negative for the model's own, found %g", penalty);
-    out->draw = (hm_talker_draw){.greedy = topk == 1 || (r->topk < 0 && own->greedy), .topk = topk, .temperature = (float)temperature,
-                                 .top_p = (float)top_p};
-    out->sub_draw = (hm_talker_draw){.greedy = sub_topk == 1 || (s->sub_topk < 0 && own->sub_greedy), .topk = sub_topk,
-                                     .temperature = (float)sub_temperature, .top_p = (float)sub_top_p};
+    out->draw = (hm_talker_draw){
+        .greedy = topk == 1 || (r->topk < 0 && own->greedy), .topk = topk, .temperature = (float)temperature, .top_p = (float)top_p};
+    out->sub_draw = (hm_talker_draw){.greedy = sub_topk == 1 || (s->sub_topk < 0 && own->sub_greedy),
+                                     .topk = sub_topk,
+                                     .temperature = (float)sub_temperature,
+                                     .top_p = (float)sub_top_p};
     out->repetition_penalty = (float)penalty;
     return st;
 }
@@ -252,7 +258,8 @@ static hm_status validate(const hm_engine *e, const hm_request *r, hm_error *err
         return hm_fail(err, HM_EUSAGE, "speech: expected at least 1 frame (80 ms), found %d", r->max_frames);
     hm_status st = check_kind(e, s, err);
     if (!st && (r->stored_codes && r->max_frames > e->qwen->talker.shape.talker.positions))
-        st = hm_fail(err, HM_EUSAGE, "stored codes: %d frames; expected at most %lld", r->max_frames, (long long)e->qwen->talker.shape.talker.positions);
+        st = hm_fail(err, HM_EUSAGE, "stored codes: %d frames; expected at most %lld", r->max_frames,
+                     (long long)e->qwen->talker.shape.talker.positions);
     return st ? st : hm_session_check_stored(e, r, (int)e->qwen->talker.shape.codebook, err);
 }
 
@@ -314,7 +321,8 @@ hm_status hm_qwen_prompt_reference(hm_engine *e, const hm_request *r, hm_qwen_pr
     free(mel);
     t->speaker_vector = p->speaker_vector;
     if (!st && p->reference_ids) {
-        st = hm_speech_encode(&e->ctx, e->qwen->speech_encoder, s->reference, s->reference_samples, &p->reference_codes, &t->reference_frames, err);
+        st = hm_speech_encode(&e->ctx, e->qwen->speech_encoder, s->reference, s->reference_samples, &p->reference_codes,
+                              &t->reference_frames, err);
         t->reference_ids = p->reference_ids;
         t->reference_codes = p->reference_codes;
     }

@@ -62,8 +62,9 @@ hm_status hm_qwen_prompt_rows(const hm_engine *e, const hm_talker_request *r, in
         return hm_fail(err, HM_EUSAGE, "text: no tokens between its template; expected at least one word");
     if ((int64_t)*rows + r->max_frames <= g->talker.positions)
         return HM_OK;
-    return hm_fail(err, HM_EUSAGE, "speech: a prompt of %d rows and %d frames do not fit the model's %lld positions; shorten the text or the speech",
-                   *rows, r->max_frames, (long long)g->talker.positions);
+    return hm_fail(err, HM_EUSAGE,
+                   "speech: a prompt of %d rows and %d frames do not fit the model's %lld positions; shorten the text or the speech", *rows,
+                   r->max_frames, (long long)g->talker.positions);
 }
 
 void hm_qwen_collect(hm_engine *e, hm_utterance *u, hm_result *out)

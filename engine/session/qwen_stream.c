@@ -16,16 +16,16 @@ struct hm_qwen_stream {
     const hm_audio_sink *sink;
     hm_speech_stream *decoder;
     hm_codec_thread *thread;
-    int64_t rate;                     /* samples per frame */
-    int groups, first, next, room;    /* frames of pieces, and of the longest one */
-    const int32_t *reference;         /* [reference_frames][groups], decoded as piece 0; NULL: none */
+    int64_t rate;                  /* samples per frame */
+    int groups, first, next, room; /* frames of pieces, and of the longest one */
+    const int32_t *reference;      /* [reference_frames][groups], decoded as piece 0; NULL: none */
     int reference_frames;
-    const int32_t *stored;            /* what goes on instead of the drawn ones */
-    int32_t *codes;                   /* [max_frames][groups] as they go on */
-    int known;                        /* frames of them */
-    int64_t ready;                    /* pieces that the thread knows of */
-    float *audio;                     /* [max_frames*rate] */
-    float *dropped;                   /* [room*rate] */
+    const int32_t *stored; /* what goes on instead of the drawn ones */
+    int32_t *codes;        /* [max_frames][groups] as they go on */
+    int known;             /* frames of them */
+    int64_t ready;         /* pieces that the thread knows of */
+    float *audio;          /* [max_frames*rate] */
+    float *dropped;        /* [room*rate] */
 };
 
 bool hm_qwen_streams(const hm_ctx *c, const hm_request *r)
@@ -174,7 +174,8 @@ hm_status hm_qwen_stream_finish(hm_qwen_stream *s, hm_result *out, hm_status st,
     if (!st)
         st = hm_session_status(c, err);
     if (!st && out->frames) {
-        memcpy(s->codes + at, (s->stored ? s->stored : out->codes) + at, (size_t)out->frames * G * sizeof *s->codes - at * sizeof *s->codes);
+        memcpy(s->codes + at, (s->stored ? s->stored : out->codes) + at,
+               (size_t)out->frames * G * sizeof *s->codes - at * sizeof *s->codes);
         decode_rest(s, next, out->frames);
         st = hm_session_status(c, err);
     }

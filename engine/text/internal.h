@@ -46,7 +46,12 @@ void hm_pairs_close(hm_pairs *pairs);
 void hm_pairs_put(hm_pairs *pairs, int32_t left, int32_t right, hm_pair_value value);
 const hm_pair_value *hm_pairs_find(const hm_pairs *pairs, int32_t left, int32_t right); /* NULL: none */
 
-enum { HM_TOKEN_VOCAB = 1, HM_TOKEN_ADDED = 2, HM_TOKEN_SPECIAL = 4, HM_TOKEN_NORMALIZED = 8 };
+enum {
+    HM_TOKEN_VOCAB = 1,
+    HM_TOKEN_ADDED = 2,
+    HM_TOKEN_SPECIAL = 4,
+    HM_TOKEN_NORMALIZED = 8
+};
 
 typedef struct hm_token {
     size_t offset; /* of its text in hm_vocab.text */

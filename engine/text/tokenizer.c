@@ -146,7 +146,8 @@ hm_status hm_tokenizer_encode(const hm_tokenizer *tokenizer, const char *text, s
     return HM_OK;
 }
 
-hm_status hm_tokenizer_pieces(const hm_tokenizer *tokenizer, const char *text, size_t size, hm_tokenizer_watch watch, void *self, hm_error *err)
+hm_status hm_tokenizer_pieces(const hm_tokenizer *tokenizer, const char *text, size_t size, hm_tokenizer_watch watch, void *self,
+                              hm_error *err)
 {
     encoder e = {.t = tokenizer, .watch = watch, .watcher = self, .err = err};
     hm_status st = encode(&e, text, size, false);

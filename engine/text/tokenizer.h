@@ -17,7 +17,10 @@ hm_status hm_tokenizer_parse(hm_tokenizer **out, const void *data, size_t size, 
 /* How a Qwen2 tokenizer cuts text before merging. PLAIN is what the models were trained with. COMPAT is what the original puts in its
  * place for a model in a local folder: words end where lower case turns into upper case, contractions are no pieces of their own, and
  * slashes join the line breaks after punctuation. */
-typedef enum hm_qwen2_split { HM_QWEN2_SPLIT_PLAIN, HM_QWEN2_SPLIT_COMPAT } hm_qwen2_split;
+typedef enum hm_qwen2_split {
+    HM_QWEN2_SPLIT_PLAIN,
+    HM_QWEN2_SPLIT_COMPAT
+} hm_qwen2_split;
 
 /* Qwen2: folder with vocab.json + merges.txt, and added tokens from tokenizer_config.json (added_tokens_decoder) or added_tokens.json. */
 hm_status hm_tokenizer_open_qwen2(hm_tokenizer **out, const char *folder, hm_qwen2_split split, hm_error *err);
@@ -30,7 +33,8 @@ hm_status hm_tokenizer_encode(const hm_tokenizer *tokenizer, const char *text, s
                               hm_error *err);
 /* The pieces that text is cut into before merging, in order, after normalisation and without added tokens. */
 typedef void (*hm_tokenizer_watch)(void *self, const char *piece, size_t size);
-hm_status hm_tokenizer_pieces(const hm_tokenizer *tokenizer, const char *text, size_t size, hm_tokenizer_watch watch, void *self, hm_error *err);
+hm_status hm_tokenizer_pieces(const hm_tokenizer *tokenizer, const char *text, size_t size, hm_tokenizer_watch watch, void *self,
+                              hm_error *err);
 /* UTF-8 of ids, with U+FFFD for broken sequences; special tokens written out unless skip_special. malloc'ed, NUL-terminated.
  * An id outside 0 .. size - 1 is HM_EFORMAT; one inside that no token has writes nothing, as in the reference. */
 hm_status hm_tokenizer_decode(const hm_tokenizer *tokenizer, const int32_t *ids, size_t count, bool skip_special, char **text,

@@ -24,8 +24,25 @@ static json_t *table(json_t *document, const char *name)
 static void toggles_are_put_on_and_left_out_in_one_session(void **state)
 {
     (void)state;
-    char *const argv[] = {(char *)HM_PROGRAM, "ablate", suite_file, "--model", "heartmula-tiny", "--toggle", "kv", "--toggle", "gqa",
-                          "--rounds", "1", "--db", db, "--quiet", "-o", "json", "--plot", in_folder("a.svg"), NULL};
+    char *const argv[] = {(char *)HM_PROGRAM,
+                          "ablate",
+                          suite_file,
+                          "--model",
+                          "heartmula-tiny",
+                          "--toggle",
+                          "kv",
+                          "--toggle",
+                          "gqa",
+                          "--rounds",
+                          "1",
+                          "--db",
+                          db,
+                          "--quiet",
+                          "-o",
+                          "json",
+                          "--plot",
+                          in_folder("a.svg"),
+                          NULL};
     hm_run run = run_command(argv, NULL, 300, 0);
     json_t *document = result_of(&run), *rows = table(document, "toggles");
     assert_int_equal(json_array_size(rows), 2);

@@ -131,7 +131,8 @@ static void an_interruption_ends_it(void **state)
 {
     (void)state;
     hm_run run = run_command((char *const[]){(char *)HM_PROGRAM, "batch", in_folder("mixed.yaml"), "--model", "heartmula-tiny", "--rounds",
-                                             "100", "--repeat-cases", "64", "--batch", "1", "--filter", "song", NULL}, NULL, 60, 1.5);
+                                             "100", "--repeat-cases", "64", "--batch", "1", "--filter", "song", NULL},
+                             NULL, 60, 1.5);
     if (run.code != 130 || !strstr(run.err, "interrupted at"))
         fail_msg("expected 130 and \"interrupted at\"; found %d and:\n%s", run.code, run.err);
     assert_false(run.timed_out);

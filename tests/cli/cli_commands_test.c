@@ -195,7 +195,7 @@ static void the_manual_page_has_every_command(void **state)
     int n = command_names(names);
     for (int i = 0; i < n; i++)
         assert_works(shell("$P help --man | grep -q '^\\.SS %s$'", names[i]));
-    assert_works(shell("$P help --man | grep -q 'keep.*days'"));                                /* options of sub-words too */
+    assert_works(shell("$P help --man | grep -q 'keep.*days'")); /* options of sub-words too */
     assert_works(shell("! $P help --man | grep -v '^\\.\\(TH\\|SH\\|SS\\|TP\\|PP\\|B\\|I\\|nf\\|fi\\)' | grep '^[.]'"));
     assert_works(shell("! command -v groff >/dev/null || [ -z \"$($P help --man | groff -z -ww -man 2>&1)\" ]"));
 }
@@ -205,8 +205,10 @@ static void colours_are_for_terminals_alone(void **state)
     (void)state;
     assert_works(shell("! $P doctor --no-color | grep -q $'\\033' && ! $P doctor | grep -q $'\\033'"));
     assert_works(shell("! command -v script >/dev/null || TERM=xterm script -qec \"$P doctor\" /dev/null | grep -q $'\\033\\[3'"));
-    assert_works(shell("! command -v script >/dev/null || ! NO_COLOR=1 TERM=xterm script -qec \"$P doctor\" /dev/null | grep -q $'\\033\\[3'"));
-    assert_works(shell("! command -v script >/dev/null || ! TERM=xterm script -qec \"$P doctor --no-color\" /dev/null | grep -q $'\\033\\[3'"));
+    assert_works(
+        shell("! command -v script >/dev/null || ! NO_COLOR=1 TERM=xterm script -qec \"$P doctor\" /dev/null | grep -q $'\\033\\[3'"));
+    assert_works(
+        shell("! command -v script >/dev/null || ! TERM=xterm script -qec \"$P doctor --no-color\" /dev/null | grep -q $'\\033\\[3'"));
 }
 
 static void the_version_is_json_too(void **state)
@@ -223,8 +225,8 @@ static void the_version_is_json_too(void **state)
 
 static void the_doctor_lists_what_it_found(void **state)
 {
-    static const char *const wanted[] = {"cpu", "memory", "instructions", "audio files", "gnuplot", "variants", "cache",
-                                         "clock", "temperature", "throttling", "stolen time", "energy", "counters", "memory of phases"};
+    static const char *const wanted[] = {"cpu",   "memory",      "instructions", "audio files", "gnuplot", "variants", "cache",
+                                         "clock", "temperature", "throttling",   "stolen time", "energy",  "counters", "memory of phases"};
     (void)state;
     hm_run run = shell("HMBENCH_CACHE=$D/doctor $P doctor --json");
     json_t *list = json_loads(run.out, 0, NULL);
@@ -234,8 +236,7 @@ static void the_doctor_lists_what_it_found(void **state)
         bool found = false;
         size_t i;
         json_t *item;
-        json_array_foreach(list, i, item)
-            found = found || !strcmp(json_string_value(json_object_get(item, "name")), wanted[w]);
+        json_array_foreach(list, i, item) found = found || !strcmp(json_string_value(json_object_get(item, "name")), wanted[w]);
         if (!found)
             fail_msg("doctor does not say what it found about \"%s\"", wanted[w]);
     }
@@ -312,18 +313,12 @@ static int make_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_command_explains_itself),
-        cmocka_unit_test(help_is_there_without_and_with_a_name),
-        cmocka_unit_test(what_is_no_name_is_refused),
-        cmocka_unit_test(lists_are_json_tables_and_names),
-        cmocka_unit_test(synth_writes_what_inspect_reads),
-        cmocka_unit_test(speech_models_are_listed_made_and_inspected),
-        cmocka_unit_test(presets_are_made_once_and_pruned),
-        cmocka_unit_test(a_lost_output_is_an_error_and_a_closed_pipe_a_quiet_one),
-        cmocka_unit_test(the_manual_page_has_every_command),
-        cmocka_unit_test(colours_are_for_terminals_alone),
-        cmocka_unit_test(the_version_is_json_too),
-        cmocka_unit_test(limits_and_kernels_are_measured),
+        cmocka_unit_test(every_command_explains_itself),     cmocka_unit_test(help_is_there_without_and_with_a_name),
+        cmocka_unit_test(what_is_no_name_is_refused),        cmocka_unit_test(lists_are_json_tables_and_names),
+        cmocka_unit_test(synth_writes_what_inspect_reads),   cmocka_unit_test(speech_models_are_listed_made_and_inspected),
+        cmocka_unit_test(presets_are_made_once_and_pruned),  cmocka_unit_test(a_lost_output_is_an_error_and_a_closed_pipe_a_quiet_one),
+        cmocka_unit_test(the_manual_page_has_every_command), cmocka_unit_test(colours_are_for_terminals_alone),
+        cmocka_unit_test(the_version_is_json_too),           cmocka_unit_test(limits_and_kernels_are_measured),
         cmocka_unit_test(the_doctor_lists_what_it_found),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -143,7 +143,7 @@ static void ratios_and_intervals_are_those_of_the_formulas(void **state)
             w[at] = a;
         }
     expect_number(row, "ratio", exp(w[27]), 1e-7);
-    expect_number(row, "low", exp(w[8]), 1e-7);        /* 8: the largest k with P(W <= k) <= 0.025 at n = 10 */
+    expect_number(row, "low", exp(w[8]), 1e-7); /* 8: the largest k with P(W <= k) <= 0.025 at n = 10 */
     expect_number(row, "high", exp(w[54 - 8]), 1e-7);
     expect_number(row, "n", 10, 0);
     assert_string_equal(json_string_value(json_object_get(row, "finding")), "worse");
@@ -170,8 +170,15 @@ static void all_cases_together_have_a_line(void **state)
     (void)state;
     hm_error err = {0};
     json_t *all;
-    hm_case_record c = {.id = "c2", .request_hash = "q2", .suite_hash = "s1", .suite = "short", .name = "other", .task = "music",
-                        .tags = "x", .lyrics = "y", .frames = 50};
+    hm_case_record c = {.id = "c2",
+                        .request_hash = "q2",
+                        .suite_hash = "s1",
+                        .suite = "short",
+                        .name = "other",
+                        .task = "music",
+                        .tags = "x",
+                        .lyrics = "y",
+                        .frames = 50};
     GOOD(hm_store_put_case(p.store, &c, &err));
     session(two, 2);
     plant_pairs(&p, 6, 100, 2, 0);
@@ -301,8 +308,15 @@ static void other_lengths_are_refused_or_taken_per_frame(void **state)
     (void)state;
     hm_error err = {0};
     json_t *all;
-    hm_case_record longer = {.id = "c3", .request_hash = "q3", .suite_hash = "s2", .suite = "short", .name = "plain", .task = "music",
-                             .tags = "pop", .lyrics = "la", .frames = 250},
+    hm_case_record longer = {.id = "c3",
+                             .request_hash = "q3",
+                             .suite_hash = "s2",
+                             .suite = "short",
+                             .name = "plain",
+                             .task = "music",
+                             .tags = "pop",
+                             .lyrics = "la",
+                             .frames = 250},
                    changed = longer;
     changed.id[1] = '4';
     changed.frames = 125;
@@ -392,7 +406,12 @@ static void sides_are_named_by_id_commit_baseline_arm_and_file(void **state)
     (void)state;
     char first[HM_UUID_TEXT], one[80], other[160];
     hm_error err = {0};
-    hm_build_record build = {.id = "b3", .version = "0.1.0", .compiler = "gcc", .flags = "-O2", .build_type = "Release", .binary_hash = "z",
+    hm_build_record build = {.id = "b3",
+                             .version = "0.1.0",
+                             .compiler = "gcc",
+                             .flags = "-O2",
+                             .build_type = "Release",
+                             .binary_hash = "z",
                              .git_commit = "deadbeef42"};
     GOOD(hm_store_put_build(p.store, &build, &err));
     session(two, 2);

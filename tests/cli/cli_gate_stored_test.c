@@ -38,11 +38,12 @@ static void stored_sessions_are_compared_unpaired(void **state)
 static void few_stored_sessions_decide_nothing(void **state)
 {
     (void)state;
-    hm_run run = run_program("suite", in_folder("tiny.yaml"), "--model", "heartmula-tiny", "--db", in_folder("few.db"), "-q", "--variant", QUICK,
-                             "--rounds", "2", "--no-trace", "--no-keep-audio", "--warmup", "full", "--filter", "/a", "--settle", "0");
+    hm_run run =
+        run_program("suite", in_folder("tiny.yaml"), "--model", "heartmula-tiny", "--db", in_folder("few.db"), "-q", "--variant", QUICK,
+                    "--rounds", "2", "--no-trace", "--no-keep-audio", "--warmup", "full", "--filter", "/a", "--settle", "0");
     expect_code(&run, 0, NULL);
-    run = run_program("gate", in_folder("tiny.yaml"), "--model", "heartmula-tiny", "--db", in_folder("few.db"), "-q", "--settle", "0", "--base", "last",
-                      "--variant", QUICK, "--filter", "/a");
+    run = run_program("gate", in_folder("tiny.yaml"), "--model", "heartmula-tiny", "--db", in_folder("few.db"), "-q", "--settle", "0",
+                      "--base", "last", "--variant", QUICK, "--filter", "/a");
     expect_code(&run, 2, "the base has 2 runs from 1 sessions");
 }
 
@@ -80,8 +81,8 @@ static void counts_of_another_build_are_equal_or_within_tolerance(void **state)
 static void calibration_is_kept_and_tells_gates_what_they_find(void **state)
 {
     (void)state;
-    hm_run run = run_program("calibrate", in_folder("tiny.yaml"), "--model", "heartmula-tiny", "--db", in_folder("x.db"), "-q", "--settle", "0", "--variant",
-                             QUICK, "--rounds", "10", "--iters", "2", "--filter", "/a", "-o", "json", "--margin", "500%");
+    hm_run run = run_program("calibrate", in_folder("tiny.yaml"), "--model", "heartmula-tiny", "--db", in_folder("x.db"), "-q", "--settle",
+                             "0", "--variant", QUICK, "--rounds", "10", "--iters", "2", "--filter", "/a", "-o", "json", "--margin", "500%");
     if (run.code != 0 && run.code != 3)
         fail_msg("%d: %s", run.code, run.err);
     json_t *all = json_loads(run.out, 0, NULL), *row = json_array_get(json_object_get(json_object_get(all, "tables"), "calibration"), 0);
@@ -91,7 +92,8 @@ static void calibration_is_kept_and_tells_gates_what_they_find(void **state)
     json_t *costs = json_array_get(json_object_get(json_object_get(all, "tables"), "iterations"), 0);
     assert_int_equal(json_number_value(json_object_get(costs, "processes")), 20);
     assert_true(json_number_value(json_object_get(costs, "iters")) >= 1 && json_number_value(json_object_get(costs, "iters")) <= 20);
-    assert_true(json_number_value(json_object_get(costs, "process_s")) > 0 && json_number_value(json_object_get(costs, "generation_s")) > 0);
+    assert_true(json_number_value(json_object_get(costs, "process_s")) > 0 &&
+                json_number_value(json_object_get(costs, "generation_s")) > 0);
     if (run.code == 0)
         assert_string_equal(json_string_value(json_object_get(row, "verdict")), "fit");
     else
@@ -110,12 +112,15 @@ static void calibration_is_kept_and_tells_gates_what_they_find(void **state)
 static void simulated_gates_are_told_without_running_anything(void **state)
 {
     (void)state;
-    hm_run run = run_program("calibrate", "--simulate", "--gates", "60", "--noise", "0.5%", "--slowdown", "6%", "--cases", "1", "-o", "csv");
+    hm_run run =
+        run_program("calibrate", "--simulate", "--gates", "60", "--noise", "0.5%", "--slowdown", "6%", "--cases", "1", "-o", "csv");
     assert_non_null(strstr(run.out, "100"));
     expect_code(&run, 0, NULL);
     run = run_program("calibrate", "--simulate", "--drift", "wild");
     expect_code(&run, 64, "one of none, ramp, ar, step");
-#define OF_MARGIN(percent) run_program("calibrate", "--simulate", "--gates", "20", "--noise", "0.5%", "--slowdown", "4%", "--cases", "1", "--margin", percent, "-o", "csv")
+#define OF_MARGIN(percent)                                                                                                              \
+    run_program("calibrate", "--simulate", "--gates", "20", "--noise", "0.5%", "--slowdown", "4%", "--cases", "1", "--margin", percent, \
+                "-o", "csv")
     run = OF_MARGIN("1%");
     assert_non_null(strstr(run.out, ",one,0.5,"));
     assert_non_null(strstr(run.out, ",4,1,1,20,100.00,0.00,")); /* slowdown, margin, cases, gates, FAIL, PASS */

@@ -10,13 +10,15 @@ static void equal_builds_pass_at_the_first_look(void **state)
     (void)state;
     char json[300];
     snprintf(json, sizeof json, "json:%s", in_folder("g.json"));
-    hm_run run = GATE("--base", in_folder("main/hmbench"), "--variant", QUICK, "--metric", "launches", "--junit", in_folder("j.xml"), "-O", json);
+    hm_run run =
+        GATE("--base", in_folder("main/hmbench"), "--variant", QUICK, "--metric", "launches", "--junit", in_folder("j.xml"), "-O", json);
     assert_non_null(strstr(run.out, "**PASS**"));
     assert_non_null(strstr(run.out, "program=base"));
     expect_code(&run, 0, NULL);
     assert_string_equal(ask("SELECT group_concat(verdict || rounds || metric || (ratio = 1), ' ') FROM verdict"),
                         "pass10launches1 pass10launches1");
-    assert_string_equal(ask("SELECT kind || count(*) FROM session JOIN run ON session_id = session.id WHERE dropped_reason IS NULL"), "gate40");
+    assert_string_equal(ask("SELECT kind || count(*) FROM session JOIN run ON session_id = session.id WHERE dropped_reason IS NULL"),
+                        "gate40");
     expect_text("g.json", "\"verdict\": \"PASS\"");
     expect_text("j.xml", "tests=\"2\" failures=\"0\" errors=\"0\" skipped=\"0\"");
 }
@@ -24,7 +26,8 @@ static void equal_builds_pass_at_the_first_look(void **state)
 static void a_copy_of_this_build_passes_a_wide_margin(void **state)
 {
     (void)state;
-    hm_run run = GATE("--base", in_folder("main/hmbench"), "--variant", QUICK, "--margin", "1000%", "--filter", "/a"); /* whatever else the machine does */
+    hm_run run = GATE("--base", in_folder("main/hmbench"), "--variant", QUICK, "--margin", "1000%", "--filter",
+                      "/a"); /* whatever else the machine does */
     expect_code(&run, 0, NULL);
 }
 
@@ -50,8 +53,7 @@ static void a_worse_arm_fails_on_paper_before_it_exits(void **state)
     (void)state;
     setenv("GITHUB_STEP_SUMMARY", in_folder("summary.md"), 1);
     put("summary.md", "before\n", 7);
-    hm_run run = GATE("--base", QUICK, "--cand", PLAIN, "--metric", "launches", "--github", "--junit", in_folder("f.xml"),
-                      "--margin", "2");
+    hm_run run = GATE("--base", QUICK, "--cand", PLAIN, "--metric", "launches", "--github", "--junit", in_folder("f.xml"), "--margin", "2");
     unsetenv("GITHUB_STEP_SUMMARY");
     assert_non_null(strstr(run.out, "\n::error title=tiny/a FAIL::launches is "));
     assert_non_null(strstr(run.out, " %25 worse"));
@@ -70,8 +72,8 @@ static void a_worse_arm_fails_on_paper_before_it_exits(void **state)
 static void too_narrow_a_margin_is_inconclusive(void **state)
 {
     (void)state;
-    hm_run run = GATE("--base", in_folder("main/hmbench"), "--variant", QUICK, "--margin", "0.001%", "--max-rounds", "12", "--alpha", "0.0005",
-                      "--filter", "/a", "--github", "--junit", in_folder("i.xml"));
+    hm_run run = GATE("--base", in_folder("main/hmbench"), "--variant", QUICK, "--margin", "0.001%", "--max-rounds", "12", "--alpha",
+                      "0.0005", "--filter", "/a", "--github", "--junit", in_folder("i.xml"));
     assert_non_null(strstr(run.out, "::warning title=tiny/a INCONCLUSIVE::undecided after 12 rounds"));
     expect_code(&run, 2, "INCONCLUSIVE");
     expect_text("i.xml", "<skipped message=\"undecided after 12 rounds");
@@ -81,7 +83,9 @@ static void time_that_runs_out_is_inconclusive_and_what_that_means_can_be_said(v
 {
     (void)state;
 /* Exact counts do not drift with the machine. */
-#define SHORT_TIME "--base", in_folder("main/hmbench"), "--variant", QUICK, "--metric", "launches", "--min-rounds", "400", "--max-rounds", "400", "--max-time", "1", "--filter", "/a"
+#define SHORT_TIME                                                                                                                 \
+    "--base", in_folder("main/hmbench"), "--variant", QUICK, "--metric", "launches", "--min-rounds", "400", "--max-rounds", "400", \
+        "--max-time", "1", "--filter", "/a"
     hm_run run = GATE(SHORT_TIME);
     expect_code(&run, 2, "of 400 rounds (--max-time)");
     run = GATE(SHORT_TIME, "--on-inconclusive", "pass");
@@ -93,10 +97,12 @@ static void time_that_runs_out_is_inconclusive_and_what_that_means_can_be_said(v
 static void bad_output_never_passes(void **state)
 {
     (void)state;
-    hm_run run = GATE("--base", wrapped("sick", "| sed -u s/\\\"health\\\":\\\"[a-z]*\\\"/\\\"health\\\":\\\"bad\\\"/"), "--variant", QUICK);
+    hm_run run =
+        GATE("--base", wrapped("sick", "| sed -u s/\\\"health\\\":\\\"[a-z]*\\\"/\\\"health\\\":\\\"bad\\\"/"), "--variant", QUICK);
     expect_code(&run, 3, "the output of ");
-    assert_string_equal(ask("SELECT count(DISTINCT round) FROM run WHERE session_id = (SELECT id FROM session ORDER BY rowid DESC LIMIT 1)"),
-                        "1"); /* that was enough */
+    assert_string_equal(
+        ask("SELECT count(DISTINCT round) FROM run WHERE session_id = (SELECT id FROM session ORDER BY rowid DESC LIMIT 1)"),
+        "1"); /* that was enough */
 }
 
 static void other_output_ends_before_any_verdict_on_time(void **state)
@@ -116,7 +122,8 @@ static void other_output_ends_before_any_verdict_on_time(void **state)
 static void a_build_of_another_type_is_not_compared(void **state)
 {
     (void)state;
-    const char *debug = "| sed -u -e s/\\\"build_type\\\":\\\"[A-Za-z]*\\\"/\\\"build_type\\\":\\\"Other\\\"/ -e s/\\\"id\\\":\\\"..../\\\"id\\\":\\\"0000/";
+    const char *debug =
+        "| sed -u -e s/\\\"build_type\\\":\\\"[A-Za-z]*\\\"/\\\"build_type\\\":\\\"Other\\\"/ -e s/\\\"id\\\":\\\"..../\\\"id\\\":\\\"0000/";
     hm_run run = GATE("--base", wrapped("debug", debug), "--variant", QUICK, "--filter", "/a");
     expect_code(&run, 4, "build type: Other against ");
     run = GATE("--base", in_folder("debug"), "--variant", QUICK, "--filter", "/a", "--counts-only");
@@ -137,8 +144,10 @@ static void more_memory_fails_whatever_the_time(void **state)
 {
     (void)state;
     const char *less = "| sed -u s/\\\"peak_unmapped_bytes\\\":[0-9]*/\\\"peak_unmapped_bytes\\\":1000000/";
-    hm_run run = GATE("--base", wrapped("slim", less), "--variant", "custom:codec_len=needed,flow_steps=1,load=read", "--counts-only", "--filter", "/a");
-    bool above = strtoll(ask("SELECT max(peak_unmapped_bytes) FROM sample WHERE rowid > (SELECT max(rowid) - 2 FROM sample)"), NULL, 10) > 1000000 + (16 << 20);
+    hm_run run = GATE("--base", wrapped("slim", less), "--variant", "custom:codec_len=needed,flow_steps=1,load=read", "--counts-only",
+                      "--filter", "/a");
+    bool above = strtoll(ask("SELECT max(peak_unmapped_bytes) FROM sample WHERE rowid > (SELECT max(rowid) - 2 FROM sample)"), NULL, 10) >
+                 1000000 + (16 << 20);
     if (above)
         assert_non_null(strstr(run.out, "peak memory "));
     expect_code(&run, above ? 1 : 0, NULL);
@@ -147,8 +156,26 @@ static void more_memory_fails_whatever_the_time(void **state)
 static void an_interrupted_gate_goes_on(void **state)
 {
     (void)state;
-    char *argv[] = {(char *)HM_PROGRAM, "gate", in_folder("tiny.yaml"), "--model", "heartmula-tiny", "--db", in_folder("r.db"), "--base",
-                    in_folder("main/hmbench"), "--variant", QUICK, "--metric", "launches", "--settle", "0", "--min-rounds", "20", "--max-rounds", "20", NULL};
+    char *argv[] = {(char *)HM_PROGRAM,
+                    "gate",
+                    in_folder("tiny.yaml"),
+                    "--model",
+                    "heartmula-tiny",
+                    "--db",
+                    in_folder("r.db"),
+                    "--base",
+                    in_folder("main/hmbench"),
+                    "--variant",
+                    QUICK,
+                    "--metric",
+                    "launches",
+                    "--settle",
+                    "0",
+                    "--min-rounds",
+                    "20",
+                    "--max-rounds",
+                    "20",
+                    NULL};
     hm_run run = run_interrupted(argv, run_had_a_turn);
     expect_code(&run, 130, "--max-rounds 20 --resume");
     run = run_program("gate", "--db", in_folder("r.db"), "--base", in_folder("main/hmbench"), "--variant", QUICK, "--metric", "launches",
@@ -170,8 +197,8 @@ static void few_rounds_have_a_verdict_without_an_interval(void **state)
 static void a_metric_that_was_not_measured_is_no_verdict(void **state)
 {
     (void)state;
-    hm_run run = GATE("--base", "naive", "--variant", QUICK, "--metric", "ttfa", "--min-rounds", "6", "--max-rounds", "6", "--margin", "20%",
-                      "--filter", "/a");
+    hm_run run = GATE("--base", "naive", "--variant", QUICK, "--metric", "ttfa", "--min-rounds", "6", "--max-rounds", "6", "--margin",
+                      "20%", "--filter", "/a");
     assert_null(strstr(run.err, "time ran out"));
     expect_code(&run, 3, "ttfa has a ratio in 0 of 6 rounds");
 }

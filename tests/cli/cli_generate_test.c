@@ -19,10 +19,10 @@ static void what_is_missing_is_asked_for(void **state)
 
 static void options_out_of_range_are_refused(void **state)
 {
-    static const char *const bad[][2] = {{"--seconds", "0"},    {"--seconds", "-1"},  {"--seconds", "1e9"},  {"--cfg", "0.5"},
-                                         {"--topk", "0"},       {"--temperature", "0"}, {"--steps", "101"}, {"--steps", "-1"},
-                                         {"--guidance", "0"},   {"--threads", "-1"},  {"--threads", "5000"}, {"--seed", "-1"},
-                                         {"--isa", "sse"},      {"--backend", "abacus"}, {"--topk", "ten"}};
+    static const char *const bad[][2] = {{"--seconds", "0"},  {"--seconds", "-1"},     {"--seconds", "1e9"},  {"--cfg", "0.5"},
+                                         {"--topk", "0"},     {"--temperature", "0"},  {"--steps", "101"},    {"--steps", "-1"},
+                                         {"--guidance", "0"}, {"--threads", "-1"},     {"--threads", "5000"}, {"--seed", "-1"},
+                                         {"--isa", "sse"},    {"--backend", "abacus"}, {"--topk", "ten"}};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_fails(GENERATE("--tags", "pop", "--lyrics", LYRICS, "-o", OUT, (char *)bad[i][0], (char *)bad[i][1]), 64, bad[i][0]);
@@ -105,8 +105,8 @@ static void a_song_comes_out_and_decodes_to_the_same_bytes(void **state)
     hm_error err;
     hm_codes codes = {0};
     (void)state;
-    hm_run run = GENERATE("--tags", "pop, warm", "--lyrics", LYRICS, "--seconds", "1", "--force-length", "--steps", "2", "--json", "-o", OUT, "--codes",
-                          in_folder("song.codes"));
+    hm_run run = GENERATE("--tags", "pop, warm", "--lyrics", LYRICS, "--seconds", "1", "--force-length", "--steps", "2", "--json", "-o",
+                          OUT, "--codes", in_folder("song.codes"));
     json_t *result = result_of(&run);
     assert_int_equal(json_integer_value(json_object_get(result, "frames")), 13); /* 1000 / 80 and the prompt's own */
     assert_string_equal(json_string_value(json_object_get(result, "variant")), "best");
@@ -135,8 +135,8 @@ static void seeds_and_threads_do_what_they_say(void **state)
     (void)state;
     static const char *const names[] = {"one", "same", "other"};
     for (int i = 0; i < 3; i++) {
-        hm_run run = GENERATE("--tags", "pop", "--lyrics", LYRICS, "--seconds", "1", "--force-length", "--codes", in_folder(names[i]), "-q", "--seed",
-                              i == 2 ? "2" : "1", "--threads", i == 1 ? "2" : "1");
+        hm_run run = GENERATE("--tags", "pop", "--lyrics", LYRICS, "--seconds", "1", "--force-length", "--codes", in_folder(names[i]), "-q",
+                              "--seed", i == 2 ? "2" : "1", "--threads", i == 1 ? "2" : "1");
         assert_int_equal(run.code, 0);
         run_free(&run);
     }
@@ -155,8 +155,9 @@ static void empty_lyrics_are_sung_with_a_warning(void **state)
     (void)state;
     hm_run run = GENERATE("--tags", "pop", "--lyrics", "/dev/null", "--seconds", "0.4", "-q", "-o", in_folder("empty.wav"));
     run_free(&run);
-    run = run_command((char *const[]){(char *)HM_PROGRAM, (char *)"generate", (char *)"--model", (char *)"heartmula-tiny", (char *)"--tags", (char *)"pop",
-                                      (char *)"--lyrics", (char *)"-", (char *)"--seconds", (char *)"0.4", (char *)"-q", (char *)"-o", in_folder("empty.wav"), NULL},
+    run = run_command((char *const[]){(char *)HM_PROGRAM, (char *)"generate", (char *)"--model", (char *)"heartmula-tiny", (char *)"--tags",
+                                      (char *)"pop", (char *)"--lyrics", (char *)"-", (char *)"--seconds", (char *)"0.4", (char *)"-q",
+                                      (char *)"-o", in_folder("empty.wav"), NULL},
                       "  \r\n", 60, 0);
     assert_int_equal(run.code, 0);
     assert_int_equal(run_lines(run.err), 1);
@@ -175,7 +176,8 @@ static void newlines_of_every_kind_are_one(void **state)
         char text[16], codes[16];
         snprintf(text, sizeof text, "%s.txt", names[i]);
         snprintf(codes, sizeof codes, "%s.codes", names[i]);
-        hm_run run = GENERATE("--tags", "pop", "--lyrics", in_folder(text), "--seconds", "0.4", "--force-length", "-q", "--codes", in_folder(codes));
+        hm_run run =
+            GENERATE("--tags", "pop", "--lyrics", in_folder(text), "--seconds", "0.4", "--force-length", "-q", "--codes", in_folder(codes));
         assert_int_equal(run.code, 0);
         run_free(&run);
     }
@@ -190,16 +192,17 @@ static void a_prompt_longer_than_the_context_is_refused(void **state)
     for (size_t i = 0; i < sizeof text; i++)
         text[i] = "qz7#"[i % 4];
     put("long.txt", text, sizeof text);
-    assert_fails(GENERATE("--tags", "pop", "--lyrics", in_folder("long.txt"), "--seconds", "1", "-o", in_folder("long.wav")), 64, "positions");
+    assert_fails(GENERATE("--tags", "pop", "--lyrics", in_folder("long.txt"), "--seconds", "1", "-o", in_folder("long.wav")), 64,
+                 "positions");
     assert_int_equal(files("long.wav"), 0);
 }
 
 static void an_interrupted_song_leaves_no_file(void **state)
 {
     (void)state;
-    hm_run run = run_command((char *const[]){(char *)HM_PROGRAM, (char *)"generate", (char *)"--model", (char *)"heartmula-mini", (char *)"--tags",
-                                             (char *)"pop", (char *)"--lyrics", LYRICS, (char *)"--seconds", (char *)"400", (char *)"--force-length",
-                                             (char *)"-o", in_folder("stopped.wav"), NULL},
+    hm_run run = run_command((char *const[]){(char *)HM_PROGRAM, (char *)"generate", (char *)"--model", (char *)"heartmula-mini",
+                                             (char *)"--tags", (char *)"pop", (char *)"--lyrics", LYRICS, (char *)"--seconds",
+                                             (char *)"400", (char *)"--force-length", (char *)"-o", in_folder("stopped.wav"), NULL},
                              NULL, 60, 1.5);
     assert_int_equal(run.code, 130);
     assert_int_equal(run_lines(run.err) <= 2, 1); /* the model may just have been made */

@@ -4,7 +4,9 @@
 
 #include "tests/store_case.h"
 
-enum { COMMITS = 24 };
+enum {
+    COMMITS = 24
+};
 
 /* A session of one commit: rounds of the arms "best" and "naive" on c1. */
 typedef struct planted {

@@ -144,8 +144,8 @@ static int slurm_folder(char *out, size_t size)
 static void cases_are_tasks_with_all_their_arms_and_come_together(void **unused)
 {
     (void)unused;
-    hm_run run = slurm_run("--arm", fake_arm("one", "good"), "--arm", fake_arm("two", "good"), "--partition", "bench", "--constraint", "a&b",
-                           "--nodes", "3", "--slurm-time", "2:00:00", "--slurm-option=--account=it's", "--tag", "why=a\nb 'c'");
+    hm_run run = slurm_run("--arm", fake_arm("one", "good"), "--arm", fake_arm("two", "good"), "--partition", "bench", "--constraint",
+                           "a&b", "--nodes", "3", "--slurm-time", "2:00:00", "--slurm-option=--account=it's", "--tag", "why=a\nb 'c'");
     assert_non_null(strstr(run.out, "tiny/a.b"));
     assert_non_null(strstr(run.out, "tiny/c"));
     assert_null(strstr(run.err, "ETA"));
@@ -187,8 +187,8 @@ static void sessions_of_an_array_are_found_by_their_tag(void **unused)
 static void an_arm_is_measured_beside_the_one_it_is_compared_with(void **unused)
 {
     (void)unused;
-    hm_run run = slurm_run("--arm", fake_arm("base $(touch x) 'q'", "good"), "--arm", fake_arm("\"one\"", "good"), "--arm", fake_arm("two", "good"),
-                           "--slurm-split", "arm", "--no-exclusive");
+    hm_run run = slurm_run("--arm", fake_arm("base $(touch x) 'q'", "good"), "--arm", fake_arm("\"one\"", "good"), "--arm",
+                           fake_arm("two", "good"), "--slurm-split", "arm", "--no-exclusive");
     expect_code(&run, 0, "2 of 2 tasks");
     assert_int_equal(asked("--exclusive"), 0);
     assert_int_equal(asked("--array=0-1"), 1);
@@ -270,7 +270,7 @@ static void an_interrupted_wait_goes_on_without_a_second_array(void **unused)
 {
     (void)unused;
     tell("hold", "");
-    char *argv[] = {(char *)HM_PROGRAM, "suite", suite, "--variant", "none", "--db", db, "--slurm", "--arm",
+    char *argv[] = {(char *)HM_PROGRAM,      "suite", suite, "--variant", "none", "--db", db, "--slurm", "--arm",
                     fake_arm("one", "good"), "-n",    "2",   NULL};
     hm_run run = run_interrupted(argv, submitted);
     expect_code(&run, 130, "the tasks go on in Slurm (array 100");

@@ -48,9 +48,17 @@ static void what_is_missing_or_told_twice_is_said(void **state)
 
 static void options_out_of_range_are_refused(void **state)
 {
-    static const char *const bad[][2] = {{"--seconds", "0"},   {"--seconds", "1e9"},   {"--topk", "-2"},     {"--temperature", "0"},
-                                         {"--top-p", "1.5"},   {"--top-p", "0"},       {"--sub-topk", "-2"}, {"--sub-top-p", "2"},
-                                         {"--seed", "-1"},     {"--sub-temperature", "0"}, {"--repetition-penalty", "0"},
+    static const char *const bad[][2] = {{"--seconds", "0"},
+                                         {"--seconds", "1e9"},
+                                         {"--topk", "-2"},
+                                         {"--temperature", "0"},
+                                         {"--top-p", "1.5"},
+                                         {"--top-p", "0"},
+                                         {"--sub-topk", "-2"},
+                                         {"--sub-top-p", "2"},
+                                         {"--seed", "-1"},
+                                         {"--sub-temperature", "0"},
+                                         {"--repetition-penalty", "0"},
                                          {"--top-p", "nan"}};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -189,8 +197,7 @@ static void speech_comes_out_and_decodes_to_the_same_bytes(void **state)
     hm_codes codes = {0};
     hm_error err;
     (void)state;
-    hm_run run = SPEAK(TEXT, "--language", "English", SHORT, "--json", "-o", in_folder("custom.wav"), "--codes",
-                       in_folder("custom.codes"));
+    hm_run run = SPEAK(TEXT, "--language", "English", SHORT, "--json", "-o", in_folder("custom.wav"), "--codes", in_folder("custom.codes"));
     json_t *result = result_of(&run), *voice = json_object_get(result, "voice"), *times = json_object_get(result, "times");
     assert_int_equal(json_integer_value(json_object_get(result, "frames")), 10);
     assert_int_equal(json_integer_value(json_object_get(result, "codebooks")), 16);
@@ -234,8 +241,8 @@ static void streamed_speech_has_the_bytes_of_the_whole(void **state)
     (void)state;
     assert_spoken(SPEAK(TEXT, SHORT, "-q", "-o", in_folder("whole.wav")));
     for (int i = 0; i < 2; i++) {
-        hm_run run = SPEAK(TEXT, SHORT, "--stream", "--json", "-o", in_folder("streamed.wav"), "--variant",
-                           i ? "best:decode=overlap" : "best");
+        hm_run run =
+            SPEAK(TEXT, SHORT, "--stream", "--json", "-o", in_folder("streamed.wav"), "--variant", i ? "best:decode=overlap" : "best");
         json_t *result = result_of(&run), *stream = json_object_get(result, "stream");
         assert_int_equal(json_integer_value(json_object_get(stream, "pieces")), 2); /* 3 frames, 7 left over */
         assert_true(json_real_value(json_object_get(stream, "ttfa_raw_s")) > 0);
@@ -355,10 +362,10 @@ static void voices_are_cloned_by_timbre_and_in_context(void **state)
 static void the_preset_of_a_kind_is_taken_unless_one_is_named(void **state)
 {
     (void)state;
-    hm_run runs[] = {run_program("speak", TEXT, SHORT, "--speaker", "vivian", "-q", "--json", "--codes", in_folder("kind")),
-                     run_program("speak", TEXT, SHORT, "--design", "old", "-q", "--json", "--codes", in_folder("kind")),
-                     run_program("speak", TEXT, SHORT, "--ref-audio", in_folder("voice.wav"), "-q", "--json", "--codes",
-                                 in_folder("kind"))};
+    hm_run runs[] = {
+        run_program("speak", TEXT, SHORT, "--speaker", "vivian", "-q", "--json", "--codes", in_folder("kind")),
+        run_program("speak", TEXT, SHORT, "--design", "old", "-q", "--json", "--codes", in_folder("kind")),
+        run_program("speak", TEXT, SHORT, "--ref-audio", in_folder("voice.wav"), "-q", "--json", "--codes", in_folder("kind"))};
     static const char *const models[] = {"qwen3-tts-mini", "qwen3-tts-mini-voice-design", "qwen3-tts-mini-base"};
     for (int i = 0; i < 3; i++) {
         json_t *result = result_of(&runs[i]);
@@ -371,8 +378,8 @@ static void the_preset_of_a_kind_is_taken_unless_one_is_named(void **state)
 static void text_comes_from_standard_input_too(void **state)
 {
     (void)state;
-    char *const argv[] = {HM_PROGRAM, "speak", "--model", "qwen3-tts-tiny", "--speaker", "Vivian", "--text-file", "-", SHORT, "-q", "-o",
-                          in_folder("piped.wav"), NULL};
+    char *const argv[] = {HM_PROGRAM, "speak", "--model", "qwen3-tts-tiny",       "--speaker", "Vivian", "--text-file", "-",
+                          SHORT,      "-q",    "-o",      in_folder("piped.wav"), NULL};
     assert_spoken(SPEAK(TEXT, SHORT, "-q", "-o", in_folder("whole.wav")));
     hm_run run = run_command(argv, "One two three.\r\n\n", 300, 0);
     assert_spoken(run);
@@ -381,8 +388,8 @@ static void text_comes_from_standard_input_too(void **state)
 
 static int prompt_tokens(const char *text, const char *split)
 {
-    char *const argv[] = {HM_PROGRAM, "speak", "--model", "qwen3-tts-tiny", "--speaker", "vivian", "--text", (char *)text, SHORT, "--json", "-q",
-                          "-o", in_folder("split.wav"), (char *)split, NULL};
+    char *const argv[] = {HM_PROGRAM, "speak", "--model", "qwen3-tts-tiny",       "--speaker",   "vivian", "--text", (char *)text, SHORT,
+                          "--json",   "-q",    "-o",      in_folder("split.wav"), (char *)split, NULL};
     hm_run run = run_command(argv, NULL, 300, 0);
     json_t *result = json_loads(run.out, 0, NULL);
     int tokens = (int)json_integer_value(json_object_get(result, "prompt_tokens"));
@@ -413,8 +420,9 @@ static bool audio_is_there(const hm_run *run)
 static void a_stream_that_is_interrupted_is_kept(void **state)
 {
     (void)state;
-    char *const argv[] = {HM_PROGRAM, "speak", "--model", "qwen3-tts-tiny", "--speaker", "vivian", TEXT, "--seconds", "1200",
-                          "--force-length", "--stream", "-q", "-o", in_folder("cut.wav"), NULL};
+    char *const argv[] = {HM_PROGRAM,  "speak", "--model",        "qwen3-tts-tiny", "--speaker", "vivian", TEXT,
+                          "--seconds", "1200",  "--force-length", "--stream",       "-q",        "-o",     in_folder("cut.wav"),
+                          NULL};
     hm_run run = run_interrupted(argv, audio_is_there);
     assert_int_equal(run.code, 130);
     assert_non_null(strstr(run.err, "kept the "));
@@ -440,8 +448,9 @@ static int make_files(void **state)
         return -1;
     write_voice("voice.wav", voice, RATE * 3 / 2, RATE);
     free(voice);
-    static const char *const models[] = {"qwen3-tts-tiny", "qwen3-tts-tiny-voice-design", "qwen3-tts-tiny-base", "qwen3-tts-mini",
-                                         "qwen3-tts-mini-voice-design", "qwen3-tts-mini-base", "heartmula-tiny"};
+    static const char *const models[] = {"qwen3-tts-tiny", "qwen3-tts-tiny-voice-design", "qwen3-tts-tiny-base",
+                                         "qwen3-tts-mini", "qwen3-tts-mini-voice-design", "qwen3-tts-mini-base",
+                                         "heartmula-tiny"};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) { /* making one says so: later runs say one line alone */
         hm_run run = run_command((char *const[]){(char *)HM_PROGRAM, "inspect", (char *)models[i], NULL}, NULL, 300, 0);
         int code = run.code;

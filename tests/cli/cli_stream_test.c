@@ -6,11 +6,11 @@
 #define HEADER 44 /* bytes of a streamed WAV's header */
 
 /* Songs of 18 s: a short first segment and one more. Speech in many pieces. */
-#define SONG(...)                                                                                                                          \
-    run_program("generate", "--model", "heartmula-tiny", "--tags", "pop", "--lyrics", in_folder("lyrics.txt"), "--seconds", "18",          \
+#define SONG(...)                                                                                                                 \
+    run_program("generate", "--model", "heartmula-tiny", "--tags", "pop", "--lyrics", in_folder("lyrics.txt"), "--seconds", "18", \
                 "--force-length", "--steps", "1", __VA_ARGS__)
-#define SPEECH(...)                                                                                                                        \
-    run_program("speak", "--model", "qwen3-tts-tiny", "--speaker", "vivian", "--text", "One two three.", "--seconds", "4",                  \
+#define SPEECH(...)                                                                                                        \
+    run_program("speak", "--model", "qwen3-tts-tiny", "--speaker", "vivian", "--text", "One two three.", "--seconds", "4", \
                 "--force-length", __VA_ARGS__)
 
 /* What is said of a stream: pieces, and times that can be. */
@@ -76,8 +76,8 @@ static void a_player_gets_a_wav_on_standard_output(void **state)
     hm_error err;
     (void)state;
     snprintf(command, sizeof command,
-             "'%s' speak --model qwen3-tts-tiny --speaker vivian --text 'One two three.' --seconds 4 --force-length --stream -q -o - >'%s'", HM_PROGRAM,
-             in_folder("pipe"));
+             "'%s' speak --model qwen3-tts-tiny --speaker vivian --text 'One two three.' --seconds 4 --force-length --stream -q -o - >'%s'",
+             HM_PROGRAM, in_folder("pipe"));
     hm_run run = run_command((char *const[]){(char *)"/bin/sh", (char *)"-c", command, NULL}, NULL, 300, 0);
     assert_int_equal(run.code, 0);
     assert_string_equal(run.err, "");
@@ -99,10 +99,11 @@ static void a_player_that_goes_ends_the_stream(void **state)
 {
     char command[1024];
     (void)state;
-    snprintf(command, sizeof command,
-             "{ '%s' speak --model qwen3-tts-tiny --speaker vivian --text 'One.' --seconds 1200 --force-length --stream -q -o - 2>/dev/null;"
-             " echo $? >'%s'; } | head -c 44 >/dev/null",
-             HM_PROGRAM, in_folder("rc"));
+    snprintf(
+        command, sizeof command,
+        "{ '%s' speak --model qwen3-tts-tiny --speaker vivian --text 'One.' --seconds 1200 --force-length --stream -q -o - 2>/dev/null;"
+        " echo $? >'%s'; } | head -c 44 >/dev/null",
+        HM_PROGRAM, in_folder("rc"));
     hm_run run = run_command((char *const[]){(char *)"/bin/sh", (char *)"-c", command, NULL}, NULL, 300, 0);
     assert_int_equal(run.code, 0);
     assert_false(run.timed_out);
@@ -121,10 +122,11 @@ static void what_was_made_before_an_interruption_is_kept(void **state)
     int64_t samples;
     hm_error err;
     (void)state;
-    hm_run run = run_command((char *const[]){(char *)HM_PROGRAM, (char *)"speak", (char *)"--model", (char *)"qwen3-tts-tiny", (char *)"--speaker",
-                                             (char *)"vivian", (char *)"--text", (char *)"One.", (char *)"--seconds", (char *)"1600",
-                                             (char *)"--force-length", (char *)"--stream", (char *)"-o", in_folder("kept.wav"), NULL},
-                             NULL, 60, 1.5);
+    hm_run run =
+        run_command((char *const[]){(char *)HM_PROGRAM, (char *)"speak", (char *)"--model", (char *)"qwen3-tts-tiny", (char *)"--speaker",
+                                    (char *)"vivian", (char *)"--text", (char *)"One.", (char *)"--seconds", (char *)"1600",
+                                    (char *)"--force-length", (char *)"--stream", (char *)"-o", in_folder("kept.wav"), NULL},
+                    NULL, 60, 1.5);
     assert_int_equal(run.code, 130);
     assert_non_null(strstr(run.err, "s that were made"));
     run_free(&run);

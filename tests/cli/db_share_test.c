@@ -57,11 +57,12 @@ static void several_processes_write_at_once_and_lose_nothing(void **state)
 {
     (void)state;
     /* the file is not there yet: they make it at once too; and someone reads all the time */
-    hm_run run = shell("trap 'touch $D/stop' EXIT\nfor i in 1 2 3 4; do $P suite '%s' --variant none --arm \"%s\" --rounds 4 --db $D/many.db >/dev/null 2>$D/log$i & p[$i]=$!; done\n"
-                       "(while [ ! -e $D/stop -a -d $D ]; do [ -e $D/many.db ] && $P db sql 'SELECT count(*) FROM run' --db $D/many.db >/dev/null 2>>$D/reader; "
-                       "sleep 0.05; done) & reader=$!\n"
-                       "for i in 1 2 3 4; do wait ${p[$i]} || { cat $D/log$i; exit 1; }; done; touch $D/stop; wait $reader",
-                       suite_file(), arm());
+    hm_run run = shell(
+        "trap 'touch $D/stop' EXIT\nfor i in 1 2 3 4; do $P suite '%s' --variant none --arm \"%s\" --rounds 4 --db $D/many.db >/dev/null 2>$D/log$i & p[$i]=$!; done\n"
+        "(while [ ! -e $D/stop -a -d $D ]; do [ -e $D/many.db ] && $P db sql 'SELECT count(*) FROM run' --db $D/many.db >/dev/null 2>>$D/reader; "
+        "sleep 0.05; done) & reader=$!\n"
+        "for i in 1 2 3 4; do wait ${p[$i]} || { cat $D/log$i; exit 1; }; done; touch $D/stop; wait $reader",
+        suite_file(), arm());
     expect(run, 0, NULL, NULL);
     assert_int_equal(number("many.db", "SELECT count(*) FROM session WHERE state = 'done'"), 4);
     assert_int_equal(number("many.db", "SELECT count(*) FROM run WHERE status = 'ok'"), 4 * 4 * 2);
@@ -98,12 +99,14 @@ static void a_full_disk_is_one_clear_line_and_loses_nothing(void **state)
     expect(shell("$P suite '%s' --variant none --arm \"%s\" --rounds 2 --db $D/disk.db", suite_file(), arm()), 0, NULL, NULL);
     for (int room = 0; room < 200000; room += room < 40000 ? 4000 : 20000) {
         assert_int_equal(system("cp \"$D/disk.db\" \"$D/room.db\""), 0);
-        hm_run run = shell("export LD_PRELOAD='%s' HM_FULL_FOLDER=$D HM_FULL_BYTES=%d ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0\n"
-                           "exec $P suite '%s' --variant none --arm \"%s\" --rounds 2 --db $D/room.db",
-                           full_disk(), room, suite_file(), arm());
+        hm_run run =
+            shell("export LD_PRELOAD='%s' HM_FULL_FOLDER=$D HM_FULL_BYTES=%d ASAN_OPTIONS=verify_asan_link_order=0:detect_leaks=0\n"
+                  "exec $P suite '%s' --variant none --arm \"%s\" --rounds 2 --db $D/room.db",
+                  full_disk(), room, suite_file(), arm());
         if (run.code) {
             const char *last = strstr(run.err, "hmbench: ");
-            if (run.code != 74 || !last || run_lines(last) != 1 || !(strstr(last, "disk is full") || strstr(last, "No space left")) || !strstr(last, "room.db"))
+            if (run.code != 74 || !last || run_lines(last) != 1 || !(strstr(last, "disk is full") || strstr(last, "No space left")) ||
+                !strstr(last, "room.db"))
                 fail_msg("room for %d bytes: exit code %d:\n%s", room, run.code, run.err);
             failed++;
         }
@@ -128,9 +131,11 @@ static void exports_come_back_through_the_command_line(void **state)
 {
     (void)state;
     expect(shell("$P suite '%s' --variant none --arm \"%s\" --rounds 1 --db $D/a.db 2>&1", suite_file(), arm()), 0, NULL, NULL);
-    expect(shell("cd $D; $P db export -o sql --db a.db >a.sql; for f in json jsonl sql; do $P db export -o $f --db a.db >a.$f && $P db import a.$f --db b-$f.db && "
-                 "$P db import a.$f --db b-$f.db && $P db export -o sql --db b-$f.db | cmp - a.sql || exit 1; done"),
-           0, NULL, ": 0 new rows");
+    expect(
+        shell(
+            "cd $D; $P db export -o sql --db a.db >a.sql; for f in json jsonl sql; do $P db export -o $f --db a.db >a.$f && $P db import a.$f --db b-$f.db && "
+            "$P db import a.$f --db b-$f.db && $P db export -o sql --db b-$f.db | cmp - a.sql || exit 1; done"),
+        0, NULL, ": 0 new rows");
     expect(shell("cd $D; $P db export -o csv --db a.db --session last | cut -d, -f1-3"), 0, "session_begun,session_kind,host_id\n", NULL);
     expect(shell("cd $D; $P db export --db a.db --session nobody"), 66, NULL, "no session \"nobody\"");
     expect(shell("cd $D; $P db merge a.json --db c.db"), 65, NULL, "not a database");
@@ -178,8 +183,9 @@ int main(int argc, char **argv)
     if (argc > 2 && !strcmp(argv[1], "--fake"))
         return fake_worker(argv[2]);
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, remove_folder)
-    const struct CMUnitTest tests[] = {CASE(several_processes_write_at_once_and_lose_nothing), CASE(merges_into_one_file_at_once_lose_nothing),
-                                       CASE(a_full_disk_is_one_clear_line_and_loses_nothing), CASE(exports_come_back_through_the_command_line),
-                                       CASE(the_other_commands_say_what_they_do)};
+    const struct CMUnitTest tests[] = {CASE(several_processes_write_at_once_and_lose_nothing),
+                                       CASE(merges_into_one_file_at_once_lose_nothing),
+                                       CASE(a_full_disk_is_one_clear_line_and_loses_nothing),
+                                       CASE(exports_come_back_through_the_command_line), CASE(the_other_commands_say_what_they_do)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

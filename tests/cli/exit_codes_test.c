@@ -25,7 +25,9 @@ static const struct {
      "$P suite $S --variant none --arm a=\"$F good\" --rounds 1 --db $D/other.db >/dev/null 2>&1; sqlite3 $D/other.db \"UPDATE machine SET id = 'm', cpu_model = 'Another'; UPDATE session SET machine_id = 'm'\"; "
      "$P compare $db:last:a $D/other.db:last:a",
      "cannot be compared"},
-    {5, "export HM_REAL_MODULE=${P%/*}/variants/best.so HMBENCH_MODULES=${P%/*}/tests/differing; $P batch $S --model heartmula-tiny --batch 1,2 --rounds 1", "not those that they have alone"},
+    {5,
+     "export HM_REAL_MODULE=${P%/*}/variants/best.so HMBENCH_MODULES=${P%/*}/tests/differing; $P batch $S --model heartmula-tiny --batch 1,2 --rounds 1",
+     "not those that they have alone"},
     {6, "$P suite $S --variant none --arm a=\"$F good\" --arm b=\"$F crash\" --rounds 1 --db $D/case.db", ""},
     {64, "$P list varients", "did you mean \"variants\""},
     {65, "echo no database, only some words that are long enough to be looked at >$D/junk; $P db info --db $D/junk", "not a database"},

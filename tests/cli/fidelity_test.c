@@ -126,8 +126,8 @@ static void a_fast_arm_whose_audio_is_bad_does_not_rank(void **state)
 {
     (void)state;
     snprintf(db, sizeof db, "%s", in_folder("bad.db"));
-    hm_run run =
-        SUITE("--variant", "none", "--filter", "song", "--arm", fake_arm("sound", "good"), "--arm", fake_arm("wrong", "broken"), "--rounds", "6");
+    hm_run run = SUITE("--variant", "none", "--filter", "song", "--arm", fake_arm("sound", "good"), "--arm", fake_arm("wrong", "broken"),
+                       "--rounds", "6");
     assert_null(strstr(run.out, "5.00x")); /* 10 ms against 2 ms */
     assert_non_null(strstr(run.out, "bad"));
     expect(run, 0, "does not rank", "health bad");
@@ -158,8 +158,8 @@ static void an_arm_that_ran_elsewhere_is_marked(void **state)
     assert_int_equal(chmod(in_folder("hmbench-other"), 0755), 0);
     setenv("FAKE_PROGRAM", fake_program(), 1);
     snprintf(option, sizeof option, "other=%s", in_folder("hmbench-other"));
-    hm_run run = SUITE("--variant", "best:flow_steps=1", "-m", "heartmula-tiny", "--filter", "song", "--program", option,
-                       "--logit-frames", "0");
+    hm_run run =
+        SUITE("--variant", "best:flow_steps=1", "-m", "heartmula-tiny", "--filter", "song", "--program", option, "--logit-frames", "0");
     if (!strstr(run.err, ": asked for cpu, but backbone ran on cuda:0\n"))
         fail_msg("expected a mark, got %d:\n%s%s", run.code, run.out, run.err);
     run_free(&run);

@@ -4,7 +4,7 @@
 
 #include "tests/cli_case.h"
 
-#define TRUST 0.15                    /* stated in docs/memory.md: how far a run's peak may lie from the prediction ... */
+#define TRUST 0.15                      /* stated in docs/memory.md: how far a run's peak may lie from the prediction ... */
 #define PROGRAM_BYTES INT64_C(24000000) /* ... and what the program, its libraries and the result take besides */
 
 static int setup(void **state)
@@ -49,9 +49,10 @@ static void stages_are_the_sums_of_what_the_ledger_says(void **state)
 static void batches_take_caches_for_each(void **state)
 {
     (void)state;
-    json_t *one = tables_of(run_program("inspect", "qwen3-tts-tiny", "--memory", "--seconds", "4", "--prompt", "20", "-V", "best", "-o", "json"));
-    json_t *four = tables_of(
-        run_program("inspect", "qwen3-tts-tiny", "--memory", "--seconds", "4", "--prompt", "20", "-V", "best", "--batch", "4", "-o", "json"));
+    json_t *one =
+        tables_of(run_program("inspect", "qwen3-tts-tiny", "--memory", "--seconds", "4", "--prompt", "20", "-V", "best", "-o", "json"));
+    json_t *four = tables_of(run_program("inspect", "qwen3-tts-tiny", "--memory", "--seconds", "4", "--prompt", "20", "-V", "best",
+                                         "--batch", "4", "-o", "json"));
     assert_true(fabs(at(four, "ledger", 0, "kv_mb") - 4 * at(one, "ledger", 0, "kv_mb")) < 1e-6);
     assert_true(at(four, "ledger", 0, "weights_mb") == at(one, "ledger", 0, "weights_mb"));
     json_decref(one);
@@ -91,10 +92,11 @@ static void what_is_predicted_is_what_a_run_takes(void **state)
     if (run.code)
         fail_msg("suite: exit code %d: %s%s", run.code, run.out, run.err);
     run_free(&run);
-    run = run_program("db", "sql", "--db", db, "-o", "json",
-                      "SELECT a.name AS arm, c.name AS kase, s.kv_bytes AS kv, s.predicted_kv_bytes AS told_kv, s.peak_unmapped_bytes AS peak, "
-                      "s.predicted_total_bytes AS told FROM sample s JOIN run r ON r.id = s.run_id JOIN arm a ON a.id = r.arm_id JOIN "
-                      "suite_case c ON c.id = r.case_id WHERE NOT s.warmup");
+    run = run_program(
+        "db", "sql", "--db", db, "-o", "json",
+        "SELECT a.name AS arm, c.name AS kase, s.kv_bytes AS kv, s.predicted_kv_bytes AS told_kv, s.peak_unmapped_bytes AS peak, "
+        "s.predicted_total_bytes AS told FROM sample s JOIN run r ON r.id = s.run_id JOIN arm a ON a.id = r.arm_id JOIN "
+        "suite_case c ON c.id = r.case_id WHERE NOT s.warmup");
     json_t *rows = json_loads(run.out, 0, NULL), *row;
     size_t i;
     json_t *list = json_is_array(rows) ? rows : NULL;

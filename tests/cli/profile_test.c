@@ -7,7 +7,9 @@
 /* Half a second of a voice that is none: a buzz that comes and goes. */
 static int write_voice(void)
 {
-    enum { N = 12000 };
+    enum {
+        N = 12000
+    };
     static float pcm[N];
     hm_error err;
     for (int i = 0; i < N; i++)
@@ -126,7 +128,8 @@ static void six_pairs_have_an_interval_and_phases_are_held_against_the_machine(v
     run_free(&run);
     json_t *trace = json_load_file(path, 0, NULL), *e;
     size_t i, shares = 0;
-    json_array_foreach(json_object_get(trace, "traceEvents"), i, e) shares += json_object_get(json_object_get(e, "args"), "of FLOPs") != NULL;
+    json_array_foreach(json_object_get(trace, "traceEvents"), i, e) shares +=
+        json_object_get(json_object_get(e, "args"), "of FLOPs") != NULL;
     assert_int_equal(shares, 3);
     json_decref(trace);
 }
@@ -191,7 +194,8 @@ static void a_profile_of_speech_shows_its_parts(void **state)
     char *path = in_folder("s.json"), name[160], cloned[160];
     snprintf(name, sizeof name, "%s/said", in_folder("mixed.yaml"));
     snprintf(cloned, sizeof cloned, "%s/cloned", in_folder("mixed.yaml"));
-    expect(run_program("profile", name, "--no-limits", "--model", "qwen3-tts-tiny", "--trace", path, "--repeat", "1"), 0, "code_predictor", NULL);
+    expect(run_program("profile", name, "--no-limits", "--model", "qwen3-tts-tiny", "--trace", path, "--repeat", "1"), 0, "code_predictor",
+           NULL);
     expect(run_program("trace", "check", path), 0, " 0 errors, 0 warnings", NULL);
     json_error_t e;
     json_t *trace = json_load_file(path, 0, &e);
@@ -200,7 +204,8 @@ static void a_profile_of_speech_shows_its_parts(void **state)
     assert_int_equal(events_of(trace, "phase", NULL), 3);
     assert_true(events_of(trace, "part", "talker_step") > 0 && events_of(trace, "part", "sampling") > 0);
     json_decref(trace);
-    expect(run_program("profile", cloned, "--no-limits", "--model", "qwen3-tts-tiny-base", "--trace", path, "--repeat", "1"), 0, "mixed/cloned", NULL);
+    expect(run_program("profile", cloned, "--no-limits", "--model", "qwen3-tts-tiny-base", "--trace", path, "--repeat", "1"), 0,
+           "mixed/cloned", NULL);
     expect(run_program("profile", name, "--model", "heartmula-tiny", "--trace", path), 64, NULL, "makes music, mixed/said asks for speech");
     expect(run_program("profile", name, "--model", "qwen3-tts-tiny-base", "--trace", path), 64, NULL, "of kind base");
 }

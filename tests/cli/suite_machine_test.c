@@ -105,8 +105,7 @@ static void every_timed_sample_has_the_state_of_the_machine_or_its_reason(void *
                "1\r\n");
     expect_sql("SELECT count(*) FROM sample WHERE context_switches >= 0 AND page_faults >= 0 AND steal_ns >= 0", "2\r\n");
     expect_sql("SELECT count(*) FROM sample WHERE (cycles > 0 AND instructions > 0) OR length(counter_note) > 10", "2\r\n");
-    expect_sql("SELECT count(*) FROM sample WHERE length(energy_source) > 10 AND (energy_uj > 0 OR energy_idle_uj IS NULL)",
-               "2\r\n");
+    expect_sql("SELECT count(*) FROM sample WHERE length(energy_source) > 10 AND (energy_uj > 0 OR energy_idle_uj IS NULL)", "2\r\n");
     expect_sql("SELECT count(DISTINCT type) FROM machine_figure f JOIN session s ON s.id = f.session_id AND s.machine_id = f.machine_id",
                "4\r\n"); /* bytes, f32, bf16, int8 */
 }

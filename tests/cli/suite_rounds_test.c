@@ -59,8 +59,8 @@ static char *note(const char *word)
 static void hooks_run_around_the_session_and_every_turn(void **state)
 {
     (void)state;
-    hm_run run = suite_run("--arm", fake_arm("one", "good"), "--arm", fake_arm("two", "good"), "-n", "2", "-f", "/a$", "--order", "serial", "--setup",
-                           note("setup"), "--prepare", note("prepare $HMBENCH_CASE $HMBENCH_ARM $HMBENCH_ROUND"), "--conclude",
+    hm_run run = suite_run("--arm", fake_arm("one", "good"), "--arm", fake_arm("two", "good"), "-n", "2", "-f", "/a$", "--order", "serial",
+                           "--setup", note("setup"), "--prepare", note("prepare $HMBENCH_CASE $HMBENCH_ARM $HMBENCH_ROUND"), "--conclude",
                            note("conclude $HMBENCH_ARM"), "--cleanup", note("cleanup"));
     expect_code(&run, 0, NULL);
     expect_events("setup\nprepare tiny/a one 1\nconclude one\nprepare tiny/a two 1\nconclude two\n"
@@ -80,7 +80,7 @@ static void a_hook_that_fails_is_one_clear_error_and_cleanup_comes_all_the_same(
     expect_code(&run, 69, "did not end within 1 s");
     run = suite_run("--arm", fake_arm("one", "good"), "--conclude", "false", "-f", "/a$");
     expect_code(&run, 69, "--conclude \"false\": exit code 1");
-    expect_sql("SELECT count(*) FROM run WHERE status = 'ok'", "1\r\n");            /* what it followed is stored */
+    expect_sql("SELECT count(*) FROM run WHERE status = 'ok'", "1\r\n");                 /* what it followed is stored */
     run = suite_run("--arm", fake_arm("one", "good"), "-n", "1", "--cleanup", "exit 7"); /* what was measured stands */
     expect_code(&run, 0, "warning: --cleanup \"exit 7\": exit code 7");
 }
@@ -103,7 +103,8 @@ static void the_command_that_goes_on_can_be_pasted(void **state)
     char odd[300], once[700];
     snprintf(odd, sizeof odd, "%s's own.db", db);
     snprintf(once, sizeof once, "test -e '%s.once' || { touch '%s.once'; kill -INT $PPID; }", db, db); /* a second one ends it at once */
-    hm_run run = run_program("suite", suite, "-V", "none", "--arm", fake_arm("one", "good"), "-f", "/a$", "-n", "2", "--db", odd, "--conclude", once);
+    hm_run run = run_program("suite", suite, "-V", "none", "--arm", fake_arm("one", "good"), "-f", "/a$", "-n", "2", "--db", odd,
+                             "--conclude", once);
     expect_code(&run, 130, "'\\''s own.db'");
 }
 
@@ -139,8 +140,8 @@ static void orders_are_kept_and_come_back_from_their_seed(void **state)
     char *first[3] = {0};
     for (int again = 0; again < 2; again++)
         for (int i = 0; i < 3; i++) {
-            hm_run run = suite_run("--arm", fake_arm("x", "good"), "--arm", fake_arm("y", "good"), "-n", "4", "-f", "/a$", "--seed", "77", "--order",
-                                   (char *[]){"serial", "abba", "random"}[i]);
+            hm_run run = suite_run("--arm", fake_arm("x", "good"), "--arm", fake_arm("y", "good"), "-n", "4", "-f", "/a$", "--seed", "77",
+                                   "--order", (char *[]){"serial", "abba", "random"}[i]);
             expect_code(&run, 0, NULL);
             if (wanted[i])
                 expect_sql(sql, wanted[i]);
@@ -163,7 +164,8 @@ static void orders_are_kept_and_come_back_from_their_seed(void **state)
 static void a_round_counts_once_however_many_generations_it_times(void **state)
 {
     (void)state;
-    hm_run run = suite_run("--arm", fake_arm("one", "good"), "-n", "2", "-f", "/a$", "--iters", "3", "--tag", "machine=quiet", "--tag", "k=");
+    hm_run run =
+        suite_run("--arm", fake_arm("one", "good"), "-n", "2", "-f", "/a$", "--iters", "3", "--tag", "machine=quiet", "--tag", "k=");
     expect_code(&run, 0, NULL);
     expect_sql("SELECT count(*), count(DISTINCT run_id), min(wall_ns), max(wall_ns) FROM sample WHERE NOT warmup",
                "6,2,10000000,12000000\r\n"); /* the fake one draws out each a little longer */
@@ -206,8 +208,8 @@ static void a_session_goes_on_after_ctrl_c_at_any_moment(void **state)
 {
     (void)state;
     unsigned seed = (unsigned)getpid();
-    char *argv[] = {(char *)HM_PROGRAM, "suite", suite, "-V", "none", "--db", db, "--arm", fake_arm("x", "good"), "--arm",
-                    fake_arm("y", "good"),   "-n",    "5",   NULL};
+    char *argv[] = {(char *)HM_PROGRAM,    "suite", suite, "-V", "none", "--db", db, "--arm", fake_arm("x", "good"), "--arm",
+                    fake_arm("y", "good"), "-n",    "5",   NULL};
     hm_run run = run_command(argv, NULL, 300, 0.15 + rand_r(&seed) % 100 * 0.004);
     int stops = run.code == 130;
     if (run.code != 130 && run.code != 0)
@@ -279,7 +281,8 @@ int main(int argc, char **argv)
     if (argc == 3 && !strcmp(argv[1], "--fake"))
         return fake_worker(argv[2]);
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {CASE(dry_runs_know_how_long_other_programs_took), CASE(hooks_run_around_the_session_and_every_turn),
+    const struct CMUnitTest tests[] = {CASE(dry_runs_know_how_long_other_programs_took),
+                                       CASE(hooks_run_around_the_session_and_every_turn),
                                        CASE(a_hook_that_fails_is_one_clear_error_and_cleanup_comes_all_the_same),
                                        CASE(cleanup_comes_after_an_interruption_too),
                                        CASE(the_command_that_goes_on_can_be_pasted),

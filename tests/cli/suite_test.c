@@ -64,8 +64,9 @@ static void rounds_of_two_programs_are_stored_whole(void **state)
 static void failed_arms_are_recorded_and_the_others_go_on(void **state)
 {
     (void)state;
-    hm_run run = suite_run("--arm", (char *)fake_arm("good", "good"), "--arm", (char *)fake_arm("bad", "crash"), "--arm", (char *)fake_arm("slow", "hang"),
-                           "--arm", (char *)fake_arm("liar", "boast"), "--rounds", "1", "--timeout", "1", "--filter", "/a$");
+    hm_run run = suite_run("--arm", (char *)fake_arm("good", "good"), "--arm", (char *)fake_arm("bad", "crash"), "--arm",
+                           (char *)fake_arm("slow", "hang"), "--arm", (char *)fake_arm("liar", "boast"), "--rounds", "1", "--timeout", "1",
+                           "--filter", "/a$");
     expect_code(&run, 6, "3 runs failed");
     expect_sql("SELECT a.name, r.status, r.reason IS NULL, (SELECT count(*) FROM sample s WHERE s.run_id = r.id) FROM run r "
                "JOIN arm a ON a.id = r.arm_id ORDER BY a.name",
@@ -76,8 +77,8 @@ static void failed_arms_are_recorded_and_the_others_go_on(void **state)
 static void an_interrupted_session_keeps_its_runs_and_goes_on(void **state)
 {
     (void)state;
-    char *argv[] = {(char *)HM_PROGRAM,         "suite",  suite, "--variant", "none", "--db", db, "--arm",
-                    (char *)fake_arm("one", "slow"), "--seed", "3",   NULL};
+    char *argv[] = {(char *)HM_PROGRAM, "suite", suite, "--variant", "none", "--db", db, "--arm", (char *)fake_arm("one", "slow"),
+                    "--seed",           "3",     NULL};
     hm_run run = run_interrupted(argv, run_had_a_turn);
     expect_code(&run, 130, "hmbench suite --resume --db");
     expect_sql("SELECT state, interrupted FROM session", "interrupted,1\r\n");
@@ -261,7 +262,8 @@ static void its_tables_are_data_where_asked_for(void **state)
     hm_error err = {0};
     snprintf(csv, sizeof csv, "csv:%s/figures.csv", folder);
     snprintf(lost, sizeof lost, "json:%s/nowhere/figures.json", folder);
-    hm_run run = suite_run("--arm", (char *)fake_arm("one", "good"), "--arm", (char *)fake_arm("two", "good"), "-n", "1", "-f", "/a$", "-o", "jsonl", "-O", csv);
+    hm_run run = suite_run("--arm", (char *)fake_arm("one", "good"), "--arm", (char *)fake_arm("two", "good"), "-n", "1", "-f", "/a$", "-o",
+                           "jsonl", "-O", csv);
     assert_non_null(strstr(run.out, "{\"schema_version\": 1, \"kind\": \"suite\", \"table\": \"arms\", "));
     assert_non_null(strstr(run.out, "\"table\": \"summary\""));
     assert_null(strstr(run.out, "| Label"));

@@ -53,7 +53,8 @@ static void check_case(const golden *g, int i)
         assert_int_equal(hm_sample_fused(&in, scratch, NULL), token[r]);
         for (int64_t j = 0; j < V; j++)
             if (!(fabsf(probs[j] - p[r * V + j]) <= 1e-6f))
-                fail_msg("case %d, row %d: probability %d is %.9g, expected %.9g", i, (int)r, (int)j, (double)probs[j], (double)p[r * V + j]);
+                fail_msg("case %d, row %d: probability %d is %.9g, expected %.9g", i, (int)r, (int)j, (double)probs[j],
+                         (double)p[r * V + j]);
     }
     free(scratch);
     free(probs);

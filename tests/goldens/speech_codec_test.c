@@ -50,9 +50,8 @@ static json_t *read_manifest(const char *preset, uint64_t *seed)
     json_t *all = read_json(preset, ".manifest"), *tensors = json_array(), *one;
     size_t i;
     *seed = (uint64_t)json_integer_value(json_object_get(all, "seed"));
-    json_array_foreach(json_object_get(all, "tensors"), i, one)
-        if (!strcmp(json_string_value(json_object_get(one, "file")), WEIGHTS_FILE))
-            json_array_append(tensors, one);
+    json_array_foreach(json_object_get(all, "tensors"), i, one) if (!strcmp(json_string_value(json_object_get(one, "file")), WEIGHTS_FILE))
+        json_array_append(tensors, one);
     assert_true(json_array_size(tensors) > 0);
     json_decref(all);
     return json_pack("{so so}", "config", read_json(preset, ".speech_tokenizer.config"), "tensors", tensors);
@@ -71,8 +70,8 @@ static decoder decoder_open(const char *preset, const hm_toggles *toggles, const
     if (hm_cpu_open(&d.c->dev, 2, hm_isa_detect(), &err))
         fail_msg("%s", err.text);
     hm_cpu_ops_init(d.c);
-    if (hm_weights_synth(&d.w, manifest, seed, NULL, preset, &err) || hm_speech_codec_shape_read(&shape, hm_weights_config(d.w), preset, &err) ||
-        hm_speech_codec_bind(d.c, &d.m, &shape, d.w, &err))
+    if (hm_weights_synth(&d.w, manifest, seed, NULL, preset, &err) ||
+        hm_speech_codec_shape_read(&shape, hm_weights_config(d.w), preset, &err) || hm_speech_codec_bind(d.c, &d.m, &shape, d.w, &err))
         fail_msg("%s: %s", preset, err.text);
     json_decref(manifest);
     d.groups = (int)shape.groups;
@@ -143,7 +142,8 @@ static void expect_bytes(const float *found, const float *expected, const decode
 {
     for (size_t i = 0; i < (size_t)frames * (size_t)d->rate; i++)
         if (memcmp(&found[i], &expected[i], sizeof *found))
-            fail_msg("%s: sample %zu (frame %zu) is %.9g, in one pass %.9g", what, i, i / (size_t)d->rate, (double)found[i], (double)expected[i]);
+            fail_msg("%s: sample %zu (frame %zu) is %.9g, in one pass %.9g", what, i, i / (size_t)d->rate, (double)found[i],
+                     (double)expected[i]);
 }
 
 /* --- goldens --- */
@@ -371,7 +371,9 @@ static void a_stream_begins_again_after_reset(void **state)
 
 static void codes_out_of_range_are_clamped_and_counted(void **state)
 {
-    enum { FRAMES = 4 };
+    enum {
+        FRAMES = 4
+    };
     decoder d = decoder_open("tiny_b", &best, NULL);
     int32_t *codes = some_codes(&d, FRAMES);
     (void)state;
@@ -420,7 +422,8 @@ static void the_reference_is_cut_as_in_the_original(void **state)
     size_t i;
     int short_ones = 0;
     (void)state;
-    json_array_foreach(cases, i, one) {
+    json_array_foreach(cases, i, one)
+    {
         int64_t value[5];
         static const char *const keys[] = {"ref_frames", "total_frames", "samples_per_frame", "samples", "cut"};
         for (int k = 0; k < 5; k++)

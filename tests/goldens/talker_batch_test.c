@@ -2,7 +2,9 @@
 #define _GNU_SOURCE
 #include "tests/talker_case.h"
 
-enum { MOST = 12 };
+enum {
+    MOST = 12
+};
 
 /* Utterances of unlike lengths, each joining at a frame of its own and leaving when it is done: bytes as alone. */
 static void expect_as_alone(const char *preset, const hm_toggles *toggles, int n)

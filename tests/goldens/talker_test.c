@@ -17,7 +17,9 @@ static const char *const names[] = {"tiny_a.custom_voice",
                                     "tiny_b.base_xvector",
                                     "tiny_b.base_icl",
                                     "tiny_b.base_icl_nonstream"};
-enum { CASES = sizeof names / sizeof *names };
+enum {
+    CASES = sizeof names / sizeof *names
+};
 
 /* --- goldens --- */
 

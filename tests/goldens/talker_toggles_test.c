@@ -126,7 +126,11 @@ static int32_t expected_code(const hm_talker_draw *d, const hm_talker_request *r
 static void codes_are_the_draws_of_their_frame_and_group(void **state)
 {
     static const hm_toggles *const sets[] = {&case_naive, &case_best};
-    enum { V = 64 + 1024, Vc = 64, G = 8 };
+    enum {
+        V = 64 + 1024,
+        Vc = 64,
+        G = 8
+    };
     tts_case *k = open_case("tiny_b.voice_design");
     hm_talker_request r = drawn(k);
     (void)state;

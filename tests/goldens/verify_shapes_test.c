@@ -58,7 +58,9 @@ static void expect_run(hm_run run, int code, const char *in_out, const char *in_
 static void expect_verify(const char *dir, const char *variant, const char *isa, int code, const char *in_out, const char *in_err)
 {
     expect_run(run_command((char *const[]){(char *)HM_PROGRAM, "verify", (char *)dir, "--variant", (char *)variant, "--isa", (char *)isa,
-                                           "--threads", "2", NULL}, NULL, 300, 0), code, in_out, in_err);
+                                           "--threads", "2", NULL},
+                           NULL, 300, 0),
+               code, in_out, in_err);
 }
 
 static void naive_and_best_meet_every_shape(void **state)
@@ -73,8 +75,8 @@ static void naive_and_best_meet_every_shape(void **state)
 static void single_toggles_meet_every_shape(void **state)
 {
     (void)state;
-    static const char *const variants[] = {"custom:gqa=direct", "custom:rows=needed", "custom:cfg=batched", "custom:fuse=fused",
-                                           "custom:decode=stream", "best:attn=scores"};
+    static const char *const variants[] = {"custom:gqa=direct", "custom:rows=needed",   "custom:cfg=batched",
+                                           "custom:fuse=fused", "custom:decode=stream", "best:attn=scores"};
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
         expect_run(run_command((char *const[]){(char *)HM_PROGRAM, "verify", SHAPES, "--variant", (char *)variants[i], NULL}, NULL, 300, 0),
                    0, "225 compared, 0 missed", "");
@@ -92,8 +94,9 @@ static void naive_and_best_meet_every_shape_of_speech(void **state)
 static void single_toggles_meet_every_shape_of_speech(void **state)
 {
     (void)state;
-    static const char *const variants[] = {"custom:gqa=direct", "custom:rows=needed", "custom:kv=prealloc,attn=all_slots", "custom:fuse=fused",
-                                           "custom:decode=stream", "custom:precompute=once", "custom:mask=none", "best:attn=scores"};
+    static const char *const variants[] = {"custom:gqa=direct", "custom:rows=needed",   "custom:kv=prealloc,attn=all_slots",
+                                           "custom:fuse=fused", "custom:decode=stream", "custom:precompute=once",
+                                           "custom:mask=none",  "best:attn=scores"};
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
         expect_run(run_command((char *const[]){(char *)HM_PROGRAM, "verify", SPEECH, "--variant", (char *)variants[i], NULL}, NULL, 300, 0),
                    0, "220 compared, 0 missed", "");

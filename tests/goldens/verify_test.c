@@ -73,7 +73,7 @@ static void expect_run(hm_run run, int code, const char *in_out, const char *in_
     run_free(&run);
 }
 
-#define VERIFY(dir, variant)                                                                                                               \
+#define VERIFY(dir, variant) \
     run_command((char *const[]){(char *)HM_PROGRAM, "verify", (char *)dir, "--variant", variant, NULL}, NULL, 300, 0)
 
 static void naive_and_best_meet_every_golden(void **state)

@@ -39,8 +39,8 @@ static void put(const char *name, const void *data, size_t size)
 /* The smallest model's files, its decoder's goldens `size` bytes long at most. */
 static void put_model(const hm_map *decoder, size_t size)
 {
-    static const char *const files[] = {"tiny_b_eps.manifest.json", "tiny_b_eps.base.config.json", "tiny_b_eps.speech_tokenizer.config.json",
-                                        "tiny_b_eps.stats.json"};
+    static const char *const files[] = {"tiny_b_eps.manifest.json", "tiny_b_eps.base.config.json",
+                                        "tiny_b_eps.speech_tokenizer.config.json", "tiny_b_eps.stats.json"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         hm_map map = read_golden(files[i]);
         put(files[i], map.data, map.size);
@@ -183,12 +183,9 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(naive_and_best_meet_every_golden),
-        cmocka_unit_test(other_ways_meet_every_golden),
-        cmocka_unit_test(a_changed_value_is_missed_and_named),
-        cmocka_unit_test(another_input_changes_everything),
-        cmocka_unit_test(a_truncated_file_is_malformed_not_missed),
-        cmocka_unit_test(another_file_of_a_kind_is_compared_too),
+        cmocka_unit_test(naive_and_best_meet_every_golden),         cmocka_unit_test(other_ways_meet_every_golden),
+        cmocka_unit_test(a_changed_value_is_missed_and_named),      cmocka_unit_test(another_input_changes_everything),
+        cmocka_unit_test(a_truncated_file_is_malformed_not_missed), cmocka_unit_test(another_file_of_a_kind_is_compared_too),
         cmocka_unit_test(a_case_without_its_statistics_says_so),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -27,7 +27,10 @@ static const hm_toggles toggles[] = {
     {.kv = HM_KV_PREALLOC, .attn = HM_ATTN_ALL_SLOTS, .precompute = HM_PRECOMPUTE_ONCE},
     {HM_BEST},
 };
-enum { PRESETS = sizeof presets / sizeof *presets, TOGGLES = sizeof toggles / sizeof *toggles };
+enum {
+    PRESETS = sizeof presets / sizeof *presets,
+    TOGGLES = sizeof toggles / sizeof *toggles
+};
 
 /* --- models --- */
 
@@ -61,9 +64,8 @@ static void open_weights(model *m, const char *preset, const char *file, json_t 
     json_t *manifest = load(preset, "manifest"), *rows = json_array(), *row;
     hm_error err = {0};
     size_t i;
-    json_array_foreach(json_object_get(manifest, "tensors"), i, row)
-        if (!strcmp(json_string_value(json_object_get(row, "file")), file))
-            json_array_append(rows, row);
+    json_array_foreach(json_object_get(manifest, "tensors"), i, row) if (!strcmp(json_string_value(json_object_get(row, "file")), file))
+        json_array_append(rows, row);
     json_t *own = json_pack("{s:O, s:o}", "config", config, "tensors", rows);
     uint64_t seed = (uint64_t)json_integer_value(json_object_get(manifest, "seed"));
     if (hm_weights_synth(&m->weights, own, seed, hm_cpu_team(m->ctx.dev), preset, &err))

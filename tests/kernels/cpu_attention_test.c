@@ -96,12 +96,14 @@ static void check_against_double(rig *r, problem *p, const char *what)
 }
 
 static const shape shapes[] = {
-    {1, 1, 3, 1, 8, 1, 0, true, true, 0},       {2, 1, 6, 2, 128, 300, 299, true, false, 0}, {1, 5, 4, 4, 17, 40, 20, true, true, 0},
-    {2, 3, 8, 4, 384, 260, 10, true, false, 0}, {1, 70, 4, 2, 31, 70, 0, true, true, 0},     {2, 61, 2, 2, 64, 61, 0, false, false, 0},
-    {1, 9, 24, 8, 12, 520, 511, true, true, 0}, {1, 40, 5, 1, 33, 300, 0, true, false, 0},   {1, 2, 1, 1, 1, 7, 5, true, true, 0},
-    {1, 1, 60, 1, 16, 33, 32, true, true, 0},   {1, 30, 4, 2, 6, 30, 0, true, true, 7},      {2, 5, 4, 4, 24, 700, 690, true, false, 72},
-    {1, 300, 2, 2, 8, 600, 300, true, true, 250}, {1, 1, 16, 8, 128, 900, 899, true, true, 1}, {1, 130, 3, 1, 20, 800, 670, true, true, 300},
-    {1, 4, 2, 1, 9, 50, 46, true, true, 64},
+    {1, 1, 3, 1, 8, 1, 0, true, true, 0},          {2, 1, 6, 2, 128, 300, 299, true, false, 0},
+    {1, 5, 4, 4, 17, 40, 20, true, true, 0},       {2, 3, 8, 4, 384, 260, 10, true, false, 0},
+    {1, 70, 4, 2, 31, 70, 0, true, true, 0},       {2, 61, 2, 2, 64, 61, 0, false, false, 0},
+    {1, 9, 24, 8, 12, 520, 511, true, true, 0},    {1, 40, 5, 1, 33, 300, 0, true, false, 0},
+    {1, 2, 1, 1, 1, 7, 5, true, true, 0},          {1, 1, 60, 1, 16, 33, 32, true, true, 0},
+    {1, 30, 4, 2, 6, 30, 0, true, true, 7},        {2, 5, 4, 4, 24, 700, 690, true, false, 72},
+    {1, 300, 2, 2, 8, 600, 300, true, true, 250},  {1, 1, 16, 8, 128, 900, 899, true, true, 1},
+    {1, 130, 3, 1, 20, 800, 670, true, true, 300}, {1, 4, 2, 1, 9, 50, 46, true, true, 64},
 };
 #define SHAPES (sizeof shapes / sizeof *shapes)
 
@@ -226,7 +228,10 @@ static void threads_and_pieces_of_a_prompt_do_not_change_a_row(void **state)
 static void a_window_of_moved_slots_gives_the_bytes_of_the_whole_pass(void **state)
 {
     static const shape s = {1, 620, 4, 2, 20, 620, 0, true, true, 300};
-    enum { ROW = 4 * 20, MOST = 300 + HM_ATTENTION_BLOCK };
+    enum {
+        ROW = 4 * 20,
+        MOST = 300 + HM_ATTENTION_BLOCK
+    };
     (void)state;
     for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++)
         for (int way = 0; way < 2; way++) {

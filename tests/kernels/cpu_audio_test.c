@@ -37,7 +37,9 @@ static void snake_is_right_for_arguments_of_hundreds(void **state)
 /* The sine alone: a factor b so great that x beside it is nothing. */
 static void check_sine(rig *r)
 {
-    enum { N = 60000 };
+    enum {
+        N = 60000
+    };
     float *x = guarded_alloc(N), *y = guarded_alloc(N), a = 1.0f, b = 0x1p100f;
     uint64_t seed = 4;
     for (int i = 0; i < N; i++)
@@ -63,7 +65,9 @@ static void the_sine_of_snake_is_within_two_ten_millionths(void **state)
 
 static void check_factors(rig *r)
 {
-    enum { C = 77 };
+    enum {
+        C = 77
+    };
     float *alpha = random_floats(C, 1, 4.0f), *beta = random_floats(C, 2, 4.0f), *a = guarded_alloc(C), *b = guarded_alloc(C);
     beta[3] = -60.0f; /* the floor of the denominator counts */
     r->op.snake_factors(&r->op, a, b, alpha, beta, C);
@@ -88,7 +92,8 @@ static void snake_factors_are_exponentials(void **state)
 static void check_depthwise(rig *r, int M, int C, int taps, int step)
 {
     size_t n_x = (size_t)(M + (taps - 1) * step) * (size_t)C, n = (size_t)(M * C), n_w = (size_t)(C * taps);
-    float *x = random_floats(n_x, 1, 1.0f), *w = random_floats(n_w, 2, 1.0f), *bias = random_floats((size_t)C, 3, 1.0f), *y = guarded_alloc(n);
+    float *x = random_floats(n_x, 1, 1.0f), *w = random_floats(n_w, 2, 1.0f), *bias = random_floats((size_t)C, 3, 1.0f),
+          *y = guarded_alloc(n);
     for (int with = 0; with < 2; with++) {
         uint64_t flops = r->count.flops, read = r->count.weight_bytes;
         r->op.depthwise(&r->op, y, x, w, with ? bias : NULL, M, C, taps, step);
@@ -131,7 +136,8 @@ static void check_statistics(rig *r)
         int M = column_sizes[k][0], C = column_sizes[k][1];
         size_t n = (size_t)(M * C), columns = (size_t)C;
         float *x = random_floats(n, k, 3.0f), *w = random_floats(n, k + 9, 10.0f), *scores = guarded_alloc(n);
-        float *mean = guarded_alloc(columns), *std = guarded_alloc(columns), *plain = guarded_alloc(columns), *plain_std = guarded_alloc(columns);
+        float *mean = guarded_alloc(columns), *std = guarded_alloc(columns), *plain = guarded_alloc(columns),
+              *plain_std = guarded_alloc(columns);
         memcpy(scores, w, n * sizeof *w);
         for (size_t c = 0; c < columns && c < 2; c++)
             for (int m = 0; m < M; m++)
@@ -248,7 +254,10 @@ static void nearest_rows_win_and_the_lowest_on_ties(void **state)
 
 static void check_division(rig *r)
 {
-    enum { V = 70, D = 37 };
+    enum {
+        V = 70,
+        D = 37
+    };
     float *x = random_floats(V * D, 1, 1.0f), *usage = random_floats(V, 2, 1.0f), *y = guarded_alloc(V * D);
     uint64_t before = r->count.table_values;
     r->op.divide_rows(&r->op, y, x, usage, 1e-5f, V, D); /* half of the usages are negative: under the floor */

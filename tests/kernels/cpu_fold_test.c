@@ -101,7 +101,9 @@ static void transposed_convolutions_fold_by_phase_and_earlier_inputs(void **stat
 /* y[m*u + r] = sum over inputs of x[m - back] v[.][o][r + back*u], against the folded weights as a row convolution. */
 static void check_transposed(rig *r, int in, int out, int u, int inputs)
 {
-    enum { M = 37 };
+    enum {
+        M = 37
+    };
     int taps = inputs * u, before = inputs - 1, wide = u * out;
     size_t n_v = (size_t)in * (size_t)out * (size_t)taps, n_x = (size_t)(M + before) * (size_t)in, n_y = M * (size_t)wide;
     float *v = random_floats(n_v, 1, 1.0f), *x = random_floats(n_x, 2, 1.0f), *w = guarded_alloc(n_v), *y = guarded_alloc(n_y);

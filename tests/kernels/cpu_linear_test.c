@@ -145,7 +145,7 @@ static void check_conv(rig *r, const conv *c, hm_dtype type, hm_act act, bool re
 
 static void convolutions_match_double_sums_whole_or_in_pieces(void **state)
 {
-    static const conv cases[] = {{2, 7, 1, 1, 400, 0},  {2, 7, 3, 2, 211, 0},  {16, 7, 9, 3, 250, 0}, {24, 1, 1, 4, 77, 0},
+    static const conv cases[] = {{2, 7, 1, 1, 400, 0},   {2, 7, 3, 2, 211, 0},  {16, 7, 9, 3, 250, 0}, {24, 1, 1, 4, 77, 0},
                                  {64, 7, 5, 64, 260, 0}, {5, 3, 1, 33, 20, 0},  {96, 2, 1, 40, 7, 0},  {37, 7, 2, 9, 193, 0},
                                  {300, 1, 1, 20, 3, 0},  {2, 7, 9, 2, 2300, 0}, {8, 7, 5, 8, 1100, 0}, {4, 2, 1, 6, 999, 0},
                                  {3, 5, 2, 5, 77, 0},    {1, 1, 1, 1, 9, 0},    {8, 30, 3, 7, 64, 0}};
@@ -179,7 +179,11 @@ static void strided_convolutions_match_double_sums(void **state)
 /* Rows side by side, and rows further apart: other loads, the same sums. */
 static void check_contiguous(rig *r, int in, int out)
 {
-    enum { M = 1200, PAD = 3, TAPS = 7 };
+    enum {
+        M = 1200,
+        PAD = 3,
+        TAPS = 7
+    };
     weights k;
     weights_make(&k, HM_F32, out, in, TAPS, false, 11, false);
     size_t rows = M + TAPS - 1, ny = (size_t)M * (size_t)out;
@@ -212,7 +216,11 @@ static void a_contiguous_causal_convolution_equals_its_strided_form(void **state
 /* A row's bytes depend neither on the rows beside it nor on the threads. */
 static void rows_and_threads_do_not_change_a_row(void **state)
 {
-    enum { OUT = 203, IN = 331, MOST = 400 };
+    enum {
+        OUT = 203,
+        IN = 331,
+        MOST = 400
+    };
     (void)state;
     float *x = random_floats((size_t)MOST * IN, 21, 1.0f);
     for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++)
@@ -250,7 +258,13 @@ static void rows_and_threads_do_not_change_a_row(void **state)
 
 static void fused_layers_equal_their_parts(void **state)
 {
-    enum { IN = 77, A = 50, B = 19, C = 131, M_MOST = 31 };
+    enum {
+        IN = 77,
+        A = 50,
+        B = 19,
+        C = 131,
+        M_MOST = 31
+    };
     (void)state;
     float *x = random_floats((size_t)M_MOST * IN, 4, 2.0f);
     for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++)
@@ -291,7 +305,11 @@ static void fused_layers_equal_their_parts(void **state)
     guarded_free(x, (size_t)M_MOST * IN);
 }
 
-enum { FEW = 16, FEW_IN = 203, FEW_OUT = 75 };
+enum {
+    FEW = 16,
+    FEW_IN = 203,
+    FEW_OUT = 75
+};
 
 /* Row m of every entry with M rows, against the entry with this row alone. */
 static void check_few_rows(rig *r, const weights *k, const float *x, int M)

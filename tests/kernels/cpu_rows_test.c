@@ -8,7 +8,9 @@
 static void check_exp(rig *r)
 {
     static const float points[] = {0.0f, -0.0f, 1.0f, 88.72283f, 88.7229f, 1e30f, INFINITY, -87.4f, -103.9f, -104.1f, -1e30f, -INFINITY};
-    enum { N = 100003 };
+    enum {
+        N = 100003
+    };
     float *x = random_floats(N, 6, 104.0f), *y = guarded_alloc(N);
     memcpy(x, points, sizeof points);
     r->dev->k->exp(y, x, N);
@@ -66,10 +68,13 @@ static void silu_is_right_and_finite_at_extremes(void **state)
 /* Relative to the result: 6e-7 for gelu, which has most roundings, 4e-7 elsewhere. */
 static void check_activations(rig *r)
 {
-    static const float points[] = {0.0f,   -0.0f, 1e30f, -1e30f, 88.8f, -88.8f, -104.0f, 1e-40f, -1e-30f,  0.35f,
-                                   -0.35f, 0.625f, -0.625f, 0.62499f, -0.3499f, 5.0f, -5.0f, 11.0f, -13.0f, -14.5f};
+    static const float points[] = {0.0f,   -0.0f,  1e30f,   -1e30f,   88.8f,    -88.8f, -104.0f, 1e-40f, -1e-30f, 0.35f,
+                                   -0.35f, 0.625f, -0.625f, 0.62499f, -0.3499f, 5.0f,   -5.0f,   11.0f,  -13.0f,  -14.5f};
     static const float ranges[] = {0.1f, 1.0f, 6.0f, 30.0f};
-    enum { N = 20011, POINTS = sizeof points / sizeof *points };
+    enum {
+        N = 20011,
+        POINTS = sizeof points / sizeof *points
+    };
     float *x = guarded_alloc(N), *y = guarded_alloc(N);
     for (hm_act act = HM_ACT_NONE; act < HM_ACT_SNAKE; act++)
         for (int range = 0; range < 4; range++) {
@@ -155,7 +160,13 @@ static void norms_match_double_and_fuse_without_a_change(void **state)
 
 static void check_modulation(rig *r)
 {
-    enum { B = 2, ROWS = 37, D = 45, N = B * ROWS * D, STRIDE = 100 };
+    enum {
+        B = 2,
+        ROWS = 37,
+        D = 45,
+        N = B * ROWS * D,
+        STRIDE = 100
+    };
     float *x = random_floats(N, 1, 3.0f), *v = random_floats(B * STRIDE, 2, 1.0f), *y = guarded_alloc(N), *z = guarded_alloc(N);
     for (int64_t stride = 0; stride <= STRIDE; stride += STRIDE) {
         r->op.modulate(&r->op, y, x, v, v + 50, B, ROWS, D, stride);
@@ -241,8 +252,17 @@ static void elementwise_operations_round_as_written(void **state)
 
 static void check_rope(rig *r)
 {
-    enum { HALF = 12, DH = 2 * HALF, S = 70, B = 2, HEADS = 5, FIRST = 8100, N = B * S * HEADS * DH };
-    float theta[HALF], *cos_t = guarded_alloc(S * HALF), *sin_t = guarded_alloc(S * HALF), *x = random_floats(N, 1, 2.0f), *y = guarded_alloc(N);
+    enum {
+        HALF = 12,
+        DH = 2 * HALF,
+        S = 70,
+        B = 2,
+        HEADS = 5,
+        FIRST = 8100,
+        N = B * S * HEADS * DH
+    };
+    float theta[HALF], *cos_t = guarded_alloc(S * HALF), *sin_t = guarded_alloc(S * HALF), *x = random_floats(N, 1, 2.0f),
+                       *y = guarded_alloc(N);
     for (int j = 0; j < HALF; j++)
         theta[j] = 1.0f / powf(500000.0f, (float)j / HALF);
     r->op.rope_table(&r->op, cos_t, sin_t, theta, HALF, FIRST, S);
@@ -279,7 +299,12 @@ static void rope_rotates_pairs_and_halves_at_far_positions(void **state)
 
 static void check_gather(rig *r)
 {
-    enum { ROWS = 50, D = 37, M = 300, K = 3 };
+    enum {
+        ROWS = 50,
+        D = 37,
+        M = 300,
+        K = 3
+    };
     static const hm_dtype types[] = {HM_F32, HM_BF16, HM_F16};
     int32_t ids[M * K], offsets[M * K], shifted[M * K];
     float *x = random_floats(M * K * D, 2, 1.0f), *mask = guarded_alloc(M * K), *y = guarded_alloc(M * D), *z = guarded_alloc(M * K * D);

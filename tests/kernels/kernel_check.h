@@ -16,7 +16,7 @@
 
 #include "engine/cpu/cpu.h"
 
-#define GUARD 64           /* guard floats on either side of a buffer */
+#define GUARD 64 /* guard floats on either side of a buffer */
 #define GUARD_BITS 0x7FC0DEADu
 
 typedef struct rig {

@@ -162,7 +162,10 @@ static void each_rule_leaves_the_probabilities_it_should(void **state)
 
 static void seen_tokens_are_penalised_once_however_often_they_occur(void **state)
 {
-    enum { V = 300, N = 90 };
+    enum {
+        V = 300,
+        N = 90
+    };
     (void)state;
     rig r;
     rig_open(&r, 1, HM_ISA_SCALAR);
@@ -199,7 +202,9 @@ static void seen_tokens_are_penalised_once_however_often_they_occur(void **state
 
 static void equal_chances_go_to_the_lowest_index(void **state)
 {
-    enum { V = 40 };
+    enum {
+        V = 40
+    };
     float x[V], q[V], scratch[4 * (V + 4)];
     (void)state;
     for (int j = 0; j < V; j++) {

@@ -91,7 +91,9 @@ static void put_run(hm_store *store, int arm, int round, hm_run_status status, i
 
 static void put_audio(int arm, float noise)
 {
-    enum { N = 4800 };
+    enum {
+        N = 4800
+    };
     static float planar[2 * N];
     char path[64];
     hm_error err = {0};
@@ -223,7 +225,9 @@ static void sessions_that_are_not_there_are_told(void **state)
 static void fidelity_follows_its_formulas(void **state)
 {
     (void)state;
-    enum { N = 5000 };
+    enum {
+        N = 5000
+    };
     static float r[N], x[N], silence[N];
     for (int i = 0; i < N; i++) {
         r[i] = 0.5f * sinf((float)i * 0.1f);
@@ -280,10 +284,14 @@ static void a_process_is_one_value_however_many_generations_it_timed(void **stat
     hm_journal_data *data;
     hm_journal_filter filter = {"8e55", NULL};
     hm_store *store = filled_store("journal_generations.db", "wave");
-    hm_session_record session = {.id = "8e551000-0000-4000-8000-000000000001", .machine_id = "m1", .build_id = "b1",
-                                 .command_line = "hmbench suite --iters 3", .options = "{}", .rounds = 2};
-    hm_arm_record arm = {.id = "c0000000-0000-4000-8000-000000000000", .name = "naive", .variant = "naive", .toggles = "", .backend = "cpu",
-                         .model = "/m"};
+    hm_session_record session = {.id = "8e551000-0000-4000-8000-000000000001",
+                                 .machine_id = "m1",
+                                 .build_id = "b1",
+                                 .command_line = "hmbench suite --iters 3",
+                                 .options = "{}",
+                                 .rounds = 2};
+    hm_arm_record arm = {
+        .id = "c0000000-0000-4000-8000-000000000000", .name = "naive", .variant = "naive", .toggles = "", .backend = "cpu", .model = "/m"};
     GOOD(hm_store_put_session(store, &session, &arm, 1, &err));
     put_generations(store, session.id, arm.id, 0, (const int[]){100, 500, 120}, 3);
     put_generations(store, session.id, arm.id, 1, (const int[]){130, 170}, 2);
@@ -310,8 +318,12 @@ static void a_step_is_called_noise_by_its_interval(void **state)
     hm_journal_data *data;
     hm_journal_filter filter = {"ae55", NULL};
     hm_store *store = filled_store("journal_steps.db", "wave");
-    hm_session_record session = {.id = "ae551000-0000-4000-8000-000000000001", .machine_id = "m1", .build_id = "b1",
-                                 .command_line = "hmbench suite", .options = "{}", .rounds = 8};
+    hm_session_record session = {.id = "ae551000-0000-4000-8000-000000000001",
+                                 .machine_id = "m1",
+                                 .build_id = "b1",
+                                 .command_line = "hmbench suite",
+                                 .options = "{}",
+                                 .rounds = 8};
     hm_arm_record arms[2];
     for (int i = 0; i < 2; i++) {
         arms[i] = (hm_arm_record){
@@ -343,12 +355,26 @@ static void a_verdict_against_stored_sessions_is_shown(void **state)
     hm_journal_data *data;
     hm_journal_filter filter = {"9e55", NULL};
     hm_store *store = filled_store("journal_verdicts.db", "wave");
-    hm_session_record session = {.id = "9e551000-0000-4000-8000-000000000001", .machine_id = "m1", .build_id = "b1",
-                                 .command_line = "hmbench gate", .options = "{}", .rounds = 1};
-    hm_arm_record arm = {.id = "d0000000-0000-4000-8000-000000000000", .name = "best", .variant = "best", .toggles = "", .backend = "cpu",
-                         .model = "/m"};
-    hm_verdict_record verdict = {.session_id = session.id, .case_id = "c1", .base_arm_id = arm_ids[0], .arm_id = arm.id, .metric = "wall",
-                                 .rounds = 10, .ratio = 1.5, .low = 1.25, .high = 1.75, .margin = 0.05, .mde = NAN, .verdict = "fail"};
+    hm_session_record session = {.id = "9e551000-0000-4000-8000-000000000001",
+                                 .machine_id = "m1",
+                                 .build_id = "b1",
+                                 .command_line = "hmbench gate",
+                                 .options = "{}",
+                                 .rounds = 1};
+    hm_arm_record arm = {
+        .id = "d0000000-0000-4000-8000-000000000000", .name = "best", .variant = "best", .toggles = "", .backend = "cpu", .model = "/m"};
+    hm_verdict_record verdict = {.session_id = session.id,
+                                 .case_id = "c1",
+                                 .base_arm_id = arm_ids[0],
+                                 .arm_id = arm.id,
+                                 .metric = "wall",
+                                 .rounds = 10,
+                                 .ratio = 1.5,
+                                 .low = 1.25,
+                                 .high = 1.75,
+                                 .margin = 0.05,
+                                 .mde = NAN,
+                                 .verdict = "fail"};
     GOOD(hm_store_put_session(store, &session, &arm, 1, &err));
     put_generations(store, session.id, arm.id, 0, (const int[]){100}, 1);
     GOOD(hm_store_put_verdict(store, &verdict, &err));
@@ -370,13 +396,21 @@ static void models_of_a_session_stand_apart(void **state)
     hm_journal_data *data;
     hm_journal_filter filter = {"7e55", NULL};
     hm_store *store = filled_store("journal_models.db", "wave");
-    hm_session_record session = {.id = "7e551000-0000-4000-8000-000000000001", .machine_id = "m1", .build_id = "b1",
-                                 .command_line = "hmbench suite", .options = "{}", .rounds = 1};
+    hm_session_record session = {.id = "7e551000-0000-4000-8000-000000000001",
+                                 .machine_id = "m1",
+                                 .build_id = "b1",
+                                 .command_line = "hmbench suite",
+                                 .options = "{}",
+                                 .rounds = 1};
     static const char *const names[] = {"naive model=m", "best model=m isa=avx2", "naive model=q", "best model=q"};
     hm_arm_record arms[4];
     for (int i = 0; i < 4; i++) {
-        arms[i] = (hm_arm_record){.position = i, .name = names[i], .variant = i % 2 ? "best" : "naive", .toggles = toggles[i % 2],
-                                  .backend = "cpu", .model = i < 2 ? "/m" : "/q"};
+        arms[i] = (hm_arm_record){.position = i,
+                                  .name = names[i],
+                                  .variant = i % 2 ? "best" : "naive",
+                                  .toggles = toggles[i % 2],
+                                  .backend = "cpu",
+                                  .model = i < 2 ? "/m" : "/q"};
         snprintf(arms[i].id, sizeof arms[i].id, "b0000000-0000-4000-8000-00000000000%c", '0' + i);
     }
     GOOD(hm_store_put_session(store, &session, arms, 4, &err));
@@ -409,9 +443,12 @@ static void models_of_a_session_stand_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_stored_is_what_the_journal_says), cmocka_unit_test(rounds_that_disagree_are_called_unstable),
-        cmocka_unit_test(the_same_database_gives_the_same_bytes),  cmocka_unit_test(sessions_that_are_not_there_are_told),
-        cmocka_unit_test(models_of_a_session_stand_apart),         cmocka_unit_test(fidelity_follows_its_formulas),
+        cmocka_unit_test(what_is_stored_is_what_the_journal_says),
+        cmocka_unit_test(rounds_that_disagree_are_called_unstable),
+        cmocka_unit_test(the_same_database_gives_the_same_bytes),
+        cmocka_unit_test(sessions_that_are_not_there_are_told),
+        cmocka_unit_test(models_of_a_session_stand_apart),
+        cmocka_unit_test(fidelity_follows_its_formulas),
         cmocka_unit_test(a_process_is_one_value_however_many_generations_it_timed),
         cmocka_unit_test(a_verdict_against_stored_sessions_is_shown),
         cmocka_unit_test(a_step_is_called_noise_by_its_interval),

@@ -21,7 +21,9 @@
 static hm_journal_result results[6];
 static double rounds[6][ROUNDS];
 static const hm_journal_stretch stretches[] = {{0, 62, 8.5}, {62, 63, 9.25}};
-enum { KINDS = HM_PLOT_POSITIONS + 1 };
+enum {
+    KINDS = HM_PLOT_POSITIONS + 1
+};
 static hm_journal_case cases[] = {{"short/plain", 27, 125, 0}, {"short/\"quoted\" `ls` \\n", 13, 63, 0}};
 static hm_journal_arm arms[] = {
     {.name = "naive", .flow_steps = 10}, {.name = "steps5", .flow_steps = 5}, {.name = "steps1", .flow_steps = 1}};
@@ -188,7 +190,9 @@ static void points_stand_under_the_roof_that_the_machine_gives(void **state)
 static void labels_of_the_tradeoff_do_not_overlap(void **state)
 {
     (void)state;
-    enum { ARMS = 12 };
+    enum {
+        ARMS = 12
+    };
     static hm_journal_arm many[ARMS];
     static hm_journal_result all[ARMS];
     static char names[ARMS][32];

@@ -115,7 +115,9 @@ static void sets_are_written_as_variants_of_the_runtime_build(void **state)
 
 /* --- judging: kv saves 20 % of any time, gqa 10 ms of what is left --- */
 
-enum { ROUNDS = 7 };
+enum {
+    ROUNDS = 7
+};
 
 typedef struct planted {
     hm_series series[8];
@@ -137,7 +139,8 @@ static void plant(planted *p, const char *spec, double ms)
         hm_toggle_value_name(&list[i], hm_toggle_get(&set, &list[i]), value, sizeof value);
         sprintf(text + strlen(text), "%s%s=%s", i ? "," : "", list[i].name, value);
     }
-    *s = (hm_series){.label = "short/plain", .arm = spec, .model = "/m/mini", .arm_position = p->count, .toggles = text, .value = p->values[p->count]};
+    *s = (hm_series){
+        .label = "short/plain", .arm = spec, .model = "/m/mini", .arm_position = p->count, .toggles = text, .value = p->values[p->count]};
     for (int r = 0; r < ROUNDS; r++)
         s->value[r] = ms * (1 + 0.03 * r); /* a drift that all arms share */
     p->count++;
@@ -254,11 +257,10 @@ static void other_programs_are_not_taken_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_toggle_is_put_on_alone_and_left_out), cmocka_unit_test(the_least_that_a_toggle_requires_goes_with_it),
-        cmocka_unit_test(what_cannot_be_taken_apart_is_refused), cmocka_unit_test(sets_are_written_as_variants_of_the_runtime_build),
-        cmocka_unit_test(worths_are_ratios_of_paired_rounds),    cmocka_unit_test(what_was_not_measured_has_no_worth),
-        cmocka_unit_test(a_part_of_the_toggles_has_no_interaction),
-        cmocka_unit_test(bad_output_has_no_worth),
+        cmocka_unit_test(a_toggle_is_put_on_alone_and_left_out),    cmocka_unit_test(the_least_that_a_toggle_requires_goes_with_it),
+        cmocka_unit_test(what_cannot_be_taken_apart_is_refused),    cmocka_unit_test(sets_are_written_as_variants_of_the_runtime_build),
+        cmocka_unit_test(worths_are_ratios_of_paired_rounds),       cmocka_unit_test(what_was_not_measured_has_no_worth),
+        cmocka_unit_test(a_part_of_the_toggles_has_no_interaction), cmocka_unit_test(bad_output_has_no_worth),
         cmocka_unit_test(other_programs_are_not_taken_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,8 +36,8 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
-    static const char *const names[] = {"sine.wav", "voice.flac", "voice.mp3", "text.wav", "long.wav",
-                                        "short.wav", "silent.wav", "bad.wav", "odd.wav"};
+    static const char *const names[] = {"sine.wav",  "voice.flac", "voice.mp3", "text.wav", "long.wav",
+                                        "short.wav", "silent.wav", "bad.wav",   "odd.wav"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(file(names[i]));
@@ -75,8 +75,8 @@ static void write_wav(const char *name, uint32_t rate_hz, const float *samples, 
     put(f, 36 + data, 4);
     fputs("WAVEfmt ", f);
     put(f, 16, 4);
-    put(f, 3, 2);           /* float */
-    put(f, 1, 2);           /* channels */
+    put(f, 3, 2); /* float */
+    put(f, 1, 2); /* channels */
     put(f, rate_hz, 4);
     put(f, 4 * rate_hz, 4);
     put(f, 4, 2);
@@ -128,8 +128,8 @@ static void a_sine_keeps_its_frequency_and_level(void **state)
                 assert_int_equal(n, RATE);
                 level = level_of(x, n, hz, &rest);
                 if (fabs(level - 0.5) > 5e-4 || rest > 5e-4)
-                    fail_msg("%d Hz, %d channels: a sine of %g Hz has level %.6f, expected 0.5, and %.2g besides", rates[r],
-                             channels[c], hz, level, rest);
+                    fail_msg("%d Hz, %d channels: a sine of %g Hz has level %.6f, expected 0.5, and %.2g besides", rates[r], channels[c],
+                             hz, level, rest);
                 free(x);
             }
 }
@@ -207,8 +207,8 @@ static void expect(const char *name, hm_status status, const char *first, const 
     hm_error err = {0};
     hm_status st = hm_audio_read_reference(&x, &n, file(name), RATE, &err);
     if (st != status || err.status != status || !strstr(err.text, first) || !strstr(err.text, second) || !strstr(err.text, name))
-        fail_msg("%s: expected %s with \"%s\" and \"%s\"; found %s: %s", name, hm_status_name(status), first, second,
-                 hm_status_name(st), err.text);
+        fail_msg("%s: expected %s with \"%s\" and \"%s\"; found %s: %s", name, hm_status_name(status), first, second, hm_status_name(st),
+                 err.text);
     assert_ptr_equal(x, &path);
     assert_int_equal(n, -1);
 }

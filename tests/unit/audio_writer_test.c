@@ -136,8 +136,10 @@ static void a_stream_is_a_wav_of_16_bits_that_clips(void **state)
     assert_int_equal(size, 44);
     assert_int_equal(hm_audio_writer_write(w, pcm[0], 3, &err), HM_OK);
     assert_int_equal(size, 44 + sizeof expected); /* there at once */
-    assert_memory_equal(bytes, "RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\1\0\2\0\xc0\x5d\0\0\0\x77\1\0\4\0\x10\0"
-                               "data\xff\xff\xff\xff", 44);
+    assert_memory_equal(bytes,
+                        "RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\1\0\2\0\xc0\x5d\0\0\0\x77\1\0\4\0\x10\0"
+                        "data\xff\xff\xff\xff",
+                        44);
     for (size_t i = 0; i < 6; i++)
         assert_int_equal((int16_t)((uint8_t)bytes[44 + 2 * i] | (uint8_t)bytes[45 + 2 * i] << 8), expected[i]);
     assert_int_equal(hm_audio_writer_close(&w, true, &err), HM_OK);

@@ -44,7 +44,7 @@ static void a_full_arena_gives_nothing_and_stays_as_it_is(void **state)
     (void)state;
     hm_arena arena = open_arena(1000, 0);
     assert_null(hm_arena_take(&arena, arena.size + 1));
-    assert_null(hm_arena_take(&arena, SIZE_MAX));      /* rounding up would wrap to 0 */
+    assert_null(hm_arena_take(&arena, SIZE_MAX)); /* rounding up would wrap to 0 */
     assert_null(hm_arena_take(&arena, SIZE_MAX - 62));
     assert_null(hm_arena_take(&arena, SIZE_MAX - 127)); /* a multiple of the alignment, near the top */
     assert_int_equal(arena.used, 0);
@@ -107,12 +107,9 @@ static void an_empty_arena_opens_and_holds_nothing_much(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pieces_are_aligned_in_order_and_apart),
-        cmocka_unit_test(a_full_arena_gives_nothing_and_stays_as_it_is),
-        cmocka_unit_test(what_a_mark_gives_back_is_taken_again),
-        cmocka_unit_test(new_memory_is_zero_when_prefaulted),
-        cmocka_unit_test(sizes_beyond_memory_are_refused_with_their_size),
-        cmocka_unit_test(an_empty_arena_opens_and_holds_nothing_much),
+        cmocka_unit_test(pieces_are_aligned_in_order_and_apart),           cmocka_unit_test(a_full_arena_gives_nothing_and_stays_as_it_is),
+        cmocka_unit_test(what_a_mark_gives_back_is_taken_again),           cmocka_unit_test(new_memory_is_zero_when_prefaulted),
+        cmocka_unit_test(sizes_beyond_memory_are_refused_with_their_size), cmocka_unit_test(an_empty_arena_opens_and_holds_nothing_much),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

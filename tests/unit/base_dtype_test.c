@@ -147,8 +147,8 @@ static void names_and_sizes_are_those_of_safetensors(void **state)
         const char *name;
         hm_dtype type;
         size_t bytes;
-    } rows[] = {{"F64", HM_F64, 8}, {"F32", HM_F32, 4}, {"F16", HM_F16, 2},   {"BF16", HM_BF16, 2}, {"I64", HM_I64, 8},
-                {"I32", HM_I32, 4}, {"U32", HM_U32, 4}, {"I8", HM_I8, 1},     {"U8", HM_U8, 1},     {"BOOL", HM_BOOL, 1}};
+    } rows[] = {{"F64", HM_F64, 8}, {"F32", HM_F32, 4}, {"F16", HM_F16, 2}, {"BF16", HM_BF16, 2}, {"I64", HM_I64, 8},
+                {"I32", HM_I32, 4}, {"U32", HM_U32, 4}, {"I8", HM_I8, 1},   {"U8", HM_U8, 1},     {"BOOL", HM_BOOL, 1}};
     assert_int_equal(sizeof rows / sizeof *rows, HM_DTYPE_COUNT);
     for (size_t i = 0; i < HM_DTYPE_COUNT; i++) {
         assert_int_equal(hm_dtype_parse(rows[i].name), rows[i].type);
@@ -164,12 +164,9 @@ static void names_and_sizes_are_those_of_safetensors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_65536_values_of_both_types_round_trip),
-        cmocka_unit_test(rounding_is_to_nearest_even_between_all_neighbours),
-        cmocka_unit_test(what_is_too_great_becomes_infinity),
-        cmocka_unit_test(what_is_too_small_becomes_zero_of_its_sign),
-        cmocka_unit_test(not_a_number_stays_one_whatever_its_bits),
-        cmocka_unit_test(arrays_convert_as_single_values_do),
+        cmocka_unit_test(all_65536_values_of_both_types_round_trip), cmocka_unit_test(rounding_is_to_nearest_even_between_all_neighbours),
+        cmocka_unit_test(what_is_too_great_becomes_infinity),        cmocka_unit_test(what_is_too_small_becomes_zero_of_its_sign),
+        cmocka_unit_test(not_a_number_stays_one_whatever_its_bits),  cmocka_unit_test(arrays_convert_as_single_values_do),
         cmocka_unit_test(names_and_sizes_are_those_of_safetensors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,9 +91,9 @@ static void a_prefix_takes_no_more_of_the_sentence_than_it_must(void **state)
 static void every_status_has_its_name_text_and_exit_code(void **state)
 {
     (void)state;
-#define CHECK(name, code, text)                                                                                                  \
-    assert_int_equal(name, code);                                                                                                \
-    assert_string_equal(hm_status_name(name), #name);                                                                            \
+#define CHECK(name, code, text)                       \
+    assert_int_equal(name, code);                     \
+    assert_string_equal(hm_status_name(name), #name); \
     assert_string_equal(hm_status_text(name), text);
     HM_STATUS_LIST(CHECK)
 #undef CHECK

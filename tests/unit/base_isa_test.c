@@ -46,8 +46,8 @@ static void detection_agrees_with_the_flags_of_the_cpu(void **state)
             continue;
         line[strcspn(line, "\n")] = ' ';
         avx2 = has_flag(line, "avx2") && has_flag(line, "fma") && has_flag(line, "f16c");
-        avx512 = avx2 && has_flag(line, "avx512f") && has_flag(line, "avx512bw") && has_flag(line, "avx512dq") &&
-                 has_flag(line, "avx512vl");
+        avx512 =
+            avx2 && has_flag(line, "avx512f") && has_flag(line, "avx512bw") && has_flag(line, "avx512dq") && has_flag(line, "avx512vl");
         break;
     }
     fclose(f);

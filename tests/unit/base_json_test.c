@@ -35,8 +35,25 @@ static void broken_text_is_refused_with_its_place(void **state)
 {
     (void)state;
     static const char *const broken[] = {
-        "", " ", "{", "[1,]", "{\"a\":1,}", "{\"a\":1} x", "{} {}", "{\"a\":1,\"a\":2}", "{'a':1}", "[01]", "[1e999]", "[nan]",
-        "[99999999999999999999]", "[\"\xff\"]", "[\"\xc3\"]", "[\"\\ud800\"]", "{\"a\\u0000b\":1}", "\xef\xbb\xbf{}", "[\"a\nb\"]",
+        "",
+        " ",
+        "{",
+        "[1,]",
+        "{\"a\":1,}",
+        "{\"a\":1} x",
+        "{} {}",
+        "{\"a\":1,\"a\":2}",
+        "{'a':1}",
+        "[01]",
+        "[1e999]",
+        "[nan]",
+        "[99999999999999999999]",
+        "[\"\xff\"]",
+        "[\"\xc3\"]",
+        "[\"\\ud800\"]",
+        "{\"a\\u0000b\":1}",
+        "\xef\xbb\xbf{}",
+        "[\"a\nb\"]",
     };
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         json_t *out = NULL;
@@ -54,7 +71,9 @@ static void broken_text_is_refused_with_its_place(void **state)
 static void nesting_beyond_the_limit_is_refused(void **state)
 {
     (void)state;
-    enum { DEPTH = 100000 };
+    enum {
+        DEPTH = 100000
+    };
     json_t *out = NULL;
     hm_error err = {0};
     char *deep = malloc(DEPTH);
@@ -192,14 +211,10 @@ static void files_are_loaded_and_named_when_wrong(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(broken_text_is_refused_with_its_place),
-        cmocka_unit_test(nesting_beyond_the_limit_is_refused),
-        cmocka_unit_test(only_the_given_bytes_are_read),
-        cmocka_unit_test(numbers_are_bounded_and_of_their_kind),
-        cmocka_unit_test(other_values_are_of_their_kind),
-        cmocka_unit_test(absent_and_null_keys_matter_when_required_only),
-        cmocka_unit_test(keys_of_what_is_no_object_are_refused),
-        cmocka_unit_test(files_are_loaded_and_named_when_wrong),
+        cmocka_unit_test(broken_text_is_refused_with_its_place), cmocka_unit_test(nesting_beyond_the_limit_is_refused),
+        cmocka_unit_test(only_the_given_bytes_are_read),         cmocka_unit_test(numbers_are_bounded_and_of_their_kind),
+        cmocka_unit_test(other_values_are_of_their_kind),        cmocka_unit_test(absent_and_null_keys_matter_when_required_only),
+        cmocka_unit_test(keys_of_what_is_no_object_are_refused), cmocka_unit_test(files_are_loaded_and_named_when_wrong),
     };
     return cmocka_run_group_tests(tests, parse_root, drop_root);
 }

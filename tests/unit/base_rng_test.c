@@ -38,7 +38,9 @@ static void assert_log_near(uint32_t n)
 static void the_portable_logarithm_is_within_two_ulp(void **state)
 {
     (void)state;
-    enum { TOP = 1 << 24 };
+    enum {
+        TOP = 1 << 24
+    };
     assert_true(hm_log_portable(1.0f) == 0.0f);
     for (uint32_t n = 1; n <= 4096; n++) {
         assert_log_near(n);
@@ -62,7 +64,9 @@ static void the_portable_logarithm_is_within_two_ulp(void **state)
 static void exponential_draws_are_positive_with_mean_and_variance_one(void **state)
 {
     (void)state;
-    enum { N = 200000 };
+    enum {
+        N = 200000
+    };
     double sum = 0, square = 0;
     for (uint32_t i = 0; i < N; i += 4) {
         float q[4];
@@ -74,14 +78,16 @@ static void exponential_draws_are_positive_with_mean_and_variance_one(void **sta
         }
     }
     double mean = sum / N, variance = square / N - mean * mean;
-    assert_true(fabs(mean - 1) < 5 / sqrt(N));              /* the mean has sd 1/sqrt(N) */
-    assert_true(fabs(variance - 1) < 5 * sqrt(8.0 / N));    /* fourth central moment 9 */
+    assert_true(fabs(mean - 1) < 5 / sqrt(N));           /* the mean has sd 1/sqrt(N) */
+    assert_true(fabs(variance - 1) < 5 * sqrt(8.0 / N)); /* fourth central moment 9 */
 }
 
 static void normal_draws_have_mean_zero_and_variance_one(void **state)
 {
     (void)state;
-    enum { N = 200000 };
+    enum {
+        N = 200000
+    };
     double sum = 0, square = 0, cube = 0, pairs = 0;
     int beyond = 0;
     for (uint32_t i = 0; i < N; i += 4) {
@@ -109,7 +115,9 @@ static void normal_draws_have_mean_zero_and_variance_one(void **state)
 static void neighbouring_streams_share_no_draws(void **state)
 {
     (void)state;
-    enum { N = 7 };
+    enum {
+        N = 7
+    };
     float q[N][4];
     hm_draw_exp4(1, 0, 0, 0, q[0]);
     hm_draw_exp4(2, 0, 0, 0, q[1]);

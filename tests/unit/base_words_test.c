@@ -25,7 +25,9 @@ static void it_is_a_distance(void **state)
 {
     (void)state;
     static const char *const words[] = {"", "a", "b", "ab", "ba", "aab", "abb", "abab", "baba", "bbbbb"};
-    enum { N = sizeof words / sizeof *words };
+    enum {
+        N = sizeof words / sizeof *words
+    };
     for (int i = 0; i < N; i++)
         for (int j = 0; j < N; j++) {
             size_t d = hm_edit_distance(words[i], words[j]), longer = strlen(words[i]), other = strlen(words[j]);

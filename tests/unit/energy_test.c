@@ -30,9 +30,9 @@ static void put_two_sockets(void)
 {
     empty_tree();
     put_domain("intel-rapl:0", "package-0\n", 1000000, 999000);
-    put_domain("intel-rapl:0:0", "core\n", 1000000, 5);      /* a part of package-0 */
+    put_domain("intel-rapl:0:0", "core\n", 1000000, 5); /* a part of package-0 */
     put_domain("intel-rapl:1", "package-1\n", 1000000, 100);
-    put_domain("intel-rapl:2", "psys\n", 1000000, 100);      /* the whole board: has the packages in it */
+    put_domain("intel-rapl:2", "psys\n", 1000000, 100);              /* the whole board: has the packages in it */
     put_domain("intel-rapl-mmio:0", "package-0\n", 1000000, 999000); /* the same counter again */
 }
 
@@ -190,12 +190,9 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(packages_of_all_sockets_are_summed_once),
-        cmocka_unit_test(counters_wrap_around),
-        cmocka_unit_test(a_short_call_has_no_energy_and_says_so),
-        cmocka_unit_test(a_counter_that_fails_meanwhile_is_no_energy),
-        cmocka_unit_test(a_refusal_names_the_file_and_the_remedy),
-        cmocka_unit_test(a_machine_without_counters_says_why),
+        cmocka_unit_test(packages_of_all_sockets_are_summed_once), cmocka_unit_test(counters_wrap_around),
+        cmocka_unit_test(a_short_call_has_no_energy_and_says_so),  cmocka_unit_test(a_counter_that_fails_meanwhile_is_no_energy),
+        cmocka_unit_test(a_refusal_names_the_file_and_the_remedy), cmocka_unit_test(a_machine_without_counters_says_why),
         cmocka_unit_test(idle_power_is_taken_off_by_time),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

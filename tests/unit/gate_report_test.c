@@ -33,12 +33,17 @@ static void xml_holds_any_text(void **state)
     expect_xml("a < b && \"c\" > 'd'", "a &lt; b &amp;&amp; &quot;c&quot; &gt; &apos;d&apos;");
     expect_xml("tab\tline\n", "tab\tline\n");
     expect_xml("\x01\x1b[31m\x7f", "??[31m?");
-    expect_xml("Gr\xc3\xbc\xc3\x9f" "e \xe2\x82\xac \xf0\x9f\x8e\xb5", "Gr\xc3\xbc\xc3\x9f" "e \xe2\x82\xac \xf0\x9f\x8e\xb5");
-    expect_xml("\xff\xc3", "??");                 /* no UTF-8, and cut off */
-    expect_xml("\xc0\xaf\xe0\x80\xaf", "?????");  /* longer than need be */
-    expect_xml("\xed\xa0\x80", "???");            /* half of a pair */
-    expect_xml("\xef\xbf\xbe" "x", "???x");       /* U+FFFE */
-    expect_xml("\xf4\x90\x80\x80", "????");       /* beyond Unicode */
+    expect_xml("Gr\xc3\xbc\xc3\x9f"
+               "e \xe2\x82\xac \xf0\x9f\x8e\xb5",
+               "Gr\xc3\xbc\xc3\x9f"
+               "e \xe2\x82\xac \xf0\x9f\x8e\xb5");
+    expect_xml("\xff\xc3", "??");                /* no UTF-8, and cut off */
+    expect_xml("\xc0\xaf\xe0\x80\xaf", "?????"); /* longer than need be */
+    expect_xml("\xed\xa0\x80", "???");           /* half of a pair */
+    expect_xml("\xef\xbf\xbe"
+               "x",
+               "???x");                     /* U+FFFE */
+    expect_xml("\xf4\x90\x80\x80", "????"); /* beyond Unicode */
 }
 
 static hm_gate_row row(const char *label, const char *verdict, const char *reason)

@@ -9,7 +9,9 @@
 
 #include "harness/leak.h"
 
-enum { N = 30 };
+enum {
+    N = 30
+};
 
 /* `leak` bytes per generation on 100 MB, wavering by up to `noise`. */
 static void fill(int64_t *bytes, int64_t leak, int64_t noise)

@@ -85,7 +85,8 @@ static void a_share_over_the_limit_says_whose_bug_it_is(void **state)
 {
     (void)state;
     char text[96];
-    assert_true(hm_limit_share(5, 10) == 0.5 && isnan(hm_limit_share(5, 0)) && isnan(hm_limit_share(NAN, 10)) && isnan(hm_limit_share(5, NAN)));
+    assert_true(hm_limit_share(5, 10) == 0.5 && isnan(hm_limit_share(5, 0)) && isnan(hm_limit_share(NAN, 10)) &&
+                isnan(hm_limit_share(5, NAN)));
     assert_string_equal(hm_limit_share_text(0.834, text, sizeof text), "83 %");
     assert_string_equal(hm_limit_share_text(1, text, sizeof text), "100 %");
     assert_string_equal(hm_limit_share_text(1.04, text, sizeof text), "104 %, over the limit: a bug of the measurement");

@@ -13,13 +13,16 @@
 #include "engine/base/map.h"
 #include "harness/logits.h"
 
-#define GOOD(call)                                                                                                                         \
-    do {                                                                                                                                   \
-        if (call)                                                                                                                          \
-            fail_msg("%s", err.text);                                                                                                      \
+#define GOOD(call)                    \
+    do {                              \
+        if (call)                     \
+            fail_msg("%s", err.text); \
     } while (0)
 
-enum { FRAMES = 5, BOOKS = 3 };
+enum {
+    FRAMES = 5,
+    BOOKS = 3
+};
 static const int sizes[BOOKS] = {8, 6, 6};
 
 static void near(double found, double expected)

@@ -13,10 +13,10 @@
 #include "harness/measure.h"
 #include "tests/fake_worker.h"
 
-#define GOOD(call)                                                                                                                         \
-    do {                                                                                                                                   \
-        if (call)                                                                                                                          \
-            fail_msg("%s", err.text);                                                                                                      \
+#define GOOD(call)                    \
+    do {                              \
+        if (call)                     \
+            fail_msg("%s", err.text); \
     } while (0)
 
 static char folder[64], db[96], suite[96], once[96];

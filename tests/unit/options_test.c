@@ -65,7 +65,8 @@ static void every_way_of_writing_an_option_works(void **state)
 {
     values v;
     (void)state;
-    assert_int_equal(PARSE(&v, "--loud", "--no-on", "--count=3", "-r", "0.25", "--name", "-x", "wall", "-aA=1", "--axis", "B,C", "door"), HM_OK);
+    assert_int_equal(PARSE(&v, "--loud", "--no-on", "--count=3", "-r", "0.25", "--name", "-x", "wall", "-aA=1", "--axis", "B,C", "door"),
+                     HM_OK);
     assert_true(v.loud && !v.on);
     assert_int_equal(v.count, 3);
     assert_true(v.ratio == 0.25);

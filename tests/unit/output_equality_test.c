@@ -16,10 +16,10 @@ typedef struct fixture {
     hm_session_record session;
 } fixture;
 
-#define GOOD(call)                                                                                                                         \
-    do {                                                                                                                                   \
-        if (call)                                                                                                                          \
-            fail_msg("%s", err.text);                                                                                                      \
+#define GOOD(call)                    \
+    do {                              \
+        if (call)                     \
+            fail_msg("%s", err.text); \
     } while (0)
 
 /* naive, alone-kv (bitwise beside naive), alone-rows (rounding beside it), on one case. */
@@ -171,9 +171,9 @@ static void failures_are_counted_and_the_first_is_told(void **state)
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {CASE(equal_bytes_pass_and_rounding_arms_may_differ), CASE(other_codes_of_a_bitwise_arm_are_named),
-                                       CASE(other_audio_of_a_bitwise_arm_is_named), CASE(samples_lost_are_told_per_piece),
-                                       CASE(an_arm_that_disagrees_with_itself_is_named),
-                                       CASE(failures_are_counted_and_the_first_is_told)};
+    const struct CMUnitTest tests[] = {
+        CASE(equal_bytes_pass_and_rounding_arms_may_differ), CASE(other_codes_of_a_bitwise_arm_are_named),
+        CASE(other_audio_of_a_bitwise_arm_is_named),         CASE(samples_lost_are_told_per_piece),
+        CASE(an_arm_that_disagrees_with_itself_is_named),    CASE(failures_are_counted_and_the_first_is_told)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -378,7 +378,8 @@ static void wrong_words_are_refused_with_the_option(void **state)
     assert_int_equal(refuse(WITH(model, "heartmula-mini,qwen3-tts-tiny-base"), "no case here"), HM_EUSAGE);
     assert_int_equal(refuse(WITH(axes, LIST("threads")), "expected NAME=VALUES"), HM_EUSAGE);
     assert_int_equal(refuse(WITH(axes, LIST("thraeds=1")), "did you mean \"threads\"?"), HM_EUSAGE);
-    assert_int_equal(refuse(WITH(axes, LIST("flow_steps=15")), "flow_steps: no value \"15\"; did you mean \"10\"? (one of 10,50"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(axes, LIST("flow_steps=15")), "flow_steps: no value \"15\"; did you mean \"10\"? (one of 10,50"),
+                     HM_EUSAGE);
     assert_int_equal(refuse(WITH(axes, LIST("flow_steps=11:19")), "none of its values is in the range"), HM_EUSAGE);
     assert_int_equal(refuse(WITH(axes, LIST("isa=mmx")), "mmx"), HM_EUSAGE);
     assert_int_equal(refuse(WITH(axes, ((hm_strings){{"kv=concat", "kv=prealloc"}, 2})), "--axis kv: given twice"), HM_EUSAGE);

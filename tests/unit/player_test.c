@@ -10,7 +10,10 @@
 
 #include "harness/player.h"
 
-enum { RATE = 24000, FRAME = 1920 /* 80 ms */ };
+enum {
+    RATE = 24000,
+    FRAME = 1920 /* 80 ms */
+};
 #define MS INT64_C(1000000)
 
 /* Chunks of one frame each, at these ms. */

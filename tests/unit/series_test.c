@@ -86,10 +86,9 @@ static void ratios_are_of_rounds_that_both_have_and_point_at_worse(void **state)
     GOOD(hm_store_extend_session(p.store, p.session.id, 4, &err));
     for (int round = 0; round < 4; round++)
         for (int arm = 0; arm < 2; arm++)
-            plant_run(&p, (planted_run){.arm = arm,
-                                        .round = round,
-                                        .wall_ms = arm ? 200 : 100,
-                                        .status = arm && round == 1 ? HM_RUN_CRASH : HM_RUN_OK});
+            plant_run(&p,
+                      (planted_run){
+                          .arm = arm, .round = round, .wall_ms = arm ? 200 : 100, .status = arm && round == 1 ? HM_RUN_CRASH : HM_RUN_OK});
     GOOD(hm_store_drop_round(p.store, p.session.id, "c1", 2, "throttled", &err));
     hm_series_set set = get("wall"), speed = get("tok_s");
     assert_int_equal(hm_series_log_ratios(&set, &set.items[0], &set.items[1], y), 2);

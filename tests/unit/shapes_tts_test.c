@@ -303,8 +303,10 @@ static void wrong_speech_tokenizer_configs_are_refused_by_name(void **state)
 /* 24000 / 182 has no end, and its double times 182 is not 24000. */
 static void frame_rates_without_an_end_are_read(void **state)
 {
-    static const char *const changes[][2] = {{"decode_upsample_rate", "182"},          {"encode_downsample_rate", "182"},
-                                             {"decoder_config.upsample_rates", "[13]"}, {"decoder_config.upsampling_ratios", "[7,2]"},
+    static const char *const changes[][2] = {{"decode_upsample_rate", "182"},
+                                             {"encode_downsample_rate", "182"},
+                                             {"decoder_config.upsample_rates", "[13]"},
+                                             {"decoder_config.upsampling_ratios", "[7,2]"},
                                              {"encoder_config.upsampling_ratios", "[7]"}};
     hm_speech_codec_shape s;
     char rate[32];

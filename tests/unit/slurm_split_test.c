@@ -131,7 +131,9 @@ static void hostile_words_reach_the_program_as_they_are(void **state)
     (void)state;
     static const char *const words[] = {"--a=it's",        "--b=$HOME `x` \\",    "--c=\"two\" words", "--d={x,y}", "--e=~ *?[a]",
                                         "--f=x;y|z&w>v<u", "--g=line\nline\ttab", "--h=#!^",           "",          "--j=\xC3\xA4"};
-    enum { COUNT = sizeof words / sizeof *words };
+    enum {
+        COUNT = sizeof words / sizeof *words
+    };
     char folder[] = "/tmp/hm_split_XXXXXX", path[64], command[400], line[4096];
     json_t *arguments = json_array();
     assert_non_null(mkdtemp(folder));

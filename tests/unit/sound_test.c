@@ -34,7 +34,9 @@ static void near(double found, double expected, double tolerance)
 
 static void fidelity_is_what_another_program_computes(void **state)
 {
-    enum { N = 3000 };
+    enum {
+        N = 3000
+    };
     uint64_t one = 1, two = 2;
     float *r = signal_of(N), *x = signal_of(N);
     (void)state;
@@ -65,7 +67,9 @@ static void fidelity_is_what_another_program_computes(void **state)
 
 static void noise_is_flat_and_a_tone_is_not(void **state)
 {
-    enum { N = 16000 };
+    enum {
+        N = 16000
+    };
     uint64_t three = 3;
     hm_sound s;
     float *x = signal_of(2 * N);
@@ -88,7 +92,10 @@ static void noise_is_flat_and_a_tone_is_not(void **state)
 /* 25 s: a tone, a silent window, then noise in the half window that does not count. */
 static void windows_are_ten_seconds_and_silent_ones_do_not_count(void **state)
 {
-    enum { RATE = 1000, N = 25 * RATE };
+    enum {
+        RATE = 1000,
+        N = 25 * RATE
+    };
     uint64_t random = 9;
     hm_sound s;
     float *x = signal_of(N);
@@ -116,7 +123,9 @@ static void windows_are_ten_seconds_and_silent_ones_do_not_count(void **state)
 
 static void the_end_is_held_against_the_beginning(void **state)
 {
-    enum { N = 9000 };
+    enum {
+        N = 9000
+    };
     hm_sound s;
     float *x = signal_of(N);
     (void)state;
@@ -130,7 +139,10 @@ static void the_end_is_held_against_the_beginning(void **state)
 
 static void a_click_shows_at_its_seam_alone(void **state)
 {
-    enum { N = 8000, RATE = 8000 };
+    enum {
+        N = 8000,
+        RATE = 8000
+    };
     const int64_t seam = 4000, elsewhere[] = {2016, 6048}, edges[] = {0, 1, N - 1, N};
     float *x = signal_of(2 * N);
     (void)state;

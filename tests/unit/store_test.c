@@ -208,7 +208,8 @@ static void speech_is_kept_with_all_it_was_told(void **state)
            "SELECT words, kind, text, speaker, language, instruct, reference, reference_text, streaming_text, top_p, repetition_penalty, "
            "sub_temperature, sub_topk, sub_top_p, tags, lyrics FROM suite_case WHERE id = 'c2'",
            "13|base|hello|ryan|english|sadly|/v.wav|before|-1|0.8|1.05|0.7|7|0.6||");
-    expect(store, "SELECT words, kind, text, streaming_text, top_p, sub_topk FROM suite_case WHERE id = 'c1'", "NULL|NULL|NULL|NULL|NULL|NULL");
+    expect(store, "SELECT words, kind, text, streaming_text, top_p, sub_topk FROM suite_case WHERE id = 'c1'",
+           "NULL|NULL|NULL|NULL|NULL|NULL");
     expect(store, "SELECT id, speech_kind, size FROM model ORDER BY id", "w1|NULL|NULL\nw2|base|0b6");
     hm_store_close(&store);
 }
@@ -304,8 +305,10 @@ static void streams_have_figures_of_their_own(void **state)
                          .sample_count = 1};
     hm_uuid_text(run.id);
     GOOD(hm_store_put_run(store, &run, &err));
-    expect(store, "SELECT arm, ttfa_raw_ms, ttfa_ms, stall_max_ms, stall_total_ms, stalls, pieces, buffer_ms, c50, c100, c200, rtf FROM stream_figure",
-           "best|80.0|NULL|60.0|90.0|2|9|90.0|0|1|1|0.2");
+    expect(
+        store,
+        "SELECT arm, ttfa_raw_ms, ttfa_ms, stall_max_ms, stall_total_ms, stalls, pieces, buffer_ms, c50, c100, c200, rtf FROM stream_figure",
+        "best|80.0|NULL|60.0|90.0|2|9|90.0|0|1|1|0.2");
     expect(store, "SELECT overlapped_ns, reference_ns, codec_bytes, codec_frame_flops FROM sample WHERE stalls = 2", "7|NULL|11|1.5");
     hm_store_close(&store);
 }
@@ -539,8 +542,11 @@ static void every_column_says_what_it_is(void **state)
             assert_true(end && comment && comment < end && !strncmp(end - 3, " */", 3));
         }
     assert_true(added > 20);
-    expect(store, "SELECT sum((length(sql) - length(replace(sql, ' /* ', ''))) / 4) = sum((length(sql) - length(replace(sql, ' */', ''))) / 3) FROM "
-                  "sqlite_schema WHERE type = 'table'", "1");
+    expect(
+        store,
+        "SELECT sum((length(sql) - length(replace(sql, ' /* ', ''))) / 4) = sum((length(sql) - length(replace(sql, ' */', ''))) / 3) FROM "
+        "sqlite_schema WHERE type = 'table'",
+        "1");
     expect(store, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND sql NOT LIKE '%STRICT%'", "0");
     hm_store_close(&store);
 }

@@ -138,11 +138,13 @@ static void expect_content(hm_store *store)
     } facts[] = {
         {"SELECT group_concat(cpu_model || cores || cpu_quota || coalesce(container, '-')) FROM machine", "A CPU21.5-"},
         {"SELECT lyrics || '|' || tags || '|' || seed FROM suite_case WHERE id = 'c1'", "[Verse]\nla; la\n-- no comment|pop, it's|-1"},
-        {"SELECT group_concat(state || interrupted || order_seed || kind) FROM (SELECT * FROM session ORDER BY id)", "done1-5suite,running06suite"},
+        {"SELECT group_concat(state || interrupted || order_seed || kind) FROM (SELECT * FROM session ORDER BY id)",
+         "done1-5suite,running06suite"},
         {"SELECT group_concat(name || coalesce(toggles, '-') || coalesce(program, '-')) FROM (SELECT * FROM arm ORDER BY id)",
          "naivekv=0-,bestkv=1-,other--"},
         {"SELECT count(*) || max(coalesce(reason, '')) || sum(dropped_reason IS NULL) FROM run", "5signal 65"},
-        {"SELECT count(*) || ' ' || sum(wall_ns) || ' ' || sum(frame_flops) || ' ' || max(health_reasons) FROM sample", "4 7000000000 8002.0 a long silence"},
+        {"SELECT count(*) || ' ' || sum(wall_ns) || ' ' || sum(frame_flops) || ' ' || max(health_reasons) FROM sample",
+         "4 7000000000 8002.0 a long silence"},
         {"SELECT group_concat(wall_ms) FROM (SELECT * FROM figure ORDER BY run_id)", "1000.0,2000.0,1500.0,2500.0"},
         {"SELECT group_concat(arm || n || ' ' || wall_ms || ' ' || round(rtf, 3) || ' ' || round(wall_sd_ms, 3)) FROM (SELECT * FROM arm_figure ORDER "
          "BY arm_position)",
@@ -163,9 +165,12 @@ static void expect_content(hm_store *store)
 static void expect_content_of(hm_store *store, int version)
 {
     expect_content(store);
-    expect(store, "SELECT coalesce(max(snr_db) > 1e300 AND min(snr_db) = 30.5 AND min(top1) IS NULL, 'none') FROM fidelity", version < 2 ? "none" : "1");
-    expect(store, "SELECT count(*) || coalesce(max(text), '') || coalesce(max(top_p), '') FROM suite_case", version < 3 ? "1" : "2hello there0.8");
-    expect(store, "SELECT count(*) || coalesce(max(ttfa_ms), '') || coalesce(max(c50), '') FROM stream_figure", version < 3 ? "0" : "481.00");
+    expect(store, "SELECT coalesce(max(snr_db) > 1e300 AND min(snr_db) = 30.5 AND min(top1) IS NULL, 'none') FROM fidelity",
+           version < 2 ? "none" : "1");
+    expect(store, "SELECT count(*) || coalesce(max(text), '') || coalesce(max(top_p), '') FROM suite_case",
+           version < 3 ? "1" : "2hello there0.8");
+    expect(store, "SELECT count(*) || coalesce(max(ttfa_ms), '') || coalesce(max(c50), '') FROM stream_figure",
+           version < 3 ? "0" : "481.00");
     expect(store, "SELECT group_concat(name || type || value) FROM (SELECT * FROM machine_figure ORDER BY name)",
            version < 4 ? "NULL" : "cachebytes100.5,flopsf32300.0,memorybytes20.25");
     expect(store, "SELECT count(*) FROM pragma_foreign_key_check", "0");
@@ -246,16 +251,17 @@ static hm_store *make_full_store(const char *path)
     hm_store *store = open_store(path, HM_STORE_CREATE);
     GOOD(import_text(store, text, &rows, &err));
     free(text);
-    GOOD(hm_store_exec(store,
-                       "INSERT INTO session_tag VALUES('e1', 'branch', 'main');"
-                       "INSERT INTO fidelity_codebook VALUES('e1', 'a2', 'c1', 0, 3, 0.5, 0.125, 2.5);"
-                       "INSERT INTO frame_time VALUES('x1', 0, 3, 9000);"
-                       "INSERT INTO calibration VALUES('e1', 'c1', 'a1', 10, 0.01, 0.001, 0.5);"
-                       "INSERT INTO baseline VALUES('release', 'e1', '2000-03-01T00:00:00.000Z');"
-                       "INSERT INTO verdict VALUES('v1', 'e1', NULL, 'a1', 'a2', 'wall', 10, 1.25, 1.0625, 1.5, 0.02, NULL, 'fail', 'slower');"
-                       "UPDATE run SET dropped_reason = 'throttled' WHERE id IN ('r3', 'r4');"
-                       "UPDATE sample SET energy_uj = 1500000, clock_khz = 3000000 WHERE id = 'x1'",
-                       &err));
+    GOOD(hm_store_exec(
+        store,
+        "INSERT INTO session_tag VALUES('e1', 'branch', 'main');"
+        "INSERT INTO fidelity_codebook VALUES('e1', 'a2', 'c1', 0, 3, 0.5, 0.125, 2.5);"
+        "INSERT INTO frame_time VALUES('x1', 0, 3, 9000);"
+        "INSERT INTO calibration VALUES('e1', 'c1', 'a1', 10, 0.01, 0.001, 0.5);"
+        "INSERT INTO baseline VALUES('release', 'e1', '2000-03-01T00:00:00.000Z');"
+        "INSERT INTO verdict VALUES('v1', 'e1', NULL, 'a1', 'a2', 'wall', 10, 1.25, 1.0625, 1.5, 0.02, NULL, 'fail', 'slower');"
+        "UPDATE run SET dropped_reason = 'throttled' WHERE id IN ('r3', 'r4');"
+        "UPDATE sample SET energy_uj = 1500000, clock_khz = 3000000 WHERE id = 'x1'",
+        &err));
     for (int i = 0; hm_store_tables[i]; i++) { /* a new table has to have a row here, so that what follows is about it too */
         char sql[80];
         snprintf(sql, sizeof sql, "SELECT count(*) > 0 FROM %s", hm_store_tables[i]);
@@ -374,7 +380,8 @@ static void one_session_is_exported_with_what_it_rests_on_and_no_more(void **sta
     char *text = export_text(path, "e2", HM_EXPORT_JSONL);
     store = open_store(in_folder("b.db"), HM_STORE_CREATE);
     GOOD(import_text(store, text, &rows, &err));
-    expect(store, "SELECT (SELECT group_concat(id) FROM session) || (SELECT group_concat(id) FROM run) || (SELECT count(*) FROM sample)", "e2r90");
+    expect(store, "SELECT (SELECT group_concat(id) FROM session) || (SELECT group_concat(id) FROM run) || (SELECT count(*) FROM sample)",
+           "e2r90");
     expect(store, "SELECT (SELECT count(*) FROM baseline) + (SELECT count(*) FROM verdict) + (SELECT count(*) FROM model)", "0");
     hm_store_close(&store);
     free(text);
@@ -416,14 +423,18 @@ static void a_hostile_dump_does_nothing(void **state)
         {"INSERT INTO machine(", "ATTACH '/tmp/x.db' AS x;\nINSERT INTO machine(", "expected an INSERT"},
         {"INSERT INTO machine(", "PRAGMA writable_schema = ON;\nINSERT INTO machine(", "expected an INSERT"},
         {"INSERT INTO machine(", "INSERT INTO sqlite_schema VALUES('table','x','x',0,'');\nINSERT INTO machine(", "anything but values"},
-        {"INSERT INTO machine(", "INSERT INTO session_tag SELECT 'e1', 'k', sql FROM sqlite_schema;\nINSERT INTO machine(", "anything but values"},
-        {"INSERT INTO machine(", "INSERT INTO session_tag VALUES('e1', 'k', hex(zeroblob(1000000000)));\nINSERT INTO machine(", "not authorized"},
+        {"INSERT INTO machine(", "INSERT INTO session_tag SELECT 'e1', 'k', sql FROM sqlite_schema;\nINSERT INTO machine(",
+         "anything but values"},
+        {"INSERT INTO machine(", "INSERT INTO session_tag VALUES('e1', 'k', hex(zeroblob(1000000000)));\nINSERT INTO machine(",
+         "not authorized"},
         {"INSERT INTO machine(", "INSERT INTO session_tag VALUES('e1', 'k', load_extension('x'));\nINSERT INTO machine(", "not authorized"},
         {"INSERT INTO machine(", "INSERT INTO session_tag VALUES('e1', 'k', (SELECT 1));\nINSERT INTO machine(", "anything but values"},
-        {"INSERT INTO machine(", "INSERT INTO session_tag VALUES('e1', 'k', 'v') ON CONFLICT DO UPDATE SET value = 'x';\nINSERT INTO machine(",
+        {"INSERT INTO machine(",
+         "INSERT INTO session_tag VALUES('e1', 'k', 'v') ON CONFLICT DO UPDATE SET value = 'x';\nINSERT INTO machine(",
          "anything but values"},
         {"INSERT INTO machine(", "INSERT INTO nothing VALUES(1);\nINSERT INTO machine(", "nothing"},
-        {"CREATE TABLE machine(", "CREATE TRIGGER t AFTER INSERT ON run BEGIN DELETE FROM run; END;\nCREATE TABLE machine(", "its tables are not"},
+        {"CREATE TABLE machine(", "CREATE TRIGGER t AFTER INSERT ON run BEGIN DELETE FROM run; END;\nCREATE TABLE machine(",
+         "its tables are not"},
         {"CREATE VIEW arm_figure", "CREATE VIEW arm_figures", "its tables are not"},
         {"schema version 5", "schema version 99", "knows 1 to"},
         {"schema version 5", "schema version 4", "its tables are not"},
@@ -674,7 +685,8 @@ static void a_check_finds_what_is_wrong(void **state)
         GOOD(hm_hash_file(after, path, &err));
         assert_string_equal(before, after);
         if (cases[i].found ? !strstr(f.wrong, cases[i].found) : *f.wrong || f.good != 6)
-            fail_msg("%s: expected \"%s\", found %d good and:\n%s", cases[i].harm, cases[i].found ? cases[i].found : "nothing", f.good, f.wrong);
+            fail_msg("%s: expected \"%s\", found %d good and:\n%s", cases[i].harm, cases[i].found ? cases[i].found : "nothing", f.good,
+                     f.wrong);
         unlink(path);
     }
     write_old(in_folder("old.db"), 1); /* an older one is looked at as it is */

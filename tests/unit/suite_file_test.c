@@ -226,7 +226,9 @@ static void unknown_suites_name_those_that_exist(void **state)
 static void a_deeply_nested_file_is_refused(void **state)
 {
     (void)state;
-    enum { DEPTH = 20000 };
+    enum {
+        DEPTH = 20000
+    };
     static char text[DEPTH + 64];
     hm_error err;
     int used = snprintf(text, sizeof text, "suite: s\ncases: ");

@@ -100,7 +100,9 @@ static void default_rules_equal_the_definition(void **state)
 /* Any way of cutting a tensor, on any number of threads, gives the same bytes: odd starts, blocks, vector tails. */
 static void pieces_and_threads_give_the_same_bytes(void **state)
 {
-    enum { COUNT = 200003 };
+    enum {
+        COUNT = 200003
+    };
     static const hm_dtype types[] = {HM_F32, HM_BF16, HM_F16};
     (void)state;
     for (int t = 0; t < 3; t++) {

@@ -17,7 +17,13 @@
 #define HEART HM_TEST_DATA "/goldens/heart/"
 
 static const char *const names[] = {"vocab.json", "merges.txt", "tokenizer_config.json", "added_tokens.json"};
-enum { VOCAB, MERGES, CONFIG, ADDED, FILES };
+enum {
+    VOCAB,
+    MERGES,
+    CONFIG,
+    ADDED,
+    FILES
+};
 
 static const char config_text[] = "{\"tokenizer_class\": \"Qwen2Tokenizer\", \"added_tokens_decoder\": {"
                                   "\"960\": {\"content\": \"<|endoftext|>\", \"special\": true, \"normalized\": false},"

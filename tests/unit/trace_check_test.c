@@ -17,8 +17,8 @@
 #include "traces/summary.h"
 
 #define HEAD "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"clock\":\"CLOCK_MONOTONIC\"},\"traceEvents\":["
-#define NAMES                                                                                                                              \
-    "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"tid\":1,\"args\":{\"name\":\"hmbench\"}},"                                        \
+#define NAMES                                                                                       \
+    "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"tid\":1,\"args\":{\"name\":\"hmbench\"}}," \
     "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":1,\"tid\":1,\"args\":{\"name\":\"01 host\"}},"
 #define X(name, ts, dur) "{\"ph\":\"X\",\"cat\":\"phase\",\"name\":\"" name "\",\"pid\":1,\"tid\":1,\"ts\":" ts ",\"dur\":" dur "}"
 #define PLACED(ph, rest) "{\"ph\":\"" ph "\",\"cat\":\"c\",\"name\":\"n\",\"pid\":1,\"tid\":1," rest "}"

@@ -160,8 +160,8 @@ static void every_kind_of_event_keeps_the_rules(void **state)
     hm_trace_counter(t, host.pid, "RSS MiB", BASE + 70, 0.0 / 0.0);
     hm_trace_async(t, host.pid, "request", "song", 1, BASE + 5, BASE + 800);
     hm_trace_async(t, host.pid, "request", "song", 2, BASE + 6, BASE + 700);
-    hm_trace_span_add(
-        t, &(hm_trace_span){host, "op", "linear", BASE + 210, BASE + 220, (hm_trace_arg[]){{.key = "rows", .number = 8}, {.key = "dtype", .text = "bf16"}, {0}}});
+    hm_trace_span_add(t, &(hm_trace_span){host, "op", "linear", BASE + 210, BASE + 220,
+                                          (hm_trace_arg[]){{.key = "rows", .number = 8}, {.key = "dtype", .text = "bf16"}, {0}}});
     close_clean(&t, PATH);
     json_t *v = load(PATH), *e;
     size_t i, counters = 0;

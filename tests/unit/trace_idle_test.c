@@ -10,10 +10,10 @@
 
 #include "traces/summary.h"
 
-#define HEAD                                                                                                                       \
-    "{\"displayTimeUnit\":\"ms\",\"otherData\":{},\"traceEvents\":[{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":1,\"tid\":1,"    \
+#define HEAD                                                                                                                    \
+    "{\"displayTimeUnit\":\"ms\",\"otherData\":{},\"traceEvents\":[{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":1,\"tid\":1," \
     "\"args\":{\"name\":\"01 engine\"}}"
-#define SPAN(tid, cat, name, from, length)                                                                                          \
+#define SPAN(tid, cat, name, from, length) \
     ",{\"ph\":\"X\",\"name\":\"" name "\",\"cat\":\"" cat "\",\"pid\":1,\"tid\":" #tid ",\"ts\":" #from ".000,\"dur\":" #length ".000}"
 #define US INT64_C(1000)
 
@@ -75,8 +75,8 @@ static void per_frame_only_frames_whose_operations_are_there_count(void **state)
 static void tracks_are_apart_and_unknown_waits_have_no_made_up_cause(void **state)
 {
     (void)state;
-    hm_trace_summary s = summary_of(HEAD SPAN(1, "phase", "generate", 0, 50) SPAN(2, "sync", "wait for frames", 0, 30)
-                                        SPAN(2, "step", "segment", 30, 60) SPAN(2, "op", "conv", 35, 50) SPAN(2, "sync", "cuStreamSynchronize", 100, 5) "]}");
+    hm_trace_summary s = summary_of(HEAD SPAN(1, "phase", "generate", 0, 50) SPAN(2, "sync", "wait for frames", 0, 30) SPAN(
+        2, "step", "segment", 30, 60) SPAN(2, "op", "conv", 35, 50) SPAN(2, "sync", "cuStreamSynchronize", 100, 5) "]}");
     assert_int_equal(s.idle.count, 2);
     const hm_idle_track *decoder = &s.idle.tracks[1];
     assert_string_equal(decoder->name, "pid 1 tid 2");

@@ -9,9 +9,9 @@
 
 #include "engine/weights.h"
 
-#define END                                                                                                                                \
-    {                                                                                                                                      \
-        NULL, NULL, NULL, 0, NULL                                                                                                          \
+#define END                       \
+    {                             \
+        NULL, NULL, NULL, 0, NULL \
     }
 
 static char folder[PATH_MAX];

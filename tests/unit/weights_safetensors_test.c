@@ -138,7 +138,9 @@ static void a_file_that_lies_is_refused_with_what_is_wrong(void **state)
 
 static void deep_nesting_is_refused(void **state)
 {
-    enum { DEPTH = 100000 };
+    enum {
+        DEPTH = 100000
+    };
     hm_safetensors f;
     hm_error err;
     char *header = malloc(DEPTH + 6);

@@ -20,7 +20,9 @@ static const case_family songs = {.folder = folder,
                                               .music.flow_steps = 1,
                                               .music.flow_guidance = 1.25}};
 static const hm_toggles *const sets[] = {&case_naive, &case_best};
-enum { SETS = sizeof sets / sizeof *sets };
+enum {
+    SETS = sizeof sets / sizeof *sets
+};
 
 /* --- toggles --- */
 

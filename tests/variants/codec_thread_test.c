@@ -24,7 +24,7 @@ struct pieces {
     int64_t sleep_ns; /* in each */
     int64_t until;    /* progress told by each, 0: none */
     const hm_device *drawing;
-    bool on_another;  /* device than the one that draws */
+    bool on_another; /* device than the one that draws */
 };
 
 static void work(void *self, hm_ctx *c, int64_t piece)
@@ -253,12 +253,9 @@ static void nothing_open_is_nothing_to_finish(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pieces_are_done_once_and_in_order),
-        cmocka_unit_test(time_spent_beside_drawing_is_told),
-        cmocka_unit_test(spans_of_the_decoder_go_to_the_probe_beside),
-        cmocka_unit_test(a_piece_that_fails_is_the_last),
-        cmocka_unit_test(waiting_for_a_piece_can_be_interrupted),
-        cmocka_unit_test(a_failure_of_drawing_stops_the_piece),
+        cmocka_unit_test(pieces_are_done_once_and_in_order),           cmocka_unit_test(time_spent_beside_drawing_is_told),
+        cmocka_unit_test(spans_of_the_decoder_go_to_the_probe_beside), cmocka_unit_test(a_piece_that_fails_is_the_last),
+        cmocka_unit_test(waiting_for_a_piece_can_be_interrupted),      cmocka_unit_test(a_failure_of_drawing_stops_the_piece),
         cmocka_unit_test(nothing_open_is_nothing_to_finish),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

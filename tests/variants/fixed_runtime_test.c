@@ -7,14 +7,14 @@
 
 static char music[] = "/tmp/hmbench-fixed-XXXXXX", speech[] = "/tmp/hmbench-fixed-speech-XXXXXX";
 static const hm_request song = {.music.tags = "pop",
-                                      .music.lyrics = "[Verse]\nla la",
-                                      .max_frames = FRAMES,
-                                      .force_length = true,
-                                      .music.cfg_scale = 1.5,
-                                      .topk = 50,
-                                      .temperature = 1,
-                                      .seed = 7,
-                                      .music.flow_guidance = 1};
+                                .music.lyrics = "[Verse]\nla la",
+                                .max_frames = FRAMES,
+                                .force_length = true,
+                                .music.cfg_scale = 1.5,
+                                .topk = 50,
+                                .temperature = 1,
+                                .seed = 7,
+                                .music.flow_guidance = 1};
 
 static hm_module *open_module(const char *variant)
 {
@@ -26,8 +26,14 @@ static hm_module *open_module(const char *variant)
 }
 
 static const hm_request utterance = {.task = HM_TASK_SPEECH,
-                                     .speech = {.text = "One two.", .speaker = "vivian", .streaming_text = -1, .top_p = -1,
-                                                .repetition_penalty = -1, .sub_temperature = -1, .sub_top_p = -1, .sub_topk = -1},
+                                     .speech = {.text = "One two.",
+                                                .speaker = "vivian",
+                                                .streaming_text = -1,
+                                                .top_p = -1,
+                                                .repetition_penalty = -1,
+                                                .sub_temperature = -1,
+                                                .sub_top_p = -1,
+                                                .sub_topk = -1},
                                      .max_frames = FRAMES,
                                      .force_length = true,
                                      .topk = -1,
@@ -37,8 +43,11 @@ static const hm_request utterance = {.task = HM_TASK_SPEECH,
 /* toggles NULL: a fixed build's own. steps of a song; 0: as the variant says. */
 static hm_result run(const hm_engine_api *api, const hm_toggles *toggles, const hm_request *asked, int steps, hm_counters *load)
 {
-    hm_engine_options options = {.source.dir = asked->task == HM_TASK_SPEECH ? speech : music, .threads = 1, .toggles = toggles,
-                                 .need_lm = true, .need_codec = true};
+    hm_engine_options options = {.source.dir = asked->task == HM_TASK_SPEECH ? speech : music,
+                                 .threads = 1,
+                                 .toggles = toggles,
+                                 .need_lm = true,
+                                 .need_codec = true};
     hm_request request = *asked;
     hm_engine *e = case_open(api, &options);
     request.music.flow_steps = steps;

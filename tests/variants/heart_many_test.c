@@ -6,17 +6,24 @@
 #define ENDING 4 /* of them, the one that may end by itself */
 
 static char folder[] = "/tmp/hmbench-many-XXXXXX";
-static const char *const lyrics[MANY] = {"la", "[Verse]\nla la la\n[Chorus]\nhey", "hey", "la la", "[Verse]\none two three four five",
-                                           "oh", "na"};
+static const char *const lyrics[MANY] = {"la", "[Verse]\nla la la\n[Chorus]\nhey", "hey", "la la", "[Verse]\none two three four five", "oh",
+                                         "na"};
 
 /* Unlike lengths and prompts, so that songs join at different frames; guidance for some. */
 static void make_requests(hm_request *r)
 {
     for (int i = 0; i < MANY; i++)
-        r[i] = (hm_request){.music = {.tags = i % 2 ? "pop,piano" : "folk", .lyrics = lyrics[i], .cfg_scale = i % 3 == 1 ? 1 : 1.5,
-                                      .flow_steps = 1, .flow_guidance = 1},
-                            .max_frames = 2 + 3 * ((i * 4 + 1) % MANY), .force_length = i != ENDING, .topk = 50, .temperature = 1,
-                            .seed = (uint64_t)(100 + i), .skip_codec = i % 3 != 0};
+        r[i] = (hm_request){.music = {.tags = i % 2 ? "pop,piano" : "folk",
+                                      .lyrics = lyrics[i],
+                                      .cfg_scale = i % 3 == 1 ? 1 : 1.5,
+                                      .flow_steps = 1,
+                                      .flow_guidance = 1},
+                            .max_frames = 2 + 3 * ((i * 4 + 1) % MANY),
+                            .force_length = i != ENDING,
+                            .topk = 50,
+                            .temperature = 1,
+                            .seed = (uint64_t)(100 + i),
+                            .skip_codec = i % 3 != 0};
     r[ENDING].max_frames = 40;
     r[ENDING].topk = 1000;
     r[ENDING].temperature = 3;
@@ -24,8 +31,9 @@ static void make_requests(hm_request *r)
 
 static hm_engine *open_engine(const hm_toggles *toggles, const hm_probe *probe)
 {
-    return case_open(case_runtime(), &(hm_engine_options){.source.dir = folder, .threads = 2, .toggles = toggles, .need_lm = true,
-                                                          .need_codec = true, .probe = probe});
+    return case_open(
+        case_runtime(),
+        &(hm_engine_options){.source.dir = folder, .threads = 2, .toggles = toggles, .need_lm = true, .need_codec = true, .probe = probe});
 }
 
 static void drop(hm_result *r)

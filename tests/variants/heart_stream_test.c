@@ -41,15 +41,22 @@ static struct heard listen(void)
 
 static hm_engine *open_engine(const hm_toggles *toggles, int threads, const hm_probe *probe)
 {
-    return case_open(case_runtime(), &(hm_engine_options){.source.dir = folder, .threads = threads, .toggles = toggles, .need_lm = true,
-                                                          .need_codec = true, .probe = probe});
+    return case_open(
+        case_runtime(),
+        &(hm_engine_options){
+            .source.dir = folder, .threads = threads, .toggles = toggles, .need_lm = true, .need_codec = true, .probe = probe});
 }
 
 /* A song that goes along stored codes, so that its codec has something to say. */
 static hm_request song_of(int frames)
 {
     return (hm_request){.music = {.tags = "pop", .lyrics = "la", .cfg_scale = 1, .flow_steps = 1, .flow_guidance = 1},
-                        .max_frames = frames, .force_length = true, .topk = 1, .temperature = 1, .seed = 7, .stored_codes = stored};
+                        .max_frames = frames,
+                        .force_length = true,
+                        .topk = 1,
+                        .temperature = 1,
+                        .seed = 7,
+                        .stored_codes = stored};
 }
 
 static void drop(hm_result *r)
@@ -140,9 +147,8 @@ static void songs_that_lose_their_tail_lose_it_streamed_too(void **state)
 /* Codes that are drawn, in every way they can come to the host; the song's own end, long before the cap. */
 static void drawn_codes_and_songs_that_end_by_themselves_stream(void **state)
 {
-    static const hm_toggles ways[] = {{0},
-                                      {.codes = HM_CODES_FRAME, .token_forward = HM_TOKEN_DEVICE, .sampling = HM_SAMPLING_FUSED},
-                                      {HM_BEST_BUT_DECODE}};
+    static const hm_toggles ways[] = {
+        {0}, {.codes = HM_CODES_FRAME, .token_forward = HM_TOKEN_DEVICE, .sampling = HM_SAMPLING_FUSED}, {HM_BEST_BUT_DECODE}};
     (void)state;
     for (int w = 0; w < 3; w++)
         for (int forced = 0; forced < 2; forced++) {

@@ -6,7 +6,11 @@
 
 static char songs[] = "/tmp/hmbench-logits-XXXXXX";
 
-enum { FRAMES = 4, TOLD = 3, MOST = 4 << 20 };
+enum {
+    FRAMES = 4,
+    TOLD = 3,
+    MOST = 4 << 20
+};
 
 static const hm_request song = {.music.tags = "pop",
                                 .music.lyrics = "la la",

@@ -10,18 +10,20 @@
 
 static char folder[] = "/tmp/hmbench-session-XXXXXX", broken[] = "/tmp/hmbench-broken-XXXXXX";
 static const hm_toggles *const sets[] = {&case_naive, &case_best};
-enum { SETS = 2 };
+enum {
+    SETS = 2
+};
 
 static const hm_request codes_only = {.music.tags = "pop",
-                                            .music.lyrics = "la la",
-                                            .max_frames = 4,
-                                            .force_length = true,
-                                            .music.cfg_scale = 1.5,
-                                            .topk = 50,
-                                            .temperature = 1,
-                                            .seed = 7,
-                                            .music.flow_guidance = 1,
-                                            .skip_codec = true};
+                                      .music.lyrics = "la la",
+                                      .max_frames = 4,
+                                      .force_length = true,
+                                      .music.cfg_scale = 1.5,
+                                      .topk = 50,
+                                      .temperature = 1,
+                                      .seed = 7,
+                                      .music.flow_guidance = 1,
+                                      .skip_codec = true};
 
 static hm_engine *open_parts(const hm_toggles *toggles, bool lm, bool codec, const hm_probe *probe)
 {

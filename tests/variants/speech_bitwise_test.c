@@ -8,19 +8,25 @@
 static char folder[] = "/tmp/hmbench-speech-bitwise-XXXXXX";
 static char narrow[] = "/tmp/hmbench-speech-narrow-XXXXXX"; /* a projection between its stacks */
 
-static const case_family lines = {
-    .folder = folder,
-    .models = HM_MODEL_QWEN3_TTS,
-    .codebooks = 16,
-    .request = {.task = HM_TASK_SPEECH,
-                .speech = {.text = "The sun creeps in across the floor.", .speaker = "ryan", .language = "english",
-                           .instruct = "Speak in a calm and friendly tone.", .streaming_text = -1, .top_p = 0.95,
-                           .repetition_penalty = -1, .sub_temperature = -1, .sub_top_p = -1, .sub_topk = -1},
-                .max_frames = FRAMES,
-                .force_length = true,
-                .topk = -1,
-                .temperature = -1,
-                .seed = 7}};
+static const case_family lines = {.folder = folder,
+                                  .models = HM_MODEL_QWEN3_TTS,
+                                  .codebooks = 16,
+                                  .request = {.task = HM_TASK_SPEECH,
+                                              .speech = {.text = "The sun creeps in across the floor.",
+                                                         .speaker = "ryan",
+                                                         .language = "english",
+                                                         .instruct = "Speak in a calm and friendly tone.",
+                                                         .streaming_text = -1,
+                                                         .top_p = 0.95,
+                                                         .repetition_penalty = -1,
+                                                         .sub_temperature = -1,
+                                                         .sub_top_p = -1,
+                                                         .sub_topk = -1},
+                                              .max_frames = FRAMES,
+                                              .force_length = true,
+                                              .topk = -1,
+                                              .temperature = -1,
+                                              .seed = 7}};
 static const hm_toggles overlap = {HM_BEST_BUT_DECODE, .decode = HM_DECODE_OVERLAP};
 static const hm_toggles *const sets[] = {&case_naive, &case_best, &overlap};
 

@@ -5,11 +5,19 @@
 
 #define FRAMES 3
 #define TOPK 50
-#define HEARD_FRAMES 12   /* pieces of 3, 8 and what is left */
+#define HEARD_FRAMES 12 /* pieces of 3, 8 and what is left */
 #define CHUNKED_FRAMES 310
 #define STREAMED_FRAMES 1100 /* more than decode=stream pushes at once in so small a model */
 
-enum scene { SPEECH, PENALISED, AGAIN, HEARD, CHUNKED, STREAMED, HALF };
+enum scene {
+    SPEECH,
+    PENALISED,
+    AGAIN,
+    HEARD,
+    CHUNKED,
+    STREAMED,
+    HALF
+};
 
 /* --- running --- */
 
@@ -17,8 +25,8 @@ enum scene { SPEECH, PENALISED, AGAIN, HEARD, CHUNKED, STREAMED, HALF };
 static observed speak(const hm_toggles *toggles, int frames, double penalty, bool audio, int times)
 {
     const hm_engine_api *api = case_runtime();
-    hm_engine *e = case_open(api, &(hm_engine_options){.source.dir = case_custom, .threads = 1, .toggles = toggles, .need_lm = true,
-                                                       .need_codec = audio});
+    hm_engine *e = case_open(
+        api, &(hm_engine_options){.source.dir = case_custom, .threads = 1, .toggles = toggles, .need_lm = true, .need_codec = audio});
     hm_request request = case_spoken;
     observed o = {0};
     request.max_frames = frames;
@@ -300,7 +308,9 @@ static const row table[] = {
     {"spin", HM_SPIN_30, SPEECH, spin},
     {"spin", HM_SPIN_50, SPEECH, spin},
 };
-enum { TABLE_ROWS = sizeof table / sizeof *table };
+enum {
+    TABLE_ROWS = sizeof table / sizeof *table
+};
 
 /* --- cases --- */
 

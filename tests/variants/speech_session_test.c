@@ -121,7 +121,8 @@ static void speakers_of_a_dialect_speak_it(void **state)
 
 static void each_kind_refuses_what_it_has_no_use_for(void **state)
 {
-    hm_engine *c = case_open_model(case_custom, &case_best, NULL), *d = case_open_model(case_design, &case_best, NULL), *b = case_open_model(case_base, &case_best, NULL);
+    hm_engine *c = case_open_model(case_custom, &case_best, NULL), *d = case_open_model(case_design, &case_best, NULL),
+              *b = case_open_model(case_base, &case_best, NULL);
     hm_request r = case_cloned(NULL);
     (void)state;
     r.speech.speaker = "ryan";
@@ -183,8 +184,11 @@ static void a_small_custom_voice_says_that_it_ignores_instructions(void **state)
     hm_request with = case_spoken, without = case_spoken;
     (void)state;
     json_object_set_new(json_object_get(manifest, "config"), "tts_model_size", json_string("0b6"));
-    hm_engine *e = case_open(case_runtime(), &(hm_engine_options){.source = {.lm_manifest = manifest, .seed = 1, .tokenizer = case_custom}, .threads = 1,
-                                                                  .toggles = &case_best, .need_lm = true, .log = &log});
+    hm_engine *e = case_open(case_runtime(), &(hm_engine_options){.source = {.lm_manifest = manifest, .seed = 1, .tokenizer = case_custom},
+                                                                  .threads = 1,
+                                                                  .toggles = &case_best,
+                                                                  .need_lm = true,
+                                                                  .log = &log});
     with.speech.instruct = "slowly";
     hm_result a = case_speak(e, &without);
     assert_int_equal(warned.count, 0);
@@ -341,7 +345,8 @@ static void check_estimate(const char *name, const hm_toggles *toggles)
     hm_request request = case_spoken;
     hm_memory_estimate estimate, talker_only;
     hm_error err = {0};
-    hm_engine_options options = {.source.dir = case_custom, .threads = 1, .toggles = toggles, .need_lm = true, .need_codec = true, .probe = &probe};
+    hm_engine_options options = {
+        .source.dir = case_custom, .threads = 1, .toggles = toggles, .need_lm = true, .need_codec = true, .probe = &probe};
     request.speech.text = "The sun creeps in across the floor, and the traffic is heard outside the door.";
     request.max_frames = 200;
     request.skip_codec = false;
@@ -363,7 +368,8 @@ static void check_estimate(const char *name, const hm_toggles *toggles)
     e = case_open(case_runtime(), &options);
     size_t opened = allocated(), held = opened - before - bare;
     if (held + BOOKKEEPING_BYTES / 10 < estimate.weights_bytes || held > estimate.weights_bytes + BOOKKEEPING_BYTES)
-        fail_msg("%s: weights: expected %llu bytes and names, sizes, tokenizer; found %zu", name, (unsigned long long)estimate.weights_bytes, held);
+        fail_msg("%s: weights: expected %llu bytes and names, sizes, tokenizer; found %zu", name,
+                 (unsigned long long)estimate.weights_bytes, held);
     request.skip_codec = true;
     watch.most = 0;
     hm_result r = case_speak(e, &request);

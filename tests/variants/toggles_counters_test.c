@@ -10,7 +10,14 @@
 
 static char folder[] = "/tmp/hmbench-counters-XXXXXX";
 
-enum scene { SONG, SHORT_CODEC, STEPS_CODEC, CHUNKED_CODEC, LOSING_CODEC, HALF_CODEC };
+enum scene {
+    SONG,
+    SHORT_CODEC,
+    STEPS_CODEC,
+    CHUNKED_CODEC,
+    LOSING_CODEC,
+    HALF_CODEC
+};
 
 /* --- running --- */
 
@@ -19,14 +26,14 @@ static observed run_song(const hm_toggles *toggles)
     const hm_engine_api *api = case_runtime();
     hm_engine *e = case_open(api, &(hm_engine_options){.source.dir = folder, .threads = 1, .toggles = toggles, .need_lm = true});
     hm_request request = {.music.tags = "pop",
-                                .music.lyrics = "la la",
-                                .max_frames = FRAMES,
-                                .force_length = true,
-                                .music.cfg_scale = 1.5,
-                                .topk = TOPK,
-                                .temperature = 1,
-                                .seed = 3,
-                                .skip_codec = true};
+                          .music.lyrics = "la la",
+                          .max_frames = FRAMES,
+                          .force_length = true,
+                          .music.cfg_scale = 1.5,
+                          .topk = TOPK,
+                          .temperature = 1,
+                          .seed = 3,
+                          .skip_codec = true};
     hm_result r = case_generate(api, e, &request);
     observed o = {r.counters, api->facts(e)->load_counters, (uint64_t)r.prompt_tokens};
     assert_int_equal(r.frames, FRAMES);
@@ -247,12 +254,12 @@ static amounts load(const observed *b, const observed *a)
 
 /* --- amounts of the codec --- */
 
-#define STEPS(n)                                                                                                                           \
-    static amounts steps_##n(const observed *b, const observed *a)                                                                         \
-    {                                                                                                                                      \
-        (void)b;                                                                                                                           \
-        assert_int_equal(a->call.solver_frames, 2 * 2 * SHORT_CODES * (n));                                                                \
-        return (amounts){10, n};                                                                                                           \
+#define STEPS(n)                                                            \
+    static amounts steps_##n(const observed *b, const observed *a)          \
+    {                                                                       \
+        (void)b;                                                            \
+        assert_int_equal(a->call.solver_frames, 2 * 2 * SHORT_CODES * (n)); \
+        return (amounts){10, n};                                            \
     }
 STEPS(50)
 STEPS(20)
@@ -339,7 +346,9 @@ static const row table[] = {
     {"spin", HM_SPIN_30, SONG, spin},
     {"spin", HM_SPIN_50, SONG, spin},
 };
-enum { TABLE_ROWS = sizeof table / sizeof *table };
+enum {
+    TABLE_ROWS = sizeof table / sizeof *table
+};
 
 /* --- cases --- */
 
@@ -424,8 +433,10 @@ static int remove_model(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_value_moves_its_counter_by_what_the_sizes_say), cmocka_unit_test(preallocated_caches_neither_copy_nor_grow),
-        cmocka_unit_test(hoisted_steps_do_not_clear_the_decoders_caches),      cmocka_unit_test(steps_are_solved_for_every_segment),
+        cmocka_unit_test(every_value_moves_its_counter_by_what_the_sizes_say),
+        cmocka_unit_test(preallocated_caches_neither_copy_nor_grow),
+        cmocka_unit_test(hoisted_steps_do_not_clear_the_decoders_caches),
+        cmocka_unit_test(steps_are_solved_for_every_segment),
         cmocka_unit_test(a_short_first_segment_is_followed_by_the_usual_ones),
         cmocka_unit_test(the_codec_saves_weights_tables_and_launches),
     };

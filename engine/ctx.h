@@ -4,6 +4,7 @@
 
 #include "engine/base/log.h"
 #include "engine/ops.h"
+#include "engine/pack.h"
 #include "engine/shapes.h"
 #include "engine/weights.h"
 #include "variants/toggles.h"
@@ -76,7 +77,9 @@ typedef struct hm_binder {
     hm_ctx *c;
     hm_weights *w;
     const hm_tensor_table *table;
-    bool f32; /* convert what is stored narrower */
+    bool f32;         /* convert what is stored narrower */
+    hm_format panels; /* linear layers and folded convolutions go into panels of this format; HM_FORMAT_ROWS: as they are stored */
+    hm_pack *pack;    /* where panels come from */
     hm_error *err;
 } hm_binder;
 

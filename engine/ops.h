@@ -19,6 +19,7 @@
 #include "engine/base/place.h"
 #include "engine/base/probe.h"
 #include "engine/base/team.h"
+#include "engine/panel.h"
 
 typedef struct hm_ops hm_ops;
 typedef struct hm_device hm_device; /* a backend's own state */
@@ -26,11 +27,12 @@ typedef struct hm_device hm_device; /* a backend's own state */
 /* A weight matrix, whatever its precision: y = W x + b. Rows of W are outputs unless in_out is set.
  * A convolution over rows is the same thing with taps > 1: its input is the concatenation of `taps` input rows. */
 typedef struct hm_linear {
-    const void *w;     /* [out][taps*in] of `type`, or [taps*in][out] when in_out; element-aligned only */
+    const void *w;     /* [out][taps*in] of `type`, or [taps*in][out] when in_out, element-aligned only; or panels, 64-byte aligned */
     const float *bias; /* [out], or NULL */
-    hm_dtype type;     /* HM_F32, HM_BF16, HM_F16 */
+    hm_dtype type;     /* HM_F32, HM_BF16, HM_F16; of rows */
     int out, in, taps; /* taps >= 1 */
     bool in_out;
+    hm_format panels; /* HM_FORMAT_ROWS: none; else engine/panel.h says what w is, and type and in_out say nothing */
 } hm_linear;
 
 /* The sums of a linear layer of up to this many rows are the same however many rows there are: what several requests do side by side

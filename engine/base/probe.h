@@ -38,6 +38,8 @@
     X(converted_bytes, "bytes of weights converted to another type while loading")                          \
     X(tokens_out_of_range, "codes outside the codec's codebooks, clamped")                                  \
     X(lost_codes, "codes at the end of the song that were never synthesised")                               \
+    X(packed_bytes, "bytes of weights packed into panels because no file had them")                         \
+    X(panel_bytes, "bytes of packed panels that operations had to read")                                    \
     X(spun_phases, "phases made longer on purpose, for tests of the gate")
 
 typedef struct hm_counters {

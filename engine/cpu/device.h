@@ -114,6 +114,14 @@ typedef struct hm_cpu_kernels {
     void (*nearest)(int32_t *ids, const float *x, const float *table, int M, int V, int D);
 } hm_cpu_kernels;
 
+/* Linear layers whose weights are in panels (engine/panel.h). A table of its own: here instruction sets differ in more than width.
+ * Activations meet quantised weights quantised themselves: int8 with one float32 scale per row and HM_PANEL_GROUP inputs,
+ * scale = max|x| / 127, value = rint(x / scale); products of a group are summed exactly in integers. */
+typedef struct hm_cpu_panel_kernels {
+    void (*gemv)(const hm_cpu_gemv *job, float *work, int index, int count); /* up to HM_CPU_GEMV_MAX_ROWS rows: W is read once */
+    void (*gemm)(hm_cpu_gemm *job, float *work);                             /* many rows, and convolutions over rows */
+} hm_cpu_panel_kernels;
+
 extern const hm_cpu_kernels hm_cpu_kernels_scalar, hm_cpu_kernels_avx2, hm_cpu_kernels_avx512;
 
 /* Attention stands outside the table, so that a build holds only the way it uses. */

@@ -9,5 +9,5 @@ set(HM_TIER_DEFAULT
 set(HM_TIER_FULL view_trace_test db_kill_full_test report_page_test slurm_test completion_shells_test)
 
 # What runs under ThreadSanitizer: whatever starts threads or worker processes. Regular expressions over test names.
-set(HM_THREADED "^base_team" "^probe_" "^store_test" "^suite_" "^rounds_" "^gate_simulation" "^phase_memory" "^cpu_" "^speech_audio"
+set(HM_THREADED "^base_team" "^probe_" "^store_test" "^suite_" "^rounds_" "^gate_simulation" "^cpu_" "^speech_audio"
   "^speech_bitwise" "_stream_" "_thread_")

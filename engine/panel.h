@@ -15,7 +15,8 @@
  *
  * A group is HM_PANEL_GROUP = 32 inputs of one output with one scale, w = scale * value. Scales are rounded to float16 before values are
  * chosen. INT8: scale = max|w| / 127, value = rint(w / scale) in -127 .. 127. INT4: value in -8 .. 7, FP4: e2m1; of a few scales around
- * the one that maps the largest weight onto the largest value, the one with the least squared error. */
+ * the one that maps the largest weight onto the largest value, the one with the least squared error. A scale of INT4 may be negative; one
+ * of 0 stands for a group of zeros. */
 #ifndef HM_ENGINE_PANEL_H
 #define HM_ENGINE_PANEL_H
 
@@ -52,7 +53,7 @@ static inline bool hm_format_quantised(hm_format format)
 /* "f32", "bf16", "f16", "int8", "int4", "fp4"; "rows". Back: -1 when unknown. */
 const char *hm_format_name(hm_format format);
 int hm_format_parse(const char *name);
-/* The panel format that keeps values of a stored type as they are. */
+/* The panel format that keeps values of a stored type as they are; HM_FORMAT_ROWS: none does. */
 hm_format hm_format_of(hm_dtype type);
 
 /* Inputs of one tap, padded; all taps; bytes of a panel and of all of them. */
@@ -70,7 +71,8 @@ typedef struct hm_panel_source {
 } hm_panel_source;
 
 /* Packs panels into dst (hm_panels_bytes, 64-byte aligned) on the team (NULL: this thread). The bytes do not depend on threads or on the
- * instruction set. Values that are not finite: false, and *bad is the index (output*taps*in + input) of one; nothing is meant by dst. */
+ * instruction set. Values that are not finite, or too large for the format: false, and *bad is the index (output*taps*in + input) of the first
+ * one; nothing is meant by dst. */
 bool hm_panels_pack(void *dst, hm_format format, const hm_panel_source *source, hm_team *team, int64_t *bad);
 /* The float32 value of weight (output o, tap t, input i): exact for what the panel stands for. */
 float hm_panel_value(const void *panels, hm_format format, int in, int taps, int o, int t, int i);

@@ -110,10 +110,8 @@ static void read_cpu(hm_machine_record *m)
     if (!first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", m->governor, sizeof m->governor))
         m->governor[0] = 0;
     snprintf(m->isa, sizeof m->isa, "%s", hm_isa_name(hm_isa_detect()));
-    m->cpu_quota = NAN;
-    double quota, period;
-    if (cgroup_line("cpu.max", text, sizeof text) && sscanf(text, "%lf %lf", &quota, &period) == 2 && period > 0)
-        m->cpu_quota = quota / period;
+    double quota = hm_cpu_quota("");
+    m->cpu_quota = quota > 0 ? quota : NAN;
 }
 
 static void read_system(hm_machine_record *m)

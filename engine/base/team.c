@@ -8,7 +8,6 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -16,19 +15,36 @@
 
 #include "engine/base/time.h"
 
-#define SPIN_NS 50000
+#define SPIN_MOST_NS 50000 /* gaps between the rounds of a decoding step are shorter */
+#define SPIN_LEAST_NS 2000
+#define JUDGED_NS 3000000      /* rounds that decide together whether the team pays: about a slice of the scheduler */
+#define ALONE_LEAST_NS 2000000 /* how long the caller works alone then; doubled when the team does not pay again */
+#define ALONE_MOST_NS 128000000
+
+/* What the caller found out about its rounds. */
+typedef struct balance {
+    int64_t together_ns; /* of rounds since they were judged last */
+    int64_t alone_ns;    /* that the caller would have taken for them, by what its own parts took */
+    int64_t alone_until, rest_ns;
+} balance;
 
 struct hm_team {
     int size;
     pthread_t *threads;
     struct worker *workers;
-    hm_team_fn fn;
+    balance balance;
+    int64_t spin_ns; /* the caller's */
+    /* The round: read by whoever holds a part of it. */
+    hm_team_part_fn fn;
     void *arg;
-    bool stop;
-    _Alignas(64) _Atomic uint32_t generation; /* bumped to start a round; workers wait on it */
-    _Atomic int sleepers;
-    _Alignas(64) _Atomic uint32_t pending; /* workers still running; the caller waits on it */
-    _Atomic int caller_sleeps;
+    uint32_t parts;
+    /* Round << 32 | parts that nobody has taken: one is taken by counting down. */
+    _Alignas(64) _Atomic uint64_t left;
+    _Alignas(64) _Atomic uint32_t wake; /* bumped when sleepers have something to do */
+    _Atomic uint32_t sleepers;
+    _Atomic bool stop;
+    _Alignas(64) _Atomic uint32_t unfinished; /* parts that are not done; the caller waits on it */
+    _Atomic bool caller_sleeps;
 };
 
 struct worker {
@@ -50,62 +66,168 @@ static void futex_wait(_Atomic uint32_t *word, uint32_t seen)
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
 }
 
-static void futex_wake(_Atomic uint32_t *word)
+static void futex_wake(_Atomic uint32_t *word, uint32_t count)
 {
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count < INT_MAX ? count : INT_MAX, NULL, NULL, 0);
 }
 
-/* Returns once *word differs from seen: spins for SPIN_NS, then sleeps with *sleeps raised so that the waker knows to wake. */
-static void wait_change(_Atomic uint32_t *word, uint32_t seen, _Atomic int *sleeps)
+/* Spins until ready() or *spin_ns are over; what came of it sets how long the next wait spins. */
+static bool spin(hm_team *t, bool (*ready)(const hm_team *t), int64_t *spin_ns)
 {
     int64_t until = 0;
     for (int i = 0;; i++) {
-        if (atomic_load_explicit(word, memory_order_acquire) != seen)
-            return;
+        if (ready(t)) {
+            *spin_ns = *spin_ns * 2 < SPIN_MOST_NS ? *spin_ns * 2 : SPIN_MOST_NS;
+            return true;
+        }
         relax();
-        if (i % 64 == 63) {
+        if (i % 16 == 15) {
             int64_t now = hm_now_ns();
             if (!until)
-                until = now + SPIN_NS;
+                until = now + *spin_ns;
             else if (now > until)
                 break;
         }
     }
-    atomic_fetch_add(sleeps, 1);
-    while (atomic_load(word) == seen)
-        futex_wait(word, seen);
-    atomic_fetch_sub(sleeps, 1);
+    *spin_ns = *spin_ns / 2 > SPIN_LEAST_NS ? *spin_ns / 2 : SPIN_LEAST_NS;
+    return false;
+}
+
+/* A part of the round at hand, or -1. */
+static int take_part(hm_team *t)
+{
+    uint64_t left = atomic_load(&t->left);
+    while ((uint32_t)left)
+        if (atomic_compare_exchange_weak(&t->left, &left, left - 1))
+            return (int)(t->parts - (uint32_t)left);
+    return -1;
+}
+
+static uint32_t run_parts(hm_team *t, int thread)
+{
+    uint32_t done = 0;
+    for (int part; (part = take_part(t)) >= 0; done++)
+        t->fn(t->arg, part, (int)t->parts, thread);
+    return done;
+}
+
+static bool something_to_do(const hm_team *t)
+{
+    return (uint32_t)atomic_load_explicit(&t->left, memory_order_acquire) || atomic_load_explicit(&t->stop, memory_order_acquire);
+}
+
+static void wait_for_work(hm_team *t, int64_t *spin_ns)
+{
+    if (spin(t, something_to_do, spin_ns))
+        return;
+    for (;;) {
+        uint32_t seen = atomic_load(&t->wake);
+        atomic_fetch_add(&t->sleepers, 1);
+        if (!something_to_do(t))
+            futex_wait(&t->wake, seen);
+        atomic_fetch_sub(&t->sleepers, 1);
+        if (something_to_do(t))
+            return;
+    }
 }
 
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     hm_team *t = w->team;
-    uint32_t seen = 0;
+    int64_t spin_ns = SPIN_MOST_NS;
     for (;;) {
-        wait_change(&t->generation, seen, &t->sleepers);
-        seen++;
-        if (t->stop)
+        wait_for_work(t, &spin_ns);
+        uint32_t done = run_parts(t, w->index);
+        if (done && atomic_fetch_sub(&t->unfinished, done) == done && atomic_load(&t->caller_sleeps))
+            futex_wake(&t->unfinished, 1);
+        if (!done && atomic_load(&t->stop))
             return NULL;
-        t->fn(t->arg, w->index, t->size);
-        if (atomic_fetch_sub(&t->pending, 1) == 1 && atomic_load(&t->caller_sleeps))
-            futex_wake(&t->pending);
     }
 }
 
-static void start_round(hm_team *t)
+static void wake_workers(hm_team *t, uint32_t most)
 {
-    atomic_store(&t->pending, (uint32_t)(t->size - 1));
-    atomic_fetch_add(&t->generation, 1);
-    if (atomic_load(&t->sleepers))
-        futex_wake(&t->generation);
+    if (atomic_load(&t->sleepers)) {
+        atomic_fetch_add(&t->wake, 1);
+        futex_wake(&t->wake, most);
+    }
 }
 
-static void wait_round(hm_team *t)
+static bool all_done(const hm_team *t)
+{
+    return !atomic_load_explicit(&t->unfinished, memory_order_acquire);
+}
+
+static void wait_for_workers(hm_team *t)
 {
     uint32_t left;
-    while ((left = atomic_load_explicit(&t->pending, memory_order_acquire)))
-        wait_change(&t->pending, left, &t->caller_sleeps);
+    if (spin(t, all_done, &t->spin_ns))
+        return;
+    atomic_store(&t->caller_sleeps, true);
+    while ((left = atomic_load(&t->unfinished)))
+        futex_wait(&t->unfinished, left);
+    atomic_store(&t->caller_sleeps, false);
+}
+
+/* Whether the team has paid lately. */
+static void judge(balance *b, int64_t now)
+{
+    if (b->together_ns < JUDGED_NS)
+        return;
+    if (b->together_ns > b->alone_ns) {
+        b->alone_until = now + b->rest_ns;
+        b->rest_ns = b->rest_ns * 2 < ALONE_MOST_NS ? b->rest_ns * 2 : ALONE_MOST_NS;
+    } else {
+        b->rest_ns = ALONE_LEAST_NS;
+    }
+    b->together_ns = b->alone_ns = 0;
+}
+
+static void run_alone(hm_team_part_fn fn, void *arg, int parts)
+{
+    for (int i = 0; i < parts; i++)
+        fn(arg, i, parts, 0);
+}
+
+void hm_team_share(hm_team *t, hm_team_part_fn fn, void *arg, int parts, const hm_probe *probe)
+{
+    int64_t start = t->size > 1 && parts > 1 ? hm_now_ns() : 0;
+    if (start < t->balance.alone_until || !start) {
+        run_alone(fn, arg, parts);
+        return;
+    }
+    t->fn = fn;
+    t->arg = arg;
+    t->parts = (uint32_t)parts;
+    atomic_store(&t->unfinished, (uint32_t)parts);
+    atomic_store(&t->left, ((atomic_load(&t->left) >> 32) + 1) << 32 | (uint32_t)parts);
+    wake_workers(t, (uint32_t)(parts - 1));
+    uint32_t own = run_parts(t, 0);
+    int64_t finished = hm_now_ns(), end = finished;
+    if (atomic_fetch_sub(&t->unfinished, own) != own) {
+        hm_span_begin(probe, HM_SPAN_TEAM, "wait for team", -1);
+        wait_for_workers(t);
+        hm_span_end(probe, HM_SPAN_TEAM, "wait for team");
+        end = hm_now_ns();
+    }
+    if (own) {
+        t->balance.together_ns += end - start;
+        t->balance.alone_ns += (finished - start) * parts / own;
+        judge(&t->balance, end);
+    }
+}
+
+typedef struct each_thread {
+    hm_team_fn fn;
+    void *arg;
+} each_thread;
+
+static void run_each(void *arg, int part, int parts, int thread)
+{
+    const each_thread *e = arg;
+    (void)thread;
+    e->fn(e->arg, part, parts);
 }
 
 void hm_team_run(hm_team *t, hm_team_fn fn, void *arg)
@@ -115,38 +237,13 @@ void hm_team_run(hm_team *t, hm_team_fn fn, void *arg)
 
 void hm_team_run_told(hm_team *t, hm_team_fn fn, void *arg, const hm_probe *probe)
 {
-    if (t->size == 1) {
-        fn(arg, 0, 1);
-        return;
-    }
-    t->fn = fn;
-    t->arg = arg;
-    start_round(t);
-    fn(arg, 0, t->size);
-    hm_span_begin(probe, HM_SPAN_TEAM, "wait for team", -1);
-    wait_round(t);
-    hm_span_end(probe, HM_SPAN_TEAM, "wait for team");
+    each_thread e = {fn, arg};
+    hm_team_share(t, run_each, &e, t->size, probe);
 }
 
 int hm_team_size(const hm_team *team)
 {
     return team->size;
-}
-
-int hm_cpu_available(void)
-{
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) ? (int)sysconf(_SC_NPROCESSORS_ONLN) : CPU_COUNT(&set);
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
-    long long quota, period;
-    if (f) {
-        if (fscanf(f, "%lld %lld", &quota, &period) == 2 && quota > 0 && period > 0) {
-            int limit = (int)((quota + period - 1) / period);
-            n = limit < n ? limit : n;
-        }
-        fclose(f);
-    }
-    return n < 1 ? 1 : n;
 }
 
 /* Worker i goes to the allowed CPU first + i; the caller keeps its own freedom. Only when there are enough CPUs for all. */
@@ -181,6 +278,8 @@ hm_status hm_team_open_at(hm_team **out, int threads, int first, hm_error *err)
         return hm_fail(err, HM_EABSENT, "thread team: no memory");
     memset(t, 0, sizeof *t);
     t->size = 1;
+    t->spin_ns = SPIN_MOST_NS;
+    t->balance.rest_ns = ALONE_LEAST_NS;
     int want = threads ? threads : hm_cpu_available();
     t->threads = hm_calloc((size_t)want, sizeof *t->threads, "thread team", err);
     t->workers = hm_calloc((size_t)want, sizeof *t->workers, "thread team", err);
@@ -209,8 +308,9 @@ void hm_team_close(hm_team **team)
     if (!t)
         return;
     if (t->size > 1) {
-        t->stop = true;
-        start_round(t);
+        atomic_store(&t->stop, true);
+        atomic_fetch_add(&t->wake, 1);
+        futex_wake(&t->wake, INT_MAX);
         for (int i = 1; i < t->size; i++)
             pthread_join(t->threads[i], NULL);
     }

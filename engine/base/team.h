@@ -1,17 +1,25 @@
-/* A team of threads that runs one function at a time on all of them. The caller is thread 0. */
+/* A team of threads that works through the parts of one job at a time. The caller is thread 0.
+ *
+ * Parts are taken, not given: a thread that has no CPU at the moment takes none, and the others do not wait for what nobody has begun.
+ * Which thread runs which part is chance, so results must not depend on it. Waiting threads spin, as long as that has lately been worth
+ * it, at most about 50 us, then sleep. While other programs want the CPUs, so that the team takes longer than its caller alone would, the
+ * caller works alone and tries the team again later. */
 #ifndef HM_ENGINE_BASE_TEAM_H
 #define HM_ENGINE_BASE_TEAM_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/base/cpus.h"
 #include "engine/base/error.h"
 #include "engine/base/probe.h"
 
 typedef struct hm_team hm_team;
 
-/* Part `index` of `count` of the work; parts run at the same time. */
+/* Part `index` of `count` of the work; parts may run at the same time. */
 typedef void (*hm_team_fn)(void *arg, int index, int count);
+/* The same, told which thread of the team (0 .. size-1) runs it: scratch memory goes with threads. */
+typedef void (*hm_team_part_fn)(void *arg, int part, int parts, int thread);
 
 /* threads >= 1; 0 means the CPUs this process may use (affinity mask and cgroup quota). Workers are pinned when every one of
  * them can have a CPU of its own. */
@@ -21,13 +29,14 @@ hm_status hm_team_open_at(hm_team **out, int threads, int first, hm_error *err);
 void hm_team_close(hm_team **team);
 int hm_team_size(const hm_team *team);
 
-/* Runs fn on every thread and returns when all are done. Not reentrant. Waiting threads spin for about 50 us, then sleep. */
-void hm_team_run(hm_team *team, hm_team_fn fn, void *arg);
-/* The same; a probe that wants HM_SPAN_TEAM is told how long the caller waited for the others ("wait for team"). */
-void hm_team_run_told(hm_team *team, hm_team_fn fn, void *arg, const hm_probe *probe);
+/* Runs fn once for each part 0 .. parts-1 and returns when all are done. Not reentrant. More parts than threads let fast threads do
+ * more; a part should be worth some microseconds. A probe (or NULL) that wants HM_SPAN_TEAM is told how long the caller waited for the
+ * others ("wait for team"). */
+void hm_team_share(hm_team *team, hm_team_part_fn fn, void *arg, int parts, const hm_probe *probe);
 
-/* CPUs this process may use: sched_getaffinity bounded by the cgroup v2 quota, at least 1. */
-int hm_cpu_available(void);
+/* As many parts as threads. */
+void hm_team_run(hm_team *team, hm_team_fn fn, void *arg);
+void hm_team_run_told(hm_team *team, hm_team_fn fn, void *arg, const hm_probe *probe);
 
 /* [first, last) of `count` items for part `index` of `parts`, in multiples of `grain`; the same split for the same arguments. */
 static inline void hm_team_range(size_t items, size_t grain, int index, int parts, size_t *first, size_t *last)

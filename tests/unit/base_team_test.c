@@ -143,6 +143,41 @@ static void a_round_sees_what_other_threads_wrote_before(void **state)
     hm_team_close(&team);
 }
 
+/* Each part tells who ran it; a worker that has begun one sleeps, as one does that has lost its CPU. */
+struct shared {
+    atomic_int runs[MAX_PARTS];
+    atomic_int own; /* parts of the caller */
+    int size, stuck;
+};
+
+static void share_part(void *arg, int part, int parts, int thread)
+{
+    struct shared *s = arg;
+    assert_in_range(part, 0, parts - 1);
+    assert_in_range(thread, 0, s->size - 1);
+    atomic_fetch_add(&s->runs[part], 1);
+    if (!thread)
+        atomic_fetch_add(&s->own, 1);
+    nap(thread && s->stuck ? 20000000 : 100000);
+}
+
+static void parts_go_to_who_is_free(void **state)
+{
+    (void)state;
+    for (int size = 1; size <= 4; size++) {
+        hm_team *team = open_team(size);
+        for (int parts = 0; parts <= 40; parts += 8) {
+            struct shared s = {.size = size, .stuck = parts == 40};
+            hm_team_share(team, share_part, &s, parts, NULL);
+            for (int i = 0; i < MAX_PARTS; i++)
+                assert_int_equal(atomic_load(&s.runs[i]), i < parts);
+            if (s.stuck) /* they had one each while the caller did the rest: 20 ms are 200 of its naps, or fewer where naps are longer */
+                assert_true(atomic_load(&s.own) >= parts / 2);
+        }
+        hm_team_close(&team);
+    }
+}
+
 static void a_team_can_be_opened_and_closed_many_times(void **state)
 {
     (void)state;
@@ -224,6 +259,7 @@ int main(void)
         cmocka_unit_test(more_threads_than_cpus_finish_their_rounds),
         cmocka_unit_test(sleeping_workers_and_a_sleeping_caller_are_woken),
         cmocka_unit_test(a_round_sees_what_other_threads_wrote_before),
+        cmocka_unit_test(parts_go_to_who_is_free),
         cmocka_unit_test(a_team_can_be_opened_and_closed_many_times),
         cmocka_unit_test(two_teams_do_not_disturb_each_other),
         cmocka_unit_test(zero_threads_means_the_cpus_there_are),

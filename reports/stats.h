@@ -73,7 +73,7 @@ typedef struct hm_change {
     double p;             /* of the t-test that kept it */
 } hm_change;
 
-/* E-divisive with a t-test and a least magnitude, as docs/statistics.md has it: candidates at p < 0.01 over windows of 50, the weakest
+/* E-divisive with a t-test and a least magnitude, as docs/statistics.md has it: wild values are tamed; candidates at p < 0.01 over windows of 50, the weakest
  * dropped until all have p < 0.001 and |difference of medians| >= max(least, 2.5 * the smaller sd) with at least 3 values on each side.
  * z: logarithms of times. Writes at most `most`, in order; returns how many. (Matteson and James 2014; Daly et al. 2020) */
 int hm_change_points(const double *z, int n, double least, hm_change *out, int most);

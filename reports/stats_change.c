@@ -1,4 +1,5 @@
-/* Change points of a series: E-divisive's statistic finds where it may have changed, Student's t and a least magnitude decide. */
+/* Change points of a series: E-divisive's statistic finds where it may have changed, Student's t and a least magnitude decide. Wild values
+ * are tamed before: one alone would swell the spread that a change is held against, and hide it. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,12 +8,32 @@
 
 enum {
     WINDOW = 50,
-    LEAST_STRETCH = 3
+    LEAST_STRETCH = 3,
+    AROUND = LEAST_STRETCH - 1 /* neighbours on each side: the median of a step's shortest stretch is its own */
 };
 
 #define CANDIDATE_P 0.01
 #define CHANGE_P 0.001
 #define LEAST_SDS 2.5 /* of the quieter side */
+#define WILD_SDS 3.0
+#define SD_OF_DIFFERENCE 1.0483 /* 1.4826 / sqrt(2): the sd of normal values from the median |difference| of neighbours */
+
+/* z with every value brought to within three standard deviations of the median of it and its neighbours; the deviation is that of
+ * neighbours' differences, which steps and wild values hardly move. False: no memory. */
+static bool tame_wild_ones(const double *z, int n, double *out)
+{
+    for (int i = 1; i < n; i++)
+        out[i - 1] = fabs(z[i] - z[i - 1]);
+    double room = WILD_SDS * SD_OF_DIFFERENCE * hm_median(out, n - 1);
+    for (int i = 0; i < n; i++) {
+        int first = i > AROUND ? i - AROUND : 0, end = i + AROUND < n ? i + AROUND + 1 : n;
+        double median = hm_median(z + first, end - first);
+        out[i] = fmin(fmax(z[i], median - room), median + room);
+        if (isnan(room) || isnan(median))
+            return false;
+    }
+    return true;
+}
 
 /* Sums of |z_i - z_j| over rectangles of a window: sums[i][j] is that of rows before i and columns before j. */
 typedef struct distances {
@@ -75,28 +96,28 @@ static void split(const distances *d, const double *z, int from, int to, bool *m
     split(d, z, at, to, marks);
 }
 
-/* What a candidate between its neighbours is worth. */
-static hm_change weigh(const double *z, int from, int at, int to, double least, bool *stays)
+/* What a candidate between its neighbours is worth. tame: z without wild values. */
+static hm_change weigh(const double *z, const double *tame, int from, int at, int to, double least, bool *stays)
 {
     hm_change c = {at, hm_median(z + from, at - from), hm_median(z + at, to - at), 1};
     int n = at - from, m = to - at;
     *stays = false;
     if (n < LEAST_STRETCH || m < LEAST_STRETCH)
         return c;
-    double x = hm_sd(z + from, n), y = hm_sd(z + at, m), quiet = LEAST_SDS * (x < y ? x : y);
-    c.p = student_p(z + from, n, z + at, m);
+    double x = hm_sd(tame + from, n), y = hm_sd(tame + at, m), quiet = LEAST_SDS * (x < y ? x : y);
+    c.p = student_p(tame + from, n, tame + at, m);
     *stays = c.p < CHANGE_P && fabs(c.after - c.before) >= (least > quiet ? least : quiet);
     return c;
 }
 
 /* Drops the weakest of those that do not hold, until all do; returns how many are left of `count`. */
-static int keep_the_strong(const double *z, int n, double least, int *at, int count, hm_change *changes)
+static int keep_the_strong(const double *z, const double *tame, int n, double least, int *at, int count, hm_change *changes)
 {
     for (;;) {
         int weakest = -1;
         for (int i = 0; i < count; i++) {
             bool stays;
-            changes[i] = weigh(z, i ? at[i - 1] : 0, at[i], i + 1 < count ? at[i + 1] : n, least, &stays);
+            changes[i] = weigh(z, tame, i ? at[i - 1] : 0, at[i], i + 1 < count ? at[i + 1] : n, least, &stays);
             double size = fabs(changes[i].after - changes[i].before);
             if (!stays && (weakest < 0 || changes[i].p > changes[weakest].p ||
                            (changes[i].p == changes[weakest].p && size < fabs(changes[weakest].after - changes[weakest].before))))
@@ -116,23 +137,25 @@ int hm_change_points(const double *z, int n, double least, hm_change *out, int m
     for (int i = 0; i < n && known; i++)
         known = isfinite(z[i]);
     distances *d = known ? malloc(sizeof *d) : NULL;
+    double *y = known ? malloc((size_t)n * sizeof *y) : NULL;
     bool *marks = known ? calloc((size_t)n, sizeof *marks) : NULL;
     int *at = known ? malloc((size_t)n * sizeof *at) : NULL;
     hm_change *changes = known ? malloc((size_t)n * sizeof *changes) : NULL;
-    if (d && marks && at && changes) {
+    if (d && y && marks && at && changes && tame_wild_ones(z, n, y)) {
         for (int first = 0; first == 0 || first + WINDOW / 2 < n; first += WINDOW / 2) { /* windows overlap by half */
             int size = n - first < WINDOW ? n - first : WINDOW;
-            measure(d, z + first, size);
-            split(d, z + first, 0, size, marks + first);
+            measure(d, y + first, size);
+            split(d, y + first, 0, size, marks + first);
         }
         for (int i = 0; i < n; i++)
             if (marks[i])
                 at[count++] = i;
-        count = keep_the_strong(z, n, least, at, count, changes);
+        count = keep_the_strong(z, y, n, least, at, count, changes);
         count = count < most ? count : most;
         memcpy(out, changes, (size_t)count * sizeof *out);
     }
     free(d);
+    free(y);
     free(marks);
     free(at);
     free(changes);

@@ -314,6 +314,27 @@ static void a_bump_is_two_changes_and_a_spike_is_none(void **state)
     assert_int_equal(hm_change_points(z, 60, 0.02, c, 8), 0);
 }
 
+static void a_wild_session_does_not_hide_a_change(void **state)
+{
+    (void)state;
+    double z[30];
+    hm_change c[8];
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        steps(z, 30, (const double[]){0, 0.05}, 2, 0.01, seed);
+        z[6] += 0.5; /* before the change, and after it */
+        z[24] -= 0.4;
+        assert_int_equal(hm_change_points(z, 30, 0.02, c, 8), 1);
+        assert_in_range(c[0].at, 14, 16);
+        assert_true(fabs(c[0].after - c[0].before - 0.05) < 0.015);
+        steps(z, 30, (const double[]){0}, 1, 0.01, seed);
+        for (int i = 26; i < 30; i++)
+            z[i] += 0.06;
+        z[27] += 0.5; /* one of the few new ones */
+        assert_int_equal(hm_change_points(z, 30, 0.02, c, 8), 1);
+        assert_int_equal(c[0].at, 26);
+    }
+}
+
 /* Of 1000 series of 50 commits with 1 % noise: those in which a change is found. correlation: of neighbours. */
 static int found_in(double step, int last, double correlation)
 {
@@ -367,6 +388,7 @@ int main(void)
         cmocka_unit_test(three_new_values_are_enough_and_one_is_not),
         cmocka_unit_test(changes_are_rarely_found_where_there_are_none),
         cmocka_unit_test(a_bump_is_two_changes_and_a_spike_is_none),
+        cmocka_unit_test(a_wild_session_does_not_hide_a_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

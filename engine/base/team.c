@@ -19,12 +19,13 @@
 #define SPIN_LEAST_NS 2000
 #define JUDGED_NS 3000000      /* rounds that decide together whether the team pays: about a slice of the scheduler */
 #define ALONE_LEAST_NS 2000000 /* how long the caller works alone then; doubled when the team does not pay again */
-#define ALONE_MOST_NS 128000000
+#define ALONE_MOST_NS 512000000
 
 /* What the caller found out about its rounds. */
 typedef struct balance {
-    int64_t together_ns; /* of rounds since they were judged last */
-    int64_t alone_ns;    /* that the caller would have taken for them, by what its own parts took */
+    int64_t ns;        /* of rounds since they were judged last */
+    int64_t saved_ns;  /* of them: parts that others did, had the caller done them at its own pace */
+    int64_t waited_ns; /* and for others at the end */
     int64_t alone_until, rest_ns;
 } balance;
 
@@ -111,6 +112,21 @@ static uint32_t run_parts(hm_team *t, int thread)
     return done;
 }
 
+/* The same for the caller, told the time of its shortest part: what a part takes when nobody takes the CPU away. */
+static uint32_t run_own_parts(hm_team *t, int64_t start, int64_t *end, int64_t *part_ns)
+{
+    uint32_t done = 0;
+    *end = start;
+    *part_ns = INT64_MAX;
+    for (int part; (part = take_part(t)) >= 0; done++) {
+        t->fn(t->arg, part, (int)t->parts, 0);
+        int64_t now = hm_now_ns();
+        *part_ns = now - *end < *part_ns ? now - *end : *part_ns;
+        *end = now;
+    }
+    return done;
+}
+
 static bool something_to_do(const hm_team *t)
 {
     return (uint32_t)atomic_load_explicit(&t->left, memory_order_acquire) || atomic_load_explicit(&t->stop, memory_order_acquire);
@@ -173,15 +189,15 @@ static void wait_for_workers(hm_team *t)
 /* Whether the team has paid lately. */
 static void judge(balance *b, int64_t now)
 {
-    if (b->together_ns < JUDGED_NS)
+    if (b->ns < JUDGED_NS)
         return;
-    if (b->together_ns > b->alone_ns) {
+    if (b->waited_ns > b->saved_ns) {
         b->alone_until = now + b->rest_ns;
         b->rest_ns = b->rest_ns * 2 < ALONE_MOST_NS ? b->rest_ns * 2 : ALONE_MOST_NS;
     } else {
         b->rest_ns = ALONE_LEAST_NS;
     }
-    b->together_ns = b->alone_ns = 0;
+    b->ns = b->saved_ns = b->waited_ns = 0;
 }
 
 static void run_alone(hm_team_part_fn fn, void *arg, int parts)
@@ -203,8 +219,9 @@ void hm_team_share(hm_team *t, hm_team_part_fn fn, void *arg, int parts, const h
     atomic_store(&t->unfinished, (uint32_t)parts);
     atomic_store(&t->left, ((atomic_load(&t->left) >> 32) + 1) << 32 | (uint32_t)parts);
     wake_workers(t, (uint32_t)(parts - 1));
-    uint32_t own = run_parts(t, 0);
-    int64_t finished = hm_now_ns(), end = finished;
+    int64_t finished, part_ns;
+    uint32_t own = run_own_parts(t, start, &finished, &part_ns);
+    int64_t end = finished;
     if (atomic_fetch_sub(&t->unfinished, own) != own) {
         hm_span_begin(probe, HM_SPAN_TEAM, "wait for team", -1);
         wait_for_workers(t);
@@ -212,8 +229,9 @@ void hm_team_share(hm_team *t, hm_team_part_fn fn, void *arg, int parts, const h
         end = hm_now_ns();
     }
     if (own) {
-        t->balance.together_ns += end - start;
-        t->balance.alone_ns += (finished - start) * parts / own;
+        t->balance.ns += end - start;
+        t->balance.saved_ns += part_ns * (parts - (int)own);
+        t->balance.waited_ns += end - finished;
         judge(&t->balance, end);
     }
 }

@@ -57,7 +57,7 @@ typedef enum hm_act {
  *   y[m*ldy + o] = act(z[m][o]) + residual[m*ldy + o]
  * A causal convolution of kernel k and dilation d over rows of C channels has x pointing (k-1)*d rows before row 0, ldx = C,
  * tap_stride = d*C; one of stride t and no dilation has ldx = t*C, tap_stride = C. A transposed one of stride u and kernel n*u has
- * taps = n, out = u*co, tap_stride = C, weights from fold_conv (see heartcodec.md). */
+ * taps = n, out = u*co, tap_stride = C, weights from fold_conv. */
 typedef struct hm_linear_args {
     float *y;
     const float *x;
@@ -94,6 +94,23 @@ typedef struct hm_attention_args {
     const float *mask; /* [S][slots], added to the scaled scores: 0 or -inf; NULL: none. With a mask, causal is false */
     float scale;       /* 1/sqrt(Dh) */
 } hm_attention_args;
+
+/* Convolution weights as stored, and which layout of hm_linear they go into. W = v*(g/||v||), norm over all but the first dimension.
+ * plain: out = d0, in = d1:                           dst[out][taps][in]
+ * stride u: transposed, in = d0, out = d1, kernel `taps` = n*u: dst[u*out][n][in], row r*out+o: tap j = v[.][o][r + (n-1-j)*u],
+ * the part of the input row n-1-j back. So for n = 2 tap 0 meets the previous row and tap 1 this one; for n = 1 nothing overlaps.
+ * repeat r: plain and causal, of an input of which every row is repeated r times: dst[r*out][n][in], n = ceil((taps-1)/r) + 1, row p*out+o:
+ * tap j sums the taps of v that phase p meets in the input row n-1-j back. */
+typedef struct hm_fold_args {
+    float *dst;
+    const void *v; /* [d0][d1][taps] of type */
+    hm_dtype type;
+    const float *g; /* [d0], or NULL */
+    int d0, d1, taps;
+    int stride;         /* 0: plain */
+    int repeat;         /* 0 and 1: no row is repeated */
+    int first, columns; /* plain: of inputs first .. first+columns-1 alone; columns 0: of all */
+} hm_fold_args;
 
 typedef struct hm_sample_args {
     const float *logits;   /* [V] */
@@ -188,12 +205,8 @@ struct hm_ops {
     void (*any_at_least)(const hm_ops *op, int32_t *flag, const int32_t *tokens, int n, int32_t limit);
     /* *y = x[*index] */
     void (*pick)(const hm_ops *op, float *y, const float *x, const int32_t *index);
-    /* Convolution weights v [d0][d1][taps] of type, g [d0] or NULL, into the layout of hm_linear; weight norm folded:
-     * W = v*(g/||v||), norm over all but the first dimension. Counted as table_values.
-     * stride 0: plain, out = d0, in = d1:             dst[out][taps][in]
-     * stride u: transposed, in = d0, out = d1, kernel `taps` = n*u: dst[u*out][n][in], row r*out+o: tap j = v[.][o][r + (n-1-j)*u],
-     * the part of the input row n-1-j back. So for n = 2 tap 0 meets the previous row and tap 1 this one; for n = 1 nothing overlaps. */
-    void (*fold_conv)(const hm_ops *op, float *dst, const void *v, hm_dtype type, const float *g, int d0, int d1, int taps, int stride);
+    /* Convolution weights into the layout of hm_linear; weight norm folded. Counted as table_values. */
+    void (*fold_conv)(const hm_ops *op, const hm_fold_args *args);
 
     /* One draw (engine/sampling.h): penalty, dead indices, threshold at the topk-th largest, top_p, softmax over survivors, exponential
      * race; or the greatest. */

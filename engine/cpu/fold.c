@@ -1,5 +1,6 @@
 /* Small operations around codes and convolution weights. */
 #include <math.h>
+#include <string.h>
 
 #include "engine/cpu/device.h"
 #include "engine/cpu/fold.h"
@@ -23,15 +24,7 @@ void hm_cpu_pick(const hm_ops *op, float *y, const float *x, const int32_t *inde
     hm_cpu_end(op, "pick");
 }
 
-struct fold {
-    float *dst;
-    const void *v;
-    hm_dtype type;
-    const float *g;
-    int d0, d1, taps, stride;
-};
-
-static float element(const struct fold *f, size_t i)
+static float element(const hm_fold_args *f, size_t i)
 {
     if (f->type == HM_F32)
         return ((const float *)f->v)[i];
@@ -39,7 +32,7 @@ static float element(const struct fold *f, size_t i)
     return f->type == HM_BF16 ? hm_bf16_to_f32(h) : hm_f16_to_f32(h);
 }
 
-static float norm_scale(const struct fold *f, int i)
+static float norm_scale(const hm_fold_args *f, int i)
 {
     size_t n = (size_t)f->d1 * (size_t)f->taps, first = (size_t)i * n;
     double sum = 0;
@@ -52,41 +45,92 @@ static float norm_scale(const struct fold *f, int i)
     return f->g[i] / (float)sqrt(sum);
 }
 
+/* W of first dimension a, second b. */
+static float weight(const hm_fold_args *f, size_t a, int b, int tap, float scale)
+{
+    return element(f, (a * (size_t)f->d1 + (size_t)b) * (size_t)f->taps + (size_t)tap) * scale;
+}
+
+static void fold_plain(const hm_fold_args *f, size_t a, float scale)
+{
+    float *row = f->dst + a * (size_t)f->taps * (size_t)f->columns;
+    for (int b = 0; b < f->columns; b++)
+        for (int t = 0; t < f->taps; t++)
+            row[(size_t)t * (size_t)f->columns + (size_t)b] = weight(f, a, f->first + b, t, scale);
+}
+
+static void fold_transposed(const hm_fold_args *f, size_t a, float scale)
+{
+    int inputs = f->taps / f->stride;
+    for (int b = 0; b < f->d1; b++)
+        for (int t = 0; t < f->taps; t++) {
+            int tap = inputs - 1 - t / f->stride;
+            size_t row = (size_t)(t % f->stride) * (size_t)f->d1 + (size_t)b;
+            f->dst[(row * (size_t)inputs + (size_t)tap) * (size_t)f->d0 + a] = weight(f, a, b, t, scale);
+        }
+}
+
+/* Input rows that a phase of a convolution over repeated rows meets. */
+static int repeated_taps(const hm_fold_args *f)
+{
+    return (f->taps + f->repeat - 2) / f->repeat + 1;
+}
+
+static void fold_repeated(const hm_fold_args *f, size_t a, float scale)
+{
+    int places = repeated_taps(f);
+    size_t n = (size_t)places * (size_t)f->columns;
+    for (int p = 0; p < f->repeat; p++) {
+        float *row = f->dst + ((size_t)p * (size_t)f->d0 + a) * n;
+        memset(row, 0, n * sizeof *row);
+        for (int t = 0; t < f->taps; t++) { /* taps-1-t repeated rows back, counted from row (places-1)*repeat + p */
+            int place = (p + t - (f->taps - 1) + (places - 1) * f->repeat) / f->repeat;
+            for (int b = 0; b < f->columns; b++)
+                row[(size_t)place * (size_t)f->columns + (size_t)b] += weight(f, a, f->first + b, t, scale);
+        }
+    }
+}
+
 /* Rows of the first dimension are independent: each thread takes a range of them. */
 static void fold_part(void *arg, int index, int count)
 {
-    const struct fold *f = arg;
+    const hm_fold_args *f = arg;
     size_t first, last;
     hm_team_range((size_t)f->d0, 1, index, count, &first, &last);
     for (size_t a = first; a < last; a++) {
         float scale = norm_scale(f, (int)a);
-        for (int b = 0; b < f->d1; b++)
-            for (int t = 0; t < f->taps; t++) {
-                float w = element(f, (a * (size_t)f->d1 + (size_t)b) * (size_t)f->taps + (size_t)t) * scale;
-                size_t at;
-                if (!f->stride)
-                    at = (a * (size_t)f->taps + (size_t)t) * (size_t)f->d1 + (size_t)b;
-                else {
-                    int inputs = f->taps / f->stride, tap = inputs - 1 - t / f->stride;
-                    size_t row = (size_t)(t % f->stride) * (size_t)f->d1 + (size_t)b;
-                    at = (row * (size_t)inputs + (size_t)tap) * (size_t)f->d0 + a;
-                }
-                f->dst[at] = w;
-            }
+        if (f->stride)
+            fold_transposed(f, a, scale);
+        else if (f->repeat > 1)
+            fold_repeated(f, a, scale);
+        else
+            fold_plain(f, a, scale);
     }
 }
 
-void hm_cpu_fold_conv(const hm_ops *op, float *dst, const void *v, hm_dtype type, const float *g, int d0, int d1, int taps, int stride)
+/* What the layouts of ops.h do not know. */
+static bool is_foldable(const hm_ops *op, const hm_fold_args *f)
 {
-    struct fold f = {dst, v, type, g, d0, d1, taps, stride};
+    if (f->stride < 0 || (f->stride > 0 && f->taps % f->stride))
+        hm_fail(op->error, HM_EBUG, "fold_conv: kernel %d at stride %d; expected a multiple of the stride", f->taps, f->stride);
+    else if (f->first < 0 || f->columns < 1 || f->first + f->columns > f->d1 || (f->stride && (f->columns != f->d1 || f->repeat > 1)))
+        hm_fail(op->error, HM_EBUG,
+                "fold_conv: inputs %d to %d of %d, stride %d, rows repeated %d times; expected inputs that there are, all "
+                "of them and no repeated rows when transposed",
+                f->first, f->first + f->columns - 1, f->d1, f->stride, f->repeat);
+    return !hm_ops_status(op);
+}
+
+void hm_cpu_fold_conv(const hm_ops *op, const hm_fold_args *args)
+{
+    hm_fold_args f = *args;
+    f.columns = f.columns ? f.columns : f.d1;
     if (!hm_cpu_begin(op, "fold_conv"))
         return;
-    if (stride < 0 || (stride > 0 && taps % stride)) {
-        hm_fail(op->error, HM_EBUG, "fold_conv: kernel %d at stride %d; expected a multiple of the stride", taps, stride);
-        hm_cpu_end(op, "fold_conv");
-        return;
+    if (is_foldable(op, &f)) {
+        uint64_t taps = f.repeat > 1 ? (uint64_t)f.repeat * (uint64_t)repeated_taps(&f) : (uint64_t)f.taps;
+        hm_team_run_told(hm_cpu_team(op->dev), fold_part, &f, op->probe);
+        op->count->table_values += (uint64_t)f.d0 * (uint64_t)f.columns * taps;
     }
-    hm_team_run_told(hm_cpu_team(op->dev), fold_part, &f, op->probe);
-    op->count->table_values += (uint64_t)d0 * (uint64_t)d1 * (uint64_t)taps;
     hm_cpu_end(op, "fold_conv");
 }

@@ -6,6 +6,6 @@
 
 void hm_cpu_any_at_least(const hm_ops *op, int32_t *flag, const int32_t *tokens, int n, int32_t limit);
 void hm_cpu_pick(const hm_ops *op, float *y, const float *x, const int32_t *index);
-void hm_cpu_fold_conv(const hm_ops *op, float *dst, const void *v, hm_dtype type, const float *g, int d0, int d1, int taps, int stride);
+void hm_cpu_fold_conv(const hm_ops *op, const hm_fold_args *args);
 
 #endif

@@ -11,15 +11,22 @@ typedef struct hm_conv {
     float *g;      /* [d0]: weight norm; NULL: none */
     hm_dtype type;
     int d0, d1, taps, stride; /* stride > 0: transposed */
+    int repeat;               /* > 1: of an input of which every row counts so often; a row gives so many rows of outputs */
+    int first, columns;       /* of inputs first .. first+columns-1 of d1 alone */
     hm_linear linear;         /* w is where the folded weights are, or go */
 } hm_conv;
 
 /* A convolution prefix.weight [d0][d1][taps], with prefix.bias when biased. stride > 0: transposed, of kernel stride or 2*stride. */
 hm_status hm_conv_bind(const hm_binder *b, hm_conv *conv, int stride, bool biased, const char *prefix);
+/* The same, plain, of some of its inputs alone: convolutions of all ranges, one of them biased, add up to the whole. */
+hm_status hm_conv_bind_columns(const hm_binder *b, hm_conv *conv, int first, int columns, bool biased, const char *prefix);
+/* The same, plain and causal, with a bias, of rows that are repeated `repeat` times, without repeating them. */
+hm_status hm_conv_bind_repeated(const hm_binder *b, hm_conv *conv, int repeat, const char *prefix);
 /* A weight-normed one with a bias: prefix.parametrizations.weight.original0 and 1. */
 hm_status hm_conv_bind_normed(const hm_binder *b, hm_conv *conv, int stride, const char *prefix);
-/* Sizes alone, without weights. */
+/* Sizes alone, without weights: of all inputs, each row once; of rows that are repeated. */
 hm_conv hm_conv_describe(int d0, int d1, int taps, int stride);
+hm_conv hm_conv_describe_repeated(int d0, int d1, int taps, int repeat);
 /* Bytes of folded weights that binding allocates. */
 uint64_t hm_conv_folded_bytes(const hm_conv *conv);
 /* The folded weights, folding them now when that is not done once. */

@@ -57,7 +57,9 @@ static void check_fold(rig *r, hm_dtype type, int with_norm, int d0, int d1, int
     float *meaning = guarded_alloc(n), *dst = guarded_alloc(n), *g = random_floats((size_t)d0, 5, 2.0f);
     void *v = stored_values(type, n, n + (uint64_t)type, meaning);
     uint64_t values = r->count.table_values;
-    hm_cpu_fold_conv(&r->op, dst, v, type, with_norm ? g : NULL, d0, d1, taps, stride);
+    hm_cpu_fold_conv(
+        &r->op,
+        &(hm_fold_args){.dst = dst, .v = v, .type = type, .g = with_norm ? g : NULL, .d0 = d0, .d1 = d1, .taps = taps, .stride = stride});
     check_layout(dst, meaning, with_norm ? g : NULL, d0, d1, taps, stride);
     assert_int_equal(r->count.table_values - values, n);
     free(v);
@@ -107,7 +109,7 @@ static void check_transposed(rig *r, int in, int out, int u, int inputs)
     int taps = inputs * u, before = inputs - 1, wide = u * out;
     size_t n_v = (size_t)in * (size_t)out * (size_t)taps, n_x = (size_t)(M + before) * (size_t)in, n_y = M * (size_t)wide;
     float *v = random_floats(n_v, 1, 1.0f), *x = random_floats(n_x, 2, 1.0f), *w = guarded_alloc(n_v), *y = guarded_alloc(n_y);
-    hm_cpu_fold_conv(&r->op, w, v, HM_F32, NULL, in, out, taps, u);
+    hm_cpu_fold_conv(&r->op, &(hm_fold_args){.dst = w, .v = v, .d0 = in, .d1 = out, .taps = taps, .stride = u});
     hm_linear linear = {.w = w, .type = HM_F32, .out = wide, .in = in, .taps = inputs};
     r->op.linear_ex(&r->op, &(hm_linear_args){.y = y, .x = x, .w = &linear, .M = M});
     for (int t = 0; t < M * u; t++)
@@ -143,13 +145,115 @@ static void folded_weights_convolve_with_and_without_overlap(void **state)
     }
 }
 
+/* Columns of every row of the whole. */
+static void ranges_of_inputs_fold_to_columns_of_the_whole(void **state)
+{
+    enum {
+        OUT = 5,
+        IN = 13,
+        TAPS = 3
+    };
+    rig r;
+    (void)state;
+    rig_open(&r, 2, HM_ISA_SCALAR);
+    float *v = random_floats(OUT * IN * TAPS, 4, 1.0f), *g = random_floats(OUT, 5, 2.0f), whole[OUT * TAPS * IN];
+    for (int norm = 0; norm < 2; norm++) {
+        hm_fold_args f = {.dst = whole, .v = v, .g = norm ? g : NULL, .d0 = OUT, .d1 = IN, .taps = TAPS};
+        hm_cpu_fold_conv(&r.op, &f);
+        for (f.first = 0; f.first < IN; f.first += 3)
+            for (f.columns = 1; f.first + f.columns <= IN; f.columns++) {
+                size_t n = (size_t)f.columns, values = r.count.table_values;
+                f.dst = guarded_alloc(OUT * TAPS * n);
+                hm_cpu_fold_conv(&r.op, &f);
+                for (size_t row = 0; row < OUT * TAPS; row++)
+                    assert_same_bytes(f.dst + row * n, whole + row * IN + f.first, n);
+                assert_int_equal(r.count.table_values - values, OUT * TAPS * n);
+                guarded_free(f.dst, OUT * TAPS * n);
+            }
+    }
+    guarded_free(v, OUT * IN * TAPS);
+    guarded_free(g, OUT);
+    rig_close(&r);
+}
+
+/* y[t] = sum over taps of w[j] x[(t - (taps-1) + j) div repeat], zeros before the first row, against the folded weights over x itself. */
+static void check_repeated(rig *r, int taps, int repeat, int in, int out)
+{
+    enum {
+        M = 23
+    };
+    int places = (taps - 1 + repeat - 1) / repeat + 1, wide = repeat * out;
+    size_t n_v = (size_t)(in * out * taps), n_w = (size_t)(wide * places * in), n_y = (size_t)(M * wide);
+    float *v = random_floats(n_v, 1, 1.0f), *w = guarded_alloc(n_w), *y = guarded_alloc(n_y);
+    float *x = random_floats((size_t)((M + places - 1) * in), 2, 1.0f), *rows = x + (places - 1) * in;
+    uint64_t values = r->count.table_values;
+    memset(x, 0, (size_t)((places - 1) * in) * sizeof *x);
+    hm_cpu_fold_conv(&r->op, &(hm_fold_args){.dst = w, .v = v, .d0 = out, .d1 = in, .taps = taps, .repeat = repeat});
+    assert_int_equal(r->count.table_values - values, n_w);
+    hm_linear linear = {.w = w, .type = HM_F32, .out = wide, .in = in, .taps = places};
+    r->op.linear_ex(&r->op, &(hm_linear_args){.y = y, .x = x, .w = &linear, .M = M});
+    for (int t = 0; t < M * repeat; t++)
+        for (int o = 0; o < out; o++) {
+            double z = 0, size = 0;
+            for (int j = taps - 1 > t ? taps - 1 - t : 0; j < taps; j++)
+                for (int i = 0; i < in; i++) {
+                    double term = (double)rows[(t - (taps - 1) + j) / repeat * in + i] * (double)v[(o * in + i) * taps + j];
+                    z += term;
+                    size += fabs(term);
+                }
+            assert_near(y[t * out + o], z, 2e-6 * size + 1e-37, "repeated rows", (size_t)(t * out + o));
+        }
+    guarded_free(v, n_v);
+    guarded_free(w, n_w);
+    guarded_free(y, n_y);
+    guarded_free(x, (size_t)((M + places - 1) * in));
+}
+
+static void folded_weights_convolve_repeated_rows_without_repeating_them(void **state)
+{
+    (void)state;
+    for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++) {
+        rig r;
+        rig_open(&r, 2, isa);
+        for (int taps = 1; taps <= 9; taps++)
+            for (int repeat = 2; repeat <= 5; repeat++) {
+                check_repeated(&r, taps, repeat, 3, 2);
+                check_repeated(&r, taps, repeat, 16, 17);
+            }
+        rig_close(&r);
+    }
+}
+
+static void inputs_that_are_not_there_are_refused(void **state)
+{
+    (void)state;
+    rig r;
+    rig_open(&r, 1, HM_ISA_SCALAR);
+    float v[8] = {0}, w[32] = {0};
+    const hm_fold_args wrong[] = {
+        {.first = 1, .columns = 4}, {.first = -1, .columns = 2}, {.columns = 2, .stride = 2}, {.stride = 2, .repeat = 2}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        hm_fold_args f = wrong[i];
+        f.dst = w;
+        f.v = v;
+        f.d0 = 1;
+        f.d1 = 4;
+        f.taps = 2;
+        hm_cpu_fold_conv(&r.op, &f);
+        assert_int_equal(r.error.status, HM_EBUG);
+        assert_non_null(strstr(r.error.text, "of 4"));
+        r.error = (hm_error){0};
+    }
+    rig_close(&r);
+}
+
 static void a_kernel_between_two_strides_is_refused(void **state)
 {
     (void)state;
     rig r;
     rig_open(&r, 1, HM_ISA_SCALAR);
     float v[7] = {0}, w[7] = {0};
-    hm_cpu_fold_conv(&r.op, w, v, HM_F32, NULL, 1, 1, 7, 2);
+    hm_cpu_fold_conv(&r.op, &(hm_fold_args){.dst = w, .v = v, .d0 = 1, .d1 = 1, .taps = 7, .stride = 2});
     assert_int_equal(r.error.status, HM_EBUG);
     assert_non_null(strstr(r.error.text, "kernel 7 at stride 2"));
     r.error = (hm_error){0};
@@ -200,7 +304,7 @@ static void nothing_is_folded_after_a_failure(void **state)
     float dst = 5.0f, v = 2.0f;
     int32_t flag = 77, token = 9, index = 0;
     hm_fail(&r.error, HM_EABSENT, "an earlier failure");
-    hm_cpu_fold_conv(&r.op, &dst, &v, HM_F32, NULL, 1, 1, 1, 0);
+    hm_cpu_fold_conv(&r.op, &(hm_fold_args){.dst = &dst, .v = &v, .d0 = 1, .d1 = 1, .taps = 1});
     hm_cpu_any_at_least(&r.op, &flag, &token, 1, 1);
     hm_cpu_pick(&r.op, &dst, &v, &index);
     assert_true(dst == 5.0f && flag == 77 && r.count.table_values == 0);
@@ -214,6 +318,9 @@ int main(void)
         cmocka_unit_test(plain_convolutions_fold_by_output_tap_and_input),
         cmocka_unit_test(transposed_convolutions_fold_by_phase_and_earlier_inputs),
         cmocka_unit_test(folded_weights_convolve_with_and_without_overlap),
+        cmocka_unit_test(ranges_of_inputs_fold_to_columns_of_the_whole),
+        cmocka_unit_test(folded_weights_convolve_repeated_rows_without_repeating_them),
+        cmocka_unit_test(inputs_that_are_not_there_are_refused),
         cmocka_unit_test(a_kernel_between_two_strides_is_refused),
         cmocka_unit_test(the_flag_rises_when_any_token_reaches_the_limit),
         cmocka_unit_test(pick_takes_the_value_at_the_index),

@@ -12,7 +12,7 @@ enum {
 
 typedef struct hm_energy {
     const char *root;
-    int count; /* packages; 0: nothing to read, note says why */
+    int count; /* packages; 0: nothing to read, source says why */
     struct {
         char folder[48]; /* sys/class/powercap/intel-rapl:0 */
         int64_t range_uj, last_uj;

@@ -9,11 +9,16 @@
 
 #define CPU_FOLDER "sys/devices/system/cpu"
 
+enum {
+    MAX_PACKAGES = 64 /* what later ones count is left out */
+};
+
 /* What a walk over CPUs or sensors gathers. */
 typedef struct gather {
     const char *root;
     const char *folder; /* of the entries */
-    int64_t sum, most;  /* most: of package throttling */
+    int64_t sum;
+    int64_t packages[MAX_PACKAGES]; /* throttling of each package, by its number */
     int count;
     double hottest;
     char source[64];
@@ -122,30 +127,36 @@ static gather heat(const char *root)
     return g;
 }
 
-/* Every CPU tells the count of its package: the largest is taken once. */
+/* Every CPU tells the count of its package, which is taken once. */
 static void add_throttle(void *self, const char *name)
 {
     gather *g = self;
     char folder[128];
-    int64_t value;
-    snprintf(folder, sizeof folder, CPU_FOLDER "/%.32s/thermal_throttle", name);
+    int64_t value, package = 0;
     if (!is_cpu(name))
         return;
+    snprintf(folder, sizeof folder, CPU_FOLDER "/%.32s/topology", name);
+    if (!hm_system_number(g->root, folder, "physical_package_id", &package) || package < 0)
+        package = 0; /* some machines do not number them */
+    snprintf(folder, sizeof folder, CPU_FOLDER "/%.32s/thermal_throttle", name);
     if (hm_system_number(g->root, folder, "core_throttle_count", &value)) {
         g->sum += value;
         g->count++;
     }
-    if (hm_system_number(g->root, folder, "package_throttle_count", &value)) {
-        g->most = value > g->most ? value : g->most;
+    if (package < MAX_PACKAGES && hm_system_number(g->root, folder, "package_throttle_count", &value)) {
+        g->packages[package] = value > g->packages[package] ? value : g->packages[package];
         g->count++;
     }
 }
 
-static gather throttles(const char *root)
+/* Events of cores and packages so far; HM_UNKNOWN: the system does not count them. */
+static int64_t read_throttled(const char *root)
 {
     gather g = {.root = root};
     hm_system_each(root, CPU_FOLDER, "cpu", add_throttle, &g);
-    return g;
+    for (int i = 0; i < MAX_PACKAGES; i++)
+        g.sum += g.packages[i];
+    return g.count ? g.sum : HM_UNKNOWN;
 }
 
 /* Eighth number of "cpu  user nice system idle iowait irq softirq steal", in ticks. */
@@ -168,10 +179,10 @@ double hm_cpu_temperature_c(const char *root)
 
 void hm_machine_state_read(const char *root, hm_machine_state *out)
 {
-    gather clock = clocks(root), throttle = throttles(root);
+    gather clock = clocks(root);
     out->clock_khz = clock.count ? clock.sum / clock.count : HM_UNKNOWN;
     out->temperature_c = hm_cpu_temperature_c(root);
-    out->throttled = throttle.count ? throttle.sum + throttle.most : HM_UNKNOWN;
+    out->throttled = read_throttled(root);
     out->steal_ns = read_steal_ns(root);
 }
 
@@ -213,9 +224,9 @@ const char *hm_temperature_source(const char *root, char *out, size_t size)
 
 const char *hm_throttle_source(const char *root, char *out, size_t size)
 {
-    gather g = throttles(root);
-    if (g.count)
-        snprintf(out, size, "%lld times since the start", (long long)(g.sum + g.most));
+    int64_t times = read_throttled(root);
+    if (times != HM_UNKNOWN)
+        snprintf(out, size, "%lld times since the start", (long long)times);
     else
         snprintf(out, size, "no thermal_throttle in /sys/devices/system/cpu: AMD, or a virtual machine");
     return out;

@@ -106,7 +106,11 @@ static void empty_folder(hm_page_cache *c, const char *folder, int depth)
             empty_file(c, path);
         else if (S_ISDIR(info.st_mode) && depth < DEPTH)
             empty_folder(c, path, depth + 1);
+        else if (S_ISDIR(info.st_mode))
+            note(c, path, "lies deeper than is looked for files of a model");
     }
+    if (entry)
+        note(c, folder, "holds more files than a model");
     closedir(d);
 }
 

@@ -1,12 +1,10 @@
 /* Energy counters: several sockets, wrap-around, refusal, and machines without any. */
 #define _GNU_SOURCE
-#include "tests/system_tree.h"
+#include "tests/sample_tree.h"
 
 #include <sys/stat.h>
 
 #include "harness/energy.h"
-
-static hm_sample *sample;
 
 static void put_counter(const char *domain, long long uj)
 {
@@ -175,18 +173,6 @@ static void idle_power_is_taken_off_by_time(void **state)
     assert_true(isnan(hm_energy_idle_w(tree, &clock.clock)));
 }
 
-static int setup(void **state)
-{
-    sample = calloc(1, sizeof *sample);
-    return !sample || make_tree(state);
-}
-
-static int teardown(void **state)
-{
-    free(sample);
-    return remove_tree(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,5 +181,5 @@ int main(void)
         cmocka_unit_test(a_refusal_names_the_file_and_the_remedy), cmocka_unit_test(a_machine_without_counters_says_why),
         cmocka_unit_test(idle_power_is_taken_off_by_time),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, make_sample_tree, remove_sample_tree);
 }

@@ -76,6 +76,11 @@ static void throttling_counts_cores_and_each_package_once(void **state)
         put_cpu(cpu, "thermal_throttle", "package_throttle_count", "7\n");
     }
     assert_int_equal(read_state().throttled, 4 * 2 + 7);
+    put_cpu(2, "topology", "physical_package_id", "1\n"); /* two CPUs each; the second package throttles less */
+    put_cpu(3, "topology", "physical_package_id", "1\n");
+    put_cpu(2, "thermal_throttle", "package_throttle_count", "3\n");
+    put_cpu(3, "thermal_throttle", "package_throttle_count", "3\n");
+    assert_int_equal(read_state().throttled, 4 * 2 + 7 + 3);
 }
 
 static void a_sample_has_the_mean_clock_the_last_heat_and_what_came_between(void **state)

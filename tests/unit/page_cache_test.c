@@ -128,6 +128,13 @@ static void what_is_not_there_is_told(void **state)
     assert_int_equal(symlink("gone", below("bare/weights")), 0);
     hm_page_cache_empty(&c, below("bare"));
     assert_non_null(strstr(c.note, "weights: No such file"));
+    char path[200];
+    snprintf(path, sizeof path, "%s", below("deep"));
+    for (int i = 0; i < 6; i++, strcat(path, "/more"))
+        assert_int_equal(mkdir(path, 0755), 0);
+    hm_page_cache_empty(&c, below("deep"));
+    assert_false(c.emptied); /* there may be weights that were not looked at */
+    assert_non_null(strstr(c.note, "deeper"));
 }
 
 int main(void)

@@ -1,14 +1,12 @@
 /* The most memory of each phase: of this very process, and as kernels that refuse to set the mark back show it. */
 #define _GNU_SOURCE
-#include "tests/system_tree.h"
+#include "tests/sample_tree.h"
 
 #include <sys/mman.h>
 
 #include "harness/phase_memory.h"
 
 #define MIB ((int64_t)1 << 20)
-
-static hm_sample *sample;
 
 /* A phase that holds so many MiB for a moment. */
 static void hold(hm_phase_memory *m, const char *phase, int64_t mib)
@@ -21,9 +19,11 @@ static void hold(hm_phase_memory *m, const char *phase, int64_t mib)
     hm_phase_memory_end(m, phase);
 }
 
+/* The kernel sums its counts of pages now and then, and a sanitizer's shadow of a block takes an eighth of it. */
 static bool near(int64_t bytes, int64_t mib)
 {
-    return bytes > (mib - 4) * MIB && bytes < (mib + 4) * MIB;
+    int64_t off = bytes - mib * MIB;
+    return llabs(off) < mib * MIB / 8 + 8 * MIB;
 }
 
 static void each_phase_has_its_own_most(void **state)
@@ -35,17 +35,18 @@ static void each_phase_has_its_own_most(void **state)
         print_message("/proc/self/clear_refs cannot be written here\n");
         skip();
     }
-    hold(&m, "load", 96);
-    hold(&m, "prefill", 8);
-    hold(&m, "generate", 40);
-    hold(&m, "generate", 24); /* the second time less: the first stands */
-    hold(&m, "frame", 80);    /* no phase */
+    hold(&m, "load", 192);
+    hold(&m, "prefill", 16);
+    hold(&m, "generate", 96);
+    hold(&m, "generate", 40); /* the second time less: the first stands */
+    hold(&m, "frame", 130);   /* no phase */
     hm_sample_init(sample);
     hm_phase_memory_fill(&m, 0, sample);
-    assert_true(near(sample->load_peak_bytes - sample->prefill_peak_bytes, 88));
-    assert_true(near(sample->generate_peak_bytes - sample->prefill_peak_bytes, 32));
+    assert_true(near(sample->load_peak_bytes - sample->prefill_peak_bytes, 176));
+    assert_true(near(sample->generate_peak_bytes - sample->prefill_peak_bytes, 80));
     assert_int_equal(sample->decode_peak_bytes, HM_UNKNOWN);
-    assert_true(sample->peak_rss_bytes >= 96 * MIB); /* of the process, although the mark was set back since */
+    assert_true(sample->load_peak_bytes > 176 * MIB);
+    assert_true(sample->peak_rss_bytes >= sample->load_peak_bytes); /* of the process, although the mark was set back since */
     hm_phase_memory_clear(&m);
     hold(&m, "decode", 8);
     hm_sample_init(sample);
@@ -122,18 +123,6 @@ static void without_proc_nothing_is_known(void **state)
     assert_true(hm_resident_bytes("/") > MIB);
 }
 
-static int setup(void **state)
-{
-    sample = calloc(1, sizeof *sample);
-    return !sample || make_tree(state);
-}
-
-static int teardown(void **state)
-{
-    free(sample);
-    return remove_tree(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,5 +131,5 @@ int main(void)
         cmocka_unit_test(mapped_pages_of_the_model_are_taken_off),
         cmocka_unit_test(without_proc_nothing_is_known),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, make_sample_tree, remove_sample_tree);
 }

@@ -176,7 +176,7 @@ typedef struct hm_journal_verdict {
 typedef struct hm_journal_calibration {
     const char *label, *arm;
     int rounds;
-    double sd, bias, drift_p;
+    double sd, bias, drift_p; /* sd, bias: of logarithms */
 } hm_journal_calibration;
 
 /* One model of a session; models of one session follow each other. */

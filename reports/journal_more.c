@@ -76,13 +76,15 @@ static void calibration_sheet(const hm_journal_session *s, hm_document *d)
         hm_sheet_string(t, c->arm);
         hm_sheet_cell(t, "%d", c->rounds);
         hm_sheet_value(t, c->sd, "%.2f%%", 100 * c->sd);
-        hm_sheet_value(t, c->bias, "%+.2f%%", 100 * c->bias);
+        hm_sheet_value(t, expm1(c->bias), "%+.2f%%", 100 * expm1(c->bias)); /* of the ratio, as people read it */
         hm_sheet_number(t, c->drift_p, 3);
     }
     hm_document_heading(d, 3, "Calibration");
     hm_document_sheet(d, "calibration", t);
     hm_document_text(
-        d, "Pairs of equal programs: sd (1.4826 MAD) and Hodges-Lehmann bias of the logarithms of their ratios; p: Mann-Kendall.");
+        d,
+        "Pairs of equal programs: sd (1.4826 MAD) of the logarithms of their ratios; bias: how far their Hodges-Lehmann ratio is from 1; "
+        "p: Mann-Kendall.");
 }
 
 void hm_journal_verdicts(const hm_journal_session *s, hm_document *d)

@@ -138,7 +138,7 @@ static inline void plant_session(const char *path)
         "INSERT INTO fidelity_codebook SELECT '" PLANTED_SESSION "', id, 'c1', 3, 125, 0.96, 0.0042, 0.25 FROM arm WHERE position = 2;"
         "INSERT INTO verdict SELECT 'v1', '" PLANTED_SESSION "', 'c1', a.id, b.id, 'wall', 8, 1.031, 1.021, 1.042, 0.02, 0.015, 'fail', "
         "'slower than the margin' FROM arm a, arm b WHERE a.position = 0 AND b.position = 2;"
-        "INSERT INTO calibration SELECT '" PLANTED_SESSION "', 'c1', id, 8, 0.0125, -0.001, 0.44 FROM arm WHERE position = 0;"
+        "INSERT INTO calibration SELECT '" PLANTED_SESSION "', 'c1', id, 8, 0.0125, -0.22314355131420976, 0.44 FROM arm WHERE position = 0;"
         "INSERT INTO machine_figure VALUES('m1', '" PLANTED_SESSION
         "', '2000-01-01T00:00:00Z', 'memory', 'bytes', 'avx2', 2, 20, 536870912, ''),"
         "('m1', '" PLANTED_SESSION "', '2000-01-01T00:00:00Z', 'cache', 'bytes', 'avx2', 2, 80, 8388608, ''),"

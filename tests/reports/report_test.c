@@ -76,6 +76,7 @@ static void the_journal_tells_everything_that_was_measured(void **state)
     has(text, "### Verdicts");
     has(text, "| short/plain | int8 | naive | wall | 8 | +3.1% | +2.1% to +4.2% | 2.0% | 1.5% | fail | slower than the margin |");
     has(text, "### Calibration");
+    has(text, "| 8 | 1.25% | -20.00% | 0.440 |"); /* stored as ln 0.8 */
     has(text, "### Fidelity");
     has(text, " 97.00 | 0.0031 | 0.125 | 21.5 |");
     has(text, "| 3 | 125 | 96.00 | 0.0042 |");

@@ -39,7 +39,7 @@ static void add_window(sums *s, hm_spectrum *spectrum, const float *r, const flo
 
 static double decibels(double signal, double noise)
 {
-    if (!(signal > 0))
+    if (!(signal > 0) || isnan(noise))
         return NAN;
     return noise > 0 ? 10 * log10(signal / noise) : INFINITY;
 }
@@ -56,7 +56,7 @@ hm_fidelity hm_fidelity_compare(const float *reference, int64_t reference_sample
         }
     double snr = decibels(s.signal, s.noise);
     if (!(s.noise > 0))
-        return (hm_fidelity){snr, snr, n > 0 ? 0 : NAN};
+        return (hm_fidelity){snr, snr, n > 0 && s.noise == 0 ? 0 : NAN};
     hm_spectrum *spectrum = hm_spectrum_open();
     if (!spectrum)
         return (hm_fidelity){snr, NAN, NAN};

@@ -10,7 +10,7 @@
  *   spectral_snr:   the same of magnitudes |R|, |X| of 1024-point Hann windows, 512 apart: blind to phase, as the ear nearly is
  *   log_spectral:   log-spectral distance: mean over these windows of sqrt(mean over bins of (10 log10(P_r / P_x))^2), P = |X|^2 with a
  *                   sine of full scale at 1 and nothing below 1e-10 (-100 dB); 0: nothing differs
- * NaN without memory for spectra. */
+ * NaN without memory for spectra, and where a sample is NaN. */
 typedef struct hm_fidelity {
     double snr_db, spectral_snr_db, log_spectral_db;
 } hm_fidelity;

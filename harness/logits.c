@@ -146,7 +146,7 @@ hm_logit_row hm_logits_compare_row(const float *r, const float *x, int n)
         if (isnan(p) || isnan(q))
             row.kl = INFINITY;
         else if (p > -INFINITY)
-            row.kl += exp(p) * (p - q);
+            row.kl += q > -INFINITY ? exp(p) * (p - q) : INFINITY; /* also where exp(p) is too small to be told from 0 */
     }
     row.kl = row.kl > 0 || isnan(row.kl) ? row.kl : 0; /* rounding of equal distributions */
     return row;

@@ -64,6 +64,8 @@ static void what_cannot_be_drawn_does_not_count(void **state)
     near(row.kl, 0.75 * log(0.75 / 0.6) + 0.25 * log(0.25 / 0.2));
     assert_true(isinf(row.max_difference));
     assert_true(isinf(hm_logits_compare_row(r, fewer, 3).kl));
+    const float rare[] = {2000, 0, 0}, never[] = {2000, -INFINITY, 0};
+    assert_true(isinf(hm_logits_compare_row(rare, never, 3).kl)); /* however seldom */
     row = hm_logits_compare_row(r, broken, 3);
     assert_true(isinf(row.kl) && isinf(row.max_difference));
 }

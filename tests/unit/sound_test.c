@@ -55,6 +55,9 @@ static void fidelity_is_what_another_program_computes(void **state)
     near(f.log_spectral_db, 20 * log10(2), 1e-3); /* every bin is as much quieter */
     f = hm_fidelity_compare(r, N, r, N, 1);
     assert_true(isinf(f.snr_db) && isinf(f.spectral_snr_db) && f.log_spectral_db == 0);
+    x[3] = NAN; /* is not equal to anything */
+    f = hm_fidelity_compare(r, N, x, N, 1);
+    assert_true(isnan(f.snr_db) && isnan(f.spectral_snr_db) && isnan(f.log_spectral_db));
     for (int i = 0; i < N; i++)
         r[i] = x[i] = 0;
     x[N / 2] = 1e-7f;

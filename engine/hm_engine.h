@@ -32,7 +32,7 @@ typedef struct hm_engine_options {
     hm_engine_source source;
     const char *backend;       /* "cpu" */
     int threads;               /* 0: all CPUs this process may use */
-    const char *isa;           /* "scalar", "avx2", "avx512", or NULL: the best here */
+    const char *isa;           /* a name of engine/base/isa.h, as "avx2", or NULL: the best here */
     const hm_toggles *toggles; /* runtime build: required; fixed build: NULL, or equal to its own (else HM_EUSAGE) */
     bool need_lm, need_codec;  /* parts that must be there; other parts are not loaded */
     bool need_encoders;        /* what cloning a voice from audio takes, of a model that can */

@@ -150,7 +150,7 @@ void hm_synth_fill(void *out, hm_dtype type, const char *name, uint64_t seed, ui
                   .bf16 = bf16_scalar,
                   .f16 = f16_scalar};
 #if defined(__x86_64__)
-    if (hm_isa_detect() >= HM_ISA_AVX2) {
+    if (hm_isa_has(HM_ISA_AVX2)) {
         j.make = make_avx2;
         j.bf16 = bf16_avx2;
         j.f16 = f16_avx2;

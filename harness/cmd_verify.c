@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/isa.h"
 #include "harness/commands.h"
 #include "harness/module.h"
 #include "harness/plan.h"
@@ -74,7 +75,7 @@ hm_status hm_cmd_verify(const hm_command *self, int argc, char **argv, hm_error 
     const hm_option options[] = {
         {"variant", 'v', HM_OPT_STRING, &variants, "V,...", "variants to verify, or all", 0, 0, NULL},
         {"threads", 't', HM_OPT_INT, &threads, "N", "threads; 0: all CPUs this process may use", 0, 1024, NULL},
-        {"isa", 0, HM_OPT_STRING, &isa, "ISA", "scalar, avx2 or avx512; the best here when not given", 0, 0, NULL},
+        {"isa", 0, HM_OPT_STRING, &isa, "ISA", HM_ISA_NAMES "; the best here when not given", 0, 0, NULL},
         {"run-manifests", 0, HM_OPT_FLAG, &run_manifests, NULL, "load and run models whose manifest has no goldens beside it", 0, 0, NULL},
         {"misses", 0, HM_OPT_FLAG, &misses_only, NULL, "print what misses only", 0, 0, NULL},
         {0},

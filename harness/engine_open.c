@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-const char *const hm_isa_choices[] = {"scalar", "avx2", "avx512", NULL};
+const char *const hm_isa_choices[] = {"scalar", "avx2", "avx2-vnni", "avx512", "avx512-vnni", "neon", NULL};
 const char *const hm_backend_choices[] = {"cpu", NULL};
 
 hm_engine_options hm_engine_options_of(const hm_engine_choice *choice, const hm_module *module, const char *path)

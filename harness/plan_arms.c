@@ -124,7 +124,7 @@ static hm_status add_choice(hm_plan *plan, const hm_plan_options *o, const axes 
     snprintf(a.model, sizeof a.model, "%s", x->model.items[k.model]);
     snprintf(a.isa, sizeof a.isa, "%s", x->isa.items[k.isa]);
     if (a.isa[0] && hm_isa_parse(a.isa) < 0)
-        return hm_fail(err, HM_EUSAGE, "--isa \"%.40s\": expected scalar, avx2 or avx512%s", a.isa,
+        return hm_fail(err, HM_EUSAGE, "--isa \"%.40s\": expected " HM_ISA_NAMES "%s", a.isa,
                        hm_did_you_mean(near, a.isa, hm_isa_choices));
     hm_status st = parse_threads(x->threads.items[k.threads], &a.threads, err);
     hm_model_name(a.model, model, sizeof model);

@@ -55,9 +55,9 @@ void hm_cpu_attention_scores(const hm_ops *op, const hm_attention_args *args)
     if (hm_cpu_attention_open(op, args, &job)) {
         void (*kernel)(hm_cpu_attention *, float *) = hm_cpu_scores_scalar;
 #if defined(__x86_64__)
-        if (op->dev->isa == HM_ISA_AVX512)
+        if (hm_isa_vectors(op->dev->isa) == HM_ISA_AVX512)
             kernel = hm_cpu_scores_avx512;
-        else if (op->dev->isa == HM_ISA_AVX2)
+        else if (hm_isa_vectors(op->dev->isa) == HM_ISA_AVX2)
             kernel = hm_cpu_scores_avx2;
 #endif
         size_t rows = (size_t)args->B * (size_t)args->H * (size_t)args->S;

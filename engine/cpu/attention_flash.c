@@ -9,9 +9,9 @@ void hm_cpu_attention_flash(const hm_ops *op, const hm_attention_args *args)
     if (hm_cpu_attention_open(op, args, &job)) {
         void (*kernel)(hm_cpu_attention *, float *) = hm_cpu_flash_scalar;
 #if defined(__x86_64__)
-        if (op->dev->isa == HM_ISA_AVX512)
+        if (hm_isa_vectors(op->dev->isa) == HM_ISA_AVX512)
             kernel = hm_cpu_flash_avx512;
-        else if (op->dev->isa == HM_ISA_AVX2)
+        else if (hm_isa_vectors(op->dev->isa) == HM_ISA_AVX2)
             kernel = hm_cpu_flash_avx2;
 #endif
         hm_cpu_attention_run(op, &job, kernel);

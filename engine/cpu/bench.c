@@ -18,9 +18,9 @@
 static const hm_cpu_bench_kernels *bench_kernels_of(hm_isa isa)
 {
 #if defined(__x86_64__)
-    if (isa == HM_ISA_AVX512)
+    if (hm_isa_vectors(isa) == HM_ISA_AVX512)
         return &hm_cpu_bench_avx512;
-    if (isa == HM_ISA_AVX2)
+    if (hm_isa_vectors(isa) == HM_ISA_AVX2)
         return &hm_cpu_bench_avx2;
 #endif
     (void)isa;
@@ -149,25 +149,24 @@ typedef struct bench_case {
     int heads, stored, Dh; /* attention: M query rows against `in` slots */
     int window;            /* of causal attention; 0: none */
     bool in_out;
+    hm_format panels; /* of packed weights; ROWS: type says what they are */
+    bool cached;      /* every call reads the same weights: from whatever cache holds them */
 } bench_case;
 
-#define GEMV(type, out, in)                                  \
-    {CASE_GEMV, type, out, in, 1, 1, 1, 0, 0, 0, 0, false},  \
-    {                                                        \
-        CASE_GEMV, type, out, in, 2, 1, 1, 0, 0, 0, 0, false \
-    }
-#define GEMM(type, M)                                           \
-    {                                                           \
-        CASE_GEMM, type, 3072, 3072, M, 1, 1, 0, 0, 0, 0, false \
-    }
-#define CONV(c, M, d)                                       \
-    {                                                       \
-        CASE_CONV, HM_F32, c, c, M, 7, d, 0, 0, 0, 0, false \
-    }
-#define ATTENTION(kind, S, slots, heads, stored, Dh, window)              \
-    {                                                                     \
-        kind, HM_F32, 0, slots, S, 1, 1, heads, stored, Dh, window, false \
-    }
+/* clang-format off */
+#define LINEAR(k, t, o, i, m) .kind = k, .type = t, .out = o, .in = i, .M = m, .taps = 1, .dilation = 1
+#define GEMV(t, o, i) {LINEAR(CASE_GEMV, t, o, i, 1)}, {LINEAR(CASE_GEMV, t, o, i, 2)}
+#define GEMM(t, m) {LINEAR(CASE_GEMM, t, 3072, 3072, m)}
+#define CONV(o, i, m, k, d) {.kind = CASE_CONV, .type = HM_F32, .out = o, .in = i, .M = m, .taps = k, .dilation = d}
+#define ATTENTION(k, s, slots, h, kept, d, w) \
+    {.kind = k, .type = HM_F32, .in = slots, .M = s, .taps = 1, .dilation = 1, .heads = h, .stored = kept, .Dh = d, .window = w}
+#define ROWS(k, i, m) {.kind = k, .type = HM_F32, .in = i, .M = m, .taps = 1, .dilation = 1}
+/* Packed weights in the formats that are used, one and two rows; and all formats with up to eight. */
+#define PACKED(f, o, i, m, c) {LINEAR(CASE_GEMV, HM_F32, o, i, m), .panels = f, .cached = c}
+#define PACKED_FEW(f, o, i, c) PACKED(f, o, i, 1, c), PACKED(f, o, i, 2, c)
+#define PACKED_USED(o, i, c) PACKED_FEW(HM_FORMAT_BF16, o, i, c), PACKED_FEW(HM_FORMAT_INT8, o, i, c), PACKED_FEW(HM_FORMAT_INT4, o, i, c)
+#define PACKED_MANY(f, o, i) PACKED_FEW(f, o, i, false), PACKED(f, o, i, 4, false), PACKED(f, o, i, 8, false)
+/* clang-format on */
 
 static const bench_case cases[] = {
     GEMV(HM_BF16, 5120, 3072),
@@ -182,9 +181,21 @@ static const bench_case cases[] = {
     GEMV(HM_F32, 3072, 3072),
     GEMV(HM_F32, 16384, 3072),
     GEMV(HM_F32, 3072, 8192),
-    {CASE_GEMV, HM_BF16, 16384, 3072, 8, 1, 1, 0, 0, 0, 0, false},
-    {CASE_GEMV, HM_BF16, 8197, 3072, 1, 1, 1, 0, 0, 0, 0, true},
-    {CASE_GEMV, HM_BF16, 8197, 3072, 2, 1, 1, 0, 0, 0, 0, true},
+    {LINEAR(CASE_GEMV, HM_BF16, 16384, 3072, 8)},
+    {LINEAR(CASE_GEMV, HM_BF16, 8197, 3072, 1), .in_out = true},
+    {LINEAR(CASE_GEMV, HM_BF16, 8197, 3072, 2), .in_out = true},
+    PACKED_MANY(HM_FORMAT_F32, 16384, 3072),
+    PACKED_MANY(HM_FORMAT_BF16, 16384, 3072),
+    PACKED_MANY(HM_FORMAT_F16, 16384, 3072),
+    PACKED_MANY(HM_FORMAT_INT8, 16384, 3072),
+    PACKED_MANY(HM_FORMAT_INT4, 16384, 3072),
+    PACKED_MANY(HM_FORMAT_FP4, 16384, 3072),
+    PACKED_USED(3072, 3072, false),
+    PACKED_USED(3072, 8192, false),
+    PACKED_USED(8197, 3072, false),
+    PACKED_USED(6144, 1024, true),
+    PACKED_USED(1024, 3072, true),
+    PACKED_USED(2048, 1024, true),
     GEMM(HM_F32, 64),
     GEMM(HM_F32, 256),
     GEMM(HM_F32, 1496),
@@ -193,11 +204,11 @@ static const bench_case cases[] = {
     GEMM(HM_BF16, 256),
     GEMM(HM_BF16, 1496),
     GEMM(HM_F16, 256),
-    CONV(512, 2000, 1),
-    CONV(256, 6000, 3),
-    CONV(64, 48000, 9),
-    {CASE_CONV, HM_F32, 1, 64, 96000, 7, 1, 0, 0, 0, 0, false},
-    {CASE_CONV, HM_F32, 8, 8, 96000, 7, 1, 0, 0, 0, 0, false},
+    CONV(512, 512, 2000, 7, 1),
+    CONV(256, 256, 6000, 7, 3),
+    CONV(64, 64, 48000, 7, 9),
+    CONV(1, 64, 96000, 7, 1),
+    CONV(8, 8, 96000, 7, 1),
     ATTENTION(CASE_SCORES, 1, 1500, 24, 8, 128, 0),
     ATTENTION(CASE_FLASH, 1, 1500, 24, 8, 128, 0),
     ATTENTION(CASE_SCORES, 744, 744, 24, 24, 64, 0),
@@ -205,11 +216,11 @@ static const bench_case cases[] = {
     ATTENTION(CASE_FLASH, 512, 512, 24, 8, 128, 0),
     ATTENTION(CASE_SCORES, 512, 2048, 16, 16, 64, 72),
     ATTENTION(CASE_FLASH, 512, 2048, 16, 16, 64, 72),
-    {CASE_SNAKE, HM_F32, 0, 768, 3072, 1, 1, 0, 0, 0, 0, false},
-    {CASE_SNAKE, HM_F32, 0, 96, 30720, 1, 1, 0, 0, 0, 0, false},
-    {CASE_RMSNORM, HM_F32, 0, 3072, 2, 1, 1, 0, 0, 0, 0, false},
-    {CASE_RMSNORM, HM_F32, 0, 3072, 1488, 1, 1, 0, 0, 0, 0, false},
-    {CASE_SAMPLE, HM_F32, 0, 8197, 1, 1, 1, 0, 0, 0, 0, false},
+    ROWS(CASE_SNAKE, 768, 3072),
+    ROWS(CASE_SNAKE, 96, 30720),
+    ROWS(CASE_RMSNORM, 3072, 2),
+    ROWS(CASE_RMSNORM, 3072, 1488),
+    ROWS(CASE_SAMPLE, 8197, 1),
 };
 
 typedef struct bench {
@@ -231,10 +242,16 @@ static void *next_place(bench *b, size_t bytes)
     return p;
 }
 
+static size_t weight_bytes(const bench_case *c)
+{
+    return c->panels ? hm_panels_bytes(c->panels, c->out, c->in, c->taps)
+                     : (size_t)c->out * (size_t)c->in * (size_t)c->taps * hm_dtype_bytes(c->type);
+}
+
 static void run_linear(bench *b, const bench_case *c)
 {
-    hm_linear w = {.type = c->type, .out = c->out, .in = c->in, .taps = c->taps, .in_out = c->in_out};
-    w.w = next_place(b, (size_t)c->out * (size_t)c->in * (size_t)c->taps * hm_dtype_bytes(c->type));
+    hm_linear w = {.type = c->type, .out = c->out, .in = c->in, .taps = c->taps, .in_out = c->in_out, .panels = c->panels};
+    w.w = c->cached ? b->arena : next_place(b, weight_bytes(c));
     if (c->kind == CASE_CONV) {
         hm_linear_args a = {.y = b->y, .x = b->x, .w = &w, .M = c->M, .tap_stride = (int64_t)c->dilation * c->in, .act = HM_ACT_PRELU};
         a.slope = 0.25f;
@@ -280,7 +297,7 @@ static double case_amount(const bench_case *c, bool *bytes)
     double weights = (double)c->out * c->in * c->taps;
     *bytes = c->kind == CASE_GEMV || c->kind >= CASE_RMSNORM || (c->kind >= CASE_SCORES && c->M == 1);
     if (c->kind == CASE_GEMV)
-        return weights * (double)hm_dtype_bytes(c->type);
+        return (double)weight_bytes(c);
     if (c->kind <= CASE_CONV)
         return 2 * weights * c->M;
     if (c->kind >= CASE_RMSNORM)
@@ -296,12 +313,24 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Weights and caches come from memory, as they walk through the arena; what norms and samplers read is the same in every call, and stays in
- * whatever cache holds so much. */
+/* Weights and caches come from memory, as they walk through the arena; what cached cases, norms and samplers read is the same in every
+ * call, and stays in whatever cache holds so much. */
 static double limit_of(bench *b, const bench_case *c, bool bytes, double amount)
 {
-    size_t step = amount < ARENA_BYTES ? (size_t)amount / 4 : ARENA_BYTES / 4, all = c->kind >= CASE_RMSNORM ? step : ARENA_BYTES / 4;
+    size_t step = amount < ARENA_BYTES ? (size_t)amount / 4 : ARENA_BYTES / 4,
+           all = c->cached || c->kind >= CASE_RMSNORM ? step : ARENA_BYTES / 4;
     return bytes ? read_rate(b->dev, b->arena, all, step, 0) : hm_cpu_measure_way(b->dev, &bench_kernels_of(b->dev->isa)->ways[0], 0.05);
+}
+
+static const char *case_kernel(const bench_case *c)
+{
+    static const char *const packed[] = {"gemv packed", "gemm packed", "conv packed"};
+    return c->panels ? packed[c->kind] : case_names[c->kind];
+}
+
+static const char *case_type(const bench_case *c)
+{
+    return c->panels ? hm_format_name(c->panels) : hm_dtype_name(c->type);
 }
 
 static void measure_case(bench *b, const bench_case *c, const char *shape, double seconds, hm_cpu_bench_sink sink, void *self)
@@ -319,7 +348,7 @@ static void measure_case(bench *b, const bench_case *c, const char *shape, doubl
     }
     qsort(samples, (size_t)n, sizeof *samples, compare);
     double median = samples[n / 2];
-    hm_cpu_bench_row row = {.kernel = case_names[c->kind], .shape = shape, .type = hm_dtype_name(c->type), .median_ns = median * 1e9};
+    hm_cpu_bench_row row = {.kernel = case_kernel(c), .shape = shape, .type = case_type(c), .median_ns = median * 1e9};
     row.unit = bytes ? "GB/s" : "GFLOP/s";
     row.rate = amount * 1e-9 / median;
     row.best_rate = amount * 1e-9 / samples[0];
@@ -331,7 +360,7 @@ static void measure_case(bench *b, const bench_case *c, const char *shape, doubl
 static void case_shape(const bench_case *c, char *text, size_t size)
 {
     if (c->kind <= CASE_GEMM)
-        snprintf(text, size, "%dx%d%s M=%d", c->out, c->in, c->in_out ? " in-out" : "", c->M);
+        snprintf(text, size, "%dx%d%s M=%d%s", c->out, c->in, c->in_out ? " in-out" : "", c->M, c->cached ? " cached" : "");
     else if (c->kind == CASE_CONV)
         snprintf(text, size, "%dx%d k=%d d=%d M=%d", c->out, c->in, c->taps, c->dilation, c->M);
     else if (c->kind <= CASE_FLASH && c->window)
@@ -361,7 +390,7 @@ static int run_matching(bench *b, const char *only, double seconds, hm_cpu_bench
     for (size_t i = 0; i < sizeof cases / sizeof *cases && !b->op.error->status; i++) {
         char shape[64], all[128];
         case_shape(&cases[i], shape, sizeof shape);
-        snprintf(all, sizeof all, "%s %s %s", case_names[cases[i].kind], shape, hm_dtype_name(cases[i].type));
+        snprintf(all, sizeof all, "%s %s %s", case_kernel(&cases[i]), shape, case_type(&cases[i]));
         if (only && !strstr(all, only))
             continue;
         found++;
@@ -403,9 +432,7 @@ void hm_cpu_bench_list(hm_cpu_bench_sink sink, void *self)
         bool bytes;
         case_shape(&cases[i], shape, sizeof shape);
         case_amount(&cases[i], &bytes);
-        sink(self, &(hm_cpu_bench_row){.kernel = case_names[cases[i].kind],
-                                       .shape = shape,
-                                       .type = hm_dtype_name(cases[i].type),
-                                       .unit = bytes ? "GB/s" : "GFLOP/s"});
+        sink(self, &(hm_cpu_bench_row){
+                       .kernel = case_kernel(&cases[i]), .shape = shape, .type = case_type(&cases[i]), .unit = bytes ? "GB/s" : "GFLOP/s"});
     }
 }

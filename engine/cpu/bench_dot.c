@@ -63,7 +63,7 @@ int hm_cpu_bench_dot_ways(hm_isa isa, hm_cpu_way *out, int room)
 {
     unsigned a = 0, b = 0, c = 0, d = 0, a1 = 0, x;
     int n = 0;
-    if (isa > hm_isa_detect() || isa == HM_ISA_SCALAR || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
+    if (!hm_isa_has(isa) || isa == HM_ISA_SCALAR || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
         return 0;
     if (a >= 1)
         __get_cpuid_count(7, 1, &a1, &b, &x, &d);
@@ -75,7 +75,7 @@ int hm_cpu_bench_dot_ways(hm_isa isa, hm_cpu_way *out, int room)
                {c >> 11 & 1, HM_ISA_AVX512, {"int8", "avx512_vnni", "vpdpbusd, 512 bits", 128.0 * CHAINS, int8_avx512}},
                {a1 >> 4 & 1, HM_ISA_AVX2, {"int8", "avx_vnni", "vpdpbusd, 256 bits", 64.0 * CHAINS, int8_avx}}};
     for (size_t i = 0; i < sizeof all / sizeof *all && n < room; i++)
-        if (all[i].has && all[i].isa == isa)
+        if (all[i].has && all[i].isa == hm_isa_vectors(isa))
             out[n++] = all[i].way;
     return n;
 }

@@ -4,7 +4,7 @@
 
 #include "engine/ops.h"
 
-/* threads: 0 = all CPUs this process may use. isa: at most what hm_isa_detect() returns, else HM_EABSENT. */
+/* threads: 0 = all CPUs this process may use. isa: one that hm_isa_has, else HM_EABSENT. */
 hm_status hm_cpu_open(hm_device **out, int threads, hm_isa isa, hm_error *err);
 /* Beside another device, whose threads have the first `first` CPUs. */
 hm_status hm_cpu_open_at(hm_device **out, int threads, int first, hm_isa isa, hm_error *err);

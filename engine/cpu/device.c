@@ -12,12 +12,29 @@
 static const hm_cpu_kernels *kernels_of(hm_isa isa)
 {
 #if defined(__x86_64__)
-    if (isa == HM_ISA_AVX512)
+    if (hm_isa_vectors(isa) == HM_ISA_AVX512)
         return &hm_cpu_kernels_avx512;
-    if (isa == HM_ISA_AVX2)
+    if (hm_isa_vectors(isa) == HM_ISA_AVX2)
         return &hm_cpu_kernels_avx2;
 #endif
-    return isa == HM_ISA_SCALAR ? &hm_cpu_kernels_scalar : NULL;
+    (void)isa;
+    return &hm_cpu_kernels_scalar;
+}
+
+static const hm_cpu_panel_kernels *panels_of(hm_isa isa)
+{
+#if defined(__x86_64__)
+    if (isa == HM_ISA_AVX512_VNNI)
+        return &hm_cpu_panels_avx512vnni;
+    if (isa == HM_ISA_AVX512)
+        return &hm_cpu_panels_avx512;
+    if (isa == HM_ISA_AVX2_VNNI)
+        return &hm_cpu_panels_avx2vnni;
+    if (isa == HM_ISA_AVX2)
+        return &hm_cpu_panels_avx2;
+#endif
+    (void)isa;
+    return &hm_cpu_panels_scalar;
 }
 
 /* Large blocks get huge pages: a gigabyte of weights or cache otherwise spends a tenth of its time on address translation. */
@@ -39,10 +56,9 @@ hm_status hm_cpu_open(hm_device **out, int threads, hm_isa isa, hm_error *err)
 
 hm_status hm_cpu_open_at(hm_device **out, int threads, int first, hm_isa isa, hm_error *err)
 {
-    hm_isa best = hm_isa_detect();
-    if (isa > best || !kernels_of(isa))
-        return hm_fail(err, HM_EABSENT, "CPU device: instruction set %s asked for, this machine has %s at most; choose that or less",
-                       hm_isa_name(isa), hm_isa_name(best));
+    if (!hm_isa_has(isa))
+        return hm_fail(err, HM_EABSENT, "CPU device: instruction set %s asked for, which this machine has not; its best is %s",
+                       hm_isa_name(isa), hm_isa_name(hm_isa_detect()));
     hm_device *dev = hm_calloc(1, sizeof *dev, "CPU device", err);
     if (!dev)
         return HM_EABSENT;
@@ -53,6 +69,7 @@ hm_status hm_cpu_open_at(hm_device **out, int threads, int first, hm_isa isa, hm
     }
     dev->isa = isa;
     dev->k = kernels_of(isa);
+    dev->p = panels_of(isa);
     snprintf(dev->place, sizeof dev->place, "cpu:%s", hm_isa_name(isa));
     dev->threads = hm_team_size(dev->team);
     st = hm_arena_open(&dev->arena, (size_t)dev->threads * HM_CPU_WORK_BYTES, 1, err);

@@ -9,6 +9,7 @@
 
 #define HM_CPU_WORK_BYTES ((size_t)1 << 20)  /* scratch of each thread: packed panels and tiles */
 #define HM_CPU_GEMV_MAX_ROWS 16              /* linear layers of up to this many rows read W once, in its stored order */
+#define HM_CPU_PANEL_MAX_IN (1 << 19)        /* most inputs of a row that quantised fit a thread's scratch */
 #define HM_CPU_GEMV_BLOCK 64                 /* outputs finished together; threads split at this grain or finer */
 #define HM_CPU_GEMV_COLUMNS 4224             /* the same for input-major W: long runs of each row; half of 8197 codes fits */
 #define HM_CPU_GEMM_ROWS 192                 /* rows of a GEMM tile: multiple of every micro kernel's height */
@@ -116,13 +117,15 @@ typedef struct hm_cpu_kernels {
 
 /* Linear layers whose weights are in panels (engine/panel.h). A table of its own: here instruction sets differ in more than width.
  * Activations meet quantised weights quantised themselves: int8 with one float32 scale per row and HM_PANEL_GROUP inputs,
- * scale = max|x| / 127, value = rint(x / scale); products of a group are summed exactly in integers. */
+ * scale = max|x| / 127, value = rint(x * (127 / max|x|)); products of a group are summed exactly in integers. */
 typedef struct hm_cpu_panel_kernels {
     void (*gemv)(const hm_cpu_gemv *job, float *work, int index, int count); /* up to HM_CPU_GEMV_MAX_ROWS rows: W is read once */
     void (*gemm)(hm_cpu_gemm *job, float *work);                             /* many rows, and convolutions over rows */
 } hm_cpu_panel_kernels;
 
 extern const hm_cpu_kernels hm_cpu_kernels_scalar, hm_cpu_kernels_avx2, hm_cpu_kernels_avx512;
+extern const hm_cpu_panel_kernels hm_cpu_panels_scalar, hm_cpu_panels_avx2, hm_cpu_panels_avx2vnni, hm_cpu_panels_avx512,
+    hm_cpu_panels_avx512vnni;
 
 /* Attention stands outside the table, so that a build holds only the way it uses. */
 void hm_cpu_scores_scalar(hm_cpu_attention *job, float *work);
@@ -136,6 +139,7 @@ struct hm_device {
     hm_team *team;
     hm_isa isa;
     const hm_cpu_kernels *k;
+    const hm_cpu_panel_kernels *p;
     char place[24]; /* "cpu:avx2": what its operations note */
     int threads;
     hm_arena arena;

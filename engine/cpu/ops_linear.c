@@ -8,7 +8,9 @@ static void count_linear(const hm_ops *op, const hm_linear *w, int M)
     uint64_t elements = (uint64_t)w->out * (uint64_t)w->in * (uint64_t)w->taps;
     op->count->linear_rows += (uint64_t)M;
     op->count->flops += 2 * elements * (uint64_t)M;
-    op->count->weight_bytes += elements * hm_dtype_bytes(w->type) + (w->bias ? 4 * (uint64_t)w->out : 0);
+    uint64_t panels = w->panels ? hm_panels_bytes(w->panels, w->out, w->in, w->taps) : 0;
+    op->count->panel_bytes += panels;
+    op->count->weight_bytes += (panels ? panels : elements * hm_dtype_bytes(w->type)) + (w->bias ? 4 * (uint64_t)w->out : 0);
 }
 
 static double linear_work(const hm_linear *w, int M)
@@ -24,7 +26,10 @@ typedef struct gemv_run {
 static void run_gemv_part(void *arg, int index, int count)
 {
     const gemv_run *r = arg;
-    r->dev->k->gemv(r->job, hm_cpu_work(r->dev, index), index, count);
+    if (r->job->part[0].w->panels)
+        r->dev->p->gemv(r->job, hm_cpu_work(r->dev, index), index, count);
+    else
+        r->dev->k->gemv(r->job, hm_cpu_work(r->dev, index), index, count);
 }
 
 static void run_gemv(const hm_ops *op, const hm_cpu_gemv *job)
@@ -45,7 +50,10 @@ static void run_gemm_part(void *arg, int index, int count)
 {
     const gemm_run *r = arg;
     (void)count;
-    r->dev->k->gemm(r->job, hm_cpu_work(r->dev, index));
+    if (r->job->w->panels)
+        r->dev->p->gemm(r->job, hm_cpu_work(r->dev, index));
+    else
+        r->dev->k->gemm(r->job, hm_cpu_work(r->dev, index));
 }
 
 /* Tiles as large as scratch allows, smaller when threads would have too few: columns first (a tile packs W once for all its rows),
@@ -93,10 +101,16 @@ static void run_gemm(const hm_ops *op, hm_cpu_gemm *g)
     hm_cpu_run(op, run_gemm_part, &r, linear_work(w, g->M));
 }
 
+/* Whether the GEMV of W's kind of storage does so many rows of it. */
+static bool few_rows(const hm_linear *w, int M)
+{
+    return M <= HM_CPU_GEMV_MAX_ROWS && w->taps == 1 && (!w->panels || w->in <= HM_CPU_PANEL_MAX_IN);
+}
+
 /* Contiguous rows, y = finish(W x). */
 static void dense(const hm_ops *op, float *y, const float *x, const hm_linear *w, int M, hm_cpu_finish finish)
 {
-    if (M <= HM_CPU_GEMV_MAX_ROWS && w->taps == 1) {
+    if (few_rows(w, M)) {
         hm_cpu_gemv job = {.part = {{w, y, w->out}}, .parts = 1, .x = x, .M = M, .finish = finish};
         run_gemv(op, &job);
     } else {
@@ -148,13 +162,13 @@ static void cpu_linear_multi(const hm_ops *op, int n, float *const y[], const fl
     if (!hm_cpu_begin(op, "linear_multi"))
         return;
     hm_cpu_gemv job = {.parts = n, .x = x, .M = M};
-    bool one_tap = true;
+    bool together = true;
     for (int i = 0; i < n; i++) {
         count_linear(op, w[i], M);
         job.part[i] = (hm_cpu_gemv_part){w[i], y[i], w[i]->out};
-        one_tap = one_tap && w[i]->taps == 1;
+        together = together && few_rows(w[i], M) && !w[i]->panels == !w[0]->panels;
     }
-    if (M <= HM_CPU_GEMV_MAX_ROWS && one_tap)
+    if (together)
         run_gemv(op, &job);
     else
         for (int i = 0; i < n; i++)
@@ -168,7 +182,7 @@ static void cpu_linear_swiglu(const hm_ops *op, float *y, const float *x, const 
         return;
     count_linear(op, gate, M);
     count_linear(op, up, M);
-    if (M <= HM_CPU_GEMV_MAX_ROWS && gate->taps == 1 && !gate->in_out && !up->in_out) {
+    if (few_rows(gate, M) && gate->panels == up->panels && (gate->panels || (!gate->in_out && !up->in_out))) {
         hm_cpu_gemv job = {.part = {{gate, y, gate->out}, {up, y, up->out}}, .parts = 2, .swiglu = true, .x = x, .M = M};
         run_gemv(op, &job);
     } else {

@@ -38,7 +38,7 @@ static hm_status open_device(hm_engine *e, const hm_engine_options *o, hm_error 
     if (o->backend && strcmp(o->backend, "cpu"))
         return hm_fail(err, HM_EABSENT, "backend \"%s\": this build has \"cpu\" only", o->backend);
     if (o->isa && (isa = hm_isa_parse(o->isa)) < 0)
-        return hm_fail(err, HM_EUSAGE, "isa \"%s\": expected scalar, avx2 or avx512", o->isa);
+        return hm_fail(err, HM_EUSAGE, "isa \"%s\": expected " HM_ISA_NAMES, o->isa);
     hm_status st = hm_cpu_open(&e->ctx.dev, o->threads, (hm_isa)isa, err);
     if (st)
         return st;

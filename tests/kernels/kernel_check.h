@@ -43,7 +43,7 @@ static inline void rig_close(rig *r)
 /* On every instruction set, with one to three threads. */
 static inline void for_each_isa(void (*check)(rig *r))
 {
-    for (hm_isa isa = HM_ISA_SCALAR; isa <= hm_isa_detect(); isa++)
+    for (hm_isa isa = HM_ISA_SCALAR; isa < HM_ISA_COUNT; isa = hm_isa_next(isa))
         for (int threads = 1; threads <= 3; threads++) {
             rig r;
             rig_open(&r, threads, isa);

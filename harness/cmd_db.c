@@ -7,6 +7,7 @@
 
 #include "harness/cmd_db.h"
 #include "harness/suite_report.h"
+#include "reports/sheet_write.h" /* hm_csv_put */
 
 typedef struct writer {
     FILE *file;
@@ -14,23 +15,6 @@ typedef struct writer {
     bool json, lines; /* lines: an object a line, no array around them */
     int64_t rows;
 } writer;
-
-static void csv_cell(FILE *file, const char *text)
-{
-    if (!text)
-        return;
-    if (!strpbrk(text, ",\"\r\n")) {
-        fputs(text, file);
-        return;
-    }
-    putc('"', file);
-    for (; *text; text++) {
-        if (*text == '"')
-            putc('"', file);
-        putc(*text, file);
-    }
-    putc('"', file);
-}
 
 static hm_status write_names(void *self, int columns, const char *const *names, hm_error *err)
 {
@@ -43,7 +27,7 @@ static hm_status write_names(void *self, int columns, const char *const *names, 
             continue;
         if (i)
             putc(',', w->file);
-        csv_cell(w->file, names[i]);
+        hm_csv_put(names[i], w->file);
     }
     fputs(w->lines ? "" : w->json ? "[" : "\r\n", w->file);
     return HM_OK;
@@ -84,7 +68,7 @@ static hm_status write_row(void *self, int columns, const char *const *values, c
         for (int i = 0; i < columns; i++) {
             if (i)
                 putc(',', w->file);
-            csv_cell(w->file, values[i]);
+            hm_csv_put(values[i] ? values[i] : "", w->file);
         }
     if (!w->json)
         fputs("\r\n", w->file);

@@ -2,7 +2,7 @@
 
 #include "reports/sheet_write.h"
 
-static void put_field(const char *text, FILE *file)
+void hm_csv_put(const char *text, FILE *file)
 {
     if (!text[strcspn(text, "\",\r\n")]) {
         fputs(text, file);
@@ -36,7 +36,7 @@ void hm_sheet_write_csv(const hm_sheet *s, const hm_sheet_head *head, bool title
             const char *text = r < 0 ? s->keys[c] : hm_sheet_exact(s, r, c, &number);
             if (c)
                 fputc(',', file);
-            put_field(text ? text : "", file);
+            hm_csv_put(text ? text : "", file);
         }
         fputs("\r\n", file);
     }

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* vasprintf */
 #include "reports/document.h"
 
 #include <stdarg.h>
@@ -76,18 +75,11 @@ static void add(hm_document *d, part p)
     hm_sheet_free(p.sheet);
 }
 
-static char *formatted(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));
-static char *formatted(const char *format, va_list ap)
-{
-    char *text = NULL;
-    return vasprintf(&text, format, ap) < 0 ? NULL : text;
-}
-
 void hm_document_text(hm_document *d, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
-    add(d, (part){.kind = PARAGRAPH, .text = formatted(format, ap)});
+    add(d, (part){.kind = PARAGRAPH, .text = hm_sheet_format_text(format, ap)});
     va_end(ap);
 }
 
@@ -95,7 +87,7 @@ void hm_document_heading(hm_document *d, int level, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
-    add(d, (part){.kind = HEADING, .level = level, .text = formatted(format, ap)});
+    add(d, (part){.kind = HEADING, .level = level, .text = hm_sheet_format_text(format, ap)});
     va_end(ap);
 }
 

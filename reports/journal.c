@@ -87,7 +87,7 @@ void hm_cell_output(hm_sheet *t, const hm_journal_result *r)
     }
 }
 
-/* "2274 ms (94 %) ±12" */
+/* "2274.1 ±12.0 ms (94%)" */
 static void phase_cell(hm_sheet *t, const hm_journal_result *r, const hm_journal_stat *phase)
 {
     double sum = r->prefill_ms.mean + r->generate_ms.mean + r->decode_ms.mean;
@@ -186,23 +186,21 @@ static bool step_interval(const hm_journal_session *s, int base, int arm, double
         MOST = 1000,
         LEAST = 6
     };
-    double y[MOST];
-    int n = 0;
-    for (int r = 0; r < s->rounds && n < MOST; r++) {
-        double sum = 0;
-        int cases = 0;
-        for (int c = 0; c < s->case_count; c++) {
-            if (!hm_journal_speed_up(s, base, arm, c).n)
-                continue;
-            sum += log(hm_journal_at(s, base, c)->wall_by_round_ms[r] / hm_journal_at(s, arm, c)->wall_by_round_ms[r]);
-            cases++;
-        }
-        if (cases && isfinite(sum))
-            y[n++] = sum / cases;
+    double sums[MOST] = {0}; /* not finite: a case has no pair in this round */
+    int n = 0, cases = 0, rounds = s->rounds < MOST ? s->rounds : MOST;
+    for (int c = 0; c < s->case_count; c++) {
+        if (!hm_journal_speed_up(s, base, arm, c).n)
+            continue;
+        for (int r = 0; r < rounds; r++)
+            sums[r] += log(hm_journal_at(s, base, c)->wall_by_round_ms[r] / hm_journal_at(s, arm, c)->wall_by_round_ms[r]);
+        cases++;
     }
+    for (int r = 0; r < rounds && cases; r++)
+        if (isfinite(sums[r]))
+            sums[n++] = sums[r] / cases;
     if (n < LEAST)
         return false;
-    hm_interval h = hm_hodges_lehmann(y, n, 0.025);
+    hm_interval h = hm_hodges_lehmann(sums, n, 0.025);
     *low = exp(h.low);
     *high = exp(h.high);
     return true;
@@ -322,7 +320,7 @@ void hm_journal_summary(const hm_journal_session *s, hm_document *d)
 
 /* ---- the whole ---- */
 
-static void say_synthetic(const hm_journal_session *s, hm_document *d)
+void hm_journal_say_synthetic(const hm_journal_session *s, hm_document *d)
 {
     if (s->synthetic)
         hm_document_text(d, "**Synthetic weights**: speed, memory and exactness are real, how it sounds is not.");
@@ -366,7 +364,7 @@ static void session_section(const hm_journal_session *parts, int count, const hm
         s = &parts[i];
         if (count > 1)
             hm_document_heading(d, 2, "%s (session %s)", s->model, short_id);
-        say_synthetic(s, d);
+        hm_journal_say_synthetic(s, d);
         for (int a = 0; a < s->arm_count; a++)
             hm_journal_arm_section(s, a, notes, d);
         hm_journal_summary(s, d);
@@ -415,7 +413,7 @@ hm_document *hm_journal_tables(const hm_journal_session *sessions, int count)
     for (int i = 0; i < count; i++) {
         const hm_journal_session *s = &sessions[i];
         hm_document_text(d, "%s", s->model);
-        say_synthetic(s, d);
+        hm_journal_say_synthetic(s, d);
         for (int a = 0; a < s->arm_count; a++) {
             hm_document_text(d, "%s%s", s->arms[a].name, a == 0 && s->arm_count > 1 ? " (baseline)" : "");
             arm_sheet(s, a, d);

@@ -25,6 +25,8 @@ int hm_journal_final_arm(const hm_journal_session *session);
 /* What an arm is, its table, what it gains against the arm it differs least from, its note (notes may be NULL). */
 void hm_journal_arm_section(const hm_journal_session *session, int arm, const hm_notes *notes, hm_document *d);
 
+/* That weights are synthetic, if they are. */
+void hm_journal_say_synthetic(const hm_journal_session *session, hm_document *d);
 /* That bad audio does not rank, if there is any. */
 void hm_journal_say_bad(const hm_journal_session *session, hm_document *d);
 

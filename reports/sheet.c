@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* vasprintf */
+#define _GNU_SOURCE /* vasprintf, asprintf */
 #include "reports/sheet.h"
 
 #include <math.h>
@@ -54,8 +54,7 @@ static void add(hm_sheet *s, char *text, char *exact, bool is_text)
     s->cells[s->count++] = (hm_sheet_item){text, exact, is_text};
 }
 
-static char *formatted(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));
-static char *formatted(const char *format, va_list ap)
+char *hm_sheet_format_text(const char *format, va_list ap)
 {
     char *text = NULL;
     return vasprintf(&text, format, ap) < 0 ? NULL : text;
@@ -67,7 +66,7 @@ void hm_sheet_cell(hm_sheet *s, const char *format, ...)
     if (!s || s->failed)
         return;
     va_start(ap, format);
-    char *text = formatted(format, ap);
+    char *text = hm_sheet_format_text(format, ap);
     va_end(ap);
     s->failed = !text;
     if (text)
@@ -115,7 +114,7 @@ void hm_sheet_value(hm_sheet *s, double value, const char *format, ...)
         return;
     }
     va_start(ap, format);
-    char *text = formatted(format, ap), *exact = exact_of(value);
+    char *text = hm_sheet_format_text(format, ap), *exact = exact_of(value);
     va_end(ap);
     s->failed = !text || !exact;
     if (!s->failed) {

@@ -2,6 +2,7 @@
 #ifndef HM_REPORTS_SHEET_WRITE_H
 #define HM_REPORTS_SHEET_WRITE_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 #include "reports/sheet.h"
@@ -35,6 +36,9 @@ bool hm_sheet_is_text(const hm_sheet *sheet, int row, int column);
 /* For programs: NULL when not measured; *number: to be written as such. */
 const char *hm_sheet_exact(const hm_sheet *sheet, int row, int column, bool *number);
 
+/* malloc'ed; NULL without memory. */
+char *hm_sheet_format_text(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));
+
 /* HM_EABSENT, HM_EBUG: it cannot be written. */
 hm_status hm_sheet_check(const hm_sheet *sheet, hm_error *err);
 
@@ -45,6 +49,9 @@ void hm_sheet_write_csv(const hm_sheet *sheet, const hm_sheet_head *head, bool t
 void hm_sheet_write_json(const hm_sheet *sheet, int count, FILE *file);
 void hm_sheet_write_jsonl(const hm_sheet *sheet, const hm_sheet_head *head, FILE *file);
 void hm_sheet_write_sql(const hm_sheet *sheet, const char *table, bool create, FILE *file);
+
+/* A field of CSV (RFC 4180), in quotes where it needs them. */
+void hm_csv_put(const char *text, FILE *file);
 
 /* A JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
 void hm_json_put(const char *text, FILE *file);

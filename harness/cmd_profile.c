@@ -61,7 +61,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, hm_profile
         {"seconds", 's', HM_OPT_DOUBLE, &a->seconds, "N", "length of the audio; 0: as the case says", 0, 3600, NULL},
         {"trace-window", 0, HM_OPT_STRING, &a->window, "frames=A:B", "frames with parts and operations (16 in the middle if not given)", 0,
          0, NULL},
-        {"trace-max", 0, HM_OPT_STRING, &a->limit, "SIZE", "most the events may take, uncompressed", 0, 0, NULL},
+        {"trace-max", 0, HM_OPT_STRING, &a->trace_max, "SIZE", "most the events may take, uncompressed", 0, 0, NULL},
         {"repeat", 0, HM_OPT_INT, &a->repeat, "N", "runs with and without tracing, in turns; the last one is written", 1, HM_PROFILE_RUNS,
          NULL},
         {"limits", 0, HM_OPT_FLAG, &a->limits, NULL, "phases against the machine's limits, of the database or measured for a moment", 0, 0,
@@ -79,7 +79,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, hm_profile
     a->name = words.items[0];
     if (!a->trace)
         return hm_fail(err, HM_EUSAGE, "profile: --trace FILE is missing: where should the trace go?");
-    return parse_bytes(a->limit, &a->max_bytes, err);
+    return parse_bytes(a->trace_max, &a->max_bytes, err);
 }
 
 /* "short": the suite's first case; "short/plain", "file.yaml", "file.yaml/plain". */
@@ -283,7 +283,7 @@ static hm_status profile_case(hm_profile *p, hm_profile_args *a, hm_error *err)
 
 hm_status hm_cmd_profile(const hm_command *self, int argc, char **argv, hm_error *err)
 {
-    hm_profile_args a = {.engine = {.variant = "best", .backend = "cpu"}, .limit = "200MB", .repeat = 2, .limits = true};
+    hm_profile_args a = {.engine = {.variant = "best", .backend = "cpu"}, .trace_max = "200MB", .repeat = 2, .limits = true};
     hm_profile *p;
     bool helped = false;
     hm_status st = parse(self, argc, argv, &a, &helped, err);

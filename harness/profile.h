@@ -14,7 +14,7 @@
 
 typedef struct hm_profile_args {
     hm_engine_choice engine;
-    const char *name, *trace, *window, *limit, *db;
+    const char *name, *trace, *window, *trace_max, *db;
     double seconds;
     int64_t repeat;
     bool quiet, limits;

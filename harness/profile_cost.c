@@ -32,7 +32,7 @@ static bool is_complete(const hm_profile_limits *m)
 }
 
 /* Of this machine with these threads and this instruction set, the newest. Nothing found is no failure: it is measured then. */
-static void read_stored(hm_profile *p, hm_machine_record *machine)
+static void read_stored(hm_profile *p, const hm_machine_record *machine)
 {
     const hm_engine_facts *f = p->opened.facts;
     hm_store *store = NULL;
@@ -42,10 +42,16 @@ static void read_stored(hm_profile *p, hm_machine_record *machine)
     const char *path = hm_store_path(p->args->db);
     if (access(path, R_OK) || hm_store_open(&store, path, HM_STORE_READ, &err))
         return;
+    const char *cache_utc = ""; /* the block of the cache may have been another one before */
     if (!hm_store_get_limit_drift(store, machine->id, &rows, &count, &err))
-        for (int i = 0; i < count; i++)
-            if (rows[i].now.threads == f->threads && (strcmp(rows[i].now.name, "flops") || !strcmp(rows[i].now.isa, f->isa)))
-                take(&p->machine, &rows[i].now);
+        for (int i = 0; i < count; i++) {
+            bool cache = !strcmp(rows[i].now.name, "cache");
+            if (rows[i].now.threads != f->threads || strcmp(rows[i].now.isa, f->isa) ||
+                (cache && strcmp(rows[i].measured_utc, cache_utc) < 0))
+                continue;
+            take(&p->machine, &rows[i].now);
+            cache_utc = cache ? rows[i].measured_utc : cache_utc;
+        }
     free(rows);
     hm_store_close(&store);
 }

@@ -5,14 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HM_IDLE_KEY(name, key, text) key,
-#define HM_IDLE_TEXT(name, key, text) text,
-
-const char *hm_idle_key(hm_idle_cause cause)
-{
-    static const char *const keys[] = {HM_IDLE_CAUSES(HM_IDLE_KEY)};
-    return keys[cause];
-}
+#define HM_IDLE_TEXT(name, text) text,
 
 const char *hm_idle_text(hm_idle_cause cause)
 {

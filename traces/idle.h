@@ -6,22 +6,20 @@
 
 #include "traces/slices.h"
 
-/* Cause, key for programs, text for people. */
-#define HM_IDLE_CAUSES(X)                           \
-    X(TEAM, "workers", "waiting for workers")       \
-    X(CODEC, "codec", "codec wait")                 \
-    X(SAMPLING, "sampling", "sampling")             \
-    X(HOST, "host", "host work between operations") \
-    X(UNKNOWN, "unknown", "unknown")
+#define HM_IDLE_CAUSES(X)                   \
+    X(TEAM, "waiting for workers")          \
+    X(CODEC, "codec wait")                  \
+    X(SAMPLING, "sampling")                 \
+    X(HOST, "host work between operations") \
+    X(UNKNOWN, "unknown")
 
 typedef enum hm_idle_cause {
-#define HM_IDLE_ENUM(name, key, text) HM_IDLE_##name,
+#define HM_IDLE_ENUM(name, text) HM_IDLE_##name,
     HM_IDLE_CAUSES(HM_IDLE_ENUM)
 #undef HM_IDLE_ENUM
     HM_IDLE_COUNT
 } hm_idle_cause;
 
-const char *hm_idle_key(hm_idle_cause cause);
 const char *hm_idle_text(hm_idle_cause cause);
 
 typedef struct hm_idle {

@@ -73,9 +73,9 @@ static bool keep(source *s, char c)
 {
     if (s->value_size == s->value_room) {
         size_t room = s->value_room ? 2 * s->value_room : 4096;
-        char *grown = room > 2 * MAX_VALUE ? NULL : realloc(s->value, room);
+        char *grown = room > MAX_VALUE ? NULL : realloc(s->value, room);
         if (!grown) {
-            broken(s, "one value has more than 16 MB");
+            broken(s, room > MAX_VALUE ? "one value has more than 16 MB" : "no memory for one of its values");
             return false;
         }
         s->value = grown;

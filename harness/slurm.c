@@ -574,16 +574,15 @@ hm_status hm_slurm_merge(hm_slurm *s, hm_store *store, hm_error *err)
 {
     char path[1300];
     hm_status st = HM_OK;
-    s->merged = 0;
     for (int k = 0; k < s->count; k++) {
-        int good = 0;
+        bool good = false;
         hm_slurm_task *t = &s->tasks[k];
         *t->trouble = 0;
         for (int i = 0; !in_flight(t) && database_of(s, k, i, path, sizeof path); i++) { /* one node at a time has a file open */
             int64_t rows = 0;
             hm_error why = {0};
             hm_status one = hm_store_merge(store, path, &rows, &why);
-            good += !one;
+            good = good || !one;
             if (one)
                 snprintf(t->trouble, sizeof t->trouble, "%.390s", why.text);
             if (one && one != HM_EFORMAT && !st)
@@ -591,7 +590,6 @@ hm_status hm_slurm_merge(hm_slurm *s, hm_store *store, hm_error *err)
         }
         if (good)
             *t->trouble = 0;
-        s->merged += good;
     }
     return st;
 }
@@ -672,27 +670,7 @@ hm_status hm_slurm_verdict(const hm_slurm *s, hm_error *err)
     return HM_OK;
 }
 
-int hm_slurm_task_count(const hm_slurm *s)
-{
-    return s->count;
-}
-
-const char *hm_slurm_folder(const hm_slurm *s)
-{
-    return s->folder;
-}
-
 const char *hm_slurm_tag(const hm_slurm *s)
 {
     return s->tag;
-}
-
-const char *hm_slurm_arrays(const hm_slurm *s)
-{
-    return s->arrays;
-}
-
-int hm_slurm_sessions(const hm_slurm *s)
-{
-    return s->merged;
 }

@@ -60,7 +60,8 @@ hm_status hm_slurm_submit(hm_slurm *slurm, hm_error *err);
 /* Until no task is in the queue any more. HM_EINTERRUPTED: the tasks go on, and the sentence says how to gather them. */
 hm_status hm_slurm_wait(hm_slurm *slurm, hm_error *err);
 
-/* Looks once; nothing waits. must_ask: a queue that does not answer is a failure; else what has ended by its own word can be had. */
+/* Looks once, and once more after some seconds when tasks have left the queue without an exit code.
+ * must_ask: a queue that does not answer is a failure; else what has ended by its own word can be had. */
 hm_status hm_slurm_look(hm_slurm *slurm, bool must_ask, hm_error *err);
 
 /* Merges what the tasks have measured so far, as often as one likes. A task's file that cannot be read is told by hm_slurm_verdict. */
@@ -70,10 +71,6 @@ hm_status hm_slurm_merge(hm_slurm *slurm, hm_store *store, hm_error *err);
  * to get it. */
 hm_status hm_slurm_verdict(const hm_slurm *slurm, hm_error *err);
 
-int hm_slurm_task_count(const hm_slurm *slurm);
-const char *hm_slurm_folder(const hm_slurm *slurm);
-const char *hm_slurm_tag(const hm_slurm *slurm);    /* "slurm=ID": what its sessions are tagged with */
-const char *hm_slurm_arrays(const hm_slurm *slurm); /* "4711, 4712" */
-int hm_slurm_sessions(const hm_slurm *slurm);       /* databases that hm_slurm_merge took */
+const char *hm_slurm_tag(const hm_slurm *slurm); /* "slurm=ID": what its sessions are tagged with */
 
 #endif

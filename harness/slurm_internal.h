@@ -34,7 +34,7 @@ struct hm_slurm {
     char folder[900]; /* absolute */
     char tag[32], arrays[256];
     hm_slurm_task tasks[HM_SLURM_TASKS];
-    int count, merged;
+    int count;
     bool fresh; /* no task has been in the queue */
 };
 

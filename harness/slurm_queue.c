@@ -85,8 +85,8 @@ hm_status hm_slurm_sbatch(const hm_slurm *s, const char *ranges, char job[64], h
     enum {
         MOST = 60
     };
-    char *argv[MOST + 4], *made[16], script[1000];
-    int n = 0, count = 0;
+    char *argv[MOST + 4], *output = output_pattern(s->folder), script[1000];
+    int n = 0;
     const char *directory = json_string_value(json_object_get(s->plan, "directory"));
     json_t *words = json_pack("[s, s, s, s, s]", "sbatch", "--parsable", "--open-mode=append", "--no-requeue", "--nodes=1");
     *job = 0;
@@ -104,22 +104,23 @@ hm_status hm_slurm_sbatch(const hm_slurm *s, const char *ranges, char job[64], h
             json_array_append_new(words, json_sprintf("--%s=%s", given[i][0], given[i][1]));
     for (int i = 0; i < s->o.options.count; i++)
         json_array_append_new(words, json_string(s->o.options.items[i]));
-    made[count++] = output_pattern(s->folder);
     snprintf(script, sizeof script, "%s/job.sh", s->folder);
     hm_status st = HM_OK;
-    if (!made[0] || json_array_size(words) > MOST)
-        st = hm_fail(err, made[0] ? HM_EUSAGE : HM_EABSENT, made[0] ? "--slurm-option: too many" : "sbatch: out of memory");
+    if (!output || !words)
+        st = hm_fail(err, HM_EABSENT, "sbatch: out of memory");
+    else if (json_array_size(words) > MOST)
+        st = hm_fail(err, HM_EUSAGE, "--slurm-option: sbatch would get %zu words, at most %d", json_array_size(words), MOST);
     for (size_t i = 0; !st && i < json_array_size(words); i++)
         argv[n++] = (char *)json_string_value(json_array_get(words, i));
     if (!st) {
-        argv[n++] = made[0];
+        argv[n++] = output;
         argv[n++] = script;
         argv[n] = NULL;
         st = hm_slurm_run(argv, job, take_job, err);
     }
     if (!st && !*job)
         st = hm_fail(err, HM_EABSENT, "sbatch: answered without the number of a job");
-    free(made[0]);
+    free(output);
     json_decref(words);
     return st;
 }

@@ -127,7 +127,7 @@ hm_status hm_db_merge(const hm_command *self, int argc, char **argv, hm_error *e
 }
 
 typedef struct prune_state {
-    bool dropped;
+    bool dropped, dry;
     int sessions, files, kept;
     int64_t runs, bytes;
 } prune_state;
@@ -140,7 +140,8 @@ static void take_session(void *self, const char *id, const char *begun, int64_t 
         s->kept++;
         return;
     }
-    printf("%s session %.8s of %s: %lld run%s\n", s->dropped ? "runs of " : "removed ", id, begun, (long long)runs, runs == 1 ? "" : "s");
+    const char *fate = s->dropped ? "runs of " : s->dry ? "would go" : "removed ";
+    printf("%s session %.8s of %s: %lld run%s\n", fate, id, begun, (long long)runs, runs == 1 ? "" : "s");
     s->sessions++;
     s->runs += runs;
 }
@@ -148,7 +149,7 @@ static void take_session(void *self, const char *id, const char *begun, int64_t 
 static void take_file(void *self, const char *path, int64_t bytes)
 {
     prune_state *s = self;
-    printf("removed  file %s\n", path);
+    printf("%s file %s\n", s->dry ? "would go" : "removed ", path);
     s->files++;
     s->bytes += bytes;
 }
@@ -193,7 +194,7 @@ hm_status hm_db_prune(const hm_command *self, int argc, char **argv, hm_error *e
     if (!filter.before && !filter.session && !filter.dropped)
         return hm_fail(err, HM_EUSAGE, "db prune: say what goes: --keep-days N, --before DATE, --session ID or --dropped");
     st = hm_store_open(&store, hm_store_path(db), HM_STORE_WRITE, err);
-    prune_state state = {.dropped = filter.dropped};
+    prune_state state = {.dropped = filter.dropped, .dry = dry};
     if (!st)
         st = hm_store_prune(store, &filter, dry, &(hm_prune_report){&state, take_session, take_file}, err);
     hm_store_close(&store);

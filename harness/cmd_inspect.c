@@ -15,8 +15,6 @@
 #include "harness/output_options.h"
 #include "harness/run_report.h"
 
-#define FRAMES_PER_SECOND 12.5
-
 typedef struct fit {
     const char *variant;
     hm_status status;
@@ -69,12 +67,10 @@ static json_t *memory_of(const char *path, hm_model_kind model, const hm_strings
 {
     int64_t available = hm_memory_available();
     json_t *object = json_object();
-    char key[HM_VARIANT_SPEC + 32];
     for (int i = 0; i < variants->count; i++) {
         fit f = {.variant = variants->items[i]};
         estimate(&f, path, model, frames);
-        snprintf(key, sizeof key, "%s", f.variant);
-        json_object_set_new(object, key, json ? fit_json(&f, available) : fit_text(&f, available));
+        json_object_set_new(object, f.variant, json ? fit_json(&f, available) : fit_text(&f, available));
     }
     if (json)
         json_object_set_new(object, "available_bytes", available == HM_UNKNOWN ? json_null() : json_integer(available));
@@ -154,7 +150,7 @@ static hm_status print_memory(const inspect_args *a, hm_model_kind model, hm_err
 
 static hm_status print_report(const inspect_args *a, hm_model_kind model, hm_error *err)
 {
-    json_t *report = NULL, *memory = memory_of(a->path, model, &a->variants, (int)(a->lengths[0] * FRAMES_PER_SECOND) + 1, a->json);
+    json_t *report = NULL, *memory = memory_of(a->path, model, &a->variants, hm_forecast_frames(a->lengths[0]), a->json);
     hm_status st = hm_inspect(&report, a->path, memory, err);
     json_decref(memory);
     if (st)

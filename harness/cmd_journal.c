@@ -4,6 +4,7 @@
 
 #include "engine/base/map.h"
 #include "harness/commands.h"
+#include "harness/output_check.h"
 #include "harness/output_options.h"
 #include "harness/progress.h"
 #include "harness/store_query.h"
@@ -96,5 +97,7 @@ hm_status hm_cmd_journal(const hm_command *self, int argc, char **argv, hm_error
     hm_status st = hm_options_parse(self, options, argc, argv, NULL, 0, &helped, err);
     if (!st && !helped)
         st = hm_output_options_check(&a.output, "journal", err);
+    if (!st && !helped && a.path && strcmp(a.path, "-"))
+        st = hm_output_check("journal", a.path, err);
     return st || helped ? st : write_journal(&a, err);
 }

@@ -1,13 +1,9 @@
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "harness/cmd_plot.h"
 #include "harness/commands.h"
 #include "harness/gnuplot.h"
-#include "harness/model.h"
 #include "harness/store_query.h"
 #include "reports/plot.h"
 

@@ -6,8 +6,8 @@
 
 #include "harness/engine_open.h"
 #include "harness/forecast_request.h"
+#include "suites/suite.h"
 
-#define FRAMES_PER_SECOND 12.5
 #define MOST_SECONDS 3600
 
 static const int sizes_gb[] = {8, 12, 16, 24};
@@ -41,9 +41,10 @@ int hm_forecast_lengths(const char *text, double out[HM_FORECAST_LENGTHS], hm_er
     return n;
 }
 
-static int frames_of(double seconds)
+int hm_forecast_frames(double seconds)
 {
-    return (int)(seconds * FRAMES_PER_SECOND + 0.5);
+    int frames = (int)(seconds * HM_SUITE_FRAMES_PER_SECOND + 0.5);
+    return frames > 0 ? frames : 1;
 }
 
 static hm_status ask(const asker *a, int frames, hm_memory_estimate *out, hm_error *err)
@@ -135,9 +136,9 @@ static hm_status add_longest(const asker *a, sheets *s, int most, hm_error *err)
     for (int i = 0; i < SIZES && !st; i++) {
         int frames = 0;
         st = longest(a, sizes_gb[i] * 1e9, most, &frames, err);
-        hm_sheet_number(s->longest, frames ? frames / FRAMES_PER_SECOND : NAN, 1);
+        hm_sheet_number(s->longest, frames ? frames / HM_SUITE_FRAMES_PER_SECOND : NAN, 1);
     }
-    hm_sheet_number(s->longest, most / FRAMES_PER_SECOND, 1);
+    hm_sheet_number(s->longest, most / HM_SUITE_FRAMES_PER_SECOND, 1);
     return st;
 }
 
@@ -148,10 +149,10 @@ static hm_status add_variant(asker *a, sheets *s, hm_error *err)
     if (st)
         return st;
     st = ask(a, 1, &e, err);
-    int limit = (int)(MOST_SECONDS * FRAMES_PER_SECOND), most = e.most_frames > 0 && e.most_frames < limit ? e.most_frames : limit;
+    int limit = (int)(MOST_SECONDS * HM_SUITE_FRAMES_PER_SECOND), most = e.most_frames > 0 && e.most_frames < limit ? e.most_frames : limit;
     for (int i = 0; i < a->f->length_count && !st; i++) {
         double seconds = a->f->seconds[i];
-        int frames = frames_of(seconds) > 0 ? frames_of(seconds) : 1;
+        int frames = hm_forecast_frames(seconds);
         if (frames > most) {
             no_row(s->ledger, a, seconds, 8);
             no_row(s->stages, a, seconds, 5 + SIZES);

@@ -20,6 +20,9 @@ typedef struct hm_forecast {
 /* "10,30,60" into out; returns how many, 0 with *err set: not numbers, none or too many, or outside 0.08 to 3600. */
 int hm_forecast_lengths(const char *text, double out[HM_FORECAST_LENGTHS], hm_error *err);
 
+/* Of so much audio, at least one. */
+int hm_forecast_frames(double seconds);
+
 /* A variant that cannot be estimated fails. The caller frees. */
 hm_status hm_forecast_make(hm_document **out, const hm_forecast *forecast, hm_error *err);
 

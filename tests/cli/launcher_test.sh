@@ -82,6 +82,24 @@ it_builds_the_engine_modules_that_a_command_names() {
     expect_targets 'hmbench' verify dir --variant 'no;such' # the program refuses it
 }
 
+a_tab_asks_the_program_that_is_there_and_builds_nothing() {
+    local out status
+    fresh
+    : >"$scratch/no-jansson"
+    out=$("$root/hmbench" completion words -- su 2>&1)
+    status=$?
+    expect 'status without a program' 0 $status
+    expect 'answer without a program' '' "$out"
+    [ ! -e "$root/build" ] || fail "it made a build folder"
+    rm "$scratch/no-jansson"
+    "$root/hmbench" list >/dev/null 2>&1
+    out=$("$root/hmbench" completion words -- su 2>&1)
+    status=$?
+    expect status 7 $status
+    expect answer '<completion><words><--><su>' "$out"
+    expect 'calls' 'configured ninja hmbench ' "$(tr '\n' ' ' <"$root/build/calls")"
+}
+
 what_is_missing_is_listed_and_not_installed() {
     local status
     fresh
@@ -149,6 +167,7 @@ check arguments_and_exit_code_go_through
 check it_is_configured_once
 check it_runs_through_a_link_from_another_folder
 check it_builds_the_engine_modules_that_a_command_names
+check a_tab_asks_the_program_that_is_there_and_builds_nothing
 check what_is_missing_is_listed_and_not_installed
 check what_cannot_be_installed_is_said
 check a_failed_configuration_is_shown

@@ -19,8 +19,6 @@ typedef struct ablate_args {
     hm_output_options output;
 } ablate_args;
 
-static const char *const warmups[] = {"first", "full", "none", NULL};
-
 static hm_status parse(const hm_command *self, int argc, char **argv, ablate_args *a, bool *helped, hm_error *err)
 {
     hm_measure_options *m = &a->m;
@@ -35,7 +33,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, ablate_arg
         {"threads", 't', HM_OPT_STRING, &m->plan.threads, "N", "threads (default: all CPUs)", 0, 0, NULL},
         {"filter", 'f', HM_OPT_STRING, &m->plan.filter, "REGEX", "only cases whose suite/name matches", 0, 0, NULL},
         {"rounds", 'n', HM_OPT_INT, &a->rounds, "N", "rounds; from 6 on there are intervals", 1, 1000, NULL},
-        {"warmup", 0, HM_OPT_STRING, &m->warmup, "KIND", "first frames and one solver step; a full run; none", 0, 0, warmups},
+        {"warmup", 0, HM_OPT_STRING, &m->warmup, "KIND", "first frames and one solver step; a full run; none", 0, 0, hm_warmup_names},
         {"max-time", 0, HM_OPT_DURATION, &m->max_time_s, "TIME", "no round starts that would end later; 0: no limit", 0, 1e9, NULL},
         {"timeout", 0, HM_OPT_DURATION, &m->timeout_s, "TIME", "of one run", 1, 1e7, NULL},
         {"seed", 0, HM_OPT_INT, &a->seed, "N", "of the order of arms (0: drawn, and recorded)", 0, 9e15, NULL},

@@ -13,7 +13,7 @@
 #include "harness/output_options.h"
 #include "harness/verdicts.h"
 
-#define DRIFT_P 0.01
+#define DRIFT_P 0.01 /* over all cases */
 #define POWER 0.8
 
 typedef struct calibrate_args {
@@ -27,7 +27,6 @@ typedef struct calibrate_args {
     int64_t gates, cases;
 } calibrate_args;
 
-static const char *const warmups[] = {"first", "full", "none", NULL};
 static const char *const sets[] = {HM_SIMULATION_SETS, NULL};
 
 static hm_status parse(const hm_command *self, int argc, char **argv, calibrate_args *a, bool *helped, hm_error *err)
@@ -47,7 +46,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, calibrate_
         {"model", 'm', HM_OPT_STRING, &m->plan.model, "LIST", "folders of weights, or presets; each runs the cases it makes", 0, 0, NULL},
         {"filter", 'f', HM_OPT_STRING, &m->plan.filter, "REGEX", "only cases whose suite/name matches", 0, 0, NULL},
         {"threads", 't', HM_OPT_STRING, &m->plan.threads, "N", "of both (default: all CPUs)", 0, 0, NULL},
-        {"warmup", 0, HM_OPT_STRING, &m->warmup, "KIND", "a full run; first frames and one solver step; none", 0, 0, warmups},
+        {"warmup", 0, HM_OPT_STRING, &m->warmup, "KIND", "a full run; first frames and one solver step; none", 0, 0, hm_warmup_names},
         {"max-time", 0, HM_OPT_DURATION, &m->max_time_s, "TIME", "no round starts that would end later; 0: no limit", 0, 1e9, NULL},
         {"settle", 0, HM_OPT_DURATION, &m->settle_s, "TIME", "longest wait before a turn until the CPU is as cool as in the first round", 0,
          3600, NULL},
@@ -78,17 +77,10 @@ static hm_status parse(const hm_command *self, int argc, char **argv, calibrate_
     return HM_OK;
 }
 
-/* "2%" as 0.02; NULL leaves *out. */
+/* NULL leaves *out; a margin is above 0. */
 static hm_status read_percent(const char *option, const char *text, double *out, hm_error *err)
 {
-    char *end = NULL;
-    double percent = text ? strtod(text, &end) : 0;
-    if (!text)
-        return HM_OK;
-    if (end == text || (strcmp(end, "%") && *end) || !(percent >= 0 && percent <= 1000))
-        return hm_fail(err, HM_EUSAGE, "--%s \"%.40s\": expected a percentage, as in 2%%", option, text);
-    *out = percent / 100;
-    return HM_OK;
+    return text ? hm_option_percent(option, text, strcmp(option, "margin") != 0, out, err) : HM_OK;
 }
 
 /* ---- simulated ---- */
@@ -158,18 +150,16 @@ static void arms_of(const hm_plan *plan, int c, int *first, int *second)
 typedef struct finding {
     double sd, bias, drift_p; /* of logarithms */
     int n;
-    hm_interval ratio;
     const char *word; /* fit, unfit, too few */
     char reason[300];
 } finding;
 
-static hm_status look(const calibrate_args *a, hm_measure *m, int c, double margin, finding *f, hm_error *err)
+static hm_status look(const hm_measure *m, int c, double margin, finding *f, hm_error *err)
 {
     const hm_plan *plan = hm_measure_plan_of(m);
     int first, second, rounds = hm_measure_rounds(m);
     double *y = hm_calloc((size_t)rounds + 1, sizeof *y, "pairs", err);
     *f = (finding){.sd = NAN, .bias = NAN, .drift_p = NAN, .word = "too few rounds"};
-    (void)a;
     if (!y)
         return HM_EABSENT;
     arms_of(plan, c, &first, &second);
@@ -179,11 +169,10 @@ static hm_status look(const calibrate_args *a, hm_measure *m, int c, double marg
             y[f->n++] = log(ratio);
     }
     if (f->n >= HM_LEAST_PAIRS) {
-        f->ratio = hm_hodges_lehmann(y, f->n, 0.025);
         f->sd = 1.4826 * hm_mad(y, f->n);
-        f->bias = f->ratio.estimate;
+        f->bias = hm_hodges_lehmann(y, f->n, 0.025).estimate;
         f->drift_p = hm_mann_kendall_p(y, f->n);
-        bool biased = fabs(f->bias) > log1p(margin) / 2, drifts = f->drift_p < DRIFT_P;
+        bool biased = fabs(f->bias) > log1p(margin) / 2, drifts = f->drift_p < DRIFT_P / plan->case_count;
         f->word = biased || drifts ? "unfit" : "fit";
         if (biased)
             snprintf(f->reason, sizeof f->reason, "equal programs differ by %.2f %%, more than half the margin", 100 * expm1(f->bias));
@@ -289,7 +278,7 @@ static hm_status report(const calibrate_args *a, hm_measure *m, double margin, h
         finding f;
         char label[200];
         snprintf(label, sizeof label, "%s/%s", plan->cases[c].suite, plan->cases[c].name);
-        st = look(a, m, c, margin, &f, err);
+        st = look(m, c, margin, &f, err);
         if (!st)
             st = keep(m, c, &f, err);
         add_row(s, a, label, &f, plan->case_count);

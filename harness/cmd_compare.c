@@ -134,7 +134,7 @@ static hm_status check_rows(comparison *c, hm_error *err)
     hm_status st = HM_OK;
     for (int i = 0; i < c->count && !st; i++) {
         row *r = &c->rows[i];
-        st = hm_first_difference(r->base, r->arm, c->args->per_frame, text, sizeof text, err);
+        st = hm_first_difference(r->base, r->arm, c->args->per_frame ? HM_MAY_LENGTH : 0, text, sizeof text, err);
         if (!st && *text && !c->args->force)
             st = hm_fail(err, HM_ECOMPARE, "%s: %s and %s cannot be compared: %s%s (--force-compare does it all the same, and says so)",
                          r->base->label, c->base.text, c->arm.text, text,

@@ -17,7 +17,6 @@ typedef struct gate_args {
     bool github;
 } gate_args;
 
-static const char *const warmups[] = {"first", "full", "none", NULL};
 static const char *const inconclusives[] = {"pass", "fail", NULL};
 
 static hm_status parse(const hm_command *self, int argc, char **argv, gate_args *a, bool *helped, hm_error *err)
@@ -47,7 +46,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, gate_args 
         {"threads", 't', HM_OPT_STRING, &m->plan.threads, "N", "of both (default: all CPUs)", 0, 0, NULL},
         {"isa", 0, HM_OPT_STRING, &m->plan.isa, "NAME", "of both (default: the best here)", 0, 0, NULL},
         {"warmup", 0, HM_OPT_STRING, &m->warmup, "KIND",
-         "a full run; first frames and one solver step; none (default: full; none for counts)", 0, 0, warmups},
+         "a full run; first frames and one solver step; none (default: full; none for counts)", 0, 0, hm_warmup_names},
         {"order", 0, HM_OPT_STRING, &a->order, "KIND", "of the arms in a round", 0, 0, hm_order_names},
         {"seed", 0, HM_OPT_INT, &seed, "N", "of the order of arms (0: drawn, and recorded)", 0, 9e15, NULL},
         {"settle", 0, HM_OPT_DURATION, &m->settle_s, "TIME", "longest wait before a turn until the CPU is as cool as in the first round", 0,
@@ -79,11 +78,12 @@ static hm_status parse(const hm_command *self, int argc, char **argv, gate_args 
 
 /* ---- what is named ---- */
 
-/* A path, or a program in this folder. */
+/* A path, or a program in this folder. A tag's value may have slashes, as in branch=feature/x. */
 static bool is_program(const char *text)
 {
     struct stat info;
-    return strchr(text, '/') || (!stat(text, &info) && S_ISREG(info.st_mode) && !access(text, X_OK));
+    const char *slash = strchr(text, '/'), *equals = strchr(text, '=');
+    return (slash && !(equals && equals < slash)) || (!stat(text, &info) && S_ISREG(info.st_mode) && !access(text, X_OK));
 }
 
 /* A text that can only mean a variant: one that is right, or one whose first part is a variant's name and whose toggles are wrong. */
@@ -127,16 +127,6 @@ static hm_status hand_over(const gate_args *a, int argc, char **argv, hm_error *
     return hm_fail(err, HM_EMISSING, "--cand %s: is no program that can be run", a->cand);
 }
 
-static hm_status read_margin(gate_args *a, hm_error *err)
-{
-    char *end = NULL;
-    double percent = strtod(a->margin, &end);
-    if (end == a->margin || (strcmp(end, "%") && *end) || !(percent > 0 && percent <= 1000))
-        return hm_fail(err, HM_EUSAGE, "--margin \"%.40s\": expected a percentage, as in 2%%", a->margin);
-    a->gate.margin = percent / 100;
-    return HM_OK;
-}
-
 static hm_status check(gate_args *a, int argc, char **argv, hm_error *err)
 {
     hm_gate_options *g = &a->gate;
@@ -147,7 +137,7 @@ static hm_status check(gate_args *a, int argc, char **argv, hm_error *err)
         return hm_fail(err, HM_EUSAGE, "--session goes with --resume");
     if ((g->measure.plan.threads && strchr(g->measure.plan.threads, ',')) || (g->measure.plan.isa && strchr(g->measure.plan.isa, ',')))
         return hm_fail(err, HM_EUSAGE, "gate: one number of threads and one instruction set at a time");
-    hm_status st = read_margin(a, err);
+    hm_status st = hm_option_percent("margin", a->margin, false, &g->margin, err);
     if (!st)
         st = hm_series_check_metric(g->metric, err);
     if (!st)

@@ -65,20 +65,11 @@ static hm_status show(const history_args *a, double least, hm_error *err)
     return st;
 }
 
-static hm_status read_margin(const char *margin, double *least, hm_error *err)
-{
-    char *end = NULL;
-    *least = strtod(margin, &end) / 100;
-    if (end == margin || (strcmp(end, "%") && *end) || !(*least > 0 && *least <= 10))
-        return hm_fail(err, HM_EUSAGE, "--margin \"%.40s\": expected a percentage, as in 2%%", margin);
-    return HM_OK;
-}
-
 hm_status hm_plot_history(const hm_picture *picture, const char *db, const hm_history_filter *filter, const char *margin, hm_error *err)
 {
     hm_history history = {0};
     double least = 0;
-    hm_status st = read_margin(margin, &least, err);
+    hm_status st = hm_option_percent("margin", margin, false, &least, err);
     if (!st)
         st = read_history(db, filter, least, &history, err);
     if (!st)
@@ -91,7 +82,7 @@ static hm_status check(const history_args *a, int labels, double *least, hm_erro
 {
     if (labels != 1)
         return hm_fail(err, HM_EUSAGE, "history: one case (short/plain) or suite (short) at a time");
-    hm_status st = read_margin(a->margin, least, err);
+    hm_status st = hm_option_percent("margin", a->margin, false, least, err);
     if (!st)
         st = hm_output_options_check(&a->output, "history", err);
     return !st && a->picture.output ? hm_plot_check_path(a->picture.output, err) : st;

@@ -43,7 +43,6 @@ enum {
     MAX_ROUNDS = 40
 }; /* with --stop-at */
 
-static const char *const warmups[] = {"first", "full", "none", NULL};
 static const char *const backends[] = {"cpu", NULL};
 
 static void take_word(void *self, const char *name, const char *value, bool on)
@@ -94,7 +93,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"order", 0, HM_OPT_STRING, &a->order, "KIND",
          "of the arms in a round: a permutation and then its reverse; a fresh one each; fixed", 0, 0, hm_order_names},
         {"seed", 0, HM_OPT_INT, &a->seed, "N", "of the order of arms (0: drawn, and recorded)", 0, 9e15, NULL},
-        {"warmup", 0, HM_OPT_STRING, &m->warmup, "KIND", "first frames and one solver step; a full run; none", 0, 0, warmups},
+        {"warmup", 0, HM_OPT_STRING, &m->warmup, "KIND", "first frames and one solver step; a full run; none", 0, 0, hm_warmup_names},
         {"settle", 0, HM_OPT_DURATION, &m->settle_s, "TIME", "longest wait before a turn until the CPU is as cool as in the first round", 0,
          3600, NULL},
         {"max-time", 0, HM_OPT_DURATION, &m->max_time_s, "TIME", "no round starts that would end later; 0: no limit", 0, 1e9, NULL},

@@ -47,8 +47,10 @@ hm_status hm_gate_rule_make(hm_gate_rule *out, double margin, double alpha, int 
 bool hm_gate_is_look(const hm_gate_rule *rule, int n);
 
 /* One case at n rounds. y: ln(arm / base) per round, of a metric of which less is better (higher is better: negated). Between looks the
- * verdict is OPEN; values that are not finite do not count. FAIL: L(alpha / (looks * cases)) > 0 and estimate > ln(1 + margin); PASS: U(alpha / looks) <= ln(1 + margin);
- * IMPROVED: U(alpha / (looks * cases)) < 0 and estimate < -ln(1 + margin). */
+ * verdict is OPEN; values that are not finite do not count.
+ *   FAIL:     L(alpha / (looks * cases)) > 0 and estimate > ln(1 + margin)
+ *   IMPROVED: U(alpha / (looks * cases)) < 0 and estimate < -ln(1 + margin)
+ *   PASS:     U(alpha / looks) <= ln(1 + margin) */
 void hm_gate_judge(const hm_gate_rule *rule, const double *y, int n, hm_gate_finding *out);
 
 /* All cases: FAIL if one fails, else INVALID, else INCONCLUSIVE, else OPEN, else IMPROVED if one is and all others pass, else PASS. INVALID

@@ -187,6 +187,19 @@ static bool promises_same(const hm_gate *g, int c)
     return stored && !strcmp(stored, plan->arms[k->arm].toggles_text);
 }
 
+/* The arm of a case whose output is bad; NULL: none. */
+static const char *bad_arm(const hm_gate *g, int c)
+{
+    const hm_plan *plan = hm_measure_plan_of(g->m);
+    const hm_gate_case *k = &g->cases[c];
+    const hm_series *stored = k->stored ? hm_group_unhealthy(k->stored) : NULL;
+    if (stored)
+        return stored->arm;
+    if (k->base >= 0 && !hm_measure_healthy(g->m, c, k->base))
+        return plan->arms[k->base].name;
+    return hm_measure_healthy(g->m, c, k->arm) ? NULL : plan->arms[k->arm].name;
+}
+
 /* Marks tolerances of spans that a run had. */
 static void mark_spans(const hm_strings *tolerances, const hm_exact_list *list, bool *seen)
 {
@@ -228,24 +241,26 @@ hm_status hm_gate_judge_counts(hm_gate *g, hm_error *err)
     hm_status st = HM_OK;
     bool seen[sizeof g->o->tolerances.items / sizeof *g->o->tolerances.items] = {0}, failed = false;
     for (int c = 0; c < g->report.row_count && !st; c++) {
-        hm_exact_list base, arm;
+        hm_exact_list base = {0}, arm = {0};
         hm_gate_row *r = &g->report.rows[c];
         st = base_list(g, c, &base, err);
-        if (st)
-            break;
-        st = hm_store_get_exact(hm_measure_store(g->m), hm_measure_session(g->m), plan->arms[g->cases[c].arm].id, plan->cases[c].id, &arm,
-                                err);
+        if (!st)
+            st = hm_store_get_exact(hm_measure_store(g->m), hm_measure_session(g->m), plan->arms[g->cases[c].arm].id, plan->cases[c].id,
+                                    &arm, err);
         if (!st && base.found && arm.found) {
             mark_spans(&g->o->tolerances, &base, seen);
             mark_spans(&g->o->tolerances, &arm, seen);
             st = judge_lists(g, c, &base, &arm, promises_same(g, c), err);
+            if (!st && !g->cases[c].differs && bad_arm(g, c)) { /* less of what is broken is no success */
+                r->verdict = "invalid";
+                snprintf(r->reason, sizeof r->reason, "the output of %s is bad", bad_arm(g, c));
+            }
         } else if (!st) {
             g->cases[c].failed = failed = true;
             snprintf(r->reason, sizeof r->reason, "%s has no good run", base.found ? r->arm : r->base);
         }
         hm_exact_list_free(&base);
-        if (!st)
-            hm_exact_list_free(&arm);
+        hm_exact_list_free(&arm);
     }
     return st || failed ? st : check_spans(g, seen, err);
 }

@@ -1,6 +1,7 @@
 #include "harness/gate_session.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,20 @@ static void case_argument(const hm_gate *g, int c, char *out, size_t size)
     snprintf(out, size, "%s/%s", suite, plan->cases[c].name);
 }
 
+/* A word as a shell takes it back, at the end of out. */
+static void add_word(char *out, size_t size, const char *lead, const char *format, ...) __attribute__((format(printf, 4, 5)));
+static void add_word(char *out, size_t size, const char *lead, const char *format, ...)
+{
+    char text[1024], word[4 * sizeof text + 3];
+    size_t used = strlen(out);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    hm_shell_word(word, text);
+    snprintf(out + used, size - used, "%s%s", lead, word);
+}
+
 void hm_gate_next(const hm_gate *g, int c, char *out, size_t size)
 {
     const hm_plan *plan = hm_measure_plan_of(g->m);
@@ -35,10 +50,18 @@ void hm_gate_next(const hm_gate *g, int c, char *out, size_t size)
                                                          : g->o->metric; /* of wall, the part that moves it most */
     char what[400];
     case_argument(g, c, what, sizeof what);
-    snprintf(out, size, "hmbench profile %s --variant %s --model %s --trace %s.json", what, arm->variant, arm->model, plan->cases[c].name);
-    if (k->base >= 0 && !g->o->counts)
-        snprintf(out + strlen(out), size - strlen(out), " ; hmbench compare %.8s:%s %.8s:%s --metric %s%s%s", hm_measure_session(g->m),
-                 plan->arms[k->base].name, hm_measure_session(g->m), arm->name, metric, db ? " --db " : "", db ? db : "");
+    snprintf(out, size, "hmbench profile");
+    add_word(out, size, " ", "%s", what);
+    add_word(out, size, " --variant ", "%s", arm->variant);
+    add_word(out, size, " --model ", "%s", arm->model);
+    add_word(out, size, " --trace ", "%s.json", plan->cases[c].name);
+    if (k->base < 0 || g->o->counts)
+        return;
+    add_word(out, size, " ; hmbench compare ", "%.8s:%s", hm_measure_session(g->m), plan->arms[k->base].name);
+    add_word(out, size, " ", "%.8s:%s", hm_measure_session(g->m), arm->name);
+    add_word(out, size, " --metric ", "%s", metric);
+    if (db)
+        add_word(out, size, " --db ", "%s", db);
 }
 
 bool hm_gate_memory_fails(double base, double arm, char *reason, size_t size)
@@ -122,6 +145,7 @@ static hm_status make_options(hm_gate *g, hm_measure_options *o, hm_error *err)
         snprintf(g->program, size, "base=%s", g->o->base);
         o->plan.programs.items[o->plan.programs.count++] = g->program;
     }
+    o->exact = g->o->counts;
     if (g->o->kind != HM_BASE_STORED && !g->o->counts) {
         o->self = g;
         o->decided = hm_gate_decided;
@@ -159,11 +183,12 @@ static hm_status say(hm_gate *g, hm_status status, const char *word, const char 
     return status;
 }
 
-/* What differs comes first, then what makes the whole measurement worthless, then what is proved. */
+/* What differs comes first, then what makes the whole measurement worthless, then what is proved; what is undecided, and may be mapped to a
+ * pass, last. */
 static hm_status conclude(hm_gate *g)
 {
     const hm_suite_outcome *o = hm_measure_outcome(g->m);
-    bool failed_runs = false;
+    bool failed_runs = false, suspected = g->o->kind == HM_BASE_STORED && !g->o->counts && !g->o->trust_history;
     for (int c = 0; c < hm_measure_plan_of(g->m)->case_count; c++)
         failed_runs = failed_runs || g->cases[c].failed;
     if (any(g, "differs"))
@@ -178,10 +203,8 @@ static hm_status conclude(hm_gate *g)
                        "gate: INVALID: %d rounds were set aside, %d are good (at most %.0f %% may be); the first: %.300s", o->dropped,
                        o->kept, 100 * HM_ROUNDS_DROPPED_MOST, o->first_dropped);
     }
-    if (any(g, "fail"))
-        return g->o->kind == HM_BASE_STORED && !g->o->counts && !g->o->trust_history
-                   ? say(g, HM_EINCONCLUSIVE, "SUSPECTED, UNPAIRED", "fail")
-                   : say(g, HM_EFAILED, "FAIL", "fail");
+    if (any(g, "fail") && !suspected)
+        return say(g, HM_EFAILED, "FAIL", "fail");
     if (failed_runs) {
         g->report.verdict = "A CASE FAILED";
         return hm_fail(&g->sentence, HM_ECASE, "gate: %d run%s failed; the first: %.400s", o->failed, o->failed == 1 ? "" : "s",
@@ -189,6 +212,8 @@ static hm_status conclude(hm_gate *g)
     }
     if (any(g, "invalid"))
         return say(g, HM_EINVALID, "INVALID", "invalid");
+    if (any(g, "fail"))
+        return say(g, HM_EINCONCLUSIVE, "SUSPECTED, UNPAIRED", "fail");
     if (any(g, "inconclusive"))
         return say(g, HM_EINCONCLUSIVE, "INCONCLUSIVE", "inconclusive");
     g->report.verdict = any(g, "improved") ? "IMPROVED" : "PASS";
@@ -258,6 +283,8 @@ static hm_status judge(hm_gate *g, hm_error *err)
     hm_status st = HM_OK;
     for (int c = 0; c < plan->case_count && g->o->kind != HM_BASE_STORED && !st; c++)
         st = hm_gate_comparable(g, g->m, c, err);
+    if (!st && g->o->kind == HM_BASE_STORED)
+        st = hm_gate_comparable_stored(g, err);
     if (!st)
         st = g->o->counts                   ? hm_gate_judge_counts(g, err)
              : g->o->kind == HM_BASE_STORED ? hm_gate_judge_stored(g, err)

@@ -71,6 +71,8 @@ hm_status hm_gate_calibrated(hm_gate *g, hm_error *err);
 /* gate_stored.c: against sessions of another time. */
 hm_status hm_gate_open_stored(hm_gate *g, hm_error *err);  /* before measuring: is it there, and of this machine? */
 hm_status hm_gate_match_stored(hm_gate *g, hm_error *err); /* every case has its own */
+/* HM_ECOMPARE: what is stored and what was measured are not comparable. */
+hm_status hm_gate_comparable_stored(hm_gate *g, hm_error *err);
 hm_status hm_gate_judge_stored(hm_gate *g, hm_error *err);
 
 /* gate_counts.c */

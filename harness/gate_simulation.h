@@ -2,7 +2,8 @@
  * slowdown is known, to count how often the verdict is wrong. docs/statistics.md has the results.
  *
  * A run takes e^(noise z / 1.177) of its typical time, z normal; in one run of twenty 3 |z| stands for z: a heavy tail, upward, and 1.177
- * makes `noise` the sd of all runs. The machine's drift multiplies it by what it is at the time the run starts. `slowdown` is planted in one case of `cases`: the hardest place to find it. */
+ * makes `noise` the sd of all runs. The machine's drift multiplies it by what it is at the time the run starts. `slowdown` is planted in one
+ * case of `cases`: the hardest place to find it. */
 #ifndef HM_HARNESS_GATE_SIMULATION_H
 #define HM_HARNESS_GATE_SIMULATION_H
 

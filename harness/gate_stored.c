@@ -67,8 +67,8 @@ hm_status hm_gate_match_stored(hm_gate *g, hm_error *err)
 
 /* ---- judging ---- */
 
-/* Standard deviation of the medians of the base's sessions, as logarithms. */
-static hm_status between_sessions(const hm_group *g, double *sd, hm_error *err)
+/* Standard deviation of the medians of the base's sessions, as logarithms. sessions: those that have one. */
+static hm_status between_sessions(const hm_group *g, double *sd, int *sessions, hm_error *err)
 {
     double *medians = hm_calloc((size_t)g->count, sizeof *medians, "sessions", err), *x = NULL;
     int n = 0;
@@ -83,6 +83,7 @@ static hm_status between_sessions(const hm_group *g, double *sd, hm_error *err)
         free(x);
     }
     *sd = st ? NAN : hm_sd(medians, n);
+    *sessions = n;
     free(medians);
     return st;
 }
@@ -131,30 +132,41 @@ static void tell_shift(const hm_gate *g, hm_gate_row *r, const double *x, int n,
     }
 }
 
+static hm_status check_case(hm_gate *g, int c, const hm_group *arm, hm_error *err)
+{
+    char text[400] = "";
+    unsigned may_differ = g->o->counts ? HM_MAY_WARMUP : 0; /* exact figures are those of the generation after it */
+    hm_status st = arm ? hm_first_difference(g->cases[c].stored, arm, may_differ, text, sizeof text, err) : HM_OK;
+    return st || !*text
+               ? st
+               : hm_fail(err, HM_ECOMPARE, "%s: %s and this session cannot be compared: %.300s", g->report.rows[c].label, g->o->base, text);
+}
+
 static hm_status judge_case(hm_gate *g, int c, const hm_group *arm, hm_error *err)
 {
     hm_gate_row *r = &g->report.rows[c];
     const hm_group *base = g->cases[c].stored;
     char text[400];
     double *x = NULL, *y = NULL, sd = NAN;
-    int n = 0, m = 0;
-    hm_status st = hm_first_difference(base, arm, false, text, sizeof text, err);
-    if (!st && *text)
-        st = hm_fail(err, HM_ECOMPARE, "%s: %s and this session cannot be compared: %.300s", r->label, g->o->base, text);
+    int n = 0, m = 0, sessions = 0;
+    if (!arm || arm->series[0]->failed) {
+        g->cases[c].failed = true;
+        snprintf(r->reason, sizeof r->reason, "%d runs of %s failed", arm ? arm->series[0]->failed : 0, r->arm);
+        return HM_OK;
+    }
     hm_output_difference(base, arm, text, sizeof text);
-    if (!st && *text && !g->o->other_output) {
+    if (*text && !g->o->other_output) {
         g->cases[c].differs = true;
         r->verdict = "differs";
         snprintf(r->reason, sizeof r->reason, "%s", text);
         return HM_OK;
     }
     const hm_series *bad = hm_group_unhealthy(base) ? hm_group_unhealthy(base) : hm_group_unhealthy(arm);
-    if (!st && bad) {
+    if (bad) {
         snprintf(r->reason, sizeof r->reason, "the output of %s is bad: %.300s", bad->arm, bad->health_reasons ? bad->health_reasons : "?");
         return HM_OK;
     }
-    if (!st)
-        st = between_sessions(base, &sd, err);
+    hm_status st = between_sessions(base, &sd, &sessions, err);
     if (!st)
         st = log_values(base, &x, &n, err);
     if (!st)
@@ -162,35 +174,41 @@ static hm_status judge_case(hm_gate *g, int c, const hm_group *arm, hm_error *er
     r->rounds = m;
     r->margin = fmax(g->rule.margin, expm1(3 * sd)); /* sd is of logarithms; NaN: the margin */
     if (!st && n && m)
-        tell_shift(g, r, x, n, y, m, base->count);
+        tell_shift(g, r, x, n, y, m, sessions);
     free(x);
     free(y);
     return st;
 }
 
-hm_status hm_gate_judge_stored(hm_gate *g, hm_error *err)
+/* Every case with what this session measured of it; NULL: nothing. */
+static hm_status each_case(hm_gate *g, hm_status (*step)(hm_gate *g, int c, const hm_group *arm, hm_error *err), hm_error *err)
 {
     hm_side now;
     hm_group *groups = NULL;
     int count = 0;
     hm_status st = hm_side_of_arm(&now, hm_measure_store(g->m), hm_measure_session(g->m), "", err);
     if (!st)
-        st = hm_side_read(&now, g->o->metric, err);
+        st = hm_side_read(&now, g->o->counts ? "wall" : g->o->metric, err);
     if (!st)
         st = hm_side_groups(&now, &groups, &count, err);
     for (int c = 0; c < g->report.row_count && !st; c++) {
-        hm_gate_row *r = &g->report.rows[c];
+        const hm_gate_row *r = &g->report.rows[c];
         const hm_group *mine = NULL;
         for (int i = 0; i < count && !mine; i++)
             mine = !strcmp(groups[i].label, r->label) && !strcmp(groups[i].arm, r->arm) ? &groups[i] : NULL;
-        if (mine && !mine->series[0]->failed) {
-            st = judge_case(g, c, mine, err);
-        } else {
-            g->cases[c].failed = true;
-            snprintf(r->reason, sizeof r->reason, "%d runs of %s failed", mine ? mine->series[0]->failed : 0, r->arm);
-        }
+        st = step(g, c, mine, err);
     }
     hm_groups_free(&groups, count);
     hm_side_close(&now);
     return st;
+}
+
+hm_status hm_gate_comparable_stored(hm_gate *g, hm_error *err)
+{
+    return each_case(g, check_case, err);
+}
+
+hm_status hm_gate_judge_stored(hm_gate *g, hm_error *err)
+{
+    return each_case(g, judge_case, err);
 }

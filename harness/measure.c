@@ -14,6 +14,8 @@
 
 static const int64_t SECOND = 1000000000;
 
+const char *const hm_warmup_names[] = {"first", "full", "none", NULL};
+
 struct hm_measure {
     hm_measure_options o;
     hm_store *store;
@@ -265,6 +267,7 @@ hm_status hm_measure_begin(hm_measure **out, const hm_measure_options *options, 
     if (!st)
         st = hm_tally_open(&m->tally, m->plan, m->rounds, err);
     m->tally.stolen_spoils = !strcmp(m->o.kind, "gate") || !strcmp(m->o.kind, "calibrate");
+    m->tally.nothing_spoils = m->o.exact;
     if (st)
         hm_measure_close(&m);
     else

@@ -18,6 +18,8 @@
 
 typedef struct hm_measure hm_measure;
 
+extern const char *const hm_warmup_names[]; /* first, full, none; NULL at the end */
+
 /* hm_measure_defaults fills it. Texts are borrowed until hm_measure_close. */
 typedef struct hm_measure_options {
     hm_plan_options plan;
@@ -26,7 +28,7 @@ typedef struct hm_measure_options {
     int argc;         /* the command line, for the record: argv[0] is the command's name */
     char *const *argv;
     hm_order order;
-    const char *warmup; /* first, full, none */
+    const char *warmup; /* of hm_warmup_names */
     int rounds;         /* wanted; the most when `decided` is set */
     int iterations;     /* timed generations per process */
     double stop_at;     /* a case ends when hm_tally_half_width is below this; 0: never. Not with `decided` */
@@ -43,6 +45,7 @@ typedef struct hm_measure_options {
     int logit_frames;    /* logits of so many frames are compared with the reference arm's, once per arm and case; 0: none are */
     bool trace;          /* a timeline after the rounds, of commands that write one */
     bool limits;         /* measures what the machine can do, at the end */
+    bool exact;          /* figures that do not depend on how fast the machine is are all that counts: no round is spoilt by it */
     bool quiet;          /* nothing to stderr but errors */
     bool resume;         /* goes on with a stored session of this kind: its options replace plan, warmup, hooks and the like */
     const char *session; /* that one; NULL: the last of this kind that is not complete */

@@ -101,8 +101,12 @@ hm_status hm_measure_unpack(const json_t *o, hm_measure_options *out, hm_error *
         size_t k;
         const json_t *item, *list = json_object_get(o, lists[i].key);
         lists[i].list->count = 0;
-        json_array_foreach(list, k, item) if (json_is_string(item) && lists[i].list->count < 256) lists[i]
-            .list->items[lists[i].list->count++] = json_string_value(item);
+        json_array_foreach(list, k, item)
+        {
+            hm_strings *out_list = lists[i].list;
+            if (json_is_string(item) && out_list->count < (int)(sizeof out_list->items / sizeof *out_list->items))
+                out_list->items[out_list->count++] = json_string_value(item);
+        }
     }
     const char *order = json_string_value(json_object_get(o, "order")); /* absent: by an older hmbench */
     int kind = order ? hm_order_parse(order) : HM_ORDER_ABBA;

@@ -286,6 +286,16 @@ static hm_status parse_double(const hm_option *o, const char *text, hm_error *er
     return st;
 }
 
+hm_status hm_option_percent(const char *name, const char *text, bool none, double *share, hm_error *err)
+{
+    char *end;
+    double percent = strtod(text, &end);
+    if (end == text || (strcmp(end, "%") && *end) || !(percent >= 0 && percent <= 1000) || (!none && percent == 0))
+        return hm_fail(err, HM_EUSAGE, "--%s \"%.40s\": expected a percentage, as in 2%%", name, text);
+    *share = percent / 100;
+    return HM_OK;
+}
+
 /* 90, 90s, 30m, 2h, 1h30m. */
 static hm_status parse_duration(const hm_option *o, const char *text, hm_error *err)
 {

@@ -57,6 +57,9 @@ typedef enum hm_option_listing {
 } hm_option_listing;
 void hm_options_list_to(FILE *file, hm_option_listing listing);
 
+/* "2%" or "2" of --NAME as 0.02. HM_EUSAGE: no percentage from 0 (none: 0 itself is one) to 1000. */
+hm_status hm_option_percent(const char *name, const char *text, bool none, double *share, hm_error *err);
+
 /* Text within a manual page. */
 void hm_roff_put(const char *text, FILE *file);
 

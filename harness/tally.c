@@ -161,7 +161,7 @@ bool hm_tally_spoilt(const hm_tally *t, int c, int round, char *reason, size_t s
     size_t most = (size_t)t->rounds * (size_t)t->plan->case_count;
     double *clocks = malloc(2 * most * sizeof *clocks), *steals = clocks ? clocks + most : NULL;
     bool spoilt = false;
-    for (int a = 0; a < t->plan->arm_count && clocks && !spoilt; a++) {
+    for (int a = 0; a < t->plan->arm_count && clocks && !spoilt && !t->nothing_spoils; a++) {
         char why[200];
         int n = 0;
         for (int k = 0; k < t->plan->case_count; k++)

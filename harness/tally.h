@@ -23,6 +23,7 @@ typedef struct hm_tally {
     int dropped;          /* rounds of cases that were set aside */
     bool stolen_spoils;   /* stolen CPU time spoils a turn: where a verdict on a pair rests on each round. Elsewhere it is told, no more: of
                              many arms on a shared host one nearly always meets it */
+    bool nothing_spoils;  /* whatever the machine does: exact figures do not depend on it */
 } hm_tally;
 
 /* Pairs without anything to do are done. */

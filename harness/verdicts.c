@@ -263,7 +263,7 @@ static void differing_number(const char *name, int a, int b, char *out, size_t s
         snprintf(out, size, "%s: %d against %d", name, a, b);
 }
 
-static hm_status differing(const member *a, const member *b, bool per_frame, char *out, size_t size, hm_error *err)
+static hm_status differing(const member *a, const member *b, unsigned may_differ, char *out, size_t size, hm_error *err)
 {
     bool one_session = a->set == b->set || (a->store == b->store && !strcmp(a->set->session_id, b->set->session_id));
     const hm_series *x = a->series, *y = b->series;
@@ -273,13 +273,14 @@ static hm_status differing(const member *a, const member *b, bool per_frame, cha
     if (!st && !*out)
         st = differing_fact(a, b, "build", "sanitizer", x->build_id, y->build_id, "sanitizer", out, size, err);
     differing_text("model", x->model_id, y->model_id, out, size);
-    if (!per_frame) {
+    if (!(may_differ & HM_MAY_LENGTH)) {
         differing_number("frames", x->frames, y->frames, out, size);
         differing_text("case (what is asked for)", x->case_id, y->case_id, out, size);
     }
     if (!one_session && x->threads && y->threads)
         differing_number("threads", x->threads, y->threads, out, size);
-    differing_text("warm-up", x->warmup, y->warmup, out, size);
+    if (!(may_differ & HM_MAY_WARMUP))
+        differing_text("warm-up", x->warmup, y->warmup, out, size);
     return st;
 }
 
@@ -288,21 +289,21 @@ hm_status hm_series_first_difference(hm_store *store, const hm_series_set *set, 
 {
     member x = {store, set, a}, y = {store, set, b};
     *out = 0;
-    return differing(&x, &y, false, out, size, err);
+    return differing(&x, &y, 0, out, size, err);
 }
 
-hm_status hm_first_difference(const hm_group *a, const hm_group *b, bool per_frame, char *out, size_t size, hm_error *err)
+hm_status hm_first_difference(const hm_group *a, const hm_group *b, unsigned may_differ, char *out, size_t size, hm_error *err)
 {
     hm_status st = HM_OK;
     member first = member_of(a, 0);
     *out = 0;
     for (int i = 1; i < a->count && !st && !*out; i++) {
         member other = member_of(a, i);
-        st = differing(&first, &other, per_frame, out, size, err);
+        st = differing(&first, &other, may_differ, out, size, err);
     }
     for (int i = 0; i < b->count && !st && !*out; i++) {
         member other = member_of(b, i);
-        st = differing(&first, &other, per_frame, out, size, err);
+        st = differing(&first, &other, may_differ, out, size, err);
     }
     return st;
 }

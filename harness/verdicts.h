@@ -46,9 +46,14 @@ void hm_groups_free(hm_group **groups, int count);
 hm_status hm_group_values(const hm_group *group, bool per_frame, double **x, int *n, hm_error *err);
 const hm_series *hm_group_unhealthy(const hm_group *group); /* the first series that is; NULL: none */
 
+/* What may differ, as bits. */
+enum {
+    HM_MAY_LENGTH = 1, /* the case */
+    HM_MAY_WARMUP = 2
+};
 /* The first thing that forbids comparing them, as "model: A against B"; empty: nothing. In one session threads may differ: they were asked
- * for. per_frame: the case may differ in its length. */
-hm_status hm_first_difference(const hm_group *a, const hm_group *b, bool per_frame, char *out, size_t size, hm_error *err);
+ * for. */
+hm_status hm_first_difference(const hm_group *a, const hm_group *b, unsigned may_differ, char *out, size_t size, hm_error *err);
 /* The same of two series of one session. */
 hm_status hm_series_first_difference(hm_store *store, const hm_series_set *set, const hm_series *a, const hm_series *b, char *out,
                                      size_t size, hm_error *err);

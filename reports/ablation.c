@@ -159,7 +159,9 @@ static void put_heads(FILE *f, const hm_ablation *a, int count)
     int row = 0;
     for (int i = 0; i < count; row += a[i].count + 1, i++) {
         char text[960];
-        snprintf(text, sizeof text, "%s on %s: %s against %s %.2fx", a[i].label, a[i].model, a[i].whole, a[i].base, a[i].total.ratio);
+        int n = snprintf(text, sizeof text, "%s on %s: %s against %s", a[i].label, a[i].model, a[i].whole, a[i].base);
+        if (isfinite(a[i].total.ratio))
+            snprintf(text + n, sizeof text - (size_t)n, " %.2fx", a[i].total.ratio);
         fputs("set label ", f);
         hm_plot_quoted(f, text);
         fprintf(f, " at graph 0.01, first %d left tc rgb '#444444'\n", row);

@@ -48,6 +48,18 @@ static void a_planted_slowdown_fails(void **state)
     expect_code(&run, 1, "wall is ");
 }
 
+static void what_to_run_next_can_be_pasted(void **state)
+{
+    (void)state;
+    const char *fewer =
+        "| sed -u s/\\\"launches\\\",\\\"load\\\":false,\\\"value\\\":[0-9]*/\\\"launches\\\",\\\"load\\\":false,\\\"value\\\":1/";
+    hm_run run =
+        GATE("--base", wrapped("launcher", fewer), "--variant", QUICK, "--metric", "launches", "--filter", "/a", "--max-rounds", "10");
+    assert_non_null(strstr(run.out, " ; hmbench compare '"));
+    assert_non_null(strstr(run.out, " program=base' ")); /* names of arms have spaces */
+    expect_code(&run, 1, "launches is ");
+}
+
 static void a_worse_arm_fails_on_paper_before_it_exits(void **state)
 {
     (void)state;
@@ -257,6 +269,7 @@ int main(void)
         cmocka_unit_test(equal_builds_pass_at_the_first_look),
         cmocka_unit_test(a_copy_of_this_build_passes_a_wide_margin),
         cmocka_unit_test(a_planted_slowdown_fails),
+        cmocka_unit_test(what_to_run_next_can_be_pasted),
         cmocka_unit_test(a_worse_arm_fails_on_paper_before_it_exits),
         cmocka_unit_test(too_narrow_a_margin_is_inconclusive),
         cmocka_unit_test(time_that_runs_out_is_inconclusive_and_what_that_means_can_be_said),

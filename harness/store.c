@@ -168,31 +168,32 @@ static hm_status read_number(hm_store *store, const char *sql, int64_t *out, hm_
     return hm_query_close(&q);
 }
 
-static hm_status migrate_step(hm_store *store, int from, hm_error *err)
+/* Migrations [from, to), within a transaction. */
+static hm_status run_migrations(hm_store *store, int from, int to, hm_error *err)
 {
     char sql[128];
-    int64_t version = from;
-    hm_status st = hm_store_begin(store, err);
-    if (st)
-        return st;
-    st = read_number(store, "PRAGMA user_version", &version, err); /* another process may have been first */
-    if (!st && version == from) {
-        for (int i = 0; i < 2 && hm_migrations[from].sql[i] && !st; i++)
-            st = hm_store_exec(store, hm_migrations[from].sql[i], err);
-        snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", HM_STORE_APPLICATION_ID, from + 1);
-        if (!st)
-            st = hm_store_exec(store, sql, err);
-    }
-    return hm_store_finish(store, st, err);
+    hm_status st = HM_OK;
+    for (int step = from; step < to && !st; step++)
+        for (int i = 0; i < 2 && hm_migrations[step].sql[i] && !st; i++)
+            st = hm_store_exec(store, hm_migrations[step].sql[i], err);
+    snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", HM_STORE_APPLICATION_ID, to);
+    return st ? st : hm_store_exec(store, sql, err);
 }
 
+/* All that are due in one transaction: nobody sees a file between two versions. */
 hm_status hm_store_migrate(hm_store *store, int to, hm_error *err)
 {
     int64_t version = 0;
     hm_status st = read_number(store, "PRAGMA user_version", &version, err);
-    for (int from = (int)(version > 0 ? version : 0); from < to && !st; from++)
-        st = migrate_step(store, from, err);
-    return st;
+    if (st || version >= to)
+        return st; /* without a lock for writing */
+    st = hm_store_begin(store, err);
+    if (st)
+        return st;
+    st = read_number(store, "PRAGMA user_version", &version, err); /* another process may have been first */
+    if (!st && version < to)
+        st = run_migrations(store, (int)(version > 0 ? version : 0), to, err);
+    return hm_store_finish(store, st, err);
 }
 
 hm_status hm_store_version(hm_store *store, int *out, hm_error *err)
@@ -236,6 +237,14 @@ static hm_status check_version(hm_store *store, bool write, hm_error *err)
     return hm_store_migrate(store, hm_migration_count, err);
 }
 
+/* Of every connection: it waits for others, and a schema that someone else wrote can do nothing but hold data. */
+static void settle_connection(hm_store *store)
+{
+    sqlite3_busy_timeout(store->db, BUSY_MS);
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+}
+
 static hm_status open_file(hm_store *store, const char *path, hm_store_mode mode, hm_error *err)
 {
     struct stat info;
@@ -260,10 +269,7 @@ static hm_status open_file(hm_store *store, const char *path, hm_store_mode mode
     if (sqlite3_open_v2(path, &store->db, flags, NULL))
         return hm_fail(err, there ? HM_EIO : HM_ECREATE, "database %s: cannot be %s: %s", path, there ? "opened" : "made",
                        store->db ? sqlite3_errmsg(store->db) : "out of memory");
-    sqlite3_extended_result_codes(store->db, 0);
-    sqlite3_busy_timeout(store->db, BUSY_MS);
-    sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    settle_connection(store);
     return HM_OK;
 }
 
@@ -289,6 +295,7 @@ static hm_status open_still(hm_store *store, hm_error *err)
     if (sqlite3_open_v2(uri, &store->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL))
         return hm_fail(err, HM_EIO, "database %s: cannot be opened: %s", store->path,
                        store->db ? sqlite3_errmsg(store->db) : "out of memory");
+    settle_connection(store);
     return HM_OK;
 }
 
@@ -323,9 +330,7 @@ hm_status hm_store_open_scratch(hm_store **out, const char *label, int version, 
     if (sqlite3_open_v2("", &store->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL))
         st = hm_fail(err, HM_EIO, "%s: no temporary database: %s", label, store->db ? sqlite3_errmsg(store->db) : "out of memory");
     if (!st) {
-        sqlite3_busy_timeout(store->db, BUSY_MS);
-        sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-        sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+        settle_connection(store);
         st = hm_store_migrate(store, version, err);
     }
     if (!st)

@@ -64,10 +64,10 @@ static const rule impossible[] = {
     {"runs whose round, turn or time cannot be",
      "SELECT count(*) FROM run WHERE round NOT BETWEEN 0 AND 1000000 OR slot NOT BETWEEN 0 AND 1000000 OR duration_ns < 0"},
     {"runs whose arm is of another session", "SELECT count(*) FROM run r JOIN arm a ON a.id = r.arm_id WHERE a.session_id <> r.session_id"},
-    {"samples whose times or sizes cannot be",
-     "SELECT count(*) FROM sample WHERE ordinal NOT BETWEEN 0 AND 1000000 OR warmup NOT IN (0, 1) OR wall_ns < 0 OR min(load_ns, prefill_ns, "
-     "generate_ns, decode_ns) < 0 OR frames NOT BETWEEN 0 AND 1048576 OR codebooks NOT BETWEEN 0 AND 1024 OR audio_s < 0 OR "
-     "min(peak_rss_bytes, held_weight_bytes, kv_bytes, scratch_bytes) < 0"},
+    {"samples whose times or sizes cannot be", /* one by one: min() is NULL when any of them is */
+     "SELECT count(*) FROM sample WHERE ordinal NOT BETWEEN 0 AND 1000000 OR warmup NOT IN (0, 1) OR wall_ns < 0 OR load_ns < 0 OR "
+     "prefill_ns < 0 OR generate_ns < 0 OR decode_ns < 0 OR frames NOT BETWEEN 0 AND 1048576 OR codebooks NOT BETWEEN 0 AND 1024 OR "
+     "audio_s < 0 OR peak_rss_bytes < 0 OR held_weight_bytes < 0 OR kv_bytes < 0 OR scratch_bytes < 0"},
     {"spans whose times cannot be", "SELECT count(*) FROM span WHERE count < 0 OR total_ns < 0 OR self_ns > total_ns"},
     {"stored codes whose size is not their shape's",
      "SELECT count(*) FROM stored_codes WHERE frames NOT BETWEEN 1 AND 1048576 OR codebooks NOT BETWEEN 1 AND 1024 OR length(codes) <> 4 * "

@@ -168,9 +168,10 @@ static hm_status put_object(objects *to, json_t *o, hm_error *err)
 /* Tables whose rows are all in the objects of runs. */
 static bool of_runs(const char *table)
 {
-    static const char *const names[] = {"run", "sample", "span", "count", "output", "frame_time"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(names[i], table))
+    if (!strcmp(table, "run") || !strcmp(table, "sample"))
+        return true;
+    for (const hm_export_part *p = hm_export_sample_parts; p->table; p++)
+        if (!strcmp(p->table, table))
             return true;
     return false;
 }

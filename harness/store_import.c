@@ -16,16 +16,16 @@ enum {
     MAX_BYTES = 1 << 30
 };
 
-typedef struct import {
+typedef struct intake {
     hm_store *store; /* scratch */
     const char *path;
     int64_t line; /* or number of the object */
     hm_error *err;
-} import;
+} intake;
 
-static hm_status refuse(const import *in, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static hm_status refuse(const intake *in, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-static hm_status refuse(const import *in, const char *format, ...)
+static hm_status refuse(const intake *in, const char *format, ...)
 {
     char text[400];
     va_list ap;
@@ -50,7 +50,7 @@ typedef struct column {
     char type; /* I, R, T, B */
 } column;
 
-static hm_status columns_of(const import *in, const char *table, column *out, int *count)
+static hm_status columns_of(const intake *in, const char *table, column *out, int *count)
 {
     hm_query q;
     *count = 0;
@@ -68,7 +68,7 @@ static int hex_digit(char c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static hm_status bind_blob(const import *in, hm_query *q, int index, const json_t *value, const char *name)
+static hm_status bind_blob(const intake *in, hm_query *q, int index, const json_t *value, const char *name)
 {
     const char *text = json_string_value(value);
     size_t n = text ? json_string_length(value) : 1;
@@ -87,7 +87,7 @@ static hm_status bind_blob(const import *in, hm_query *q, int index, const json_
     return HM_OK;
 }
 
-static hm_status bind_value(const import *in, hm_query *q, int index, const column *c, const json_t *value)
+static hm_status bind_value(const intake *in, hm_query *q, int index, const column *c, const json_t *value)
 {
     const char *text = json_string_value(value);
     if (json_is_null(value))
@@ -111,7 +111,7 @@ static hm_status bind_value(const import *in, hm_query *q, int index, const colu
 }
 
 /* A key that is no column, and none of those that hold parts: the nearest is told. */
-static hm_status check_keys(const import *in, const json_t *row, const char *table, const column *columns, int count,
+static hm_status check_keys(const intake *in, const json_t *row, const char *table, const column *columns, int count,
                             const hm_export_part *parts)
 {
     const char *names[MAX_COLUMNS + 8] = {0}, *key;
@@ -134,7 +134,7 @@ static hm_status check_keys(const import *in, const json_t *row, const char *tab
 }
 
 /* One row. A column without a key gets its default; `extra` gives the value of a column that what is around the row has. */
-static hm_status put_row(import *in, const char *table, const json_t *row, const hm_export_part *parts, const char *extra,
+static hm_status put_row(intake *in, const char *table, const json_t *row, const hm_export_part *parts, const char *extra,
                          const char *value)
 {
     column columns[MAX_COLUMNS];
@@ -173,7 +173,7 @@ static hm_status put_row(import *in, const char *table, const json_t *row, const
     return st && bound ? refuse(in, "%s: %s", table, sqlite3_errmsg(in->store->db)) : st;
 }
 
-static hm_status put_sample(import *in, const json_t *sample, const char *run_id)
+static hm_status put_sample(intake *in, const json_t *sample, const char *run_id)
 {
     const char *id = json_string_value(json_object_get(sample, "id"));
     if (!id)
@@ -192,7 +192,7 @@ static hm_status put_sample(import *in, const json_t *sample, const char *run_id
     return st;
 }
 
-static hm_status put_run(import *in, const json_t *o)
+static hm_status put_run(intake *in, const json_t *o)
 {
     const json_t *run = json_object_get(o, "run"), *samples = json_object_get(o, "samples");
     const char *id = json_string_value(json_object_get(run, "id"));
@@ -222,7 +222,7 @@ static hm_status put_run(import *in, const json_t *o)
     return st;
 }
 
-static hm_status put_object(import *in, const json_t *o)
+static hm_status put_object(intake *in, const json_t *o)
 {
     const char *kind = json_string_value(json_object_get(o, "kind")), *table = json_string_value(json_object_get(o, "table"));
     const json_t *version = json_object_get(o, "schema_version");
@@ -237,14 +237,14 @@ static hm_status put_object(import *in, const json_t *o)
     return put_row(in, table, json_object_get(o, "values"), NULL, NULL, NULL);
 }
 
-static hm_status parse(const import *in, const char *text, size_t size, json_t **out)
+static hm_status parse(const intake *in, const char *text, size_t size, json_t **out)
 {
     json_error_t where;
     *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &where);
     return *out ? HM_OK : refuse(in, "JSON, column %d: %s", where.column, where.text);
 }
 
-static hm_status put_lines(import *in, const char *text, size_t size)
+static hm_status put_lines(intake *in, const char *text, size_t size)
 {
     hm_status st = HM_OK;
     for (size_t at = 0; at < size && !st;) {
@@ -262,7 +262,7 @@ static hm_status put_lines(import *in, const char *text, size_t size)
     return st;
 }
 
-static hm_status put_array(import *in, const char *text, size_t size)
+static hm_status put_array(intake *in, const char *text, size_t size)
 {
     json_t *list = NULL;
     hm_status st = parse(in, text, size, &list);
@@ -286,7 +286,8 @@ static int authorize(void *self, int action, const char *a, const char *b, const
     return action == SQLITE_INSERT && a && strncasecmp(a, "sqlite_", 7) && c && !strcmp(c, "main") ? SQLITE_OK : SQLITE_DENY;
 }
 
-static hm_status put_insert(import *in, const char *text, size_t size, size_t *used)
+/* text[size] is a NUL, size at most MAX_BYTES. */
+static hm_status put_insert(intake *in, const char *text, size_t size, size_t *used)
 {
     sqlite3_stmt *stmt = NULL;
     const char *rest = NULL;
@@ -296,7 +297,7 @@ static hm_status put_insert(import *in, const char *text, size_t size, size_t *u
         return refuse(in, "expected an INSERT, found \"%.*s\"", (int)(n < 40 ? n : 40), text);
     }
     sqlite3_set_authorizer(in->store->db, authorize, NULL);
-    int code = sqlite3_prepare_v2(in->store->db, text, size < INT32_MAX ? (int)size : INT32_MAX, &stmt, &rest);
+    int code = sqlite3_prepare_v2(in->store->db, text, (int)size + 1, &stmt, &rest); /* with its NUL: without it SQLite copies all of it */
     sqlite3_set_authorizer(in->store->db, NULL, NULL);
     hm_status st = HM_OK;
     if (code || !stmt)
@@ -309,7 +310,7 @@ static hm_status put_insert(import *in, const char *text, size_t size, size_t *u
 }
 
 /* text is NUL-terminated. */
-static hm_status put_dump(import *in, const char *text, size_t size)
+static hm_status put_dump(intake *in, const char *text, size_t size)
 {
     char *head = NULL;
     size_t at, used = 0, last = strlen(HM_EXPORT_SQL_LAST);
@@ -344,7 +345,7 @@ static hm_status put_dump(import *in, const char *text, size_t size)
 
 /* ----------------------------------------------------------------------------------------------------------------------------------- */
 
-static hm_status fill(import *in, const hm_map *map)
+static hm_status fill(intake *in, const hm_map *map)
 {
     const char *text = (const char *)map->data;
     size_t first = 0;
@@ -366,7 +367,7 @@ static hm_status fill(import *in, const hm_map *map)
 static hm_status load(const char *path, hm_store **out, hm_error *err)
 {
     hm_map map = {0};
-import in = {.path = path, .err = err };
+    intake in = {.path = path, .err = err};
     hm_status st = hm_map_read(&map, path, MAX_BYTES, err);
     if (!st)
         st = hm_store_open_scratch(&in.store, path, hm_migration_count, err);

@@ -107,9 +107,7 @@ static hm_status copy_pages(hm_store *to, hm_store *from, hm_error *err)
     sqlite3_backup *backup = sqlite3_backup_init(to->db, "main", from->db, "main");
     if (!backup)
         return hm_fail(err, HM_EIO, "database %s: cannot be copied: %s", from->path, sqlite3_errmsg(to->db));
-    int code;
-    for (int tries = 0; ((code = sqlite3_backup_step(backup, -1)) == SQLITE_BUSY || code == SQLITE_LOCKED) && tries < 1000; tries++)
-        sqlite3_sleep(20);
+    int code = sqlite3_backup_step(backup, -1); /* waits as long as any statement for a file that is locked */
     sqlite3_backup_finish(backup);
     if (code != SQLITE_DONE)
         return hm_fail(err, code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? HM_EFORMAT : HM_EIO, "database %s: cannot be copied: %s",

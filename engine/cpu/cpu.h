@@ -3,6 +3,7 @@
 #define HM_ENGINE_CPU_CPU_H
 
 #include "engine/ops.h"
+#include "engine/sampling.h"
 
 /* threads: 0 = all CPUs this process may use. isa: one that hm_isa_has, else HM_EABSENT. */
 hm_status hm_cpu_open(hm_device **out, int threads, hm_isa isa, hm_error *err);
@@ -11,6 +12,9 @@ hm_status hm_cpu_open_at(hm_device **out, int threads, int first, hm_isa isa, hm
 void hm_cpu_close(hm_device **dev);
 hm_team *hm_cpu_team(hm_device *dev);
 hm_isa hm_cpu_isa(const hm_device *dev);
+
+/* The draw behind hm_ops.sample, for those who bring their own q. scratch: hm_sample_scratch_floats(V). elements: may be NULL. */
+int32_t hm_cpu_draw(const hm_device *dev, const hm_sample_input *in, float *scratch, uint64_t *elements);
 
 /* Fills the entries of ops with the plain textbook way for the device's instruction set; dev, count, probe and error are set from the
  * arguments. NULL stay those that cpu_ops_init.c fills, so that a variant links the one it uses: attention, fold_conv, pick,

@@ -6,6 +6,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/cpu/cpu.h"
+#include "engine/sampling.h"
 
 #define HM_CPU_WORK_BYTES ((size_t)1 << 20)  /* scratch of each thread: packed panels and tiles */
 #define HM_CPU_GEMV_MAX_ROWS 16              /* linear layers of up to this many rows read W once, in its stored order */
@@ -113,6 +114,7 @@ typedef struct hm_cpu_kernels {
     void (*moments)(float *mean, float *std, const float *x, const float *weights, int columns, int M, int64_t C, float floor);
     void (*softmax_columns)(float *y, int columns, int M, int64_t C);
     void (*nearest)(int32_t *ids, const float *x, const float *table, int M, int V, int D);
+    int32_t (*sample)(const hm_sample_input *in, float *scratch, uint64_t *elements);
 } hm_cpu_kernels;
 
 /* Linear layers whose weights are in panels (engine/panel.h). A table of its own: here instruction sets differ in more than width.

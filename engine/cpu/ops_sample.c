@@ -1,7 +1,14 @@
 /* One draw from logits, and what it needs to know of earlier ones. */
 #include "engine/cpu/device.h"
 
-#include "engine/sampling.h"
+int32_t hm_cpu_draw(const hm_device *dev, const hm_sample_input *in, float *scratch, uint64_t *elements)
+{
+    uint64_t visited = 0;
+    int32_t token = dev->k->sample(in, scratch, &visited);
+    if (elements)
+        *elements += visited;
+    return token;
+}
 
 static void cpu_sample(const hm_ops *op, const hm_sample_args *a)
 {
@@ -23,7 +30,7 @@ static void cpu_sample(const hm_ops *op, const hm_sample_args *a)
                           .frame = a->frame,
                           .codebook = a->codebook};
     if (scratch)
-        *a->token = hm_sample_fused(&in, scratch, &op->count->sampling_elements);
+        *a->token = op->dev->k->sample(&in, scratch, &op->count->sampling_elements);
     hm_cpu_end(op, "sample");
 }
 

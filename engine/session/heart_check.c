@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/cpu/cpu.h"
 #include "engine/sampling.h"
 #include "engine/session/session.h"
 #include "engine/synth.h"
@@ -151,7 +152,7 @@ static hm_status check_sample(hm_engine *e, const hm_check *k, hm_error *err)
                               .q = k->q + (size_t)b * (size_t)V};
         tokens[b] = hm_sample_reference(&in, probs + (size_t)b * (size_t)V, scratch, NULL);
         if (hm_t(c)->sampling == HM_SAMPLING_FUSED)
-            tokens[b] = hm_sample_fused(&in, scratch, NULL);
+            tokens[b] = hm_cpu_draw(c->dev, &in, scratch, NULL);
     }
     if (!st) {
         tap_values(c, "probs", probs, false, k->batch, V);

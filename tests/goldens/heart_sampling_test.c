@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "engine/base/map.h"
+#include "engine/cpu/cpu.h"
 #include "engine/safetensors.h"
-#include "engine/sampling.h"
 
 typedef struct golden {
     hm_safetensors file;
@@ -38,6 +38,15 @@ static const void *values(const golden *g, int i, const char *what, int64_t shap
     return NULL;
 }
 
+static int32_t drawn(hm_isa isa, const hm_sample_input *in, float *scratch)
+{
+    hm_device *dev;
+    assert_int_equal(hm_cpu_open(&dev, 1, isa, NULL), HM_OK);
+    int32_t token = hm_cpu_draw(dev, in, scratch, NULL);
+    hm_cpu_close(&dev);
+    return token;
+}
+
 static void check_case(const golden *g, int i)
 {
     int64_t shape[2];
@@ -50,7 +59,8 @@ static void check_case(const golden *g, int i)
     for (int64_t r = 0; r < rows; r++) {
         hm_sample_input in = {.logits = logits + r * V, .V = (int)V, .topk = *topk, .temperature = *temperature, .q = q + r * V};
         assert_int_equal(hm_sample_reference(&in, probs, scratch, NULL), token[r]);
-        assert_int_equal(hm_sample_fused(&in, scratch, NULL), token[r]);
+        for (hm_isa isa = HM_ISA_SCALAR; isa < HM_ISA_COUNT; isa = hm_isa_next(isa))
+            assert_int_equal(drawn(isa, &in, scratch), token[r]);
         for (int64_t j = 0; j < V; j++)
             if (!(fabsf(probs[j] - p[r * V + j]) <= 1e-6f))
                 fail_msg("case %d, row %d: probability %d is %.9g, expected %.9g", i, (int)r, (int)j, (double)probs[j],

@@ -1,7 +1,15 @@
-/* The fused draw gives the token of the textbook's passes, on random and hostile logits; the operation gives the same. */
+/* The draw of every instruction set gives the token of the textbook's passes, on random and hostile logits; so does the operation. */
 #include "tests/kernels/kernel_check.h"
 
-#include "engine/sampling.h"
+static void for_each_isa_once(void (*check)(rig *r))
+{
+    for (hm_isa isa = HM_ISA_SCALAR; isa < HM_ISA_COUNT; isa = hm_isa_next(isa)) {
+        rig r;
+        rig_open(&r, 1, isa);
+        check(&r);
+        rig_close(&r);
+    }
+}
 
 static void check(rig *r, const float *logits, int V, int topk, float temperature, const float *q, uint64_t seed)
 {
@@ -10,9 +18,9 @@ static void check(rig *r, const float *logits, int V, int topk, float temperatur
     in.frame = (uint32_t)seed * 3;
     in.codebook = (uint32_t)seed % 8;
     uint64_t plain = 0, fused = 0;
-    int32_t token = hm_sample_reference(&in, NULL, scratch, &plain), found = hm_sample_fused(&in, scratch, &fused);
+    int32_t token = hm_sample_reference(&in, NULL, scratch, &plain), found = hm_cpu_draw(r->dev, &in, scratch, &fused);
     if (token != found)
-        fail_msg("V %d, topk %d, seed %u: passes draw %d, fused %d", V, topk, (unsigned)seed, token, found);
+        fail_msg("V %d, topk %d, seed %u: passes draw %d, the kernel %d", V, topk, (unsigned)seed, token, found);
     assert_in_range(token, 0, V - 1);
     assert_true(plain >= 10 * (uint64_t)V && fused <= 2 * (uint64_t)V);
     if (!q) {
@@ -26,15 +34,12 @@ static void check(rig *r, const float *logits, int V, int topk, float temperatur
     free(scratch);
 }
 
-static void fused_and_textbook_draw_the_same_token(void **state)
+static void check_sizes(rig *r)
 {
     static const int sizes[] = {1, 2, 5, 69, 1000, 8197}, tops[] = {1, 2, 50, 500, 9000};
-    (void)state;
-    rig r;
-    rig_open(&r, 1, HM_ISA_SCALAR);
     for (int s = 0; s < 6; s++)
         for (int k = 0; k < 5; k++)
-            for (uint64_t seed = 0; seed < 12; seed++) {
+            for (uint64_t seed = 0; seed < 18; seed++) {
                 int V = sizes[s];
                 float *x = random_floats((size_t)V, seed, seed % 3 == 0 ? 1.0f : 8.0f);
                 if (seed % 4 == 1) /* ties by the dozen */
@@ -46,10 +51,18 @@ static void fused_and_textbook_draw_the_same_token(void **state)
                 if (seed % 4 == 3) /* far apart: exponentials vanish */
                     for (int j = 0; j < V; j++)
                         x[j] *= j % 2 ? 1e30f : 1e-40f;
-                check(&r, x, V, tops[k], seed % 2 ? 0.7f : 1.0f, NULL, seed);
+                for (int j = 0; seed >= 12 && j < V; j++) /* quotients that overflow, vanish, or are equal for unequal logits */
+                    x[j] = seed % 3 == 0 ? x[j] * 1e37f : seed % 3 == 1 ? x[j] * 1e-38f : 5.0f + (float)(j * 7 % V) * 0x1p-21f;
+                float temperature = seed >= 12 && seed % 3 < 2 ? (seed % 3 ? 1e3f : 1e-3f) : seed % 2 ? 0.7f : 1.0f;
+                check(r, x, V, tops[k], temperature, NULL, seed);
                 guarded_free(x, (size_t)V);
             }
-    rig_close(&r);
+}
+
+static void the_kernel_and_the_textbook_draw_the_same_token(void **state)
+{
+    (void)state;
+    for_each_isa_once(check_sizes);
 }
 
 /* Every combination of penalty, dead indices, nucleus and greedy choice, the operation included. */
@@ -69,7 +82,7 @@ static void check_rules(rig *r, const float *logits, int V, int topk, float top_
     in.spared = V - 1;
     in.forbidden = rules & 4 ? (int)(seed % (uint64_t)V) : -1;
     in.greedy = rules & 8;
-    int32_t token = hm_sample_reference(&in, probs, scratch, &plain), found = hm_sample_fused(&in, scratch, NULL), drawn = -1;
+    int32_t token = hm_sample_reference(&in, probs, scratch, &plain), found = hm_cpu_draw(r->dev, &in, scratch, NULL), drawn = -1;
     double sum = 0;
     for (int j = 0; j < V; j++) {
         sum += (double)probs[j];
@@ -87,7 +100,7 @@ static void check_rules(rig *r, const float *logits, int V, int topk, float top_
     a.token = &drawn;
     r->op.sample(&r->op, &a);
     if (token != found || token != drawn)
-        fail_msg("V %d, topk %d, top_p %g, rules %d, seed %u: passes draw %d, fused %d, operation %d", V, topk, (double)top_p, rules,
+        fail_msg("V %d, topk %d, top_p %g, rules %d, seed %u: passes draw %d, the kernel %d, operation %d", V, topk, (double)top_p, rules,
                  (unsigned)seed, token, found, drawn);
     assert_true(V < 3 || probs[token] > 0);
     free(scratch);
@@ -95,13 +108,10 @@ static void check_rules(rig *r, const float *logits, int V, int topk, float top_
     guarded_free(probs, (size_t)V);
 }
 
-static void every_rule_draws_the_same_token_either_way(void **state)
+static void check_all_rules(rig *r)
 {
     static const int sizes[] = {1, 2, 37, 1152, 3072}, tops[] = {0, 1, 50};
     static const float nuclei[] = {0.0f, 1.0f, 0.95f, 0.5f, 0.01f};
-    (void)state;
-    rig r;
-    rig_open(&r, 1, HM_ISA_SCALAR);
     for (int s = 0; s < 5; s++)
         for (int k = 0; k < 3; k++)
             for (int p = 0; p < 5; p++)
@@ -111,10 +121,25 @@ static void every_rule_draws_the_same_token_either_way(void **state)
                         float *x = random_floats((size_t)V, seed + (uint64_t)(rules * 7), 6.0f);
                         for (int j = 0; seed && j < V; j++) /* ties by the dozen */
                             x[j] = rintf(x[j]);
-                        check_rules(&r, x, V, tops[k], nuclei[p], rules, seed + 3 * (uint64_t)rules);
+                        check_rules(r, x, V, tops[k], nuclei[p], rules, seed + 3 * (uint64_t)rules);
                         guarded_free(x, (size_t)V);
                     }
+}
+
+static void every_rule_draws_the_same_token_either_way(void **state)
+{
+    (void)state;
+    for_each_isa_once(check_all_rules);
+}
+
+/* With the best instruction set here. */
+static int32_t drawn(const hm_sample_input *in, float *scratch)
+{
+    rig r;
+    rig_open(&r, 1, hm_isa_detect());
+    int32_t token = hm_cpu_draw(r.dev, in, scratch, NULL);
     rig_close(&r);
+    return token;
 }
 
 /* Probabilities by hand: logits are logarithms of them. */
@@ -156,7 +181,7 @@ static void each_rule_leaves_the_probabilities_it_should(void **state)
     assert_int_equal(hm_sample_reference(&in, probs, scratch, NULL), 5);
     assert_true(probs[5] == 1.0f && probs[0] == 0);
     in.seen = NULL;
-    assert_int_equal(hm_sample_fused(&in, scratch, NULL), 1);
+    assert_int_equal(drawn(&in, scratch), 1);
     assert_true(hm_sample_penalized(3.0f, 2.0f) == 1.5f && hm_sample_penalized(-3.0f, 2.0f) == -6.0f);
 }
 
@@ -191,7 +216,7 @@ static void seen_tokens_are_penalised_once_however_often_they_occur(void **state
         bits.logits = x;
         bits.seen = seen;
         bits.penalty = 1.05f;
-        assert_int_equal(hm_sample_fused(&list, scratch, NULL), hm_sample_fused(&bits, scratch, NULL));
+        assert_int_equal(drawn(&list, scratch), drawn(&bits, scratch));
     }
     guarded_free(x, V);
     guarded_free(y, V);
@@ -213,7 +238,7 @@ static void equal_chances_go_to_the_lowest_index(void **state)
     }
     hm_sample_input in = {.logits = x, .V = V, .topk = 3, .temperature = 1.0f, .q = q};
     assert_int_equal(hm_sample_reference(&in, NULL, scratch, NULL), 7);
-    assert_int_equal(hm_sample_fused(&in, scratch, NULL), 7);
+    assert_int_equal(drawn(&in, scratch), 7);
 }
 
 /* With three logits of known probabilities, draws come as often as they should: 5 sigma of a binomial of 4000. */
@@ -224,20 +249,23 @@ static void draws_follow_the_probabilities(void **state)
     double e[3] = {1, exp(1), exp(-1)};
     int hits[3] = {0};
     (void)state;
+    rig r;
+    rig_open(&r, 1, hm_isa_detect());
     for (uint32_t frame = 0; frame < 4000; frame++) {
         hm_sample_input in = {.logits = x, .V = 3, .topk = 3, .temperature = 1.0f, .seed = 42, .frame = frame};
-        hits[hm_sample_fused(&in, scratch, NULL)]++;
+        hits[hm_cpu_draw(r.dev, &in, scratch, NULL)]++;
     }
     for (int j = 0; j < 3; j++) {
         double p = e[j] / (e[0] + e[1] + e[2]);
         assert_true(fabs(hits[j] / 4000.0 - p) < 5 * sqrt(p * (1 - p) / 4000));
     }
+    rig_close(&r);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fused_and_textbook_draw_the_same_token),
+        cmocka_unit_test(the_kernel_and_the_textbook_draw_the_same_token),
         cmocka_unit_test(every_rule_draws_the_same_token_either_way),
         cmocka_unit_test(each_rule_leaves_the_probabilities_it_should),
         cmocka_unit_test(seen_tokens_are_penalised_once_however_often_they_occur),

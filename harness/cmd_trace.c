@@ -57,7 +57,7 @@ static hm_status check_file(const char *path, hm_error *err)
 
 static hm_sheet *spans_sheet(const hm_trace_summary *s, int64_t limit)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){"span", "kind", ">count", ">total_ms|total ms", ">self_ms|self ms",
+    hm_sheet *t = hm_sheet_new((const char *const[]){"span", "span_kind|kind", ">count", ">total_ms|total ms", ">self_ms|self ms",
                                                      ">self_percent|self %", ">mean_ms|mean ms", ">min_ms|min ms", ">max_ms|max ms",
                                                      ">frame_ms|ms/frame", ">frame_percent|% of frame", NULL});
     for (int i = 0; i < s->count && (!limit || i < limit); i++) {
@@ -175,7 +175,7 @@ static void diff_row(hm_sheet *t, const hm_trace_row *a, const hm_trace_row *b)
 
 static hm_sheet *diff_sheet(const hm_trace_summary *a, const hm_trace_summary *b)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){"span", "kind", ">count_a|count A", ">count_b|count B", ">total_a_ms|total A ms",
+    hm_sheet *t = hm_sheet_new((const char *const[]){"span", "span_kind|kind", ">count_a|count A", ">count_b|count B", ">total_a_ms|total A ms",
                                                      ">total_b_ms|total B ms", ">apart_ms|B-A ms", ">total_ratio|B/A total",
                                                      ">mean_ratio|B/A mean", NULL});
     for (int i = 0; i < a->count; i++)

@@ -52,9 +52,9 @@ def compare(found, stats):
     viewer = {(row["name"], row["category"]): (int(row["n"]), int(row["ns"])) for row in found["slices"]}
     wrong = []
     for row in stats["tables"]["spans"]:
-        n, ns = viewer.pop((row["span"], row["kind"]), (0, 0))
+        n, ns = viewer.pop((row["span"], row["span_kind"]), (0, 0))
         if n != row["count"] or abs(ns - round(row["total_ms"] * 1e6)) > 1:
-            wrong.append("%s (%s): viewer has %d of %d ns, stats %d of %.6f ms" % (row["span"], row["kind"], n, ns, row["count"], row["total_ms"]))
+            wrong.append("%s (%s): viewer has %d of %d ns, stats %d of %.6f ms" % (row["span"], row["span_kind"], n, ns, row["count"], row["total_ms"]))
     wrong += ["%s (%s): in the viewer alone" % key for key in viewer]
     return wrong
 

@@ -56,17 +56,29 @@ static void name_in_file(const hm_weights *w, const char *name, char *out, size_
         snprintf(out, size, "%.*s.weight_%s", (int)(at - name), name, at[sizeof now - 1] == '0' ? "g" : "v");
 }
 
-/* The row called `name` of the model's table, and its tensor with data. */
-static hm_status find(const hm_binder *b, const char *name, const hm_tensor_row **row, const hm_tensor **t)
+/* The row called `name` of the model's table, and its tensor. */
+static hm_status look(const hm_binder *b, const char *name, const hm_tensor_row **row, const hm_tensor **t)
 {
     char stored[sizeof b->table->rows->name + 16];
     for (int i = 0; i < b->table->count; i++)
         if (!strcmp(b->table->rows[i].name, name)) {
             *row = &b->table->rows[i];
             name_in_file(b->w, name, stored, sizeof stored);
-            return hm_weights_find(b->w, stored, (*row)->rank, (*row)->shape, &b->c->counters, t, b->err);
+            return hm_weights_look(b->w, stored, (*row)->rank, (*row)->shape, t, b->err);
         }
     return hm_fail(b->err, HM_EBUG, "weights: the model's table has no tensor %s", name);
+}
+
+/* The same, with data. */
+static hm_status find(const hm_binder *b, const char *name, const hm_tensor_row **row, const hm_tensor **t)
+{
+    hm_status st = look(b, name, row, t);
+    return st ? st : hm_weights_find(b->w, (*t)->name, (*row)->rank, (*row)->shape, &b->c->counters, t, b->err);
+}
+
+hm_status hm_bind_look(const hm_binder *b, const hm_tensor **out, const hm_tensor_row **row, const char *name)
+{
+    return look(b, name, row, out);
 }
 
 static hm_status bind_named(const hm_binder *b, const void **out, hm_dtype *type, const hm_tensor_row **row, const char *name)
@@ -99,21 +111,95 @@ hm_status hm_bind_tensor(const hm_binder *b, const void **out, hm_dtype *type, c
     return bind_named(b, out, type, row ? row : &ignored, name);
 }
 
+/* --- linear layers --- */
+
+/* A matrix in a tensor: its first element, and its sizes. */
+typedef struct matrix {
+    size_t first;
+    int out, in;
+    bool in_out;
+} matrix;
+
+hm_format hm_layer_format(hm_format asked, hm_dtype stored, int in)
+{
+    bool as_stored = asked == HM_FORMAT_ROWS || (hm_format_quantised(asked) && in < HM_PANEL_BLOCK);
+    return as_stored ? hm_format_of(stored) : asked;
+}
+
+/* Panels under the name `key`. The tensor is read only when no file has them. */
+static hm_status bind_panels(const hm_binder *b, hm_linear *out, const hm_tensor *t, const hm_tensor_row *row, const matrix *m,
+                             const char *key)
+{
+    hm_pack_layer layer = {key, hm_layer_format(b->panels, t->type, m->in), m->out, m->in, 1};
+    *out = (hm_linear){.type = t->type, .out = m->out, .in = m->in, .taps = 1, .panels = layer.format};
+    out->w = hm_pack_find(b->pack, &layer);
+    if (out->w)
+        return HM_OK;
+    hm_status st = hm_weights_find(b->w, t->name, row->rank, row->shape, &b->c->counters, &t, b->err);
+    if (st)
+        return st;
+    hm_panel_source source = {.w = (const uint8_t *)t->data + m->first * hm_dtype_bytes(t->type),
+                              .type = t->type,
+                              .out = m->out,
+                              .in = m->in,
+                              .taps = 1,
+                              .in_out = m->in_out};
+    return hm_pack_make(b->pack, &out->w, &layer, &source, &b->c->counters, b->err);
+}
+
+static hm_status bind_rows(const hm_binder *b, hm_linear *out, const matrix *m, const char *name)
+{
+    const hm_tensor_row *row;
+    *out = (hm_linear){.out = m->out, .in = m->in, .taps = 1, .in_out = m->in_out};
+    hm_status st = bind_named(b, &out->w, &out->type, &row, name);
+    if (!st)
+        out->w = (const uint8_t *)out->w + m->first * hm_dtype_bytes(out->type);
+    return st;
+}
+
+static hm_status bind_matrix(const hm_binder *b, hm_linear *out, const hm_tensor *t, const hm_tensor_row *row, const matrix *m,
+                             const char *name, const char *key)
+{
+    return b->pack ? bind_panels(b, out, t, row, m, key) : bind_rows(b, out, m, name);
+}
+
 hm_status hm_bind_linear(const hm_binder *b, hm_linear *out, const char *format, ...)
 {
     char name[256];
+    const hm_tensor *t;
     const hm_tensor_row *row;
     va_list ap;
     va_start(ap, format);
     vsnprintf(name, sizeof name, format, ap);
     va_end(ap);
-    *out = (hm_linear){.taps = 1};
-    hm_status st = bind_named(b, &out->w, &out->type, &row, name);
-    if (!st) {
-        out->out = (int)row->shape[0];
-        out->in = (int)row->shape[1];
-    }
-    return st;
+    hm_status st = look(b, name, &row, &t);
+    return st ? st : bind_matrix(b, out, t, row, &(matrix){.out = (int)row->shape[0], .in = (int)row->shape[1]}, name, name);
+}
+
+hm_status hm_bind_linear_rows(const hm_binder *b, hm_linear *out, int first, int rows, const char *name)
+{
+    char key[256];
+    const hm_tensor *t;
+    const hm_tensor_row *row;
+    hm_status st = look(b, name, &row, &t);
+    if (st)
+        return st;
+    int in = (int)row->shape[1];
+    snprintf(key, sizeof key, "%s[%d:%d]", name, first, first + rows);
+    return bind_matrix(b, out, t, row, &(matrix){(size_t)first * (size_t)in, rows, in, false}, name, key);
+}
+
+hm_status hm_bind_stacked(const hm_binder *b, hm_linear *out, int i, const char *name)
+{
+    char key[256];
+    const hm_tensor *t;
+    const hm_tensor_row *row;
+    hm_status st = look(b, name, &row, &t);
+    if (st)
+        return st;
+    int in = (int)row->shape[1], rows = (int)row->shape[2];
+    snprintf(key, sizeof key, "%s[%d]", name, i);
+    return bind_matrix(b, out, t, row, &(matrix){(size_t)i * (size_t)in * (size_t)rows, rows, in, true}, name, key);
 }
 
 hm_status hm_bind_f32(const hm_binder *b, float **out, const char *format, ...)

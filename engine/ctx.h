@@ -19,6 +19,7 @@ typedef struct hm_ctx {
     hm_places places; /* of the call */
     hm_error error;   /* first failure of an operation */
     hm_device *dev;
+    hm_pack *pack; /* of the weights that are being bound; NULL: they stay in rows */
     const hm_probe *probe;
     const hm_log *log;
     void *owned[HM_OWNED_MAX]; /* device memory of bound weights, freed by hm_bind_release */
@@ -78,17 +79,49 @@ typedef struct hm_binder {
     hm_weights *w;
     const hm_tensor_table *table;
     bool f32;         /* convert what is stored narrower */
-    hm_format panels; /* linear layers and folded convolutions go into panels of this format; HM_FORMAT_ROWS: as they are stored */
-    hm_pack *pack;    /* where panels come from */
+    hm_pack *pack;    /* linear layers and folded convolutions go into panels from here; NULL: they stay in rows ... */
+    hm_format panels; /* ... of this format; HM_FORMAT_ROWS: of the one that keeps what is stored */
     hm_error *err;
 } hm_binder;
 
+/* Weights at a precision. Values of the toggles precision_* are those of hm_format, 0 being "as stored". With panels only the layers in
+ * them have it; tables stay as they are stored, and are converted as rows are gathered. */
+static inline hm_binder hm_binder_at(hm_ctx *c, hm_weights *w, const hm_tensor_table *table, int precision, hm_error *err)
+{
+    _Static_assert((int)HM_BACKBONE_F32 == (int)HM_FORMAT_F32 && (int)HM_BACKBONE_FP4 == (int)HM_FORMAT_FP4, "toggles name formats");
+    return (hm_binder){.c = c,
+                       .w = w,
+                       .table = table,
+                       .f32 = !c->pack && precision == HM_BACKBONE_F32,
+                       .pack = c->pack,
+                       .panels = (hm_format)precision,
+                       .err = err};
+}
+
+/* What computes with weights as they are stored where others are quantised: what is small and sensitive. */
+static inline hm_binder hm_binder_kept(const hm_binder *b)
+{
+    hm_binder kept = *b;
+    kept.panels = hm_format_quantised(b->panels) ? HM_FORMAT_ROWS : b->panels;
+    return kept;
+}
+
+/* The format of panels for a layer of so many inputs (of a tap), HM_FORMAT_ROWS asking for what is stored. Quantised formats fill blocks:
+ * a layer of fewer inputs stays as stored. */
+hm_format hm_layer_format(hm_format asked, hm_dtype stored, int in);
+
 /* A matrix [out][in]. Names are formatted like printf. */
 hm_status hm_bind_linear(const hm_binder *b, hm_linear *out, const char *name, ...) __attribute__((format(printf, 3, 4)));
+/* Some of its rows, as a matrix of their own. */
+hm_status hm_bind_linear_rows(const hm_binder *b, hm_linear *out, int first, int rows, const char *name);
+/* Matrix i of a tensor [n][in][out]. */
+hm_status hm_bind_stacked(const hm_binder *b, hm_linear *out, int i, const char *name);
 /* prefix.weight with prefix.bias. */
 hm_status hm_bind_biased(const hm_binder *b, hm_linear *out, const char *prefix);
 /* A tensor of any floating type as float32 in device memory. */
 hm_status hm_bind_f32(const hm_binder *b, float **out, const char *name, ...) __attribute__((format(printf, 3, 4)));
+/* A tensor of the model's table, without its data. */
+hm_status hm_bind_look(const hm_binder *b, const hm_tensor **out, const hm_tensor_row **row, const char *name);
 /* The tensor where it lies; *type is what it holds afterwards, *row (may be NULL) its row. */
 hm_status hm_bind_tensor(const hm_binder *b, const void **out, hm_dtype *type, const hm_tensor_row **row, const char *name, ...)
     __attribute__((format(printf, 5, 6)));
@@ -99,7 +132,9 @@ void hm_bind_release(hm_ctx *c);
 /* Bytes of weights that the forward of this linear layer reads. */
 static inline uint64_t hm_linear_bytes(const hm_linear *w)
 {
-    return (uint64_t)w->out * (uint64_t)w->in * (uint64_t)w->taps * hm_dtype_bytes(w->type) + (w->bias ? (uint64_t)w->out * 4 : 0);
+    uint64_t weights = w->panels ? hm_panels_bytes(w->panels, w->out, w->in, w->taps)
+                                 : (uint64_t)w->out * (uint64_t)w->in * (uint64_t)w->taps * hm_dtype_bytes(w->type);
+    return weights + (w->bias ? (uint64_t)w->out * sizeof(float) : 0);
 }
 
 #endif

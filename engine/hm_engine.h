@@ -15,7 +15,7 @@
 #include "engine/base/probe.h"
 #include "variants/toggles.h"
 
-#define HM_ENGINE_ABI 3
+#define HM_ENGINE_ABI 4
 
 typedef struct hm_engine hm_engine;
 
@@ -37,6 +37,7 @@ typedef struct hm_engine_options {
     bool need_lm, need_codec;  /* parts that must be there; other parts are not loaded */
     bool need_encoders;        /* what cloning a voice from audio takes, of a model that can */
     bool local_split;          /* Qwen3-TTS: text is cut as the original cuts it for a model in a local folder (docs/models.md) */
+    const char *pack_dir;      /* folder of packed weights (engine/pack.h); NULL: they are packed into memory */
     const hm_probe *probe;     /* must outlive the engine; may be NULL */
     const hm_log *log;
 } hm_engine_options;

@@ -203,8 +203,8 @@ static bool shape_fits(const hm_tensor *t, int rank, const int64_t *shape)
     return true;
 }
 
-hm_status hm_weights_find(hm_weights *weights, const char *name, int rank, const int64_t *shape, hm_counters *count, const hm_tensor **out,
-                          hm_error *err)
+/* The entry called `name`, when it has that shape and a type to compute with. */
+static hm_status look(const hm_weights *weights, const char *name, int rank, const int64_t *shape, weights_entry **out, hm_error *err)
 {
     char want[160], found[160];
     weights_entry *e = entry_of(weights, name);
@@ -217,13 +217,29 @@ hm_status hm_weights_find(hm_weights *weights, const char *name, int rank, const
     if (e->t.type != HM_F32 && e->t.type != HM_BF16 && e->t.type != HM_F16)
         return hm_fail(err, HM_EFORMAT, "%s: tensor %s: expected type F32, BF16 or F16, found %s", place_of(weights, e), name,
                        e->type_name);
-    if (!e->t.data) {
-        hm_status st = load_entry(weights, e, count, err);
-        if (st)
-            return st;
-    }
-    *out = &e->t;
+    *out = e;
     return HM_OK;
+}
+
+hm_status hm_weights_look(const hm_weights *weights, const char *name, int rank, const int64_t *shape, const hm_tensor **out, hm_error *err)
+{
+    weights_entry *e;
+    hm_status st = look(weights, name, rank, shape, &e, err);
+    if (!st)
+        *out = &e->t;
+    return st;
+}
+
+hm_status hm_weights_find(hm_weights *weights, const char *name, int rank, const int64_t *shape, hm_counters *count, const hm_tensor **out,
+                          hm_error *err)
+{
+    weights_entry *e;
+    hm_status st = look(weights, name, rank, shape, &e, err);
+    if (!st && !e->t.data)
+        st = load_entry(weights, e, count, err);
+    if (!st)
+        *out = &e->t;
+    return st;
 }
 
 /* Elements first .. first+count-1 as stored, into out; false when the file does not give them. */

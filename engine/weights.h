@@ -57,8 +57,11 @@ const char *hm_weights_type_name(const hm_weights *weights, int i);
 int hm_weights_file_count(const hm_weights *weights);
 const char *hm_weights_file(const hm_weights *weights, int i, uint64_t *bytes);
 
-/* The tensor `name` with data, demanding rank and shape (a -1 in shape accepts any size) and one of F32, BF16, F16.
- * HM_EFORMAT names tensor, expected and found. load_copied_bytes is added to count (may be NULL). */
+/* The tensor `name`, demanding rank and shape (a -1 in shape accepts any size) and one of F32, BF16, F16. Its data may not be there.
+ * HM_EFORMAT names tensor, expected and found. */
+hm_status hm_weights_look(const hm_weights *weights, const char *name, int rank, const int64_t *shape, const hm_tensor **out,
+                          hm_error *err);
+/* The same, with data. load_copied_bytes is added to count (may be NULL). */
 hm_status hm_weights_find(hm_weights *weights, const char *name, int rank, const int64_t *shape, hm_counters *count, const hm_tensor **out,
                           hm_error *err);
 

@@ -22,10 +22,20 @@ hm_engine_options hm_engine_options_of(const hm_engine_choice *choice, const hm_
     };
 }
 
+/* Where packed weights are kept; NULL without a cache, so that they stay in memory. */
+static const char *pack_folder(char path[HM_MODEL_PATH])
+{
+    if (hm_cache_packs(path, HM_MODEL_PATH, NULL))
+        return NULL;
+    hm_make_folders(path, NULL); /* the engine says what comes of a folder that cannot be written */
+    return path;
+}
+
 hm_status hm_engine_open_chosen(hm_engine_opened *out, const hm_engine_choice *choice, hm_error *err)
 {
     hm_engine_opened o = {.model = choice->model ? choice->model : HM_MODEL_DEFAULT};
     hm_engine_options options;
+    char packs[HM_MODEL_PATH];
     hm_status st = hm_module_open(&o.module, choice->variant, err);
     if (!st)
         st = hm_model_resolve(choice->model, o.path, &o.synthetic, err);
@@ -33,6 +43,7 @@ hm_status hm_engine_open_chosen(hm_engine_opened *out, const hm_engine_choice *c
         goto fail;
     o.api = hm_module_api(o.module);
     options = hm_engine_options_of(choice, o.module, o.path);
+    options.pack_dir = pack_folder(packs);
     st = o.api->open(&o.engine, &options, err);
     if (st)
         goto fail;

@@ -36,6 +36,9 @@ const char *hm_model_default(const char *task, const char *kind);
 /* The cache: $HMBENCH_CACHE, else $XDG_CACHE_HOME/hmbench, else ~/.cache/hmbench. Not made. HM_EMISSING when none is set. */
 hm_status hm_cache_path(char *out, size_t size, hm_error *err);
 
+/* Folder of packed weights in the cache (engine/pack.h). Not made. */
+hm_status hm_cache_packs(char *out, size_t size, hm_error *err);
+
 /* Folder of a preset in the cache; whether it is there or not. */
 hm_status hm_model_cache_path(const char *preset, char *out, size_t size, hm_error *err);
 

@@ -1,5 +1,7 @@
 #include "engine/models/conv.h"
 
+#include <stdio.h>
+
 /* The layout that folding gives (see fold_conv in ops.h). */
 static hm_linear folded_shape(const hm_conv *c)
 {
@@ -29,9 +31,9 @@ uint64_t hm_conv_folded_bytes(const hm_conv *c)
     return (uint64_t)c->linear.out * (uint64_t)c->linear.in * (uint64_t)c->linear.taps * sizeof(float);
 }
 
-static void fold(hm_ctx *c, const hm_conv *conv)
+static void fold(hm_ctx *c, const hm_conv *conv, float *dst)
 {
-    c->ops.fold_conv(&c->ops, &(hm_fold_args){.dst = (float *)conv->linear.w,
+    c->ops.fold_conv(&c->ops, &(hm_fold_args){.dst = dst,
                                               .v = conv->v,
                                               .type = conv->type,
                                               .g = conv->g,
@@ -46,27 +48,78 @@ static void fold(hm_ctx *c, const hm_conv *conv)
 
 const hm_linear *hm_conv_weights(hm_ctx *c, const hm_conv *conv)
 {
-    if (hm_t(c)->precompute != HM_PRECOMPUTE_ONCE)
-        fold(c, conv);
+    if (hm_t(c)->precompute != HM_PRECOMPUTE_ONCE && !conv->linear.panels)
+        fold(c, conv, (float *)conv->linear.w);
     return &conv->linear;
 }
 
-/* Sizes from the row of v, room for the folded weights, and the folding itself when it is done once. */
-static hm_status finish(hm_ctx *c, hm_conv *conv, const hm_tensor_row *v, const float *bias, hm_error *err)
+/* The tensors v and g (NULL: none). */
+static hm_status bind_source(const hm_binder *b, hm_conv *conv, const char *v, const char *g)
 {
-    conv->d0 = (int)v->shape[0];
-    conv->d1 = (int)v->shape[1];
-    conv->taps = (int)v->shape[2];
-    conv->columns = conv->columns ? conv->columns : conv->d1;
-    conv->linear = folded_shape(conv);
-    float *folded = hm_bind_alloc(c, hm_conv_folded_bytes(conv), err);
+    hm_status st = hm_bind_tensor(b, &conv->v, &conv->type, NULL, "%s", v);
+    return st || !g ? st : hm_bind_f32(b, &conv->g, "%s", g);
+}
+
+/* Room for the folded weights, and the folding itself when it is done once. */
+static hm_status bind_folded(const hm_binder *b, hm_conv *conv, const char *v, const char *g)
+{
+    hm_status st = bind_source(b, conv, v, g);
+    if (st)
+        return st;
+    float *folded = hm_bind_alloc(b->c, hm_conv_folded_bytes(conv), b->err);
     if (!folded)
         return HM_EABSENT;
-    conv->linear.bias = bias;
     conv->linear.w = folded;
-    if (hm_t(c)->precompute == HM_PRECOMPUTE_ONCE)
-        fold(c, conv);
+    if (hm_t(b->c)->precompute == HM_PRECOMPUTE_ONCE)
+        fold(b->c, conv, folded);
     return HM_OK;
+}
+
+/* Folds into memory that is given back, and packs from there. */
+static hm_status fold_and_pack(const hm_binder *b, hm_conv *conv, const hm_pack_layer *layer, const char *v, const char *g)
+{
+    const hm_ops *op = &b->c->ops;
+    hm_status st = bind_source(b, conv, v, g);
+    if (st)
+        return st;
+    float *rows = op->alloc(op, hm_conv_folded_bytes(conv));
+    if (!rows)
+        return hm_fail(b->err, HM_EABSENT, "%s: no memory for %llu bytes of folded weights", v,
+                       (unsigned long long)hm_conv_folded_bytes(conv));
+    fold(b->c, conv, rows);
+    hm_panel_source source = {.w = rows, .type = HM_F32, .out = layer->out, .in = layer->in, .taps = layer->taps};
+    st = hm_ops_status(op) ? hm_fail(b->err, b->c->error.status, "%s", b->c->error.text)
+                           : hm_pack_make(b->pack, &conv->linear.w, layer, &source, &b->c->counters, b->err);
+    op->free(op, rows);
+    return st;
+}
+
+/* Values that folding computes are float32; those that it only moves stay as stored. */
+static hm_status bind_panels(const hm_binder *b, hm_conv *conv, hm_dtype stored, const char *v, const char *g)
+{
+    hm_linear *l = &conv->linear;
+    char key[256];
+    l->panels = hm_layer_format(b->panels, g || conv->repeat ? HM_F32 : stored, l->in);
+    snprintf(key, sizeof key, "%s/conv[%d:%d]*%d", v, conv->first, conv->first + conv->columns, conv->repeat ? conv->repeat : 1);
+    hm_pack_layer layer = {key, l->panels, l->out, l->in, l->taps};
+    l->w = hm_pack_find(b->pack, &layer);
+    return l->w ? HM_OK : fold_and_pack(b, conv, &layer, v, g);
+}
+
+/* Sizes from the tensor v, and the weights, in the way that conv says already. */
+static hm_status bind_weights(const hm_binder *b, hm_conv *conv, const char *v, const char *g)
+{
+    const hm_tensor *t;
+    const hm_tensor_row *row;
+    hm_status st = hm_bind_look(b, &t, &row, v);
+    if (st)
+        return st;
+    conv->d0 = (int)row->shape[0];
+    conv->d1 = (int)row->shape[1];
+    conv->taps = (int)row->shape[2];
+    conv->columns = conv->columns ? conv->columns : conv->d1;
+    conv->linear = folded_shape(conv);
+    return b->pack ? bind_panels(b, conv, t->type, v, g) : bind_folded(b, conv, v, g);
 }
 
 /* prefix.bias [out]; where a row of input gives several of output: once for each of these phases. */
@@ -87,14 +140,16 @@ static hm_status bind_bias(const hm_binder *b, float **bias, int phases, int out
 /* prefix.weight, in the way that conv says already. */
 static hm_status bind_stored(const hm_binder *b, hm_conv *conv, bool biased, const char *prefix)
 {
-    const hm_tensor_row *row;
+    char v[192];
     float *bias = NULL;
-    hm_status st = hm_bind_tensor(b, &conv->v, &conv->type, &row, "%s.weight", prefix);
+    snprintf(v, sizeof v, "%s.weight", prefix);
+    hm_status st = bind_weights(b, conv, v, NULL);
     if (!st && biased && conv->stride)
-        st = bind_bias(b, &bias, conv->stride, (int)row->shape[1], prefix);
+        st = bind_bias(b, &bias, conv->stride, conv->d1, prefix);
     else if (!st && biased)
-        st = bind_bias(b, &bias, conv->repeat, (int)row->shape[0], prefix);
-    return st ? st : finish(b->c, conv, row, bias, b->err);
+        st = bind_bias(b, &bias, conv->repeat, conv->d0, prefix);
+    conv->linear.bias = bias;
+    return st;
 }
 
 hm_status hm_conv_bind(const hm_binder *b, hm_conv *conv, int stride, bool biased, const char *prefix)
@@ -117,15 +172,16 @@ hm_status hm_conv_bind_repeated(const hm_binder *b, hm_conv *conv, int repeat, c
 
 hm_status hm_conv_bind_normed(const hm_binder *b, hm_conv *conv, int stride, const char *prefix)
 {
-    const hm_tensor_row *row;
-    float *bias;
+    char v[192], g[192];
+    float *bias = NULL;
     *conv = (hm_conv){.stride = stride};
-    hm_status st = hm_bind_tensor(b, &conv->v, &conv->type, &row, "%s.parametrizations.weight.original1", prefix);
+    snprintf(v, sizeof v, "%s.parametrizations.weight.original1", prefix);
+    snprintf(g, sizeof g, "%s.parametrizations.weight.original0", prefix);
+    hm_status st = bind_weights(b, conv, v, g);
     if (!st)
-        st = hm_bind_f32(b, &conv->g, "%s.parametrizations.weight.original0", prefix);
-    if (!st)
-        st = bind_bias(b, &bias, stride, (int)row->shape[1], prefix);
-    return st ? st : finish(b->c, conv, row, bias, b->err);
+        st = bind_bias(b, &bias, stride, conv->d1, prefix);
+    conv->linear.bias = bias;
+    return st;
 }
 
 int64_t hm_conv_history(const hm_conv *conv, int dilation)

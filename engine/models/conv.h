@@ -5,15 +5,15 @@
 
 #include "engine/ctx.h"
 
-/* Folded into the layout of hm_linear (fold_conv in engine/ops.h) at load (precompute=once) or at each use. */
+/* Folded into the layout of hm_linear (fold_conv in engine/ops.h) at load (precompute=once) or at each use; or once into panels. */
 typedef struct hm_conv {
-    const void *v; /* [d0][d1][taps], as stored */
-    float *g;      /* [d0]: weight norm; NULL: none */
+    const void *v; /* [d0][d1][taps], as stored; NULL: a file has its panels */
+    float *g;      /* [d0]: weight norm; NULL: none, or panels */
     hm_dtype type;
     int d0, d1, taps, stride; /* stride > 0: transposed */
     int repeat;               /* > 1: of an input of which every row counts so often; a row gives so many rows of outputs */
     int first, columns;       /* of inputs first .. first+columns-1 of d1 alone */
-    hm_linear linear;         /* w is where the folded weights are, or go */
+    hm_linear linear;         /* w is where the folded weights are, or go, or their panels */
 } hm_conv;
 
 /* A convolution prefix.weight [d0][d1][taps], with prefix.bias when biased. stride > 0: transposed, of kernel stride or 2*stride. */
@@ -27,7 +27,7 @@ hm_status hm_conv_bind_normed(const hm_binder *b, hm_conv *conv, int stride, con
 /* Sizes alone, without weights: of all inputs, each row once; of rows that are repeated. */
 hm_conv hm_conv_describe(int d0, int d1, int taps, int stride);
 hm_conv hm_conv_describe_repeated(int d0, int d1, int taps, int repeat);
-/* Bytes of folded weights that binding allocates. */
+/* Bytes of the folded weights in rows. */
 uint64_t hm_conv_folded_bytes(const hm_conv *conv);
 /* The folded weights, folding them now when that is not done once. */
 const hm_linear *hm_conv_weights(hm_ctx *c, const hm_conv *conv);

@@ -67,6 +67,7 @@ static hm_status bind_theta(hm_ctx *c, hm_dit_stack *s, hm_error *err)
 static hm_status bind_stack(const hm_binder *b, hm_dit_stack *s, int second, int layers, int heads, int head_dim)
 {
     char name[128];
+    hm_binder kept = hm_binder_kept(b); /* the modulation steers every block */
     const char *blocks = second ? "transformer_blocks_2" : "transformer_blocks", *suffix = second ? "_2" : "";
     int D = heads * head_dim;
     *s = (hm_dit_stack){.layers = layers, .heads = heads, .head_dim = head_dim, .dim = D, .ffn_dim = (int)hm_codec_hidden(D)};
@@ -78,13 +79,13 @@ static hm_status bind_stack(const hm_binder *b, hm_dit_stack *s, int second, int
         st = hm_bind_f32(b, &s->scale_shift, EST "scale_shift_table%s", suffix);
     snprintf(name, sizeof name, EST "adaln_single%s.emb.timestep_embedder.linear_1", suffix);
     if (!st)
-        st = hm_bind_biased(b, &s->time_1, name);
+        st = hm_bind_biased(&kept, &s->time_1, name);
     snprintf(name, sizeof name, EST "adaln_single%s.emb.timestep_embedder.linear_2", suffix);
     if (!st)
-        st = hm_bind_biased(b, &s->time_2, name);
+        st = hm_bind_biased(&kept, &s->time_2, name);
     snprintf(name, sizeof name, EST "adaln_single%s.linear", suffix);
     if (!st)
-        st = hm_bind_biased(b, &s->modulation, name);
+        st = hm_bind_biased(&kept, &s->modulation, name);
     return st ? st : bind_theta(b->c, s, b->err);
 }
 
@@ -166,18 +167,19 @@ static hm_status bind_quantizers(const hm_binder *b, hm_codec *m)
 hm_status hm_codec_bind(hm_ctx *c, hm_codec *m, const hm_codec_shape *shape, hm_weights *w, hm_error *err)
 {
     hm_tensor_table table = {0};
-    hm_binder b = {.c = c, .w = w, .table = &table, .f32 = hm_t(c)->precision_codec == HM_CODEC_F32, .err = err};
+    hm_binder dit = hm_binder_at(c, w, &table, hm_t(c)->precision_dit, err);
+    hm_binder vocoder = hm_binder_at(c, w, &table, hm_t(c)->precision_codec, err);
     *m = (hm_codec){.shape = *shape};
     if (shape->quantizers > (int64_t)(sizeof m->embed / sizeof *m->embed))
         return hm_fail(err, HM_EFORMAT, "%s: num_quantizers: expected at most %zu, found %lld", hm_weights_path(w),
                        sizeof m->embed / sizeof *m->embed, (long long)shape->quantizers);
     hm_status st = hm_codec_table(&table, shape, err);
     if (!st)
-        st = bind_quantizers(&b, m);
+        st = bind_quantizers(&dit, m);
     if (!st)
-        st = bind_dit(&b, &m->dit, shape);
+        st = bind_dit(&dit, &m->dit, shape);
     if (!st)
-        st = bind_decoder(&b, &m->decoder, shape);
+        st = bind_decoder(&vocoder, &m->decoder, shape);
     hm_tensor_table_close(&table);
     if (!st && hm_ops_status(&c->ops))
         st = hm_fail(err, c->error.status, "%s", c->error.text);

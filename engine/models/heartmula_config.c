@@ -45,6 +45,7 @@ static hm_transformer_config stack(const hm_stack_shape *s)
 {
     return (hm_transformer_config){.eps = EPS,
                                    .names = &names,
+                                   .typed_kv = true,
                                    .layers = (int)s->layers,
                                    .heads = (int)s->heads,
                                    .kv_heads = (int)s->kv_heads,
@@ -103,7 +104,12 @@ static hm_status bind_audio_head(const hm_binder *b, hm_mula *m)
     const hm_tensor_row *row;
     const void *data;
     hm_dtype type;
-    hm_status st = hm_bind_tensor(b, &data, &type, &row, "audio_head");
+    hm_status st = HM_OK;
+    for (int i = 1; b->pack && i < m->config.codebooks && !st; i++)
+        st = hm_bind_stacked(b, &m->audio_head[i - 1], i - 1, "audio_head");
+    if (st || b->pack)
+        return st;
+    st = hm_bind_tensor(b, &data, &type, &row, "audio_head"); /* once for all */
     for (int i = 0; !st && i < (int)row->shape[0]; i++) {
         size_t one = (size_t)row->shape[1] * (size_t)row->shape[2] * hm_dtype_bytes(type);
         m->audio_head[i] = (hm_linear){.w = (const uint8_t *)data + (size_t)i * one,
@@ -117,7 +123,7 @@ static hm_status bind_audio_head(const hm_binder *b, hm_mula *m)
 }
 
 /* Tables, heads and projections around the two stacks. */
-static hm_status bind_rest(const hm_binder *backbone, const hm_binder *decoder, hm_mula *m)
+static hm_status bind_rest(const hm_binder *backbone, const hm_binder *decoder, const hm_binder *heads, hm_mula *m)
 {
     hm_binder text = *backbone;
     float *bias;
@@ -128,7 +134,7 @@ static hm_status bind_rest(const hm_binder *backbone, const hm_binder *decoder, 
     if (!st)
         st = hm_bind_tensor(backbone, &m->unconditional, &m->unconditional_type, NULL, "unconditional_text_embedding.weight");
     if (!st)
-        st = hm_bind_linear(backbone, &m->c0_head, "codebook0_head.weight");
+        st = hm_bind_linear(heads, &m->c0_head, "codebook0_head.weight");
     if (!st)
         st = hm_bind_linear(backbone, &m->muq, "muq_linear.weight");
     if (!st)
@@ -137,7 +143,7 @@ static hm_status bind_rest(const hm_binder *backbone, const hm_binder *decoder, 
         return st;
     m->muq.bias = bias;
     st = hm_bind_linear(decoder, &m->projection, "projection.weight");
-    return st ? st : bind_audio_head(decoder, m);
+    return st ? st : bind_audio_head(heads, m);
 }
 
 static hm_status bind_stack(const hm_binder *b, hm_transformer *m, const hm_transformer_config *g, const char *prefix)
@@ -154,9 +160,9 @@ static hm_status bind_stack(const hm_binder *b, hm_transformer *m, const hm_tran
 hm_status hm_mula_bind(hm_ctx *c, hm_mula *m, const hm_mula_config *g, hm_weights *w, hm_error *err)
 {
     hm_tensor_table table = {0};
-    hm_binder backbone = {.c = c, .w = w, .table = &table, .f32 = hm_t(c)->precision_backbone == HM_BACKBONE_F32, .err = err};
-    hm_binder decoder = backbone;
-    decoder.f32 = hm_t(c)->precision_decoder == HM_DECODER_F32;
+    hm_binder backbone = hm_binder_at(c, w, &table, hm_t(c)->precision_backbone, err);
+    hm_binder decoder = hm_binder_at(c, w, &table, hm_t(c)->precision_decoder, err);
+    hm_binder heads = hm_binder_at(c, w, &table, hm_t(c)->precision_heads, err);
     *m = (hm_mula){.config = *g};
     hm_status st = hm_lm_table(&table, &g->shape, err);
     if (!st)
@@ -164,7 +170,7 @@ hm_status hm_mula_bind(hm_ctx *c, hm_mula *m, const hm_mula_config *g, hm_weight
     if (!st)
         st = bind_stack(&decoder, &m->decoder, &g->decoder, "decoder");
     if (!st)
-        st = bind_rest(&backbone, &decoder, m);
+        st = bind_rest(&backbone, &decoder, &heads, m);
     hm_tensor_table_close(&table);
     return st;
 }

@@ -18,6 +18,7 @@ static hm_transformer_config stack(const hm_tts_stack *s, int positions)
                                    .max_positions = positions,
                                    .eps = (float)s->eps,
                                    .half_rope = true,
+                                   .typed_kv = true,
                                    .names = &names};
 }
 
@@ -53,6 +54,7 @@ static hm_status bind_embeddings(const hm_binder *b, hm_talker *m)
     return st;
 }
 
+/* Of panels only the first rows are a matrix. */
 static hm_linear head_rows(const hm_linear *head, int64_t first, int64_t rows)
 {
     hm_linear part = *head;
@@ -61,18 +63,20 @@ static hm_linear head_rows(const hm_linear *head, int64_t first, int64_t rows)
     return part;
 }
 
-static hm_status bind_heads(const hm_binder *talker, const hm_binder *predictor, hm_talker *m)
+static hm_status bind_heads(const hm_binder *heads, const hm_binder *predictor, hm_talker *m)
 {
     const hm_talker_shape *g = &m->shape;
     int64_t live = g->code_vocab - HM_TALKER_SUPPRESSED;
-    hm_status st = hm_bind_linear(talker, &m->codec_head, "talker.codec_head.weight");
+    hm_status st = hm_bind_linear(heads, &m->codec_head, "talker.codec_head.weight");
     if (st)
         return st;
     m->live_head = head_rows(&m->codec_head, 0, live);
-    if (g->codec_eos >= live)
+    if (g->codec_eos >= live && heads->pack)
+        st = hm_bind_linear_rows(heads, &m->eos_head, (int)g->codec_eos, 1, "talker.codec_head.weight");
+    else if (g->codec_eos >= live)
         m->eos_head = head_rows(&m->codec_head, g->codec_eos, 1);
     for (int i = 1; i < (int)g->groups && !st; i++)
-        st = hm_bind_linear(predictor, &m->group_head[i], "talker.code_predictor.lm_head.%d.weight", i - 1);
+        st = hm_bind_linear(heads, &m->group_head[i], "talker.code_predictor.lm_head.%d.weight", i - 1);
     if (!st && g->talker.width != g->predictor.width)
         st = hm_bind_biased(predictor, &m->projection, "talker.code_predictor.small_to_mtp_projection");
     return st;
@@ -151,10 +155,10 @@ static hm_status fold_tables(hm_ctx *c, hm_talker *m, hm_error *err)
 hm_status hm_talker_bind(hm_ctx *c, hm_talker *m, const hm_talker_shape *g, hm_weights *w, hm_error *err)
 {
     hm_tensor_table table = {0};
-    hm_binder talker = {.c = c, .w = w, .table = &table, .f32 = hm_t(c)->precision_backbone == HM_BACKBONE_F32, .err = err};
-    hm_binder predictor = talker;
+    hm_binder talker = hm_binder_at(c, w, &table, hm_t(c)->precision_backbone, err);
+    hm_binder predictor = hm_binder_at(c, w, &table, hm_t(c)->precision_decoder, err);
+    hm_binder heads = hm_binder_at(c, w, &table, hm_t(c)->precision_heads, err);
     hm_transformer_config big = hm_talker_stack(g, (int)g->talker.positions), small = hm_predictor_stack(g);
-    predictor.f32 = hm_t(c)->precision_decoder == HM_DECODER_F32;
     *m = (hm_talker){.shape = *g};
     hm_status st = hm_talker_table(&table, g, err);
     if (!st)
@@ -168,7 +172,7 @@ hm_status hm_talker_bind(hm_ctx *c, hm_talker *m, const hm_talker_shape *g, hm_w
     if (!st)
         st = hm_bind_biased(&talker, &m->fc2, "talker.text_projection.linear_fc2");
     if (!st)
-        st = bind_heads(&talker, &predictor, m);
+        st = bind_heads(&heads, &predictor, m);
     hm_tensor_table_close(&table);
     if (hm_t(c)->precompute == HM_PRECOMPUTE_ONCE) {
         if (!st)

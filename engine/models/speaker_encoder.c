@@ -68,8 +68,7 @@ static hm_status bind_all(const hm_binder *stored, const hm_binder *f32, hm_spea
 hm_status hm_speaker_encoder_bind(hm_ctx *c, hm_speaker_encoder **out, const hm_talker_shape *shape, hm_weights *w, hm_error *err)
 {
     hm_tensor_table table = {0};
-    hm_binder stored = {.c = c, .w = w, .table = &table, .err = err}, f32 = stored;
-    f32.f32 = true;
+    hm_binder stored = hm_binder_at(c, w, &table, HM_FORMAT_ROWS, err), f32 = hm_binder_at(c, w, &table, HM_FORMAT_F32, err);
     if (!shape->speaker.mel)
         return hm_fail(err, HM_EUSAGE, "%s: a %s model has no speaker encoder; cloning needs a base model", hm_weights_path(w),
                        hm_tts_kind_name(shape->kind));

@@ -69,7 +69,7 @@ static hm_status bind_snake(const hm_binder *b, hm_speech_snake *s, int channels
 /* Sums and usages of all codebooks, each group's under its own prefix. */
 static hm_status bind_codebooks(const hm_binder *b, hm_speech_codec *m)
 {
-    hm_binder tables = *b;
+    hm_binder tables = *b, kept = hm_binder_kept(b);
     hm_dtype type;
     hm_status st = HM_OK;
     tables.f32 = true;
@@ -81,8 +81,8 @@ static hm_status bind_codebooks(const hm_binder *b, hm_speech_codec *m)
             st = hm_bind_f32(b, &m->book[q].usage, RVQ "rvq_%s.vq.layers.%d._codebook.cluster_usage", group, i);
     }
     if (!st)
-        st = hm_bind_linear(b, &m->project[0], RVQ "rvq_first.output_proj.weight");
-    return st ? st : hm_bind_linear(b, &m->project[1], RVQ "rvq_rest.output_proj.weight");
+        st = hm_bind_linear(&kept, &m->project[0], RVQ "rvq_first.output_proj.weight");
+    return st ? st : hm_bind_linear(&kept, &m->project[1], RVQ "rvq_rest.output_proj.weight");
 }
 
 /* folded = W e for every row of every codebook. Rows of linear_ex do not depend on how many there are: decoding that projects the rows
@@ -206,7 +206,7 @@ static hm_status bind_all(const hm_binder *b, hm_speech_codec *m)
 hm_status hm_speech_codec_bind(hm_ctx *c, hm_speech_codec **out, const hm_speech_codec_shape *shape, hm_weights *w, hm_error *err)
 {
     hm_tensor_table table = {0};
-    hm_binder b = {.c = c, .w = w, .table = &table, .f32 = hm_t(c)->precision_codec == HM_CODEC_F32, .err = err};
+    hm_binder b = hm_binder_at(c, w, &table, hm_t(c)->precision_codec, err);
     hm_speech_codec *m = hm_calloc(1, sizeof *m, "speech decoder", err);
     if (!m)
         return HM_EABSENT;

@@ -147,7 +147,8 @@ static hm_status bind_quantizers(const hm_binder *b, hm_speech_encoder *m)
 hm_status hm_speech_encoder_bind(hm_ctx *c, hm_speech_encoder **out, const hm_speech_codec_shape *shape, hm_weights *w, hm_error *err)
 {
     hm_tensor_table table = {0};
-    hm_binder b = {.c = c, .w = w, .table = &table, .f32 = hm_t(c)->precision_codec == HM_CODEC_F32, .err = err};
+    hm_binder asked = hm_binder_at(c, w, &table, hm_t(c)->precision_codec, err);
+    hm_binder b = hm_binder_kept(&asked); /* a code is right or wrong */
     if (shape->encoder.residual_layers > MAX_UNITS || shape->groups > HM_TTS_MAX_GROUPS || shape->encoder.ratio_count > HM_TTS_RATES)
         return hm_fail(err, HM_EFORMAT, "%s: %lld residual layers, %lld quantizers, %lld ratios: expected at most %d, %d and %d",
                        hm_weights_path(w), (long long)shape->encoder.residual_layers, (long long)shape->groups,

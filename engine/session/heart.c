@@ -98,20 +98,43 @@ static bool begins(const char *name, const char *start)
     return !strncmp(name, start, strlen(start));
 }
 
-/* Whether binding makes a float32 copy of a tensor: of vectors always, of the rest as the toggles say. */
+/* As the toggle of the part says. */
+static int part_precision(const hm_ctx *c, const hm_tensor *t)
+{
+    if (begins(t->name, "flow_matching."))
+        return hm_t(c)->precision_dit;
+    if (begins(t->name, "scalar_model."))
+        return hm_t(c)->precision_codec;
+    if (begins(t->name, "audio_head") || begins(t->name, "codebook0_head."))
+        return hm_t(c)->precision_heads;
+    if (begins(t->name, "decoder.") || begins(t->name, "projection."))
+        return hm_t(c)->precision_decoder;
+    return hm_t(c)->precision_backbone;
+}
+
+/* Vectors always, the rest when all of it is float32 without panels. */
 static bool is_converted(const hm_ctx *c, const hm_tensor *t)
 {
     bool computed = t->type == HM_F32 || t->type == HM_BF16 || t->type == HM_F16;
     if (t->rank == 1 || !computed)
         return computed;
-    if (t->type == HM_F32 || begins(t->name, "text_embeddings."))
+    if (t->type == HM_F32 || begins(t->name, "text_embeddings.") || hm_t(c)->panels == HM_PANELS_PACKED)
         return false;
-    if (begins(t->name, "flow_matching.") || begins(t->name, "scalar_model."))
-        return hm_t(c)->precision_codec == HM_CODEC_F32;
-    if (begins(t->name, "decoder.") || begins(t->name, "projection.") || begins(t->name, "audio_head"))
-        return hm_t(c)->precision_decoder == HM_DECODER_F32;
-    return hm_t(c)->precision_backbone == HM_BACKBONE_F32;
+    return part_precision(c, t) == HM_BACKBONE_F32;
 }
+
+/* Tables are gathered; the modulation is never quantised. */
+static int precision(const hm_ctx *c, const hm_tensor *t)
+{
+    bool table = strstr(t->name, "_embedding") || strstr(t->name, "_codebook.") || strstr(t->name, "scale_shift_table") ||
+                 strstr(t->name, ".original0");
+    int p = part_precision(c, t);
+    if (t->rank == 1 || table)
+        return -1;
+    return strstr(t->name, ".adaln_single") && hm_format_quantised((hm_format)p) ? HM_FORMAT_ROWS : p;
+}
+
+static const hm_session_tensors tensors = {is_converted, precision};
 
 static hm_status estimate_lm(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_request *r, hm_memory_estimate *out, hm_error *err)
 {
@@ -131,7 +154,7 @@ static hm_status estimate_lm(hm_ctx *c, const hm_checkpoint *checkpoint, const h
         int prompt = r->prompt_rows ? r->prompt_rows : (int)(text / 2) + 16; /* about two bytes a token */
         hm_mula_request song = {.n = prompt, .max_frames = r->max_frames, .cfg_scale = r->music.cfg_scale, .stored = r->stored_codes};
         out->most_frames = g.backbone.max_positions > prompt ? g.backbone.max_positions - prompt : 0;
-        hm_session_add_weights(c, w, NULL, is_converted, out);
+        hm_session_add_weights(c, w, NULL, &tensors, out);
         hm_mula_estimate(c, &g, &song, r->batch > 1 ? r->batch : 1, &out->kv_bytes, &out->scratch_bytes);
     }
     hm_weights_close(&w);
@@ -152,8 +175,9 @@ static hm_status estimate_codec(hm_ctx *c, const hm_checkpoint *checkpoint, cons
     if (!st)
         st = hm_codec_describe(&codec, &shape, err);
     if (!st) {
-        hm_session_add_weights(c, w, "scalar_model.encoder.", is_converted, out);
-        out->weights_bytes += hm_codec_folded_bytes(&codec);
+        hm_session_add_weights(c, w, "scalar_model.encoder.", &tensors, out);
+        if (hm_t(c)->panels == HM_PANELS_ROWS)
+            out->weights_bytes += hm_codec_folded_bytes(&codec);
         hm_detok_request request = hm_heart_detok_request(c, r);
         hm_detok_memory parts = {0};
         out->codec_bytes = hm_detok_estimate(c, &codec, &request, &parts);

@@ -53,13 +53,40 @@ static hm_status open_device(hm_engine *e, const hm_engine_options *o, hm_error 
     return HM_OK;
 }
 
+static const char *fingerprint(hm_engine *e, const hm_weights *w)
+{
+    char *text = w == e->lm_weights ? e->lm_fingerprint : e->codec_fingerprint;
+    if (!*text)
+        hm_weights_fingerprint(w, text);
+    return text;
+}
+
+/* What is bound from now on gets panels from the pack of these weights. */
+static hm_status open_pack(hm_engine *e, const hm_engine_options *o, const hm_weights *w, const char *dir, hm_error *err)
+{
+    hm_pack **pack = w == e->lm_weights ? &e->lm_pack : &e->codec_pack;
+    if (hm_t(&e->ctx)->panels != HM_PANELS_PACKED)
+        return HM_OK;
+    hm_status st = hm_pack_open(pack, dir, dir ? fingerprint(e, w) : "", hm_weights_path(w), hm_cpu_team(e->ctx.dev), o->log, err);
+    e->ctx.pack = *pack;
+    return st;
+}
+
 hm_status hm_session_weights(hm_engine *e, const hm_engine_options *o, hm_weights **out, const char *path, json_t *manifest,
                              const char *what, hm_error *err)
 {
     hm_load load = hm_t(&e->ctx)->load == HM_WEIGHTS_MMAP ? HM_LOAD_MAP : HM_LOAD_READ;
-    if (manifest)
-        return hm_weights_synth(out, manifest, o->source.seed, hm_cpu_team(e->ctx.dev), what, err);
-    return hm_weights_open(out, path, load, err);
+    hm_status st = manifest ? hm_weights_synth(out, manifest, o->source.seed, hm_cpu_team(e->ctx.dev), what, err)
+                            : hm_weights_open(out, path, load, err);
+    return st ? st : open_pack(e, o, *out, manifest ? NULL : o->pack_dir, err);
+}
+
+/* Files of packed weights are written when all layers are bound. */
+static hm_status finish_packs(hm_engine *e, hm_error *err)
+{
+    hm_status st = e->lm_pack ? hm_pack_finish(e->lm_pack, err) : HM_OK;
+    e->ctx.pack = NULL;
+    return st || !e->codec_pack ? st : hm_pack_finish(e->codec_pack, err);
 }
 
 hm_status hm_session_config(const hm_weights *w, const json_t **config, hm_error *err)
@@ -91,7 +118,7 @@ static hm_status choose_family(hm_engine *e, const hm_engine_options *o, hm_erro
 
 static void fill_facts(hm_engine *e)
 {
-    char parts[2][33] = {"", ""}, joined[128];
+    char joined[128];
     hm_engine_facts *f = &e->facts;
     const hm_weights *const sets[] = {e->lm_weights, e->codec_weights};
     f->model = e->family->model;
@@ -100,11 +127,11 @@ static void fill_facts(hm_engine *e)
     e->family->facts(e, f);
     for (int i = 0; i < 2; i++)
         if (sets[i]) {
-            hm_weights_fingerprint(sets[i], parts[i]);
+            fingerprint(e, sets[i]);
             f->synthetic = f->synthetic || hm_weights_metadata(sets[i], HM_PRESET_METADATA) != NULL;
         }
     /* the kind too: made weights of two kinds may be equal, what they are asked and answer is not */
-    int length = snprintf(joined, sizeof joined, "%s%s%s", parts[0], parts[1], f->kind);
+    int length = snprintf(joined, sizeof joined, "%s%s%s", e->lm_fingerprint, e->codec_fingerprint, f->kind);
     hm_hash_text(f->fingerprint, joined, (size_t)length);
     f->load_counters = e->ctx.counters;
     e->ctx.counters = (hm_counters){0};
@@ -127,6 +154,8 @@ hm_status hm_session_open(hm_engine **out, const hm_engine_options *o, hm_error 
         st = e->family->open(e, o, err);
     if (!st)
         st = hm_session_status(&e->ctx, err);
+    if (!st)
+        st = finish_packs(e, err);
     hm_span_end(o->probe, HM_SPAN_PHASE, "load");
     if (st) {
         hm_session_close(&e);
@@ -146,6 +175,8 @@ void hm_session_close(hm_engine **engine)
     if (e->family)
         e->family->release(e);
     hm_bind_release(&e->ctx);
+    hm_pack_close(&e->lm_pack);
+    hm_pack_close(&e->codec_pack);
     hm_tokenizer_close(&e->tokenizer);
     hm_weights_close(&e->lm_weights);
     hm_weights_close(&e->codec_weights);
@@ -156,18 +187,34 @@ void hm_session_close(hm_engine **engine)
     *engine = NULL;
 }
 
-void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *skip,
-                            bool (*is_converted)(const hm_ctx *c, const hm_tensor *t), hm_memory_estimate *out)
+/* Bytes of the panels that take a tensor's place; 0: it stays where it is. A transposed convolution has about those of a plain one. */
+static uint64_t panels_of(const hm_ctx *c, const hm_tensor *t, int precision)
+{
+    bool stacked = !strcmp(t->name, "audio_head");
+    bool layer = hm_t(c)->panels == HM_PANELS_PACKED && precision >= 0 && t->type <= HM_F16 && (t->rank == 2 || t->rank == 3);
+    if (!layer || t->shape[0] > INT32_MAX || t->shape[1] > INT32_MAX || (t->rank == 3 && t->shape[2] > INT32_MAX))
+        return 0;
+    int out = (int)t->shape[stacked ? 2 : 0], in = (int)t->shape[1], taps = t->rank == 3 && !stacked ? (int)t->shape[2] : 1;
+    hm_format format = hm_layer_format((hm_format)precision, t->type, in);
+    return hm_panels_bytes(format, out, in, taps) * (stacked ? (uint64_t)t->shape[0] : 1);
+}
+
+void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *skip, const hm_session_tensors *kinds,
+                            hm_memory_estimate *out)
 {
     for (int i = 0; i < hm_weights_count(w); i++) {
         const hm_tensor *t = hm_weights_at(w, i);
         if (skip && !strncmp(t->name, skip, strlen(skip)))
             continue;
+        uint64_t panels = panels_of(c, t, kinds->precision(c, t));
+        out->mapped_bytes += panels;
+        if (panels)
+            continue; /* read once, to pack it */
         if (hm_t(c)->load == HM_WEIGHTS_MMAP)
             out->mapped_bytes += t->bytes;
         else
             out->weights_bytes += t->bytes;
-        if (is_converted(c, t))
+        if (kinds->is_converted(c, t))
             out->weights_bytes += t->bytes / hm_dtype_bytes(t->type) * sizeof(float);
     }
 }
@@ -259,7 +306,7 @@ static uint64_t held_weights(const hm_engine *e)
     for (int s = 0; s < 2; s++)
         for (int i = 0; sets[s] && i < hm_weights_count(sets[s]); i++)
             bytes += hm_weights_at(sets[s], i)->data ? hm_weights_at(sets[s], i)->bytes : 0;
-    return bytes;
+    return bytes + hm_pack_bytes(e->lm_pack) + hm_pack_bytes(e->codec_pack);
 }
 
 void hm_session_begin_call(hm_engine *e, hm_result *out)

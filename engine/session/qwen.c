@@ -129,22 +129,43 @@ static bool begins(const char *name, const char *start)
     return !strncmp(name, start, strlen(start));
 }
 
-/* Whether binding makes a float32 copy of a tensor: of vectors and convolutions always, of the rest as the toggles say. */
+/* As the toggle of the part says; encoders are never quantised. */
+static int part_precision(const hm_ctx *c, const hm_tensor *t)
+{
+    int codec = hm_t(c)->precision_codec;
+    bool exact = begins(t->name, "encoder.") || strstr(t->name, "quantizer.");
+    if (begins(t->name, "speaker_encoder."))
+        return HM_FORMAT_F32;
+    if (begins(t->name, "decoder.") || begins(t->name, "encoder."))
+        return exact && hm_format_quantised((hm_format)codec) ? HM_FORMAT_ROWS : codec;
+    if (strstr(t->name, "codec_head.") || strstr(t->name, ".lm_head."))
+        return hm_t(c)->precision_heads;
+    return begins(t->name, "talker.code_predictor.") ? hm_t(c)->precision_decoder : hm_t(c)->precision_backbone;
+}
+
+/* Vectors always; without panels convolutions too, the rest when it is float32. */
 static bool is_converted(const hm_ctx *c, const hm_tensor *t)
 {
     bool computed = t->type == HM_F32 || t->type == HM_BF16 || t->type == HM_F16;
-    if (!computed || t->rank == 1 || (t->rank == 3 && !strstr(t->name, "quantizer.")))
+    if (t->rank == 1 || !computed)
         return computed;
+    if (hm_t(c)->panels == HM_PANELS_PACKED)
+        return strstr(t->name, ".dwconv.") != NULL;
+    if (t->rank == 3 && !strstr(t->name, "quantizer."))
+        return true;
     if (t->type == HM_F32 || strstr(t->name, "_embedding."))
         return false;
-    if (begins(t->name, "speaker_encoder."))
-        return true;
-    if (begins(t->name, "decoder.") || begins(t->name, "encoder."))
-        return hm_t(c)->precision_codec == HM_CODEC_F32;
-    if (begins(t->name, "talker.code_predictor."))
-        return hm_t(c)->precision_decoder == HM_DECODER_F32;
-    return hm_t(c)->precision_backbone == HM_BACKBONE_F32;
+    return part_precision(c, t) == HM_BACKBONE_F32;
 }
+
+/* Tables are gathered, the depthwise convolution is no product of matrices. */
+static int precision(const hm_ctx *c, const hm_tensor *t)
+{
+    bool table = strstr(t->name, "_embedding.") || strstr(t->name, "codebook.") || strstr(t->name, ".dwconv.");
+    return t->rank == 1 || table ? -1 : part_precision(c, t);
+}
+
+static const hm_session_tensors tensors = {is_converted, precision};
 
 /* Tables that loading makes besides. */
 static uint64_t talker_tables(const hm_ctx *c, const hm_talker_shape *g)
@@ -216,7 +237,7 @@ static hm_status estimate_talker(hm_ctx *c, const hm_checkpoint *checkpoint, con
         st = hm_fail(err, HM_EUSAGE, "%d frames: expected at most %lld, the model's positions", r->max_frames,
                      (long long)g.talker.positions);
     if (!st) {
-        hm_session_add_weights(c, w, o->need_encoders ? NULL : "speaker_encoder.", is_converted, out);
+        hm_session_add_weights(c, w, o->need_encoders ? NULL : "speaker_encoder.", &tensors, out);
         out->most_frames = (int)g.talker.positions - r->prompt_rows;
         out->weights_bytes += talker_tables(c, &g);
         if (r->speech.reference_samples)
@@ -256,7 +277,7 @@ static hm_status estimate_codec(hm_ctx *c, const hm_checkpoint *checkpoint, cons
     if (!st)
         st = hm_speech_codec_shape_read(&g, config, checkpoint->codec, err);
     if (!st) {
-        hm_session_add_weights(c, w, o->need_encoders ? NULL : "encoder.", is_converted, out);
+        hm_session_add_weights(c, w, o->need_encoders ? NULL : "encoder.", &tensors, out);
         *encode_rate = g.encode_rate;
         if (o->need_codec && !r->skip_codec) {
             out->weights_bytes += codec_tables(c, &g);

@@ -33,7 +33,9 @@ struct hm_engine {
     hm_engine_facts facts;
     hm_checkpoint checkpoint;
     hm_weights *lm_weights, *codec_weights;
-    hm_mula mula; /* HeartMuLa */
+    hm_pack *lm_pack, *codec_pack;                  /* panels=packed */
+    char lm_fingerprint[33], codec_fingerprint[33]; /* "": not known yet */
+    hm_mula mula;                                   /* HeartMuLa */
     hm_codec codec;
     struct hm_qwen *qwen; /* Qwen3-TTS: engine/session/qwen.h */
     bool has_lm, has_codec;
@@ -56,9 +58,15 @@ void hm_session_result_free(hm_result *result);
 hm_status hm_session_weights(hm_engine *e, const hm_engine_options *o, hm_weights **out, const char *path, json_t *manifest,
                              const char *what, hm_error *err);
 hm_status hm_session_config(const hm_weights *w, const json_t **config, hm_error *err);
-/* Estimates: the tensors but those that begin with `skip` (may be NULL), as stored, and what is converted besides. */
-void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *skip,
-                            bool (*is_converted)(const hm_ctx *c, const hm_tensor *t), hm_memory_estimate *out);
+/* What binding does with a tensor, for estimates. */
+typedef struct hm_session_tensors {
+    bool (*is_converted)(const hm_ctx *c, const hm_tensor *t); /* makes a float32 copy of it */
+    int (*precision)(const hm_ctx *c, const hm_tensor *t);     /* of its panels, where there are any; -1: it never has some */
+} hm_session_tensors;
+
+/* Estimates: the tensors but those that begin with `skip` (may be NULL), as stored, and what is converted besides; or their panels. */
+void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *skip, const hm_session_tensors *kinds,
+                            hm_memory_estimate *out);
 /* What is at work in each phase, and the total, of the parts that are there already. together: what draws frames is held while audio is
  * decoded. */
 void hm_session_add_phases(hm_memory_estimate *out, bool together);

@@ -50,7 +50,7 @@ static void run_gemm_part(void *arg, int index, int count)
 {
     const gemm_run *r = arg;
     (void)count;
-    if (r->job->w->panels)
+    if (r->job->w->panels && !r->job->thin && !r->job->narrow)
         r->dev->p->gemm(r->job, hm_cpu_work(r->dev, index));
     else
         r->dev->k->gemm(r->job, hm_cpu_work(r->dev, index));
@@ -61,7 +61,6 @@ static void run_gemm_part(void *arg, int index, int count)
 static void cut_tiles(hm_cpu_gemm *g, int threads)
 {
     int out = g->w->out, want = 4 * threads;
-    g->thin = !g->narrow && out <= HM_CPU_THIN_COLS && g->depth <= HM_CPU_THIN_DEPTH;
     g->tile_rows = g->narrow ? HM_CPU_NARROW_ROWS : g->thin ? 4096 : HM_CPU_GEMM_ROWS;
     g->tile_cols = HM_CPU_GEMM_COLS;
     for (;;) {
@@ -80,22 +79,55 @@ static void cut_tiles(hm_cpu_gemm *g, int threads)
     }
 }
 
+static int split(int count, int most, int grain)
+{
+    int parts = (count + most - 1) / most, each = (count + parts - 1) / parts;
+    return (each + grain - 1) / grain * grain;
+}
+
+/* Tiles over panels, as equal as whole strips and panels allow. Inputs of quantised weights are quantised once per tile, so that these
+ * are wide; convolutions over many rows have tiles enough without cutting columns. */
+static void cut_panel_tiles(hm_cpu_gemm *g, int threads)
+{
+    int out = g->w->out, want = threads > 1 ? 4 * threads : 1;
+    int rows = HM_CPU_PANEL_TILE_ROWS, cols = hm_format_quantised(g->w->panels) ? HM_CPU_PANEL_QUANT_COLS : HM_CPU_PANEL_TILE_COLS;
+    for (;;) {
+        g->tile_rows = split(g->M, rows, HM_CPU_PANEL_GRAIN_ROWS);
+        g->tile_cols = split(out, cols, HM_CPU_PANEL_GRAIN_COLS);
+        g->tiles_m = (g->M + g->tile_rows - 1) / g->tile_rows;
+        g->tiles = g->tiles_m * ((out + g->tile_cols - 1) / g->tile_cols);
+        if (g->tiles >= want)
+            return;
+        if (cols > 2 * HM_CPU_PANEL_GRAIN_COLS && out > 2 * HM_CPU_PANEL_GRAIN_COLS)
+            cols /= 2;
+        else if (rows > 2 * HM_CPU_PANEL_GRAIN_ROWS && g->M > 2 * HM_CPU_PANEL_GRAIN_ROWS)
+            rows /= 2;
+        else
+            return;
+    }
+}
+
 static void run_gemm(const hm_ops *op, hm_cpu_gemm *g)
 {
     const hm_linear *w = g->w;
+    bool quantised = hm_format_quantised(w->panels);
     g->in = w->in;
     g->taps = w->taps;
     g->depth = w->in * w->taps;
     g->ldy = g->ldy ? g->ldy : w->out;
     g->ldx = g->ldx ? g->ldx : w->in;
     g->tap_stride = g->tap_stride ? g->tap_stride : w->in;
-    g->narrow = w->out <= HM_CPU_NARROW && w->in <= HM_CPU_NARROW && g->depth <= HM_CPU_GEMM_DEPTH && !g->finish.multiply &&
+    g->narrow = !quantised && w->out <= HM_CPU_NARROW && w->in <= HM_CPU_NARROW && g->depth <= HM_CPU_GEMM_DEPTH && !g->finish.multiply &&
                 g->tap_stride % g->ldx == 0 && (w->taps - 1) * (g->tap_stride / g->ldx) <= HM_CPU_NARROW_REACH;
     if (!g->narrow && g->tap_stride == w->in) { /* the taps of a row lie side by side: one long tap */
         g->in = g->depth;
         g->taps = 1;
     }
-    cut_tiles(g, op->dev->threads);
+    g->thin = !quantised && !g->narrow && w->out <= HM_CPU_THIN_COLS && g->depth <= HM_CPU_THIN_DEPTH;
+    if (w->panels && !g->thin && !g->narrow)
+        cut_panel_tiles(g, op->dev->threads);
+    else
+        cut_tiles(g, op->dev->threads);
     gemm_run r = {g, op->dev};
     atomic_init(&g->next, 0);
     hm_cpu_run(op, run_gemm_part, &r, linear_work(w, g->M));

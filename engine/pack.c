@@ -11,7 +11,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "engine/pack_impl.h"
 
@@ -142,7 +141,9 @@ static bool start_file(hm_pack *p, format_file *f)
         return false;
     if (f->fd >= 0)
         return true;
-    snprintf(f->temp, sizeof f->temp, "%s.part.%ld", f->path, (long)getpid());
+    size_t n = strlen(f->path);
+    memcpy(f->temp, f->path, n);
+    snprintf(f->temp + n, sizeof f->temp - n, ".part.%ld", (long)getpid());
     unlink(f->temp); /* of a process that had this number and died */
     f->fd = open(f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (f->fd < 0) {
@@ -310,7 +311,7 @@ static bool write_table(const hm_pack *p, hm_format format, format_file *f, hm_p
     memcpy(h.label, p->label, sizeof p->label);
     qsort(rows, (size_t)count, sizeof *rows, by_name);
     h.table_bytes = count * sizeof *rows;
-    h.table_check = XXH3_64bits(rows, (size_t)h.table_bytes);
+    h.table_check = hm_pack_check(rows, h.table_bytes);
     h.file_bytes = f->end + h.table_bytes;
     h.check = hm_pack_header_check(&h);
     return put(f->fd, rows, h.table_bytes, f->end) && !ftruncate(f->fd, (off_t)h.file_bytes) && put(f->fd, &h, sizeof h, 0);

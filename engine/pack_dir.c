@@ -18,17 +18,22 @@
 
 #define SAMPLE ((uint64_t)4096)
 
+uint64_t hm_pack_check(const void *data, uint64_t bytes)
+{
+    return XXH3_64bits(data, (size_t)bytes);
+}
+
 uint64_t hm_pack_sample(const uint8_t *panels, uint64_t bytes)
 {
     uint64_t take = bytes < SAMPLE ? bytes : SAMPLE, places[3] = {0, (bytes - take) / 2, bytes - take}, sums[3];
     for (int i = 0; i < 3; i++)
-        sums[i] = XXH3_64bits(panels + places[i], (size_t)take);
-    return XXH3_64bits(sums, sizeof sums);
+        sums[i] = hm_pack_check(panels + places[i], take);
+    return hm_pack_check(sums, sizeof sums);
 }
 
 uint64_t hm_pack_header_check(const hm_pack_header *header)
 {
-    return XXH3_64bits(header, offsetof(hm_pack_header, check));
+    return hm_pack_check(header, offsetof(hm_pack_header, check));
 }
 
 hm_status hm_pack_path(char out[HM_PACK_PATH], const char *dir, const char *fingerprint, hm_format format, hm_error *err)
@@ -55,7 +60,7 @@ static hm_status check_header(const hm_pack_map *m, const char *path, hm_error *
     if (h->table_at % HM_PACK_ALIGN || h->table_at > m->bytes || h->table_bytes > m->bytes - h->table_at ||
         h->table_bytes % sizeof(hm_pack_row) || h->layers != h->table_bytes / sizeof(hm_pack_row))
         return hm_fail(err, HM_EFORMAT, "%s: its table of layers lies outside the file", path);
-    if (h->table_check != XXH3_64bits(m->data + h->table_at, (size_t)h->table_bytes))
+    if (h->table_check != hm_pack_check(m->data + h->table_at, h->table_bytes))
         return hm_fail(err, HM_EFORMAT, "%s: the checksum of its table does not fit", path);
     return HM_OK;
 }
@@ -81,7 +86,7 @@ hm_status hm_pack_map_open(hm_pack_map *out, const char *path, hm_error *err)
     hm_pack_map m = {.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     struct stat s;
     if (m.fd < 0)
-        return hm_fail(err, errno == ENOENT ? HM_EMISSING : HM_EIO, "%s: cannot open: %s", path, strerror(errno));
+        return hm_fail(err, errno == ENOENT || errno == ENOTDIR ? HM_EMISSING : HM_EIO, "%s: cannot open: %s", path, strerror(errno));
     hm_status st = HM_OK;
     flock(m.fd, LOCK_SH | LOCK_NB); /* against removal only: what is mapped stays */
     if (fstat(m.fd, &s) || !S_ISREG(s.st_mode) || s.st_size < HM_PACK_ALIGN)

@@ -25,7 +25,9 @@ typedef struct hm_pack_row {
     uint64_t check; /* hm_pack_sample */
 } hm_pack_row;
 
-/* XXH3-64 over the first, middle and last bytes of panels. */
+/* XXH3-64. */
+uint64_t hm_pack_check(const void *data, uint64_t bytes);
+/* The same over the first, middle and last bytes of panels. */
 uint64_t hm_pack_sample(const uint8_t *panels, uint64_t bytes);
 uint64_t hm_pack_header_check(const hm_pack_header *header);
 

@@ -8,8 +8,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "engine/pack.h"
 #include "engine/synth.h"
 #include "harness/commands.h"
 #include "harness/model.h"
@@ -87,8 +89,39 @@ static hm_status list_entry(void *self, const cache_entry *e, hm_error *err)
     char size[32];
     (void)err;
     snprintf(size, sizeof size, "%.1f", (double)e->bytes * 1e-6);
-    hm_table_row(self, (const char *[]){e->name, size, e->path});
+    hm_table_row(self, (const char *[]){e->name, NULL, size, NULL, e->path});
     return HM_OK;
+}
+
+/* What packed weights are of: the folder that the model's parts lie in, or what holds the weights themselves. */
+static void pack_name(const hm_pack_file *f, char *out, size_t size)
+{
+    char models[HM_MODEL_PATH];
+    size_t n;
+    if (hm_model_cache_path("", models, sizeof models, NULL) || strncmp(f->label, models, n = strlen(models))) {
+        snprintf(out, size, "%s", *f->label ? f->label : "-");
+        return;
+    }
+    snprintf(out, size, "%s", f->label + n); /* of a preset: its name, and the part */
+}
+
+static void list_pack(void *self, const hm_pack_file *f)
+{
+    char size[32], used[32] = "-", name[HM_PACK_LABEL];
+    struct tm tm;
+    time_t at = (time_t)f->used_s;
+    if (localtime_r(&at, &tm))
+        strftime(used, sizeof used, "%Y-%m-%d %H:%M", &tm);
+    pack_name(f, name, sizeof name);
+    snprintf(size, sizeof size, "%.1f", (double)f->bytes * 1e-6);
+    hm_table_row(self,
+                 (const char *[]){name, f->format ? hm_format_name(f->format) : "unfinished", size, f->in_use ? "now" : used, f->path});
+}
+
+static void pruned_pack(void *self, const hm_pack_file *f)
+{
+    printf("removed %s\n", f->path);
+    *(int64_t *)self += (int64_t)f->bytes;
 }
 
 static hm_status prune_entry(void *self, const cache_entry *e, hm_error *err)
@@ -117,20 +150,44 @@ static hm_status prune_entry(void *self, const cache_entry *e, hm_error *err)
 
 static hm_status list(hm_error *err)
 {
-    hm_table *table = hm_table_new((const char *[]){"model", ">MB", "folder", NULL});
+    char packs[HM_MODEL_PATH];
+    hm_table *table = hm_table_new((const char *[]){"model", "packed", ">MB", "last use", "path", NULL});
     hm_status st = walk(list_entry, table, err);
+    if (!st)
+        st = hm_cache_packs(packs, sizeof packs, err);
+    if (!st)
+        st = hm_pack_list(packs, list_pack, table, err);
     hm_status printed = hm_table_end(table, stdout, 0, st ? NULL : err);
     return st ? st : printed;
+}
+
+/* Presets, and packed weights but the last used ones. */
+static hm_status prune(double keep_gb, bool packs_only, hm_error *err)
+{
+    char packs[HM_MODEL_PATH];
+    int64_t freed = 0;
+    hm_status st = packs_only ? HM_OK : walk(prune_entry, &freed, err);
+    if (!st)
+        st = hm_cache_packs(packs, sizeof packs, err);
+    if (!st)
+        st = hm_pack_prune(packs, (uint64_t)(keep_gb * 1e9), pruned_pack, &freed, err);
+    if (!st)
+        fprintf(stderr, "%.1f MB are free again; presets and packed weights are made anew on use\n", (double)freed * 1e-6);
+    return st;
 }
 
 hm_status hm_cmd_cache(const hm_command *self, int argc, char **argv, hm_error *err)
 {
     static const char *const actions[] = {"list", "prune", "path", NULL};
     char path[HM_MODEL_PATH];
-    int64_t freed = 0;
-    bool helped;
+    double keep_gb = 0;
+    bool helped, packs_only = false;
     hm_strings args = {0};
-    hm_status st = hm_options_parse(self, NULL, argc, argv, &args, 1, &helped, err);
+    const hm_option options[] = {{"keep", 0, HM_OPT_DOUBLE, &keep_gb, "GB",
+                                  "prune: packed weights of at most so many GB stay, the last used ones", 0, 1e9, NULL},
+                                 {"packs", 0, HM_OPT_FLAG, &packs_only, NULL, "prune: packed weights alone", 0, 0, NULL},
+                                 {0}};
+    hm_status st = hm_options_parse(self, options, argc, argv, &args, 1, &helped, err);
     if (st || helped)
         return st;
     const char *action = args.count ? args.items[0] : "list";
@@ -142,12 +199,8 @@ hm_status hm_cmd_cache(const hm_command *self, int argc, char **argv, hm_error *
             printf("%s\n", path);
         return st;
     }
-    if (!strcmp(action, "prune")) {
-        st = walk(prune_entry, &freed, err);
-        if (!st)
-            fprintf(stderr, "%.1f MB are free again; presets are made anew on use\n", (double)freed * 1e-6);
-        return st;
-    }
+    if (!strcmp(action, "prune"))
+        return prune(keep_gb, packs_only, err);
     char near[HM_SUGGESTION];
     return hm_fail(err, HM_EUSAGE, "cache: no action \"%s\"%s (list, prune, path)", action, hm_did_you_mean(near, action, actions));
 }

@@ -101,8 +101,8 @@ const hm_command hm_commands[] = {
      "hmbench limits\nhmbench limits --threads 1 -o json\nhmbench limits --history\n"
      "hmbench limits --no-save -O csv:limits.csv"},
     {"doctor", hm_cmd_doctor, "what is here and what is missing", "doctor [--json]", "hmbench doctor\nhmbench doctor --json"},
-    {"cache", hm_cmd_cache, "presets that were made on first use", "cache list|prune|path",
-     "hmbench cache list\nhmbench cache prune\nHMBENCH_CACHE=/big/disk hmbench cache path"},
+    {"cache", hm_cmd_cache, "presets and packed weights that were made on first use", "cache list|prune|path [--keep GB] [--packs]",
+     "hmbench cache list\nhmbench cache prune\nhmbench cache prune --packs --keep 20\nHMBENCH_CACHE=/big/disk hmbench cache path"},
     {"completion", hm_cmd_completion, "completion for a shell", "completion bash|zsh|fish",
      "source <(hmbench completion bash)\nhmbench completion fish > ~/.config/fish/completions/hmbench.fish"},
     {"help", hm_cmd_help, "the commands, or one of them; the manual page", "help [COMMAND|--man]",

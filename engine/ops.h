@@ -74,12 +74,43 @@ typedef struct hm_linear_args {
  * a multiple of this many. */
 #define HM_ATTENTION_BLOCK 256
 
-/* Keys and values of one layer: element (b, h, slot, i) is at b*batch + h*head + slot*slot_stride + i. */
+#define HM_KV_PANEL 32 /* slots of a panel */
+#define HM_KV_LANES 16 /* elements of a head that lie side by side in a panel of values */
+
+/* Keys and values of one layer, of every batch row b and stored head h.
+ * As rows: float32, element i of a slot at b*batch + h*head + slot*(stride `slot`) + i.
+ * As panels of HM_KV_PANEL slots, so that neither has to be turned before it is used: panel p begins at b*batch + h*head +
+ * p*HM_KV_PANEL*(stride `slot`), where `slot` is hm_kv_padded(Dh). In it keys lie [i][slot], values [i / HM_KV_LANES][slot][i % HM_KV_LANES];
+ * there are panels for all slots attended over. HM_I8: an element is scale * value, and the scale of a slot, one for keys and one for
+ * values, lies at (b*batch + h*head) / (stride `slot`) + slot. */
 typedef struct hm_kv_view {
-    float *k, *v;
+    void *k, *v;
+    hm_dtype type;             /* HM_F32; of panels also HM_BF16 and HM_I8 */
+    bool panels;               /* else rows */
     int heads;                 /* heads stored: KV heads, or all query heads when expanded */
-    int64_t batch, head, slot; /* strides in floats */
+    int64_t batch, head, slot; /* strides in elements */
+    float *k_scale, *v_scale;  /* HM_I8 */
 } hm_kv_view;
+
+/* Elements that a slot of a head takes in panels. */
+static inline int64_t hm_kv_padded(int Dh)
+{
+    return (Dh + HM_KV_LANES - 1) / HM_KV_LANES * HM_KV_LANES;
+}
+
+/* The view from batch row b and a slot on, the first of a panel. */
+static inline hm_kv_view hm_kv_from(const hm_kv_view *kv, int b, int slot)
+{
+    hm_kv_view from = *kv;
+    int64_t at = b * kv->batch + slot * kv->slot, bytes = at * (int64_t)hm_dtype_bytes(kv->type);
+    from.k = (char *)kv->k + bytes;
+    from.v = (char *)kv->v + bytes;
+    if (kv->k_scale) {
+        from.k_scale = kv->k_scale + at / kv->slot;
+        from.v_scale = kv->v_scale + at / kv->slot;
+    }
+    return from;
+}
 
 typedef struct hm_attention_args {
     float *out;     /* [B*S][H*Dh] */
@@ -186,7 +217,8 @@ struct hm_ops {
     void (*rope)(const hm_ops *op, float *x, const float *cos, const float *sin, int B, int S, int heads, int Dh, bool half);
 
     /* Caches and attention. kv_put stores rows k, v [B*S][stored_from*Dh] at slots pos.. ; when kv->heads > stored_from every
-     * row head is written kv->heads/stored_from times (expanded). */
+     * row head is written kv->heads/stored_from times (expanded). HM_I8: scale = max|x| / 127 of a slot's head, value = rint(x / scale);
+     * what is not finite stays so. */
     void (*kv_put)(const hm_ops *op, const hm_kv_view *kv, const float *k, const float *v, int B, int S, int stored_from, int Dh, int pos);
     void (*attention)(const hm_ops *op, const hm_attention_args *args);
     /* mask[S][slots]: 0 where slot <= pos+s (and, with window > 0, slot > pos+s-window), else -inf. Counted as mask_bytes. */

@@ -10,6 +10,25 @@ static uint64_t rows_seen(const hm_attention_args *a)
     return n;
 }
 
+_Static_assert(3 * (HM_CPU_ATTN_ROWS / 2) * (HM_CPU_ATTN_MAX_HEAD + 16) + HM_CPU_ATTN_ROWS / 2 * (HM_CPU_ATTN_SLOTS + 16) +
+                       HM_KV_PANEL * HM_CPU_ATTN_MAX_HEAD <=
+                   (int)(HM_CPU_WORK_BYTES / sizeof(float)),
+               "tasks of half the rows fit the largest head");
+_Static_assert(3 * HM_CPU_ATTN_ROWS * (HM_CPU_ATTN_WIDE_HEAD + 16) + HM_CPU_ATTN_ROWS * (HM_CPU_ATTN_SLOTS + 16) +
+                       HM_CPU_ATTN_SLOTS * HM_KV_PANEL <=
+                   (int)(HM_CPU_WORK_BYTES / sizeof(float)),
+               "tasks of all rows fit smaller ones");
+
+/* Rows of a task: many where panels are to be made first, fewer where threads would go without. */
+static int task_rows(const hm_attention_args *a, int all, int threads)
+{
+    bool made = (!a->kv.panels || a->kv.type != HM_F32) && a->Dh <= HM_CPU_ATTN_WIDE_HEAD;
+    int rows = made ? HM_CPU_ATTN_ROWS : HM_CPU_ATTN_ROWS / 2;
+    while (rows > HM_CPU_ATTN_ROWS / 4 && a->B * a->kv.heads * ((all + rows - 1) / rows) < 4 * threads)
+        rows /= 2;
+    return rows;
+}
+
 bool hm_cpu_attention_open(const hm_ops *op, const hm_attention_args *a, hm_cpu_attention *job)
 {
     if (a->kv.heads < 1 || a->H % a->kv.heads || a->Dh < 1 || a->Dh > HM_CPU_ATTN_MAX_HEAD || a->slots < 1) {
@@ -18,11 +37,17 @@ bool hm_cpu_attention_open(const hm_ops *op, const hm_attention_args *a, hm_cpu_
                 a->kv.heads, a->Dh, a->slots, HM_CPU_ATTN_MAX_HEAD);
         return false;
     }
+    if (a->kv.type != HM_F32 && (!a->kv.panels || (a->kv.type != HM_BF16 && a->kv.type != HM_I8))) {
+        hm_fail(op->error, HM_EBUG, "attention: keys and values of %s %s; expected F32, or BF16 or I8 in panels", hm_dtype_name(a->kv.type),
+                a->kv.panels ? "in panels" : "in rows");
+        return false;
+    }
     uint64_t scores = rows_seen(a) * (uint64_t)a->H * (uint64_t)a->B;
     op->count->attn_scores += scores;
     op->count->flops += 4 * scores * (uint64_t)a->Dh;
-    *job = (hm_cpu_attention){.a = a, .group = a->H / a->kv.heads};
-    job->blocks = (a->S * job->group + HM_CPU_ATTN_ROWS - 1) / HM_CPU_ATTN_ROWS;
+    *job = (hm_cpu_attention){.a = a, .group = a->H / a->kv.heads, .splits = 1};
+    job->rows = task_rows(a, a->S * job->group, op->dev->threads);
+    job->blocks = (a->S * job->group + job->rows - 1) / job->rows;
     atomic_init(&job->next, 0);
     return true;
 }

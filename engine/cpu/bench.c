@@ -151,6 +151,8 @@ typedef struct bench_case {
     bool in_out;
     hm_format panels; /* of packed weights; ROWS: type says what they are */
     bool cached;      /* every call reads the same weights: from whatever cache holds them */
+    int batch;        /* rows that attend side by side */
+    bool kv_rows;     /* keys and values as the flow-matching transformer has them; else in panels of `type`, as caches are */
 } bench_case;
 
 /* clang-format off */
@@ -158,8 +160,10 @@ typedef struct bench_case {
 #define GEMV(t, o, i) {LINEAR(CASE_GEMV, t, o, i, 1)}, {LINEAR(CASE_GEMV, t, o, i, 2)}
 #define GEMM(t, m) {LINEAR(CASE_GEMM, t, 3072, 3072, m)}
 #define CONV(o, i, m, k, d) {.kind = CASE_CONV, .type = HM_F32, .out = o, .in = i, .M = m, .taps = k, .dilation = d}
-#define ATTENTION(k, s, slots, h, kept, d, w) \
-    {.kind = k, .type = HM_F32, .in = slots, .M = s, .taps = 1, .dilation = 1, .heads = h, .stored = kept, .Dh = d, .window = w}
+#define ATTENTION(k, t, b, s, slots, h, kept, d) \
+    .kind = k, .type = t, .in = slots, .M = s, .taps = 1, .dilation = 1, .heads = h, .stored = kept, .Dh = d, .batch = b
+#define DECODE(t, b, slots, h, kept) {ATTENTION(CASE_FLASH, t, b, 1, slots, h, kept, 128)}
+#define PREFILL(t, s) {ATTENTION(CASE_FLASH, t, 1, s, s, 24, 8, 128)}
 #define ROWS(k, i, m) {.kind = k, .type = HM_F32, .in = i, .M = m, .taps = 1, .dilation = 1}
 /* Packed weights in the formats that are used, one and two rows; and all formats with up to eight. */
 #define PACKED(f, o, i, m, c) {LINEAR(CASE_GEMV, HM_F32, o, i, m), .panels = f, .cached = c}
@@ -209,13 +213,23 @@ static const bench_case cases[] = {
     CONV(64, 64, 48000, 7, 9),
     CONV(1, 64, 96000, 7, 1),
     CONV(8, 8, 96000, 7, 1),
-    ATTENTION(CASE_SCORES, 1, 1500, 24, 8, 128, 0),
-    ATTENTION(CASE_FLASH, 1, 1500, 24, 8, 128, 0),
-    ATTENTION(CASE_SCORES, 744, 744, 24, 24, 64, 0),
-    ATTENTION(CASE_FLASH, 744, 744, 24, 24, 64, 0),
-    ATTENTION(CASE_FLASH, 512, 512, 24, 8, 128, 0),
-    ATTENTION(CASE_SCORES, 512, 2048, 16, 16, 64, 72),
-    ATTENTION(CASE_FLASH, 512, 2048, 16, 16, 64, 72),
+    DECODE(HM_F32, 2, 1000, 24, 8),
+    DECODE(HM_BF16, 2, 1000, 24, 8),
+    DECODE(HM_I8, 2, 1000, 24, 8),
+    DECODE(HM_F32, 2, 3000, 24, 8),
+    DECODE(HM_BF16, 2, 3000, 24, 8),
+    DECODE(HM_I8, 2, 3000, 24, 8),
+    DECODE(HM_F32, 1, 1000, 16, 8),
+    {ATTENTION(CASE_SCORES, HM_F32, 2, 1, 1000, 24, 8, 128)},
+    PREFILL(HM_F32, 64),
+    PREFILL(HM_F32, 256),
+    PREFILL(HM_F32, 1000),
+    PREFILL(HM_I8, 1000),
+    {ATTENTION(CASE_SCORES, HM_F32, 1, 1000, 1000, 24, 8, 128)},
+    {ATTENTION(CASE_SCORES, HM_F32, 1, 744, 744, 24, 24, 64), .kv_rows = true},
+    {ATTENTION(CASE_FLASH, HM_F32, 1, 744, 744, 24, 24, 64), .kv_rows = true},
+    {ATTENTION(CASE_SCORES, HM_F32, 1, 512, 2048, 16, 16, 64), .window = 72},
+    {ATTENTION(CASE_FLASH, HM_F32, 1, 512, 2048, 16, 16, 64), .window = 72},
     ROWS(CASE_SNAKE, 768, 3072),
     ROWS(CASE_SNAKE, 96, 30720),
     ROWS(CASE_RMSNORM, 3072, 2),
@@ -261,12 +275,28 @@ static void run_linear(bench *b, const bench_case *c)
     }
 }
 
+/* The view without pointers: strides. */
+static hm_kv_view kv_of(const bench_case *c)
+{
+    int64_t room = (c->in + HM_KV_PANEL - 1) / HM_KV_PANEL * HM_KV_PANEL;
+    hm_kv_view kv = {.type = c->type, .panels = !c->kv_rows, .heads = c->stored};
+    kv.slot = c->kv_rows ? (int64_t)c->stored * c->Dh : hm_kv_padded(c->Dh);
+    kv.head = c->kv_rows ? c->Dh : room * kv.slot;
+    kv.batch = c->kv_rows ? c->in * kv.slot : c->stored * kv.head;
+    return kv;
+}
+
 static void run_attention(bench *b, const bench_case *c)
 {
-    int64_t Dh = c->Dh, half = (int64_t)c->in * c->stored * Dh;
-    float *kv = next_place(b, (size_t)half * 8);
-    hm_attention_args a = {.out = b->y, .q = b->x, .B = 1, .S = c->M, .H = c->heads, .Dh = c->Dh, .slots = c->in, .causal = true};
-    a.kv = (hm_kv_view){.k = kv, .v = kv + half, .heads = c->stored, .batch = half, .head = c->in * Dh, .slot = Dh};
+    hm_attention_args a = {.out = b->y, .q = b->x, .B = c->batch, .S = c->M, .H = c->heads, .Dh = c->Dh, .slots = c->in, .causal = true};
+    a.kv = kv_of(c);
+    size_t elements = (size_t)(c->batch * a.kv.batch), half = elements * hm_dtype_bytes(c->type);
+    size_t scales = c->type == HM_I8 ? elements / (size_t)a.kv.slot : 0;
+    char *kv = next_place(b, 2 * (half + scales * sizeof(float)));
+    a.kv.k = kv;
+    a.kv.v = kv + half;
+    a.kv.k_scale = scales ? (float *)(void *)(kv + 2 * half) : NULL;
+    a.kv.v_scale = scales ? a.kv.k_scale + scales : NULL;
     a.pos = c->in - c->M;
     a.window = c->window;
     a.scale = 0.1f;
@@ -302,8 +332,8 @@ static double case_amount(const bench_case *c, bool *bytes)
         return 2 * weights * c->M;
     if (c->kind >= CASE_RMSNORM)
         return 4.0 * c->in * c->M;
-    if (c->M == 1)
-        return 8.0 * c->in * c->stored * c->Dh;
+    if (c->M == 1) /* keys and values, and their scales */
+        return 2.0 * c->batch * c->in * c->stored * (c->Dh * (double)hm_dtype_bytes(c->type) + (c->type == HM_I8 ? 4 : 0));
     return 4.0 * c->heads * c->Dh * c->M * (c->window ? c->window : c->in - (c->M - 1) / 2.0); /* windows: all rows have them whole */
 }
 
@@ -363,6 +393,8 @@ static void case_shape(const bench_case *c, char *text, size_t size)
         snprintf(text, size, "%dx%d%s M=%d%s", c->out, c->in, c->in_out ? " in-out" : "", c->M, c->cached ? " cached" : "");
     else if (c->kind == CASE_CONV)
         snprintf(text, size, "%dx%d k=%d d=%d M=%d", c->out, c->in, c->taps, c->dilation, c->M);
+    else if (c->kind <= CASE_FLASH && c->batch > 1)
+        snprintf(text, size, "B=%d H=%d/%d Dh=%d S=%d slots=%d", c->batch, c->heads, c->stored, c->Dh, c->M, c->in);
     else if (c->kind <= CASE_FLASH && c->window)
         snprintf(text, size, "H=%d/%d Dh=%d S=%d slots=%d window=%d", c->heads, c->stored, c->Dh, c->M, c->in, c->window);
     else if (c->kind <= CASE_FLASH)
@@ -376,7 +408,7 @@ static void buffer_sizes(bench *b)
 {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const bench_case *c = &cases[i];
-        size_t rows = (size_t)(c->M + (c->taps - 1) * c->dilation), heads = (size_t)c->M * (size_t)c->heads * (size_t)c->Dh;
+        size_t rows = (size_t)(c->M + (c->taps - 1) * c->dilation), heads = (size_t)c->batch * (size_t)c->M * (size_t)c->heads * (size_t)c->Dh;
         size_t x = rows * (size_t)c->in > heads ? rows * (size_t)c->in : heads;
         size_t y = (size_t)c->M * (size_t)c->out > x ? (size_t)c->M * (size_t)c->out : x;
         b->x_floats = x > b->x_floats ? x : b->x_floats;

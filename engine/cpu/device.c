@@ -248,6 +248,7 @@ void hm_cpu_ops_reference(hm_ops *ops, hm_device *dev, hm_counters *count, const
                     .sync = cpu_sync};
     hm_cpu_fill_linear(ops);
     hm_cpu_fill_rows(ops);
+    hm_cpu_fill_kv(ops);
     hm_cpu_fill_audio(ops);
     hm_cpu_fill_sample(ops);
 }

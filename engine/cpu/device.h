@@ -28,7 +28,8 @@
 #define HM_CPU_NARROW_ROWS 1024              /* rows of its tiles: multiple of two vectors */
 #define HM_CPU_COLUMNS 64                    /* columns that operations over columns take at a time */
 #define HM_CPU_DEPTHWISE_TAPS 256            /* most taps of a depthwise convolution */
-#define HM_CPU_ATTN_ROWS 48                  /* query rows of an attention task */
+#define HM_CPU_ATTN_ROWS 96                  /* most query rows of an attention task; half of them where heads are large */
+#define HM_CPU_ATTN_WIDE_HEAD 256            /* heads up to here are not large */
 #define HM_CPU_ATTN_SLOTS HM_ATTENTION_BLOCK /* slots per block */
 #define HM_CPU_ATTN_MAX_HEAD 1024            /* largest head */
 
@@ -88,6 +89,11 @@ typedef struct hm_cpu_attention {
     float *scores;        /* [B*kv.heads][S*group][score_stride], or NULL when streamed */
     int64_t score_stride; /* floats */
     int group, blocks;    /* query heads per stored head; tasks per (b, stored head) */
+    int rows;             /* of a task */
+    int splits;           /* parts that the slots of a task are cut into */
+    float *parts;         /* with splits > 1: what the blocks of slots are, [tasks][part_blocks][rows][padded head + HM_KV_LANES] */
+    int part_blocks;
+    atomic_int *arrived; /* with splits > 1: parts done of each task */
     atomic_int next;
 } hm_cpu_attention;
 
@@ -174,6 +180,7 @@ void hm_cpu_end(const hm_ops *op, const char *name);
 /* Entries of the table by family; each file fills in its own. */
 void hm_cpu_fill_linear(hm_ops *ops);
 void hm_cpu_fill_rows(hm_ops *ops);
+void hm_cpu_fill_kv(hm_ops *ops);
 void hm_cpu_fill_audio(hm_ops *ops);
 void hm_cpu_fill_sample(hm_ops *ops);
 

@@ -3,13 +3,3 @@
 #include "engine/cpu/kernels.inc"
 
 const hm_cpu_kernels hm_cpu_kernels_scalar = HM_CPU_KERNELS;
-
-void hm_cpu_scores_scalar(hm_cpu_attention *job, float *work)
-{
-    kernel_attention_scores(job, work);
-}
-
-void hm_cpu_flash_scalar(hm_cpu_attention *job, float *work)
-{
-    kernel_flash(job, work);
-}

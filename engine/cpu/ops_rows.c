@@ -271,51 +271,6 @@ static void cpu_rope(const hm_ops *op, float *x, const float *cos_table, const f
         hm_cpu_run_rows(op, "rope", &j, 2.0 * B * S * heads * Dh);
 }
 
-/* Caches. */
-
-static void kv_rows(const hm_cpu_rows *j, size_t first, size_t last)
-{
-    const hm_kv_view *kv = j->kv;
-    int repeat = kv->heads / j->heads;
-    for (size_t m = first; m < last; m++) {
-        int64_t b = (int64_t)m / j->S, slot = j->pos + (int64_t)m % j->S;
-        for (int h = 0; h < kv->heads; h++) {
-            int64_t to = b * kv->batch + h * kv->head + slot * kv->slot, from = ((int64_t)m * j->heads + h / repeat) * j->D;
-            memcpy(kv->k + to, j->u + from, (size_t)j->D * sizeof(float));
-            memcpy(kv->v + to, j->v + from, (size_t)j->D * sizeof(float));
-        }
-    }
-}
-
-static void cpu_kv_put(const hm_ops *op, const hm_kv_view *kv, const float *k, const float *v, int B, int S, int stored_from, int Dh,
-                       int pos)
-{
-    hm_cpu_rows j = {
-        .run = kv_rows, .items = (size_t)B * (size_t)S, .u = k, .v = v, .kv = kv, .D = Dh, .S = S, .heads = stored_from, .pos = pos};
-    if (!hm_cpu_begin(op, "kv_put"))
-        return;
-    op->count->kv_written_bytes += 8 * (uint64_t)B * (uint64_t)S * (uint64_t)kv->heads * (uint64_t)Dh;
-    hm_cpu_run_rows(op, "kv_put", &j, 2.0 * B * S * kv->heads * Dh);
-}
-
-static void mask_rows(const hm_cpu_rows *j, size_t first, size_t last)
-{
-    for (size_t s = first; s < last; s++) {
-        int at = j->pos + (int)s;
-        for (int i = 0; i < j->n; i++)
-            j->y[s * (size_t)j->n + (size_t)i] = i <= at && (!j->window || i > at - j->window) ? 0.0f : -INFINITY;
-    }
-}
-
-static void cpu_causal_mask(const hm_ops *op, float *mask, int S, int slots, int pos, int window)
-{
-    hm_cpu_rows j = {.run = mask_rows, .items = (size_t)S, .y = mask, .n = slots, .pos = pos, .window = window};
-    if (!hm_cpu_begin(op, "causal_mask"))
-        return;
-    op->count->mask_bytes += 4 * (uint64_t)S * (uint64_t)slots;
-    hm_cpu_run_rows(op, "causal_mask", &j, (double)S * slots);
-}
-
 /* Embeddings: y[m] = sum of n rows of the table. */
 
 static void gather_rows(const hm_cpu_rows *j, size_t first, size_t last)
@@ -403,8 +358,6 @@ void hm_cpu_fill_rows(hm_ops *ops)
     ops->copy_2d = cpu_copy_2d;
     ops->rope_table = cpu_rope_table;
     ops->rope = cpu_rope;
-    ops->kv_put = cpu_kv_put;
-    ops->causal_mask = cpu_causal_mask;
     ops->gather = cpu_gather;
     ops->gather_sum = cpu_gather_sum;
     ops->gather_tables = cpu_gather_tables;

@@ -112,6 +112,11 @@ HM_INLINE vf vload_f16(const uint16_t *p)
     return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
 
+HM_INLINE vf vload_i8(const int8_t *p)
+{
+    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
 /* Rows become columns. After two rounds of unpacking, row 4i+c holds in its 128-bit lane b the column 4b+c of rows 4i..4i+3;
  * what is left is a transpose of 4 x 4 lanes for each c. */
 HM_INLINE void vtranspose(vf r[VL])
@@ -157,6 +162,11 @@ HM_INLINE vf vload_f16(const uint16_t *p)
     return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 }
 
+HM_INLINE vf vload_i8(const int8_t *p)
+{
+    return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+
 /* Rows become columns: as for 16 lanes, with 2 x 2 lanes left at the end. */
 HM_INLINE void vtranspose(vf r[VL])
 {
@@ -192,6 +202,11 @@ HM_INLINE vf vload_bf16(const uint16_t *p)
 {
     vi v = {p[0], p[1], p[2], p[3]};
     return (vf)(v << 16);
+}
+
+HM_INLINE vf vload_i8(const int8_t *p)
+{
+    return (vf){p[0], p[1], p[2], p[3]};
 }
 
 /* Exponent rebased by a multiplication, which normalises denormals too; infinity and NaN get the full exponent. */

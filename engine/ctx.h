@@ -55,14 +55,14 @@ static inline bool hm_tapping(const hm_ctx *c)
 /* A part of the model, in the trace and in the table of places. name: static text. */
 static inline void hm_part_begin(hm_ctx *c, const char *name, int64_t index)
 {
-    hm_places_begin(&c->places, name);
+    hm_places_begin(&c->places, name, c->counters.weight_bytes);
     hm_span_begin(c->probe, HM_SPAN_PART, name, index);
 }
 
 static inline void hm_part_end(hm_ctx *c, const char *name)
 {
     hm_span_end(c->probe, HM_SPAN_PART, name);
-    hm_places_end(&c->places);
+    hm_places_end(&c->places, c->counters.weight_bytes);
 }
 
 /* Tells how far a phase is; a watcher that wants to stop makes the context fail with HM_EINTERRUPTED. */
@@ -128,6 +128,12 @@ hm_status hm_bind_tensor(const hm_binder *b, const void **out, hm_dtype *type, c
 /* Device memory that lives as long as the bound weights. */
 void *hm_bind_alloc(hm_ctx *c, size_t bytes, hm_error *err);
 void hm_bind_release(hm_ctx *c);
+
+/* Of what its weights are made. */
+static inline const char *hm_linear_format(const hm_linear *w)
+{
+    return w->panels ? hm_format_name(w->panels) : hm_dtype_name(w->type);
+}
 
 /* Bytes of weights that the forward of this linear layer reads. */
 static inline uint64_t hm_linear_bytes(const hm_linear *w)

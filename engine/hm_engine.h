@@ -11,11 +11,12 @@
 
 #include "engine/base/error.h"
 #include "engine/base/log.h"
+#include "engine/base/part.h"
 #include "engine/base/place.h"
 #include "engine/base/probe.h"
 #include "variants/toggles.h"
 
-#define HM_ENGINE_ABI 4
+#define HM_ENGINE_ABI 5
 
 typedef struct hm_engine hm_engine;
 
@@ -128,6 +129,7 @@ typedef struct hm_result {
     uint64_t codec_bytes;            /* weights that one call of the decoder reads */
     hm_place places[HM_PLACE_PARTS]; /* where each part ran; of generate_many: all requests together */
     int place_count;
+    hm_parts parts; /* weights of the model's parts that were at work */
     int64_t seams[HM_SEAMS]; /* samples at which separately decoded stretches of the audio meet, in order; the first ones */
     int seam_count;
 } hm_result;

@@ -143,6 +143,8 @@ hm_logit_row hm_logits_compare_row(const float *r, const float *x, int n)
             off = 0; /* both -infinity */
         if (isnan(off) || off > row.max_difference)
             row.max_difference = isnan(off) ? INFINITY : off;
+        row.off_squares += isfinite(off) ? off * off : INFINITY;
+        row.squares += isfinite(r[j]) ? (double)r[j] * (double)r[j] : 0;
         if (isnan(p) || isnan(q))
             row.kl = INFINITY;
         else if (p > -INFINITY)
@@ -225,12 +227,15 @@ static void add_row(hm_logit_figures *f, const hm_logit_row *row)
     f->top1 += row->top1;
     f->mean_kl += row->kl;
     f->max_difference = row->max_difference > f->max_difference ? row->max_difference : f->max_difference;
+    f->squares += row->squares;
+    f->off_squares += row->off_squares;
 }
 
 static void finish(hm_logit_figures *f, int frames)
 {
     f->top1 /= f->frames;
     f->mean_kl /= f->frames;
+    f->relative_rms = f->off_squares > 0 ? sqrt(f->off_squares / f->squares) : 0;
     f->frames = frames;
 }
 

@@ -27,10 +27,11 @@ hm_status hm_logits_close(hm_logits_writer **writer, bool keep, hm_error *err);
  * drawn (above -infinity), in double.
  *   top1: the likeliest are the same (the lowest index on ties)
  *   kl:   sum r_j ln(r_j / x_j), in nat; infinite where x excludes what r does not
- *   max_difference: of two finite logits; infinite where one is finite and the other is not, or one is NaN */
+ *   max_difference: of two finite logits; infinite where one is finite and the other is not, or one is NaN
+ *   squares, off_squares: sum r_j^2 and sum (x_j - r_j)^2 over finite r_j; off_squares infinite as max_difference is */
 typedef struct hm_logit_row {
     bool top1;
-    double kl, max_difference;
+    double kl, max_difference, squares, off_squares;
 } hm_logit_row;
 hm_logit_row hm_logits_compare_row(const float *r, const float *x, int n);
 
@@ -39,6 +40,8 @@ typedef struct hm_logit_figures {
     int frames;  /* compared */
     double top1; /* share */
     double mean_kl, max_difference;
+    double relative_rms; /* sqrt(sum off_squares / sum squares); NaN: the reference's logits are all 0 and the others are not */
+    double squares, off_squares;
 } hm_logit_figures;
 
 typedef struct hm_logit_comparison {

@@ -469,7 +469,7 @@ hm_status hm_proto_read_opened(const json_t *m, hm_opened *w, hm_error *err)
 json_t *hm_proto_sample(const hm_sample *s, const hm_stored_codes *codes)
 {
     json_t *o = json_pack("{s:s, s:b}", "type", "sample", "warmup", s->warmup), *spans = json_array(), *counts = json_array(),
-           *frames = json_array();
+           *frames = json_array(), *parts = json_array();
 #define SET_I(name, required, meaning) set_int(o, #name, s->name);
 #define SET_R(name, meaning) set_real(o, #name, s->name);
 #define SET_T(name, bytes, meaning) set_text(o, #name, s->name);
@@ -486,6 +486,14 @@ json_t *hm_proto_sample(const hm_sample *s, const hm_stored_codes *codes)
     for (int i = 0; i < s->frame_time_count; i++)
         json_array_append_new(frames, json_pack("{s:I, s:I, s:I}", "first_frame", (json_int_t)s->frame_times[i].first_frame, "frames",
                                                 (json_int_t)s->frame_times[i].frames, "total_ns", (json_int_t)s->frame_times[i].total_ns));
+    for (int i = 0; i < s->part_count; i++) {
+        const hm_sample_part *p = &s->parts[i];
+        json_t *part = json_pack("{s:s, s:s, s:s, s:I, s:I}", "part", p->part, "span", p->span, "format", p->format, "pass_bytes",
+                                 (json_int_t)p->pass_bytes, "distinct_bytes", (json_int_t)p->distinct_bytes);
+        set_real(part, "frame_passes", p->frame_passes);
+        json_array_append_new(parts, part);
+    }
+    json_object_set_new(o, "parts", parts);
     json_object_set_new(o, "frame_times", frames);
     json_object_set_new(o, "spans", spans);
     json_object_set_new(o, "counts", counts);
@@ -574,6 +582,37 @@ static hm_status read_frame_times(const json_t *m, hm_sample *s, hm_error *err)
     return st;
 }
 
+static hm_status read_parts(const json_t *m, hm_sample *s, hm_error *err)
+{
+    json_t *list = NULL;
+    hm_status st = hm_json_child(m, "parts", JSON_ARRAY, false, &list, WHERE, err);
+    size_t n = list ? json_array_size(list) : 0;
+    if (!st && n > HM_SAMPLE_PARTS)
+        return hm_fail(err, HM_EFORMAT, "worker: sent %zu parts, at most %d are kept", n, HM_SAMPLE_PARTS);
+    for (size_t i = 0; i < n && !st; i++) {
+        const json_t *o = json_array_get(list, i);
+        hm_sample_part *p = &s->parts[s->part_count++];
+        *p = (hm_sample_part){.frame_passes = NAN};
+        st = read_text(o, "part", p->part, sizeof p->part, err);
+        if (!st)
+            st = read_text(o, "span", p->span, sizeof p->span, err);
+        if (!st)
+            st = read_text(o, "format", p->format, sizeof p->format, err);
+        if (!st)
+            st = hm_json_int(o, "pass_bytes", 0, INT64_MAX, true, &p->pass_bytes, WHERE, err);
+        if (!st)
+            st = hm_json_int(o, "distinct_bytes", 0, INT64_MAX, true, &p->distinct_bytes, WHERE, err);
+        if (!st)
+            st = hm_json_double(o, "frame_passes", false, &p->frame_passes, WHERE, err);
+        if (!st && !(isnan(p->frame_passes) || p->frame_passes >= 0))
+            st = hm_fail(err, HM_EFORMAT, "worker: part \"%s\" has %g passes a frame", p->part, p->frame_passes);
+        for (int k = 0; k < s->part_count - 1 && !st; k++)
+            if (!p->part[0] || (!strcmp(s->parts[k].part, p->part) && !strcmp(s->parts[k].span, p->span)))
+                st = hm_fail(err, HM_EFORMAT, "worker: part \"%s\" was sent twice, or without a name", p->part);
+    }
+    return st;
+}
+
 /* Whether the figures can be true. */
 static hm_status believe(const hm_sample *s, const hm_run_order *order, int64_t elapsed_ns, hm_error *err)
 {
@@ -633,6 +672,8 @@ hm_status hm_proto_read_sample(const json_t *m, const hm_run_order *order, int64
         st = believe(s, order, elapsed_ns, err);
     if (!st)
         st = read_frame_times(m, s, err);
+    if (!st)
+        st = read_parts(m, s, err);
     if (st || !codes || s->warmup || s->codebooks == HM_UNKNOWN || s->codebooks < 1 || s->codebooks > 1024)
         return st;
     codes->frames = (int)s->frames;

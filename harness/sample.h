@@ -115,6 +115,15 @@ typedef struct hm_frame_time {
 
 #define HM_FRAME_TIMES 32 /* stretches of equal length, the last one may be shorter */
 
+/* Weights of a part of the model, as engine/base/part.h has them; frame_passes NaN: not known. */
+typedef struct hm_sample_part {
+    char part[24], span[24], format[8];
+    int64_t pass_bytes, distinct_bytes;
+    double frame_passes;
+} hm_sample_part;
+
+#define HM_SAMPLE_PARTS 16
+
 /* How an output compares with the stored codes and logits of its case. */
 typedef struct hm_output_comparison {
     bool compared;
@@ -139,6 +148,8 @@ typedef struct hm_sample {
     int count_count;
     hm_frame_time frame_times[HM_FRAME_TIMES];
     int frame_time_count;
+    hm_sample_part parts[HM_SAMPLE_PARTS];
+    int part_count;
     hm_output_comparison output;
 } hm_sample;
 
@@ -153,7 +164,7 @@ static inline void hm_sample_init(hm_sample *s)
 #undef HM_SAMPLE_R
 #undef HM_SAMPLE_T
     s->warmup = false;
-    s->span_count = s->count_count = s->frame_time_count = 0;
+    s->span_count = s->count_count = s->frame_time_count = s->part_count = 0;
     s->output = (hm_output_comparison){.first_frame = HM_UNKNOWN, .max_logit_difference = NAN};
 }
 

@@ -18,6 +18,7 @@ const hm_export_part hm_export_sample_parts[] = {{"spans", "span", "sample_id", 
                                                  {"counts", "count", "sample_id", false},
                                                  {"output", "output", "sample_id", false},
                                                  {"frame_times", "frame_time", "sample_id", false},
+                                                 {"parts", "sample_part", "sample_id", false},
                                                  {NULL, NULL, NULL, false}};
 
 /* JSON ------------------------------------------------------------------------------------------------------------------------------ */

@@ -35,15 +35,16 @@ static hm_status put_all_logits(hm_store *store, const char *session_id, const c
 {
     hm_query q;
     hm_query_open(&q, store,
-                  "INSERT INTO fidelity(session_id, arm_id, case_id, top1, mean_kl, max_logit_difference) "
-                  "VALUES(:session_id, :arm_id, :case_id, :top1, :mean_kl, :max_logit_difference) "
+                  "INSERT INTO fidelity(session_id, arm_id, case_id, top1, mean_kl, max_logit_difference, relative_rms) "
+                  "VALUES(:session_id, :arm_id, :case_id, :top1, :mean_kl, :max_logit_difference, :relative_rms) "
                   "ON CONFLICT(arm_id, case_id) DO UPDATE SET top1 = excluded.top1, mean_kl = excluded.mean_kl, "
-                  "max_logit_difference = excluded.max_logit_difference",
+                  "max_logit_difference = excluded.max_logit_difference, relative_rms = excluded.relative_rms",
                   err);
     bind_place(&q, session_id, arm_id, case_id);
     hm_bind_real(&q, ":top1", f->top1);
     hm_bind_real(&q, ":mean_kl", f->mean_kl);
     hm_bind_real(&q, ":max_logit_difference", f->max_difference);
+    hm_bind_real(&q, ":relative_rms", f->relative_rms);
     hm_query_run(&q);
     return hm_query_close(&q);
 }
@@ -54,8 +55,8 @@ static hm_status put_codebooks(hm_store *store, const char *session_id, const ch
     hm_query q;
     hm_query_open(&q, store,
                   "INSERT OR REPLACE INTO fidelity_codebook(session_id, arm_id, case_id, codebook, frames, top1, mean_kl, "
-                  "max_logit_difference) "
-                  "VALUES(:session_id, :arm_id, :case_id, :codebook, :frames, :top1, :mean_kl, :max_logit_difference)",
+                  "max_logit_difference, relative_rms) "
+                  "VALUES(:session_id, :arm_id, :case_id, :codebook, :frames, :top1, :mean_kl, :max_logit_difference, :relative_rms)",
                   err);
     for (int k = 0; k < c->codebooks; k++) {
         bind_place(&q, session_id, arm_id, case_id);
@@ -64,6 +65,7 @@ static hm_status put_codebooks(hm_store *store, const char *session_id, const ch
         hm_bind_real(&q, ":top1", c->of[k].top1);
         hm_bind_real(&q, ":mean_kl", c->of[k].mean_kl);
         hm_bind_real(&q, ":max_logit_difference", c->of[k].max_difference);
+        hm_bind_real(&q, ":relative_rms", c->of[k].relative_rms);
         hm_query_run(&q);
     }
     return hm_query_close(&q);

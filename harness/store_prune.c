@@ -46,6 +46,7 @@ static const char delete_runs[] = "CREATE TEMP TABLE doomed_sample AS SELECT id 
                                   "DELETE FROM count WHERE sample_id IN doomed_sample;"
                                   "DELETE FROM output WHERE sample_id IN doomed_sample;"
                                   "DELETE FROM frame_time WHERE sample_id IN doomed_sample;"
+                                  "DELETE FROM sample_part WHERE sample_id IN doomed_sample;"
                                   "DELETE FROM sample WHERE run_id IN doomed_run;"
                                   "DELETE FROM run WHERE id IN doomed_run;"
                                   "DROP TABLE doomed_sample;";

@@ -497,9 +497,24 @@ static const char machine_state_columns[] =
     "LEFT JOIN arm_figure w ON w.session_id = r.session_id AND w.case_id = r.case_id AND w.arm_id = r.arm_id\n"
     "WHERE r.status = 'ok' AND s.cold IS NOT NULL AND s.ordinal = 0;\n";
 
+static const char part_tables[] =
+    "ALTER TABLE fidelity ADD COLUMN relative_rms REAL /* of the logits: root mean square of the difference over that of the reference */;\n"
+    "ALTER TABLE fidelity_codebook ADD COLUMN relative_rms REAL /* the same of this codebook */;\n"
+    "CREATE TABLE sample_part(\n"
+    "  sample_id TEXT NOT NULL REFERENCES sample(id),\n"
+    "  part TEXT NOT NULL,                 -- whose weights: backbone, decoder, heads, dit, codec\n"
+    "  span TEXT NOT NULL,                 -- within which they are read: last word of a span's name\n"
+    "  format TEXT NOT NULL,               -- of its linear layers: f32, bf16, f16, int8, int4, fp4\n"
+    "  pass_bytes INTEGER NOT NULL,        -- bytes of weights that a pass reads\n"
+    "  distinct_bytes INTEGER NOT NULL,    -- bytes of weights that all its passes read, each weight once\n"
+    "  frame_passes REAL,                  -- passes per frame, NULL: not known\n"
+    "  PRIMARY KEY(sample_id, part, span)\n"
+    ") STRICT, WITHOUT ROWID;\n";
+
 const hm_migration hm_migrations[] = {{{first_tables, first_views}},
                                       {{fidelity_table, NULL}},
                                       {{speech_columns, stream_view}},
                                       {{limit_table, NULL}},
-                                      {{verdict_tables, machine_state_columns}}};
+                                      {{verdict_tables, machine_state_columns}},
+                                      {{part_tables, NULL}}};
 const int hm_migration_count = (int)(sizeof hm_migrations / sizeof *hm_migrations);

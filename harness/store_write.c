@@ -317,6 +317,24 @@ static hm_status put_frame_times(hm_store *store, const char *sample_id, const h
     return hm_query_close(&q);
 }
 
+static hm_status put_parts(hm_store *store, const char *sample_id, const hm_sample *s, hm_error *err)
+{
+    hm_query q;
+    hm_query_open(&q, store, "INSERT INTO sample_part VALUES(:sample_id, :part, :span, :format, :pass_bytes, :distinct_bytes, :frame_passes)",
+                  err);
+    for (int i = 0; i < s->part_count; i++) {
+        hm_bind_text(&q, ":sample_id", sample_id);
+        hm_bind_text(&q, ":part", s->parts[i].part);
+        hm_bind_text(&q, ":span", s->parts[i].span);
+        hm_bind_text(&q, ":format", s->parts[i].format);
+        hm_bind_int(&q, ":pass_bytes", s->parts[i].pass_bytes);
+        hm_bind_int(&q, ":distinct_bytes", s->parts[i].distinct_bytes);
+        hm_bind_real(&q, ":frame_passes", s->parts[i].frame_passes);
+        hm_query_run(&q);
+    }
+    return hm_query_close(&q);
+}
+
 static hm_status put_output(hm_store *store, const char *sample_id, const hm_output_comparison *o, hm_error *err)
 {
     hm_query q;
@@ -367,6 +385,8 @@ static hm_status put_sample(hm_store *store, const char *run_id, int ordinal, co
         st = put_counts(store, id, s, err);
     if (!st)
         st = put_frame_times(store, id, s, err);
+    if (!st)
+        st = put_parts(store, id, s, err);
     if (!st && s->output.compared)
         st = put_output(store, id, &s->output, err);
     return st;

@@ -302,6 +302,21 @@ static void fill_health(worker *w, const hm_request *request, const hm_result *r
     hm_health_text(&health, s->health_reasons, sizeof s->health_reasons);
 }
 
+static void fill_parts(hm_sample *s, const hm_parts *parts)
+{
+    _Static_assert(HM_PARTS <= HM_SAMPLE_PARTS, "a sample has room for all parts");
+    for (int i = 0; i < parts->count; i++) {
+        const hm_part_weights *from = &parts->items[i];
+        hm_sample_part *p = &s->parts[s->part_count++];
+        *p = (hm_sample_part){.pass_bytes = (int64_t)from->pass_bytes,
+                              .distinct_bytes = (int64_t)from->distinct_bytes,
+                              .frame_passes = from->frame_passes > 0 ? from->frame_passes : NAN};
+        snprintf(p->part, sizeof p->part, "%s", from->part);
+        snprintf(p->span, sizeof p->span, "%s", from->span);
+        snprintf(p->format, sizeof p->format, "%s", from->format);
+    }
+}
+
 static void fill_sample(worker *w, const hm_request *request, const hm_result *r, const hm_audio_facts *audio)
 {
     hm_sample *s = &w->sample;
@@ -344,6 +359,7 @@ static void fill_sample(worker *w, const hm_request *request, const hm_result *r
     int spans = hm_recorder_totals(w->recorder, s->spans, (int)(sizeof s->spans / sizeof *s->spans));
     s->span_count = spans < (int)(sizeof s->spans / sizeof *s->spans) ? spans : (int)(sizeof s->spans / sizeof *s->spans);
     s->frame_time_count = hm_recorder_frame_times(w->recorder, s->frame_times);
+    fill_parts(s, &r->parts);
     add_counts(s, &r->counters, false);
     add_counts(s, &f->load_counters, true);
 }

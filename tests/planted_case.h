@@ -135,7 +135,7 @@ static inline void plant_session(const char *path)
         "INSERT INTO fidelity(session_id, arm_id, case_id, snr_db, spectral_snr_db, log_spectral_db, seam_db, top1, mean_kl, "
         "max_logit_difference) SELECT '" PLANTED_SESSION "', id, 'c1', CASE position WHEN 1 THEN 9e999 ELSE 21.5 END, CASE position WHEN 1 "
         "THEN 9e999 ELSE 23.5 END, 1.25, 0.5, 0.97, CASE position WHEN 1 THEN 0 ELSE 0.0031 END, 0.125 FROM arm WHERE position > 0;"
-        "INSERT INTO fidelity_codebook SELECT '" PLANTED_SESSION "', id, 'c1', 3, 125, 0.96, 0.0042, 0.25 FROM arm WHERE position = 2;"
+        "INSERT INTO fidelity_codebook SELECT '" PLANTED_SESSION "', id, 'c1', 3, 125, 0.96, 0.0042, 0.25, 0.01 FROM arm WHERE position = 2;"
         "INSERT INTO verdict SELECT 'v1', '" PLANTED_SESSION "', 'c1', a.id, b.id, 'wall', 8, 1.031, 1.021, 1.042, 0.02, 0.015, 'fail', "
         "'slower than the margin' FROM arm a, arm b WHERE a.position = 0 AND b.position = 2;"
         "INSERT INTO calibration SELECT '" PLANTED_SESSION "', 'c1', id, 8, 0.0125, -0.22314355131420976, 0.44 FROM arm WHERE position = 0;"

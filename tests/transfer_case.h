@@ -130,22 +130,18 @@ static inline hm_status import_text(hm_store *store, const char *text, int64_t *
 static inline hm_store *make_full_store(const char *path)
 {
     hm_error err = {0};
-    char *text = fixture(4);
+    char *text = fixture(5);
     int64_t rows;
     hm_store *store = open_store(path, HM_STORE_CREATE);
     GOOD(import_text(store, text, &rows, &err));
     free(text);
-    GOOD(hm_store_exec(
-        store,
-        "INSERT INTO session_tag VALUES('e1', 'branch', 'main');"
-        "INSERT INTO fidelity_codebook VALUES('e1', 'a2', 'c1', 0, 3, 0.5, 0.125, 2.5);"
-        "INSERT INTO frame_time VALUES('x1', 0, 3, 9000);"
-        "INSERT INTO calibration VALUES('e1', 'c1', 'a1', 10, 0.01, 0.001, 0.5);"
-        "INSERT INTO baseline VALUES('release', 'e1', '2000-03-01T00:00:00.000Z');"
-        "INSERT INTO verdict VALUES('v1', 'e1', NULL, 'a1', 'a2', 'wall', 10, 1.25, 1.0625, 1.5, 0.02, NULL, 'fail', 'slower');"
-        "UPDATE run SET dropped_reason = 'throttled' WHERE id IN ('r3', 'r4');"
-        "UPDATE sample SET energy_uj = 1500000, clock_khz = 3000000 WHERE id = 'x1'",
-        &err));
+    GOOD(hm_store_exec(store,
+                       "INSERT INTO sample_part VALUES('x1', 'backbone', 'backbone', 'int8', 1000, 1000, 1),"
+                       "('x1', 'decoder', 'decoder', 'bf16', 200, 200, NULL);"
+                       "UPDATE fidelity_codebook SET relative_rms = 0.0625;"
+                       "UPDATE run SET dropped_reason = 'throttled' WHERE id IN ('r3', 'r4');"
+                       "UPDATE sample SET energy_uj = 1500000, clock_khz = 3000000 WHERE id = 'x1'",
+                       &err));
     for (int i = 0; hm_store_tables[i]; i++) { /* a new table has to have a row here, so that what follows is about it too */
         char sql[80];
         snprintf(sql, sizeof sql, "SELECT count(*) > 0 FROM %s", hm_store_tables[i]);

@@ -15,12 +15,14 @@ typedef struct hm_place {
     char device[HM_PLACE_TEXT]; /* of its first operation: "cpu:avx2" */
     uint64_t operations;        /* started */
     uint64_t elsewhere;         /* of them, on another device than the first one */
+    uint64_t weight_bytes;      /* of weights that they had to read, inner parts included */
 } hm_place;
 
 typedef struct hm_places {
     hm_place items[HM_PLACE_PARTS]; /* in order of their first operation */
     int count;
     const char *open[HM_PLACE_DEPTH]; /* parts that are going on, the innermost last */
+    uint64_t read[HM_PLACE_DEPTH];    /* bytes of weights that had been read when they began */
     int depth;
     hm_place *now;      /* of the innermost; NULL: to be looked up */
     const char *device; /* that `now` is on, as it was told: the same text needs no look at its letters */
@@ -39,22 +41,6 @@ static inline void hm_places_clear(hm_places *p)
     *p = (hm_places){0};
 }
 
-/* Static text. */
-static inline void hm_places_begin(hm_places *p, const char *part)
-{
-    if (p->depth < HM_PLACE_DEPTH)
-        p->open[p->depth] = part;
-    p->depth++;
-    p->now = NULL;
-    p->device = NULL;
-}
-
-static inline void hm_places_end(hm_places *p)
-{
-    p->depth -= p->depth > 0;
-    p->now = NULL;
-    p->device = NULL;
-}
 
 /* The row of a part; a new one where there is none, the last one where there is no room. */
 static inline hm_place *hm_places_row(hm_places *p, const char *part)
@@ -67,6 +53,27 @@ static inline hm_place *hm_places_row(hm_places *p, const char *part)
     hm_place *row = &p->items[p->count++];
     hm_place_copy(row->part, part);
     return row;
+}
+
+/* Static text. read_bytes: of weights, by all operations so far. */
+static inline void hm_places_begin(hm_places *p, const char *part, uint64_t read_bytes)
+{
+    if (p->depth < HM_PLACE_DEPTH) {
+        p->open[p->depth] = part;
+        p->read[p->depth] = read_bytes;
+    }
+    p->depth++;
+    p->now = NULL;
+    p->device = NULL;
+}
+
+static inline void hm_places_end(hm_places *p, uint64_t read_bytes)
+{
+    p->depth -= p->depth > 0;
+    if (p->depth < HM_PLACE_DEPTH && p->open[p->depth] && read_bytes > p->read[p->depth])
+        hm_places_row(p, p->open[p->depth])->weight_bytes += read_bytes - p->read[p->depth];
+    p->now = NULL;
+    p->device = NULL;
 }
 
 /* An operation starts on a device. */
@@ -100,6 +107,7 @@ static inline void hm_places_add(hm_places *p, const hm_places *more)
             memcpy(row->device, from->device, sizeof row->device);
         row->elsewhere += strcmp(row->device, from->device) ? from->operations : from->elsewhere;
         row->operations += from->operations;
+        row->weight_bytes += from->weight_bytes;
     }
 }
 

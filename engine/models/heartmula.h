@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "engine/base/part.h"
 #include "engine/checkpoint.h"
 #include "engine/models/transformer.h"
 
@@ -37,6 +38,8 @@ void hm_mula_theta(float *theta, int head_dim);
 /* Weights that one frame must read at least, bytes; and floating-point operations of one frame at position pos (heartmula.md section 9). */
 uint64_t hm_mula_frame_bytes(const hm_mula *m);
 uint64_t hm_mula_distinct_bytes(const hm_mula *m); /* the same, weights that are read again counted once */
+/* Backbone, decoder, and the heads within each, added to parts. */
+void hm_mula_parts(const hm_mula *m, hm_parts *parts);
 double hm_mula_frame_flops(const hm_mula_config *g, int rows, int pos);
 
 typedef struct hm_mula_request {

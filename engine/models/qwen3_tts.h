@@ -4,6 +4,7 @@
 #ifndef HM_ENGINE_MODELS_QWEN3_TTS_H
 #define HM_ENGINE_MODELS_QWEN3_TTS_H
 
+#include "engine/base/part.h"
 #include "engine/models/transformer.h"
 #include "engine/shapes_tts.h"
 
@@ -29,6 +30,8 @@ void hm_talker_release(hm_talker *m);
  * one frame at context `context` (section 10). */
 uint64_t hm_talker_frame_bytes(const hm_talker *m);
 uint64_t hm_talker_distinct_bytes(const hm_talker *m);
+/* Talker, code predictor, and the heads within each, added to parts. */
+void hm_talker_parts(const hm_talker *m, hm_parts *parts);
 double hm_talker_frame_flops(const hm_talker_shape *g, int context);
 
 /* How one code is chosen. */

@@ -259,6 +259,11 @@ uint64_t hm_speech_codec_bytes(const hm_speech_codec *m)
     return bytes + 2 * (uint64_t)m->last.channels * sizeof(float);
 }
 
+const char *hm_speech_codec_format(const hm_speech_codec *m)
+{
+    return hm_linear_format(&m->block[0].unit[0].conv1.linear);
+}
+
 double hm_speech_codec_frame_flops(const hm_speech_codec_shape *g)
 {
     double Z = (double)g->decoder.latent, D = (double)g->decoder.codebook_dim, h = (double)g->decoder.width, rows = 1;

@@ -202,6 +202,18 @@ static hm_status heart_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, cons
     return st;
 }
 
+/* A solver step reads the estimator's weights once, a piece of latents those of the waveform decoder. */
+static void parts(const hm_engine *e, hm_result *out)
+{
+    if (e->has_lm && out->generate_ns)
+        hm_mula_parts(&e->mula, &out->parts);
+    if (!e->has_codec)
+        return;
+    hm_session_add_part(out, "dit", "flow", hm_linear_format(&e->codec.dit.stack[0].blocks->q), out->counters.solver_steps);
+    hm_session_add_part(out, "codec", "vocoder", hm_linear_format(&e->codec.decoder.stage->unit[0].conv1.linear),
+                        out->counters.decode_chunks);
+}
+
 const hm_family hm_heart_family = {
     .model = "heartmula",
     .task = HM_TASK_MUSIC,
@@ -213,4 +225,5 @@ const hm_family hm_heart_family = {
     .generate_many = hm_heart_generate_many,
     .decode = hm_heart_decode,
     .check = hm_heart_check,
+    .parts = parts,
 };

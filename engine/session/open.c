@@ -333,6 +333,15 @@ void hm_session_tell_places(const hm_ctx *c, hm_result *out)
     out->place_count = c->places.count;
 }
 
+void hm_session_add_part(hm_result *out, const char *part, const char *span, const char *format, uint64_t passes)
+{
+    for (int i = 0; i < out->place_count && passes && out->frames; i++)
+        if (!strcmp(out->places[i].part, span)) {
+            uint64_t bytes = out->places[i].weight_bytes / passes;
+            hm_parts_add(&out->parts, &(hm_part_weights){part, span, format, bytes, bytes, (double)passes / out->frames});
+        }
+}
+
 void hm_session_add_seam(hm_result *out, int64_t sample)
 {
     if (out->seam_count < HM_SEAMS && sample > 0)
@@ -343,6 +352,7 @@ hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm
 {
     out->counters = e->ctx.counters;
     hm_session_tell_places(&e->ctx, out);
+    e->family->parts(e, out);
     out->wall_ns = hm_now_ns() - start_ns;
     if (st)
         hm_session_result_free(out);

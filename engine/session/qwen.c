@@ -307,6 +307,18 @@ static hm_status qwen_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, const
     return st;
 }
 
+static void parts(const hm_engine *e, hm_result *out)
+{
+    const hm_qwen *q = e->qwen;
+    uint64_t pieces = out->counters.decode_chunks;
+    if (e->has_lm && out->generate_ns)
+        hm_talker_parts(&q->talker, &out->parts);
+    if (!q->codec)
+        return;
+    hm_session_add_part(out, "codec", "latents", hm_speech_codec_format(q->codec), pieces);
+    hm_session_add_part(out, "codec", "vocoder", hm_speech_codec_format(q->codec), pieces);
+}
+
 const hm_family hm_qwen_family = {
     .model = "qwen3-tts",
     .task = HM_TASK_SPEECH,
@@ -318,4 +330,5 @@ const hm_family hm_qwen_family = {
     .generate_many = hm_qwen_generate_many,
     .decode = hm_qwen_decode,
     .check = hm_qwen_check,
+    .parts = parts,
 };

@@ -23,6 +23,7 @@ typedef struct hm_family {
     hm_status (*generate_many)(hm_engine *e, hm_many *many, hm_error *err);
     hm_status (*decode)(hm_engine *e, const int32_t *codes, int frames, const hm_request *request, hm_result *result, hm_error *err);
     hm_status (*check)(hm_engine *e, const hm_check *check, hm_error *err);
+    void (*parts)(const hm_engine *e, hm_result *result); /* what a call read of the weights; its places and counters are there */
 } hm_family;
 
 extern const hm_family hm_heart_family, hm_qwen_family;
@@ -74,6 +75,8 @@ void hm_session_add_phases(hm_memory_estimate *out, bool together);
 /* A call's result begins empty and ends with counters and wall time; a failed one is freed. */
 void hm_session_begin_call(hm_engine *e, hm_result *out);
 void hm_session_tell_places(const hm_ctx *c, hm_result *out);
+/* Adds a part whose weights were read in `passes` passes within a part of the places. */
+void hm_session_add_part(hm_result *out, const char *part, const char *span, const char *format, uint64_t passes);
 /* Separately decoded audio meets at this sample; the first ones are kept. */
 void hm_session_add_seam(hm_result *out, int64_t sample);
 hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm_status st);

@@ -40,7 +40,10 @@ static void divergence_follows_its_formula(void **state)
     assert_false(row.top1);
     near(row.kl, 0.25 * log(2));
     near(row.max_difference, log(2));
+    near(row.squares, log(2) * log(2));
+    near(row.off_squares, 2 * log(2) * log(2));
     row = hm_logits_compare_row(r, r, 3);
+    assert_true(row.off_squares == 0);
     assert_true(row.top1 && row.kl == 0 && row.max_difference == 0);
     row = hm_logits_compare_row(r, shifted, 3); /* the same distribution */
     assert_true(row.top1);
@@ -62,7 +65,8 @@ static void what_cannot_be_drawn_does_not_count(void **state)
     near(row.max_difference, log(3));
     row = hm_logits_compare_row(r, more, 3);
     near(row.kl, 0.75 * log(0.75 / 0.6) + 0.25 * log(0.25 / 0.2));
-    assert_true(isinf(row.max_difference));
+    assert_true(isinf(row.max_difference) && isinf(row.off_squares));
+    near(row.squares, log(3) * log(3)); /* of what can be drawn in the reference */
     assert_true(isinf(hm_logits_compare_row(r, fewer, 3).kl));
     const float rare[] = {2000, 0, 0}, never[] = {2000, -INFINITY, 0};
     assert_true(isinf(hm_logits_compare_row(rare, never, 3).kl)); /* however seldom */
@@ -110,6 +114,18 @@ static void a_planted_difference_is_found_in_its_codebook(void **state)
     near(c.all.top1, 14.0 / 15);
     near(c.all.mean_kl, c.of[1].mean_kl / 3);
     near(c.all.max_difference, 20);
+    /* 20 against the root of the sum of all squares */
+    double squares = 0, of_book = 0;
+    for (int f = 0; f < FRAMES; f++)
+        for (int k = 0; k < BOOKS; k++)
+            for (int j = 0; j < sizes[k]; j++) {
+                double z = (f * 7 + k * 3 + j * 5) % 11;
+                squares += z * z;
+                of_book += k == 1 ? z * z : 0;
+            }
+    near(c.all.relative_rms, 20 / sqrt(squares));
+    near(c.of[1].relative_rms, 20 / sqrt(of_book));
+    assert_true(c.of[0].relative_rms == 0 && c.of[2].relative_rms == 0);
 }
 
 static void as_many_frames_as_both_have_are_compared(void **state)

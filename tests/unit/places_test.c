@@ -20,20 +20,20 @@ static void operations_note_their_device_under_the_innermost_part(void **state)
     hm_places p = {0};
     (void)state;
     hm_places_note(&p, "cpu:avx2");
-    hm_places_begin(&p, "backbone");
+    hm_places_begin(&p, "backbone", 0);
     hm_places_note(&p, "cpu:avx2");
-    hm_places_begin(&p, "sampling");
+    hm_places_begin(&p, "sampling", 0);
     hm_places_note(&p, "cpu:avx2");
-    hm_places_end(&p);
+    hm_places_end(&p, 0);
     hm_places_note(&p, "cpu:avx2");
-    hm_places_end(&p);
-    hm_places_begin(&p, "flow"); /* nothing runs in it */
-    hm_places_end(&p);
+    hm_places_end(&p, 0);
+    hm_places_begin(&p, "flow", 0); /* nothing runs in it */
+    hm_places_end(&p, 0);
     assert_string_equal(text_of(&p), "other=cpu:avx2,backbone=cpu:avx2,sampling=cpu:avx2");
     assert_true(p.items[0].operations == 1 && p.items[1].operations == 2 && p.items[2].operations == 1);
-    hm_places_begin(&p, "backbone");
+    hm_places_begin(&p, "backbone", 0);
     hm_places_note(&p, "cuda:0");
-    hm_places_end(&p);
+    hm_places_end(&p, 0);
     assert_true(p.items[1].operations == 3 && p.items[1].elsewhere == 1);
     assert_string_equal(text_of(&p), "other=cpu:avx2,backbone=cpu:avx2+,sampling=cpu:avx2");
     hm_places_note(NULL, "cpu:avx2"); /* nobody asks */
@@ -43,12 +43,12 @@ static void another_threads_notes_are_added(void **state)
 {
     hm_places a = {0}, b = {0};
     (void)state;
-    hm_places_begin(&a, "vocoder");
+    hm_places_begin(&a, "vocoder", 0);
     hm_places_note(&a, "cpu:avx2");
-    hm_places_begin(&b, "vocoder");
+    hm_places_begin(&b, "vocoder", 0);
     hm_places_note(&b, "cpu:scalar");
     hm_places_note(&b, "cpu:scalar");
-    hm_places_begin(&b, "flow");
+    hm_places_begin(&b, "flow", 0);
     hm_places_note(&b, "cpu:scalar");
     hm_places_add(&a, &b);
     assert_string_equal(text_of(&a), "vocoder=cpu:avx2+,flow=cpu:scalar");
@@ -62,13 +62,13 @@ static void many_parts_and_deep_ones_stay_within_the_table(void **state)
     char few[20];
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        hm_places_begin(&p, names[i]);
+        hm_places_begin(&p, names[i], 0);
         hm_places_note(&p, "cpu:avx2");
     }
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        hm_places_end(&p);
+        hm_places_end(&p, 0);
     assert_int_equal(p.depth, 0);
-    hm_places_end(&p);
+    hm_places_end(&p, 0);
     hm_places_note(&p, "cpu:avx2");
     assert_true(p.count <= HM_PLACE_PARTS);
     hm_places_text(few, sizeof few, p.items, p.count);
@@ -100,9 +100,38 @@ static void what_is_off_is_told_in_a_sentence(void **state)
     expect("backbone=cpux", "cpu", "asked for cpu, but backbone ran on cpux");
 }
 
+static void weights_are_read_within_the_parts_that_read_them(void **state)
+{
+    (void)state;
+    hm_places p, other;
+    hm_places_clear(&p);
+    hm_places_clear(&other);
+    hm_places_begin(&p, "decoder", 100);
+    hm_places_note(&p, "cpu:avx2");
+    hm_places_begin(&p, "sampling", 130);
+    hm_places_end(&p, 135);
+    hm_places_end(&p, 150);
+    hm_places_begin(&p, "decoder", 150);
+    hm_places_end(&p, 200);
+    assert_string_equal(hm_places_row(&p, "decoder")->part, "decoder");
+    assert_true(hm_places_row(&p, "decoder")->weight_bytes == 100 && hm_places_row(&p, "sampling")->weight_bytes == 5);
+    hm_places_begin(&other, "decoder", 7);
+    hm_places_note(&other, "cpu:avx2");
+    hm_places_end(&other, 10);
+    hm_places_add(&p, &other);
+    assert_true(hm_places_row(&p, "decoder")->weight_bytes == 103);
+    for (int i = 0; i < HM_PLACE_DEPTH + 3; i++) /* deeper than there is room for */
+        hm_places_begin(&p, "deep", 0);
+    for (int i = 0; i < HM_PLACE_DEPTH + 3; i++)
+        hm_places_end(&p, 1);
+    assert_int_equal(hm_places_row(&p, "deep")->weight_bytes, HM_PLACE_DEPTH);
+    hm_places_end(&p, 9); /* one too many */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(weights_are_read_within_the_parts_that_read_them),
         cmocka_unit_test(operations_note_their_device_under_the_innermost_part),
         cmocka_unit_test(another_threads_notes_are_added),
         cmocka_unit_test(many_parts_and_deep_ones_stay_within_the_table),

@@ -40,8 +40,6 @@ static void expect_content(hm_store *store)
         {"SELECT length(codes) || hex(substr(codes, 90, 3)) FROM stored_codes", "96595A5B"},
         {"SELECT count(*) || max(path) FROM artifact", "2j.md"},
         {"SELECT sum(energy_j IS NULL AND clock_mhz IS NULL AND cold IS NULL) FROM figure", "4"},
-        {"SELECT count(*) FROM frame_time", "0"},
-        {"SELECT count(*) FROM verdict", "0"},
     };
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         expect(store, facts[i].sql, facts[i].wanted);
@@ -50,7 +48,7 @@ static void expect_content(hm_store *store)
 static void expect_content_of(hm_store *store, int version)
 {
     expect_content(store);
-    expect(store, "SELECT coalesce(max(snr_db) > 1e300 AND min(snr_db) = 30.5 AND min(top1) IS NULL, 'none') FROM fidelity",
+    expect(store, "SELECT coalesce(max(snr_db) > 1e300 AND min(snr_db) = 30.5 AND max(relative_rms) IS NULL, 'none') FROM fidelity",
            version < 2 ? "none" : "1");
     expect(store, "SELECT count(*) || coalesce(max(text), '') || coalesce(max(top_p), '') FROM suite_case",
            version < 3 ? "1" : "2hello there0.8");
@@ -58,6 +56,11 @@ static void expect_content_of(hm_store *store, int version)
            version < 3 ? "0" : "481.00");
     expect(store, "SELECT group_concat(name || type || value) FROM (SELECT * FROM machine_figure ORDER BY name)",
            version < 4 ? "NULL" : "cachebytes100.5,flopsf32300.0,memorybytes20.25");
+    expect(store, "SELECT coalesce(max(top1) || ' ' || max(mean_kl), 'none') FROM fidelity", version < 5 ? "none" : "0.75 0.5");
+    expect(store, "SELECT count(*) || coalesce(max(max_logit_difference), '') FROM fidelity_codebook", version < 5 ? "0" : "12.5");
+    expect(store, "SELECT count(*) || coalesce(max(total_ns), '') FROM frame_time", version < 5 ? "0" : "19000");
+    expect(store, "SELECT count(*) || coalesce(max(reason), '') FROM verdict", version < 5 ? "0" : "1slower");
+    expect(store, "SELECT count(*) FROM sample_part", "0");
     expect(store, "SELECT count(*) FROM pragma_foreign_key_check", "0");
     expect(store, "PRAGMA integrity_check", "ok");
 }

@@ -1,0 +1,30 @@
+/* Weights of a part of a model: what a pass reads of them, in which format, how often. */
+#ifndef HM_ENGINE_BASE_PART_H
+#define HM_ENGINE_BASE_PART_H
+
+#include <stdint.h>
+
+#define HM_PARTS 8
+
+typedef struct hm_part_weights {
+    const char *part;        /* backbone, decoder, heads, dit, codec: as the toggles precision_* call it; static text */
+    const char *span;        /* within which it is read: "backbone", "talker_step", "flow" ... */
+    const char *format;      /* of its linear layers: "bf16", "int8" ...; layers that keep another one are few */
+    uint64_t pass_bytes;     /* one pass reads */
+    uint64_t distinct_bytes; /* all its passes read, each weight once: what a cache would have to hold */
+    double frame_passes;     /* per frame of audio; 0: not known */
+} hm_part_weights;
+
+typedef struct hm_parts {
+    hm_part_weights items[HM_PARTS];
+    int count;
+} hm_parts;
+
+/* Parts without weights, and those beyond HM_PARTS, are left out. */
+static inline void hm_parts_add(hm_parts *p, const hm_part_weights *part)
+{
+    if (p->count < HM_PARTS && part->pass_bytes)
+        p->items[p->count++] = *part;
+}
+
+#endif

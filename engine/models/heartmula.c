@@ -79,6 +79,12 @@ static void masked_columns(hm_ctx *c, hm_mula_work *w, const hm_mula_song *s, fl
     op->masked_sum(op, h, w->columns, w->column_mask, s->rows * M, C, D);
 }
 
+/* The unconditional row's prompt is the same embedding at every position: one stands for all. */
+static bool one_unconditional(const hm_ctx *c, const hm_mula_song *s)
+{
+    return hm_t(c)->uncond == HM_UNCOND_ONE && s->rows == 2 && !s->frames && s->request.n > 1;
+}
+
 /* Step 5: the continuous vector overwrites position `slot`: muq_linear(m), or the unconditional embedding in row 1. */
 static void continuous_slot(hm_ctx *c, hm_mula_work *w, const hm_mula_song *s)
 {
@@ -89,7 +95,8 @@ static void continuous_slot(hm_ctx *c, hm_mula_work *w, const hm_mula_song *s)
         op->upload(op, w->muq_in, s->request.muq, (size_t)m->config.muq_dim * sizeof(float));
     else
         op->fill(op, w->muq_in, 0.0f, (size_t)m->config.muq_dim);
-    for (int b = 0; b < s->rows; b++) {
+    int rows = one_unconditional(c, s) ? 1 : s->rows; /* that embedding again */
+    for (int b = 0; b < rows; b++) {
         float *h = w->h + ((size_t)b * (size_t)n + (size_t)s->request.slot) * (size_t)D;
         if (b == 1)
             op->gather(op, h, m->unconditional, m->unconditional_type, D, w->zeros, 1);
@@ -118,11 +125,12 @@ static void embed_prompt(hm_ctx *c, hm_mula_work *w, const hm_mula_song *s)
     } else {
         op->gather(op, w->h, m->text_embeddings, m->text_type, D, w->ids, n);
         if (s->rows == 2)
-            op->gather(op, w->h + (size_t)n * (size_t)D, m->unconditional, m->unconditional_type, D, w->zeros, n);
+            op->gather(op, w->h + (size_t)n * (size_t)D, m->unconditional, m->unconditional_type, D, w->zeros,
+                       one_unconditional(c, s) ? 1 : n);
     }
     continuous_slot(c, w, s);
     hm_part_end(c, "embedding");
-    hm_tap(c, "backbone.in", w->h, 0, s->rows, n, D, false);
+    hm_transformer_tap(c, "backbone.in", w->h, &(hm_transformer_pass){.alike = one_unconditional(c, s)}, s->rows, n, D);
 }
 
 /* Steps 2 to 4 for a song's last frame: the sum of its K code embeddings, h [rows][D]. */
@@ -149,32 +157,45 @@ static void embed_frame(hm_ctx *c, hm_mula_work *w, const hm_mula_song *s, float
 
 /* --- backbone and codebook 0 --- */
 
-/* Step 7: logits of codebook 0 of the rows of one pass, from w->y [n][B][kept][D], to each song's rows from `row`. */
-static void first_head(hm_ctx *c, hm_mula_work *w, hm_mula_song *const *s, int n, int row, int kept)
+/* A pass of the backbone over batch rows from `row` of n songs: w->y has `kept` rows per batch row, `rows` in all, of which song i's last
+ * ones, a batch row each, begin at last_row and lie `step` apart. */
+typedef struct backbone_pass {
+    hm_transformer_pass pass;
+    int n, row, kept, rows;
+    int64_t step;
+} backbone_pass;
+
+static int64_t last_row(const backbone_pass *p, int B, int i)
+{
+    return p->step == 1 && p->kept > 1 ? p->rows - B : (int64_t)(i * B + 1) * p->kept - 1;
+}
+
+/* Step 7: logits of codebook 0 of the rows of one pass, from w->y, to each song's rows. */
+static void first_head(hm_ctx *c, hm_mula_work *w, hm_mula_song *const *s, const backbone_pass *p)
 {
     const hm_ops *op = &c->ops;
     const hm_linear *head = &w->m->c0_head;
     int V = head->out, D = w->m->config.backbone.dim, B = s[0]->pass_rows;
-    int rows = hm_t(c)->rows == HM_ROWS_ALL ? n * B * kept : n * B; /* of needed rows one is kept, or a song is alone */
-    bool direct = n == 1 && hm_t(c)->rows == HM_ROWS_NEEDED;
-    size_t first = (size_t)row * (size_t)V;
+    int rows = hm_t(c)->rows == HM_ROWS_ALL ? p->rows : p->n * B; /* of needed rows one is kept, or a song is alone */
+    bool direct = p->n == 1 && hm_t(c)->rows == HM_ROWS_NEEDED;
+    size_t first = (size_t)p->row * (size_t)V;
     if (direct)
-        op->linear(op, s[0]->logits + first, s[0]->last + (size_t)row * (size_t)D, head, rows);
+        op->linear(op, s[0]->logits + first, s[0]->last + (size_t)p->row * (size_t)D, head, rows);
     else
         op->linear(op, w->row_logits, w->y, head, rows);
-    for (int i = 0; i < n && !direct; i++)
-        op->copy_2d(op, s[i]->logits + first, V, w->row_logits + (int64_t)((i * B + 1) * kept - 1) * V, (int64_t)kept * V, V, B);
+    for (int i = 0; i < p->n && !direct; i++)
+        op->copy_2d(op, s[i]->logits + first, V, w->row_logits + last_row(p, B, i) * V, p->step * V, V, B);
     c->counters.head_rows += (uint64_t)rows;
 }
 
-static void tap_backbone(hm_ctx *c, const hm_mula_work *w, const hm_mula_song *s, int row, int kept)
+static void tap_backbone(hm_ctx *c, const hm_mula_work *w, const hm_mula_song *s, const backbone_pass *p)
 {
     int B = s->pass_rows, D = s->m->config.backbone.dim;
     if (s->frames)
-        tap(c, w->y, row, B, kept, D, "frame%d.backbone.out", s->frames, 0);
+        tap(c, w->y, p->row, B, p->kept, D, "frame%d.backbone.out", s->frames, 0);
     else {
-        hm_tap(c, "backbone.out", w->y, row, B, kept, D, false);
-        hm_tap(c, "backbone.out.last", s->last + (size_t)row * (size_t)D, row, B, 1, D, false);
+        hm_transformer_tap(c, "backbone.out", w->y, &p->pass, B, p->kept, D);
+        hm_tap(c, "backbone.out.last", s->last + (size_t)p->row * (size_t)D, p->row, B, 1, D, false);
     }
 }
 
@@ -189,7 +210,8 @@ static void backbone_forward(hm_ctx *c, hm_mula_work *w, hm_mula_song *const *s,
     hm_part_begin(c, "backbone", -1);
     for (int p = 0; p < s[0]->passes; p++) {
         int row = p * B;
-        hm_transformer_pass pass = {.tap = s[0]->frames ? NULL : "backbone", .batch_row = row};
+        bool alike = S > 1 && row + B == 2 && one_unconditional(c, s[0]);
+        backbone_pass at = {.n = n, .row = row, .pass = {.tap = s[0]->frames ? NULL : "backbone", .batch_row = row, .alike = alike}};
         float *x = w->h + (size_t)row * (size_t)S * (size_t)D;
         if (n > 1 && s[0]->passes > 1) { /* this pass's row of every song */
             op->copy_2d(op, w->x, D, x, (int64_t)s[0]->rows * D, D, n);
@@ -197,12 +219,15 @@ static void backbone_forward(hm_ctx *c, hm_mula_work *w, hm_mula_song *const *s,
         }
         for (int i = 0; i < n; i++)
             kv[i] = &s[i]->backbone_kv[p];
-        int kept = hm_transformer_forward(c, &m->backbone, &w->backbone_scratch, kv, n, w->y, x, B, S, &pass);
+        at.kept = hm_transformer_forward(c, &m->backbone, &w->backbone_scratch, kv, n, w->y, x, B, S, &at.pass);
+        at.rows = n * hm_transformer_rows(B, at.kept, alike);
+        at.step = alike ? 1 : at.kept;
         for (int i = 0; i < n; i++)
-            op->copy_2d(op, s[i]->last + (int64_t)row * D, D, w->y + (int64_t)((i * B + 1) * kept - 1) * D, (int64_t)kept * D, D, B);
+            op->copy_2d(op, s[i]->last + (int64_t)row * D, D, w->y + last_row(&at, B, i) * D, at.step * D, D, B);
         if (n == 1)
-            tap_backbone(c, w, s[0], row, kept);
-        first_head(c, w, s, n, row, kept);
+            tap_backbone(c, w, s[0], &at);
+        first_head(c, w, s, &at);
+        c->counters.prompt_rows += s[0]->frames ? 0 : (uint64_t)hm_transformer_rows(B, S, alike);
     }
     hm_part_end(c, "backbone");
     if (n == 1)

@@ -85,128 +85,6 @@ uint64_t hm_transformer_pass_bytes(const hm_transformer *m)
     return one * (uint64_t)m->config.layers;
 }
 
-/* --- caches --- */
-
-static int stored_heads(const hm_ctx *c, const hm_transformer_config *g)
-{
-    return hm_t(c)->gqa == HM_GQA_DIRECT ? g->kv_heads : g->heads;
-}
-
-uint64_t hm_kv_bytes(const hm_ctx *c, const hm_transformer_config *g, int batch, int slots)
-{
-    uint64_t one = (uint64_t)batch * (uint64_t)stored_heads(c, g) * (uint64_t)slots * (uint64_t)g->head_dim * sizeof(float);
-    return 2 * one * (uint64_t)g->layers;
-}
-
-static hm_kv_view view_at(float *k, float *v, int heads, int slots, int head_dim)
-{
-    int64_t head = (int64_t)slots * head_dim;
-    return (hm_kv_view){.k = k, .v = v, .heads = heads, .batch = head * heads, .head = head, .slot = head_dim};
-}
-
-hm_status hm_kv_open(hm_ctx *c, hm_kv_cache *kv, const hm_transformer_config *g, int batch, int slots, bool zero, hm_error *err)
-{
-    *kv = (hm_kv_cache){.layers = g->layers, .heads = stored_heads(c, g), .head_dim = g->head_dim, .batch = batch};
-    kv->layer = hm_calloc((size_t)g->layers, sizeof *kv->layer, "caches", err);
-    if (!kv->layer)
-        return HM_EABSENT;
-    if (hm_t(c)->kv == HM_KV_CONCAT)
-        return HM_OK;
-    size_t one = (size_t)batch * (size_t)kv->heads * (size_t)slots * (size_t)g->head_dim;
-    kv->peak_bytes = 2 * one * sizeof(float) * (size_t)g->layers;
-    float *p = kv->memory = c->ops.alloc(&c->ops, kv->peak_bytes);
-    if (!p) {
-        free(kv->layer);
-        *kv = (hm_kv_cache){0};
-        return hm_fail(err, HM_EABSENT, "caches: no memory for %zu bytes", 2 * one * sizeof(float) * (size_t)g->layers);
-    }
-    kv->capacity = slots;
-    for (int i = 0; i < g->layers; i++, p += 2 * one)
-        kv->layer[i] = view_at(p, p + one, kv->heads, slots, g->head_dim);
-    if (zero)
-        c->ops.fill(&c->ops, kv->memory, 0.0f, 2 * one * (size_t)g->layers);
-    return HM_OK;
-}
-
-void hm_kv_reset(hm_ctx *c, hm_kv_cache *kv)
-{
-    kv->length = kv->base = 0;
-    if (kv->memory)
-        return;
-    for (int i = 0; i < kv->layers; i++)
-        if (kv->layer[i].k) {
-            c->ops.free(&c->ops, kv->layer[i].k);
-            kv->layer[i] = (hm_kv_view){0};
-        }
-    kv->capacity = 0;
-}
-
-void hm_kv_close(hm_ctx *c, hm_kv_cache *kv)
-{
-    if (kv->layer)
-        hm_kv_reset(c, kv);
-    if (kv->memory)
-        c->ops.free(&c->ops, kv->memory);
-    free(kv->layer);
-    *kv = (hm_kv_cache){0};
-}
-
-void hm_kv_drop(hm_ctx *c, hm_kv_cache *kv, int slots)
-{
-    const hm_ops *op = &c->ops;
-    int rows = kv->batch * kv->heads, kept = kv->length - slots;
-    for (int i = 0; i < kv->layers && !hm_ops_status(op); i++) {
-        hm_kv_view v = kv->layer[i];
-        for (int at = 0; at < kept; at += slots) { /* pieces that do not overlap */
-            int n = kept - at < slots ? kept - at : slots;
-            op->copy_2d(op, v.k + at * v.slot, v.head, v.k + (at + slots) * v.slot, v.head, n * kv->head_dim, rows);
-            op->copy_2d(op, v.v + at * v.slot, v.head, v.v + (at + slots) * v.slot, v.head, n * kv->head_dim, rows);
-        }
-    }
-    kv->length = kept;
-    kv->base += slots;
-}
-
-/* One layer's cache concatenated with S empty slots: new memory, old slots copied. */
-static void kv_grow(hm_ctx *c, hm_kv_cache *kv, int layer, int S)
-{
-    const hm_ops *op = &c->ops;
-    hm_kv_view old = kv->layer[layer];
-    int rows = kv->batch * kv->heads, slots = kv->length + S, Dh = kv->head_dim;
-    size_t one = (size_t)rows * (size_t)slots * (size_t)Dh;
-    float *p = op->alloc(op, 2 * one * sizeof *p);
-    if (!p)
-        return;
-    hm_kv_view grown = view_at(p, p + one, kv->heads, slots, Dh);
-    if (kv->length) {
-        op->copy_2d(op, grown.k, grown.head, old.k, old.head, kv->length * Dh, rows);
-        op->copy_2d(op, grown.v, grown.head, old.v, old.head, kv->length * Dh, rows);
-        c->counters.kv_copied_bytes += 2 * (uint64_t)rows * (uint64_t)kv->length * (uint64_t)Dh * sizeof(float);
-        op->free(op, old.k);
-    }
-    c->counters.kv_grown++;
-    kv->layer[layer] = grown;
-    uint64_t bytes = 2 * one * sizeof *p * (uint64_t)kv->layers;
-    kv->peak_bytes = bytes > kv->peak_bytes ? bytes : kv->peak_bytes;
-}
-
-void hm_kv_take(hm_ctx *c, hm_kv_cache *kv, const hm_kv_cache *from, int slots)
-{
-    const hm_ops *op = &c->ops;
-    int rows = kv->batch * kv->heads, width = slots * kv->head_dim;
-    for (int i = 0; i < kv->layers && slots; i++) {
-        if (!kv->memory)
-            kv_grow(c, kv, i, slots);
-        if (hm_ops_status(op))
-            return;
-        op->copy_2d(op, kv->layer[i].k, kv->layer[i].head, from->layer[i].k, from->layer[i].head, width, rows);
-        op->copy_2d(op, kv->layer[i].v, kv->layer[i].head, from->layer[i].v, from->layer[i].head, width, rows);
-        c->counters.kv_copied_bytes += 2 * (uint64_t)rows * (uint64_t)width * sizeof(float);
-    }
-    kv->length = slots;
-    kv->capacity = kv->memory ? kv->capacity : slots;
-}
-
 /* --- forward --- */
 
 void hm_transformer_layout(const hm_ctx *c, hm_layout *l, hm_transformer_scratch *s, const hm_transformer_config *g, int rows, int batch,
@@ -244,20 +122,43 @@ struct step {
     hm_transformer_scratch *s;
     hm_kv_cache *const *kv; /* [n] */
     const hm_transformer_pass *pass;
-    int n, B, S, rows; /* sequences, batch rows of each, positions; n*B*S */
+    int n, B, S, rows; /* sequences, batch rows of each, positions; rows of x */
+    bool alike;        /* the last batch row has one position for all */
 };
+
+void hm_transformer_tap(hm_ctx *c, const char *name, const float *value, const hm_transformer_pass *pass, int B, int S, int width)
+{
+    const hm_ops *op = &c->ops;
+    size_t whole = (size_t)((B - 1) * S) * (size_t)width;
+    if (!hm_tapping(c))
+        return;
+    if (!pass->alike || S == 1) {
+        hm_tap(c, name, value, pass->batch_row, B, S, width, false);
+        return;
+    }
+    float *repeated = op->alloc(op, (size_t)S * (size_t)width * sizeof *repeated);
+    if (!repeated)
+        return;
+    hm_counters before = c->counters; /* telling must not count */
+    op->copy_2d(op, repeated, width, value + whole, 0, width, S);
+    c->counters = before;
+    if (B > 1)
+        hm_tap(c, name, value, pass->batch_row, B - 1, S, width, false);
+    hm_tap(c, name, repeated, pass->batch_row + B - 1, 1, S, width, false);
+    op->free(op, repeated);
+}
 
 static void tap_layer(hm_ctx *c, const struct step *st, int layer, const char *what, const float *value, int rows)
 {
     char name[96];
     if (!hm_tapping(c))
         return;
-    if (st->pass->first_out && !layer && rows == st->S && !strcmp(what, "out"))
+    if (st->pass->first_out && !layer && rows == st->S && !strcmp(what, "out") && !st->alike)
         hm_tap(c, st->pass->first_out, value, st->pass->batch_row, st->n * st->B * rows, 1, st->m->config.dim, false);
     if (!st->pass->tap)
         return;
     snprintf(name, sizeof name, "%s.layer%d.%s", st->pass->tap, layer, what);
-    hm_tap(c, name, value, st->pass->batch_row, st->n * st->B, rows, st->m->config.dim, false);
+    hm_transformer_tap(c, name, value, st->pass, st->n * st->B, rows, st->m->config.dim);
 }
 
 /* y = W x (+ b), in the way the config asks for. */
@@ -317,27 +218,30 @@ static void attention_forward(hm_ctx *c, const struct step *st, int layer, float
     bool built = hm_t(c)->mask == HM_MASK_BUILT;
     size_t Q = (size_t)g->heads * (size_t)g->head_dim;
     const float *mask = st->s->mask;
+    hm_attention_args a = {.S = rows, .H = g->heads, .Dh = g->head_dim, .scale = 1.0f / sqrtf((float)g->head_dim)};
     for (int i = 0; i < st->n; i++) {
-        int slots = mask_slots(c, st, i);
         size_t at = (size_t)i * (size_t)st->B * (size_t)rows * Q;
-        c->ops.attention(&c->ops, &(hm_attention_args){
-                                      .out = out + at,
-                                      .q = q + at,
-                                      .kv = st->kv[i]->layer[layer],
-                                      .B = st->B,
-                                      .S = rows,
-                                      .H = g->heads,
-                                      .Dh = g->head_dim,
-                                      .slots = slots,
-                                      .pos = st->kv[i]->length + st->S - rows,
-                                      .causal = !built,
-                                      .window = built ? 0 : g->window,
-                                      .mask = built ? mask + (size_t)(st->S - rows) * (size_t)slots : NULL,
-                                      .scale = 1.0f / sqrtf((float)g->head_dim),
-                                  });
+        a.out = out + at;
+        a.q = q + at;
+        a.kv = st->kv[i]->layer[layer];
+        a.B = st->B - st->alike;
+        a.slots = mask_slots(c, st, i);
+        a.pos = st->kv[i]->length + st->S - rows;
+        a.causal = !built;
+        a.window = built ? 0 : g->window;
+        a.mask = built ? mask + (size_t)(st->S - rows) * (size_t)a.slots : NULL;
+        if (a.B)
+            c->ops.attention(&c->ops, &a);
         if (built)
-            mask += (size_t)st->S * (size_t)slots;
+            mask += (size_t)st->S * (size_t)a.slots;
     }
+    if (!st->alike)
+        return;
+    size_t one = (size_t)((st->B - 1) * rows) * Q; /* over its own slot alone: whatever the weights, their mean is this value */
+    a = (hm_attention_args){.out = out + one, .q = q + one, .B = 1, .S = 1, .H = a.H, .Dh = a.Dh, .scale = a.scale, .slots = 1};
+    a.kv = hm_kv_from(&st->kv[0]->layer[layer], st->B - 1, 0);
+    a.causal = true;
+    c->ops.attention(&c->ops, &a);
 }
 
 /* x += scale * (W y): what a sublayer adds. */
@@ -381,7 +285,7 @@ static void ffn_forward(hm_ctx *c, const struct step *st, const hm_transformer_l
 /* Step 6: x += Wo a. */
 static void output_forward(hm_ctx *c, const struct step *st, const hm_transformer_layer *l, int layer, float *x, const float *a, int rows)
 {
-    int M = st->n * st->B * rows;
+    int M = rows == st->S ? st->rows : st->n * st->B;
     if (hm_tapping(c) && st->pass->tap) {
         project(c, st, st->s->t, a, &l->o, M);
         tap_layer(c, st, layer, "attn.out", st->s->t, rows);
@@ -389,24 +293,46 @@ static void output_forward(hm_ctx *c, const struct step *st, const hm_transforme
     add_projected(c, st, x, a, &l->o, l->attn_scale, M);
 }
 
+/* Steps 3 and 4 for B batch rows of S positions of sequence i, whose q, k and v begin at `row` and go into the view. */
+static void cache_rows(hm_ctx *c, const struct step *st, const hm_kv_view *view, int i, int row, int B, bool queries)
+{
+    const hm_ops *op = &c->ops;
+    const hm_transformer_config *g = &st->m->config;
+    hm_transformer_scratch *s = st->s;
+    size_t Q = (size_t)g->heads * (size_t)g->head_dim, KV = (size_t)g->kv_heads * (size_t)g->head_dim, table = table_row(c, st, i);
+    float *q = s->q + (size_t)row * Q, *k = s->k + (size_t)row * KV, *v = s->v + (size_t)row * KV;
+    if (queries)
+        op->rope(op, q, s->cos + table, s->sin + table, B, st->S, g->heads, g->head_dim, g->half_rope); /* 3 */
+    op->rope(op, k, s->cos + table, s->sin + table, B, st->S, g->kv_heads, g->head_dim, g->half_rope);
+    op->kv_put(op, view, k, v, B, st->S, g->kv_heads, g->head_dim, st->kv[i]->length); /* 4 */
+}
+
 /* Steps 3 and 4: q and k rotated, k and v joined to the caches. */
 static void cache_forward(hm_ctx *c, const struct step *st, int layer)
 {
     const hm_ops *op = &c->ops;
     const hm_transformer_config *g = &st->m->config;
-    hm_transformer_scratch *s = st->s;
-    size_t Q = (size_t)g->heads * (size_t)g->head_dim, KV = (size_t)g->kv_heads * (size_t)g->head_dim;
-    int B = st->B, S = st->S;
+    int whole = st->B - st->alike, KV = g->kv_heads * g->head_dim;
     for (int i = 0; i < st->n && !hm_ops_status(op); i++) {
-        hm_kv_cache *kv = st->kv[i];
-        size_t row = (size_t)i * (size_t)B * (size_t)S, table = table_row(c, st, i);
-        op->rope(op, s->q + row * Q, s->cos + table, s->sin + table, B, S, g->heads, g->head_dim, g->half_rope); /* 3 */
-        op->rope(op, s->k + row * KV, s->cos + table, s->sin + table, B, S, g->kv_heads, g->head_dim, g->half_rope);
-        if (hm_t(c)->kv == HM_KV_CONCAT)
-            kv_grow(c, kv, layer, S);
-        if (!hm_ops_status(op))
-            op->kv_put(op, &kv->layer[layer], s->k + row * KV, s->v + row * KV, B, S, g->kv_heads, g->head_dim, kv->length); /* 4 */
+        hm_kv_grow(c, st->kv[i], layer, st->S);
+        if (!hm_ops_status(op) && whole)
+            cache_rows(c, st, &st->kv[i]->layer[layer], i, i * st->B * st->S, whole, true);
     }
+    if (!st->alike || hm_ops_status(op))
+        return;
+    int first = whole * st->S; /* the one position's row, then room for the others */
+    hm_kv_view view = hm_kv_from(&st->kv[0]->layer[layer], whole, 0);
+    float *k = st->s->k + (size_t)first * (size_t)KV, *v = st->s->v + (size_t)first * (size_t)KV;
+    op->copy_2d(op, k + KV, KV, k, 0, KV, st->S - 1);
+    op->copy_2d(op, v + KV, KV, v, 0, KV, st->S - 1);
+    cache_rows(c, st, &view, 0, first, 1, false);
+}
+
+/* The rows of each batch row's last position, [n*B][width] to y from x. */
+static void last_rows(hm_ctx *c, const struct step *st, float *y, const float *x, int width)
+{
+    int64_t step = st->alike ? 1 : st->S, first = st->alike && st->B == 1 ? 0 : st->S - 1;
+    c->ops.copy_2d(&c->ops, y, width, x + first * width, step * width, width, st->n * st->B);
 }
 
 /* One layer. x [n*B*S][D] in place; with only_last it ends in s->x_last [n*B][D] and earlier rows are not computed beyond K and V. */
@@ -430,8 +356,8 @@ static void layer_forward(hm_ctx *c, const struct step *st, int i, float *x, boo
         tap_layer(c, st, i, "out", x, S);
         return;
     }
-    op->copy_2d(op, s->x_last, D, x + (size_t)(S - 1) * (size_t)D, (int64_t)S * D, D, R);
-    op->copy_2d(op, s->q_last, Q, s->q + (size_t)(S - 1) * (size_t)Q, (int64_t)S * Q, Q, R);
+    last_rows(c, st, s->x_last, x, D);
+    last_rows(c, st, s->q_last, s->q, Q);
     attention_forward(c, st, i, s->a, s->q_last, 1);
     output_forward(c, st, l, i, s->x_last, s->a, 1);
     ffn_forward(c, st, l, s->x_last, R);
@@ -462,10 +388,11 @@ int hm_transformer_forward(hm_ctx *c, const hm_transformer *m, hm_transformer_sc
 {
     const hm_ops *op = &c->ops;
     const hm_transformer_config *g = &m->config;
-    int L = g->layers, R = n * B, M = R * S;
+    bool alike = pass->alike && S > 1;
+    int L = g->layers, R = n * B, M = n * hm_transformer_rows(B, S, alike);
     bool only_last = hm_t(c)->rows == HM_ROWS_NEEDED && S > 1 && !g->cut_free;
     bool told = hm_tapping(c) && pass->first_out && L == 1; /* the only layer's output is wanted whole */
-    struct step st = {.m = m, .s = s, .kv = kv, .pass = pass, .n = n, .B = B, .S = S, .rows = M};
+    struct step st = {.m = m, .s = s, .kv = kv, .pass = pass, .n = n, .B = B, .S = S, .rows = M, .alike = alike};
     size_t D = (size_t)g->dim;
 
     c->counters.forward_passes++;
@@ -480,7 +407,7 @@ int hm_transformer_forward(hm_ctx *c, const hm_transformer *m, hm_transformer_sc
         }
     }
     if (only_last && told)
-        op->copy_2d(op, s->x_last, g->dim, x + (size_t)(S - 1) * D, (int64_t)S * g->dim, g->dim, R);
+        last_rows(c, &st, s->x_last, x, g->dim);
     for (int i = 0; i < n; i++) {
         kv[i]->length += S;
         kv[i]->capacity = kv[i]->memory ? kv[i]->capacity : kv[i]->length;

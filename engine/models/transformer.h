@@ -3,7 +3,7 @@
 #ifndef HM_ENGINE_MODELS_TRANSFORMER_H
 #define HM_ENGINE_MODELS_TRANSFORMER_H
 
-#include "engine/ctx.h"
+#include "engine/models/kv_cache.h"
 
 /* Tensor names after "PREFIX.layers.I.", and of the final norm after "PREFIX."; NULL where the model has none. */
 typedef struct hm_transformer_names {
@@ -23,15 +23,16 @@ typedef struct hm_transformer_names {
     .gate = "mlp.gate_proj.weight", .up = "mlp.up_proj.weight", .down = "mlp.down_proj.weight", .norm = "norm.weight"
 #define HM_TRANSFORMER_HF_SCALES .attn_scale = "self_attn_layer_scale.scale", .mlp_scale = "mlp_layer_scale.scale"
 
-typedef struct hm_transformer_config {
+struct hm_transformer_config {
     int layers, heads, kv_heads, dim, head_dim, ffn_dim, max_positions;
     float eps;
     bool half_rope; /* pairs (j, j + Dh/2) instead of (2j, 2j+1) */
     int window;     /* slots that a row sees, itself included; 0: all */
     bool plain_mlp; /* down(gelu(up x)) instead of down(silu(gate x) * up x); names->gate NULL */
+    bool typed_kv;  /* caches are of the type that kv_type says; others are float32 */
     bool cut_free;  /* the bytes of a row do not depend on how many rows a call has: streaming decoders (linear_ex throughout) */
     const hm_transformer_names *names;
-} hm_transformer_config;
+};
 
 typedef struct hm_transformer_layer {
     hm_linear q, k, v, o, gate, up, down;
@@ -46,17 +47,6 @@ typedef struct hm_transformer {
     float *norm;  /* [D], or NULL: no final norm */
     float *theta; /* [Dh/2], device */
 } hm_transformer;
-
-/* Keys and values of all layers for B batch rows. */
-typedef struct hm_kv_cache {
-    hm_kv_view *layer; /* [layers] */
-    int layers, heads, head_dim, batch;
-    int capacity; /* slots per head that fit (prealloc), or that there are (concat) */
-    int length;   /* slots filled */
-    int base;     /* position of slot 0: earlier ones were dropped. Tables made once begin there */
-    void *memory; /* prealloc: one block */
-    uint64_t peak_bytes;
-} hm_kv_cache;
 
 /* Buffers of one forward, for up to `rows` rows and `slots` slots. */
 typedef struct hm_transformer_scratch {
@@ -73,6 +63,7 @@ typedef struct hm_transformer_pass {
     int batch_row;         /* of the first row, for taps */
     const char *first_out; /* the tap of layer 0's output alone, [rows][D]; NULL: none */
     float *hidden;         /* keeps every layer's output, [layers][rows][D], of the rows that it computes (Q21); NULL: not kept */
+    bool alike; /* the last batch row has the same input at all S positions, of which x has the first alone; one sequence, empty */
 } hm_transformer_pass;
 
 /* Weights "`prefix`.layers.i.*" under config->names. theta [Dh/2] (host) is copied to the device. */
@@ -88,29 +79,28 @@ uint64_t hm_transformer_pass_bytes(const hm_transformer *m);
 /* theta_j = base^(-2j/head_dim), j < head_dim/2, in float32 as the originals compute it. Host memory. */
 void hm_rope_theta(float *theta, int head_dim, double base);
 
-/* prealloc: room for `slots` per head at once. concat: nothing yet. zero: slots are read before they are written. */
-hm_status hm_kv_open(hm_ctx *c, hm_kv_cache *kv, const hm_transformer_config *config, int batch, int slots, bool zero, hm_error *err);
-void hm_kv_close(hm_ctx *c, hm_kv_cache *kv);
-/* Drops the first `slots` of them, at most kv->length: the rest moves to the front. A multiple of HM_ATTENTION_BLOCK keeps the bytes of
- * what follows, when no later row sees the dropped ones. */
-void hm_kv_drop(hm_ctx *c, hm_kv_cache *kv, int slots);
-/* Forgets all slots; concat frees them. */
-void hm_kv_reset(hm_ctx *c, hm_kv_cache *kv);
-/* kv, of the same heads and empty, gets the first `slots` slots that `from` has. Counted as kv_copied_bytes. */
-void hm_kv_take(hm_ctx *c, hm_kv_cache *kv, const hm_kv_cache *from, int slots);
-uint64_t hm_kv_bytes(const hm_ctx *c, const hm_transformer_config *config, int batch, int slots);
-
 /* Takes the buffers from the layout: at most `rows` rows (all batch rows together), `batch` batch rows, positions up to `positions`. */
 void hm_transformer_layout(const hm_ctx *c, hm_layout *l, hm_transformer_scratch *s, const hm_transformer_config *config, int rows,
                            int batch, int positions);
 /* Fills the rotation tables for all positions when they are made once. */
 void hm_transformer_prepare(hm_ctx *c, const hm_transformer *m, hm_transformer_scratch *s);
 
+/* Rows that a forward computes of one sequence: those of x, and of y when all are computed. */
+static inline int hm_transformer_rows(int B, int S, bool alike)
+{
+    return alike ? (B - 1) * S + 1 : B * S;
+}
+
+/* A tap of rows [n*B*S][width] of a pass: positions that are alike are told one by one. */
+void hm_transformer_tap(hm_ctx *c, const char *name, const float *value, const hm_transformer_pass *pass, int B, int S, int width);
+
 /* Sequences of unlike lengths side by side: sequence i has B batch rows, its own cache kv[i], and sits at kv[i]->length. x [n*B*S][D],
  * sequence by sequence, goes through all layers and the final norm into y, then every length grows by S. Linear layers run over all
  * rows together, so a row's bytes are those of its sequence alone as long as n*B*S is at most what a product of few rows takes.
  * y: [n*B*S][D], or [n*B][D] of each batch row's last position when only needed rows are computed (returns rows per batch row in y:
- * S or 1). x is overwritten. */
+ * S or 1). x is overwritten.
+ * pass->alike: equal inputs at all positions have equal values, equal keys but for their rotation, and so any weighted mean of values is
+ * the value: the last batch row's one position is computed, its key rotated for each of them. x and y have hm_transformer_rows rows. */
 int hm_transformer_forward(hm_ctx *c, const hm_transformer *m, hm_transformer_scratch *s, hm_kv_cache *const *kv, int n, float *y, float *x,
                            int B, int S, const hm_transformer_pass *pass);
 

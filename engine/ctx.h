@@ -17,6 +17,7 @@ typedef struct hm_ctx {
     hm_toggles toggles; /* read through hm_t(c) only */
     hm_counters counters;
     hm_places places; /* of the call */
+    hm_reserve reserve;
     hm_error error;   /* first failure of an operation */
     hm_device *dev;
     hm_pack *pack; /* of the weights that are being bound; NULL: they stay in rows */
@@ -71,6 +72,16 @@ static inline void hm_progress(hm_ctx *c, const char *phase, int64_t done, int64
     if (c->probe && c->probe->progress && c->probe->progress(c->probe->self, phase, done, total) && !c->error.status)
         hm_fail(&c->error, HM_EINTERRUPTED, "%s: interrupted at %lld of %lld", phase, (long long)done, (long long)total);
 }
+
+/* Memory of a call. What its decoder will need is set aside before the first frame: `bytes` in at most so many pieces, which serve those
+ * who draw frames until then. Taken from it, while there is room, is what ops.alloc and hm_call_calloc give; the rest comes from the heap
+ * and, while the call is timed, counts as timed_allocations. */
+hm_status hm_call_reserve(hm_ctx *c, size_t bytes, int pieces, hm_error *err);
+void hm_call_release(hm_ctx *c);
+void hm_call_timed(hm_ctx *c, bool timed);
+/* Host memory, zeroed; a reserve must be there for as long as what came from it. */
+void *hm_call_calloc(hm_ctx *c, size_t count, size_t size, const char *what, hm_error *err);
+void hm_call_free(hm_ctx *c, void *p);
 
 /* Weights into the shapes that forwards use. Every tensor is a row of the model's table (engine/shapes.h), which says its shape:
  * a name that is no row is a bug of ours (HM_EBUG), a file that has another shape is refused. */

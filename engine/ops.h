@@ -18,6 +18,7 @@
 #include "engine/base/isa.h"
 #include "engine/base/place.h"
 #include "engine/base/probe.h"
+#include "engine/base/reserve.h"
 #include "engine/base/team.h"
 #include "engine/panel.h"
 
@@ -164,6 +165,8 @@ struct hm_ops {
     const hm_probe *probe; /* may be NULL */
     hm_error *error;       /* first failure of an operation; status HM_OK while there is none */
     hm_places *places;     /* where each operation notes its device; may be NULL */
+    hm_reserve *reserve;   /* what alloc takes from while there is room; NULL: nothing is set aside */
+    bool timed;            /* frames are being timed: what else is allocated counts as timed_allocations */
 
     /* Memory. alloc: 64-byte aligned, undefined contents, NULL with op->error set when there is none. */
     void *(*alloc)(const hm_ops *op, size_t bytes);

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #define HUGE_BYTES ((size_t)2 << 20)
+#define SCRATCH_BYTES ((size_t)256 << 10) /* to begin with: what a frame needs is there before the first one */
 #define SMALL_WORK 30000 /* multiply-adds or elements: a few microseconds, what waking the team costs */
 
 static const hm_cpu_kernels *kernels_of(hm_isa isa)
@@ -78,6 +79,8 @@ hm_status hm_cpu_open_at(hm_device **out, int threads, int first, hm_isa isa, hm
         return st;
     }
     dev->work = hm_arena_take(&dev->arena, (size_t)dev->threads * HM_CPU_WORK_BYTES);
+    dev->scratch = block_alloc(SCRATCH_BYTES);
+    dev->scratch_bytes = dev->scratch ? SCRATCH_BYTES : 0;
     *out = dev;
     return HM_OK;
 }
@@ -117,6 +120,7 @@ void *hm_cpu_scratch(const hm_ops *op, size_t bytes, const char *what)
     hm_device *dev = op->dev;
     if (bytes > dev->scratch_bytes) {
         free(dev->scratch);
+        op->count->timed_allocations += op->timed;
         dev->scratch_bytes = 0;
         dev->scratch = block_alloc(bytes);
         if (!dev->scratch) {
@@ -145,7 +149,11 @@ void hm_cpu_end(const hm_ops *op, const char *name)
 
 static void *cpu_alloc(const hm_ops *op, size_t bytes)
 {
-    void *p = op->error->status ? NULL : block_alloc(bytes);
+    void *p = op->error->status ? NULL : hm_reserve_take(op->reserve, bytes);
+    if (p)
+        return p;
+    op->count->timed_allocations += op->timed;
+    p = op->error->status ? NULL : block_alloc(bytes);
     if (!p && !op->error->status)
         hm_fail(op->error, HM_EABSENT, "CPU device: no memory for %zu MiB", bytes >> 20);
     return p;
@@ -153,8 +161,8 @@ static void *cpu_alloc(const hm_ops *op, size_t bytes)
 
 static void cpu_free(const hm_ops *op, void *p)
 {
-    (void)op;
-    free(p);
+    if (!hm_reserve_give(op->reserve, p))
+        free(p);
 }
 
 typedef struct copy_job {

@@ -197,16 +197,17 @@ int hm_detok_codes(hm_detok *d, int k)
     return s.ns;
 }
 
-static hm_status host_buffers(hm_detok *d, hm_error *err)
+static hm_status host_buffers(hm_ctx *c, hm_detok *d, hm_error *err)
 {
     const hm_codec_shape *g = &d->m->shape;
     size_t n = (size_t)longest(&d->plan), T = LATENTS_PER_CODE * n, Q = (size_t)g->quantizers;
     d->room = d->plan.target ? d->plan.target : 1;
-    d->codes = hm_calloc(Q * n, sizeof *d->codes, "codes", err);
-    d->host_noise = hm_calloc(T * (size_t)g->out, sizeof(float), "noise", err);
-    d->host_mask = hm_calloc((Q + 1) * n, sizeof(float), "code masks", err);
-    d->host_pcm = hm_calloc(CHANNELS * T * (size_t)d->m->decoder.rate, sizeof(float), "one segment of audio", err);
-    d->audio = hm_calloc(CHANNELS * (size_t)d->room, sizeof(float), "audio", err);
+    d->codes = hm_call_calloc(c, Q * n, sizeof *d->codes, "codes", err);
+    d->host_noise = hm_call_calloc(c, T * (size_t)g->out, sizeof(float), "noise", err);
+    d->host_mask = hm_call_calloc(c, (Q + 1) * n, sizeof(float), "code masks", err);
+    d->host_pcm = hm_call_calloc(c, CHANNELS * T * (size_t)d->m->decoder.rate, sizeof(float), "one segment of audio", err);
+    if (!d->audio)
+        d->audio = hm_calloc(CHANNELS * (size_t)d->room, sizeof(float), "audio", err);
     return d->codes && d->host_noise && d->host_mask && d->host_pcm && d->audio ? HM_OK : HM_EABSENT;
 }
 
@@ -214,16 +215,18 @@ hm_status hm_detok_begin(hm_ctx *c, hm_detok *d, const hm_codec *m, const hm_det
 {
     hm_layout measure = {0};
     float times[HM_CODEC_MAX_STEPS + 1];
-    *d = (hm_detok){.m = m, .request = *r};
-    if (r->steps < 1 || r->steps > HM_CODEC_MAX_STEPS)
-        return hm_fail(err, HM_EUSAGE, "solver steps: expected 1 to %d, found %d", HM_CODEC_MAX_STEPS, r->steps);
-    hm_status st = hm_detok_plan_make(&d->plan, &m->shape, r, r->frames, err);
-    if (st)
+    *d = (hm_detok){.m = m, .request = *r, .audio = r->audio};
+    hm_status st = r->steps < 1 || r->steps > HM_CODEC_MAX_STEPS
+                       ? hm_fail(err, HM_EUSAGE, "solver steps: expected 1 to %d, found %d", HM_CODEC_MAX_STEPS, r->steps)
+                       : hm_detok_plan_make(&d->plan, &m->shape, r, r->frames, err);
+    if (st) {
+        hm_detok_end(c, d);
         return st;
+    }
     layout(c, &measure, d);
     d->scratch_bytes = measure.used;
     d->memory = c->ops.alloc(&c->ops, measure.used);
-    st = d->memory ? host_buffers(d, err) : hm_fail(err, HM_EABSENT, "codec: no memory for %zu MiB of scratch", measure.used >> 20);
+    st = d->memory ? host_buffers(c, d, err) : hm_fail(err, HM_EABSENT, "codec: no memory for %zu MiB of scratch", measure.used >> 20);
     if (st) {
         hm_detok_end(c, d);
         return st;
@@ -256,10 +259,10 @@ void hm_detok_end(hm_ctx *c, hm_detok *d)
 {
     if (d->memory)
         c->ops.free(&c->ops, d->memory);
-    free(d->codes);
-    free(d->host_noise);
-    free(d->host_mask);
-    free(d->host_pcm);
+    hm_call_free(c, d->codes);
+    hm_call_free(c, d->host_noise);
+    hm_call_free(c, d->host_mask);
+    hm_call_free(c, d->host_pcm);
     free(d->audio);
     *d = (hm_detok){0};
 }

@@ -147,6 +147,7 @@ typedef struct hm_detok_request {
     bool open;             /* frames is the most there can be; how many there are hm_detok_length says. Until then only the codes of the
                              * segments that are made need be there */
     hm_noise_source noise;
+    float *audio; /* [channels][samples of the plan], zeros from the heap, begin's from now on; NULL: it makes its own */
 } hm_detok_request;
 
 /* What the stages of decoding take, in bytes: codes to latents, latents to audio, and the audio. All is there from begin to end. */

@@ -145,14 +145,14 @@ hm_status hm_speech_stream_open(hm_ctx *c, hm_speech_stream **out, const hm_spee
     if (max_frames < 1 || (int64_t)max_frames * g->decode_rate > INT_MAX)
         return hm_fail(err, HM_EUSAGE, "speech decoder: %d frames at once: expected 1 to %lld", max_frames,
                        (long long)(INT_MAX / g->decode_rate));
-    hm_speech_stream *s = hm_calloc(1, sizeof *s, "speech stream", err);
+    hm_speech_stream *s = hm_call_calloc(c, 1, sizeof *s, "speech stream", err);
     if (!s)
         return HM_EABSENT;
     s->m = m;
     s->max_frames = max_frames;
     layout(c, &measure, &s->buffers, g, max_frames);
     hm_transformer_config config = hm_speech_transformer_config(g, s->buffers.slots);
-    s->ids = hm_calloc((size_t)max_frames * (size_t)g->groups, sizeof *s->ids, "codes", err);
+    s->ids = hm_call_calloc(c, (size_t)max_frames * (size_t)g->groups, sizeof *s->ids, "codes", err);
     s->memory = s->ids ? c->ops.alloc(&c->ops, measure.used) : NULL;
     hm_status st = s->memory ? HM_OK : hm_fail(err, HM_EABSENT, "speech decoder: no memory for %zu MiB of scratch", measure.used >> 20);
     if (!st)
@@ -176,8 +176,8 @@ void hm_speech_stream_close(hm_ctx *c, hm_speech_stream **stream)
     hm_kv_close(c, &s->kv);
     if (s->memory)
         c->ops.free(&c->ops, s->memory);
-    free(s->ids);
-    free(s);
+    hm_call_free(c, s->ids);
+    hm_call_free(c, s);
     *stream = NULL;
 }
 

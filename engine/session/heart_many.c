@@ -77,7 +77,7 @@ static void collect(void *self, void *at, hm_result *out)
 static hm_status audio(void *self, void *at, hm_result *out, hm_error *err)
 {
     const struct seat *s = at;
-    return hm_heart_audio(((struct hall *)self)->e, s->request, out, err);
+    return hm_heart_audio(((struct hall *)self)->e, s->request, NULL, out, err);
 }
 
 static void leave(void *self, void *at)

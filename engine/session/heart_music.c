@@ -9,6 +9,7 @@
 #include "engine/session/session.h"
 
 #define CHANNELS 2
+#define CODEC_PIECES 64 /* most pieces that the codec's memory is taken in */
 
 /* Steps that the variant's toggle stands for. */
 static int flow_steps(const hm_ctx *c)
@@ -191,8 +192,21 @@ static hm_status finish_audio(hm_engine *e, struct audio *a, int first, hm_resul
     return st ? st : hm_session_check_result(out, err);
 }
 
-/* All of a song's codes to audio. */
-static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const hm_request *r, hm_result *out, hm_error *err)
+/* What decoding the longest song there can be will take, before its first frame; the song's own buffers lie there until then. */
+static hm_status reserve_codec(hm_engine *e, const hm_request *r, float **pcm, hm_error *err)
+{
+    hm_ctx *c = &e->ctx;
+    hm_detok_request request = hm_heart_detok_request(c, r);
+    hm_detok_memory parts = {0};
+    uint64_t bytes = hm_detok_estimate(c, &e->codec, &request, &parts);
+    if (!bytes)
+        return HM_OK; /* there is no such song: begin says why */
+    *pcm = hm_calloc(parts.audio, 1, "audio", err);
+    return *pcm ? hm_call_reserve(c, bytes - parts.audio, CODEC_PIECES, err) : HM_EABSENT;
+}
+
+/* All of a song's codes to audio, which takes pcm if it is there. */
+static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const hm_request *r, float *pcm, hm_result *out, hm_error *err)
 {
     hm_ctx *c = &e->ctx;
     struct audio a = {0};
@@ -202,6 +216,7 @@ static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const
     codec_request(e, &a, r, &request);
     request.codes = codes;
     request.frames = frames;
+    request.audio = pcm;
     hm_span_begin(c->probe, HM_SPAN_PHASE, "decode", -1);
     hm_status st = hm_detok_begin(c, &a.detok, &e->codec, &request, err);
     if (!st) {
@@ -275,10 +290,14 @@ void hm_heart_collect(hm_engine *e, const hm_mula_work *work, hm_mula_song *song
     out->frame_flops = hm_mula_frame_flops(&e->mula.config, song->rows, out->prompt_tokens + out->frames / 2);
 }
 
-hm_status hm_heart_audio(hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
+hm_status hm_heart_audio(hm_engine *e, const hm_request *r, float *pcm, hm_result *out, hm_error *err)
 {
+    if (!out->frames) {
+        free(pcm);
+        return HM_OK;
+    }
     /* what goes on to the codec: the stored codes, where there are some */
-    return out->frames ? run_codec(e, r->stored_codes ? r->stored_codes : out->codes, out->frames, r, out, err) : HM_OK;
+    return run_codec(e, r->stored_codes ? r->stored_codes : out->codes, out->frames, r, pcm, out, err);
 }
 
 /* --- one song --- */
@@ -334,6 +353,7 @@ static hm_status draw_song(hm_engine *e, struct making *m, hm_result *out, hm_er
     hm_session_spin(c, start);
     hm_span_end(c->probe, HM_SPAN_PHASE, "prefill");
     int64_t prefilled = hm_now_ns();
+    hm_call_timed(c, true);
     hm_span_begin(c->probe, HM_SPAN_PHASE, "generate", -1);
     if (audio)
         st = hm_codec_thread_start(&audio->thread, c, hm_t(c)->decode == HM_DECODE_OVERLAP, decode_piece, audio, err);
@@ -372,14 +392,18 @@ static hm_status make_song(hm_engine *e, const hm_mula_request *request, const h
     struct audio audio = {0};
     bool meanwhile = hm_heart_streams(&e->ctx, r);
     struct making m = {.r = r, .request = request, .audio = meanwhile ? &audio : NULL};
-    hm_status st = meanwhile ? begin_stream(e, &audio, r, err) : HM_OK;
+    float *pcm = NULL;
+    hm_status st = meanwhile ? begin_stream(e, &audio, r, err) : r->skip_codec ? HM_OK : reserve_codec(e, r, &pcm, err);
     if (!st)
         st = run_lm(e, &m, out, err);
     if (!st)
         st = hm_session_check_result(out, err);
     if (meanwhile)
         return end_stream(e, &audio, out, st, err);
-    return st || r->skip_codec ? st : hm_heart_audio(e, r, out, err);
+    if (!st && !r->skip_codec)
+        return hm_heart_audio(e, r, pcm, out, err);
+    free(pcm);
+    return st;
 }
 
 hm_status hm_heart_generate(hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
@@ -401,6 +425,6 @@ hm_status hm_heart_decode(hm_engine *e, const int32_t *codes, int frames, const 
     hm_status st = e->has_codec ? HM_OK : hm_fail(err, HM_EBUG, "decode: the engine was opened without a codec");
     out->frames = frames;
     if (!st)
-        st = run_codec(e, codes, frames, r, out, err);
+        st = run_codec(e, codes, frames, r, NULL, out, err);
     return hm_session_end_call(e, start, out, st);
 }

@@ -350,6 +350,8 @@ void hm_session_add_seam(hm_result *out, int64_t sample)
 
 hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm_status st)
 {
+    hm_call_timed(&e->ctx, false);
+    hm_call_release(&e->ctx);
     out->counters = e->ctx.counters;
     hm_session_tell_places(&e->ctx, out);
     e->family->parts(e, out);

@@ -64,8 +64,8 @@ void hm_qwen_work_give(hm_engine *e, hm_talker_work **work);
 hm_status hm_qwen_prompt_rows(const hm_engine *e, const hm_talker_request *r, int *rows, hm_error *err);
 /* The codes and logits of the utterance, and what else the result tells of it. */
 void hm_qwen_collect(hm_engine *e, hm_utterance *u, hm_result *out);
-/* All codes of a result to audio, once they are all there. */
-hm_status hm_qwen_audio(hm_engine *e, const hm_qwen_prompt *p, const hm_request *r, hm_result *out, hm_error *err);
+/* All codes of a result to audio, once they are all there. pcm: room for it, from now on its own, or NULL. */
+hm_status hm_qwen_audio(hm_engine *e, const hm_qwen_prompt *p, const hm_request *r, float *pcm, hm_result *out, hm_error *err);
 
 /* --- qwen_many.c, qwen_check.c --- */
 

@@ -100,7 +100,7 @@ static void collect(void *self, void *at, hm_result *out)
 static hm_status audio(void *self, void *at, hm_result *out, hm_error *err)
 {
     const struct seat *s = at;
-    return hm_qwen_audio(((struct hall *)self)->e, &s->prompt, s->request, out, err);
+    return hm_qwen_audio(((struct hall *)self)->e, &s->prompt, s->request, NULL, out, err);
 }
 
 static void leave(void *self, void *at)

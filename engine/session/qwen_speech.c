@@ -5,7 +5,9 @@
 #include "engine/base/time.h"
 #include "engine/session/qwen.h"
 
-#define KEPT_ROWS 256 /* kept buffers grow by so many rows, so that the next prompt finds room */
+#define CODEC_PIECES 16         /* most pieces that the decoder's memory is taken in */
+#define CODEC_EXTRA_BYTES 65536 /* what it keeps on the host */
+#define KEPT_ROWS 256           /* kept buffers grow by so many rows, so that the next prompt finds room */
 
 /* --- buffers --- */
 
@@ -90,15 +92,31 @@ static void describe_audio(const hm_engine *e, hm_result *out)
     out->codec_bytes = hm_speech_codec_bytes(q->codec);
 }
 
-/* codes [frames][groups] behind `dropped` frames whose audio is not wanted. */
-static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, int dropped, hm_result *out, hm_error *err)
+/* What decoding as many frames as there can be will take, before the first of them; the talker's buffers lie there until then, if they are
+ * not kept for the next call. */
+static hm_status reserve_codec(hm_engine *e, const hm_talker_request *t, float **pcm, hm_error *err)
+{
+    hm_ctx *c = &e->ctx;
+    const hm_speech_codec_shape *g = &e->qwen->codec_shape;
+    int64_t frames = (int64_t)t->reference_frames + t->max_frames, longest = HM_ORIGINAL_CHUNK + HM_ORIGINAL_CONTEXT;
+    bool original = hm_t(c)->chunks == HM_CHUNKS_ORIGINAL && longest < frames;
+    uint64_t bytes = hm_speech_stream_estimate(c, g, hm_speech_piece_frames(c, g, (int)(original ? longest : frames)));
+    *pcm = hm_calloc((size_t)(frames * g->decode_rate), sizeof **pcm, "audio", err);
+    if (!*pcm || keeps_work(e))
+        return *pcm ? HM_OK : HM_EABSENT;
+    bytes += (uint64_t)frames * (uint64_t)g->groups * sizeof(int32_t) + CODEC_EXTRA_BYTES;
+    return hm_call_reserve(c, bytes, CODEC_PIECES, err);
+}
+
+/* codes [frames][groups] behind `dropped` frames whose audio is not wanted. pcm: room for all of it, or NULL. */
+static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, int dropped, float *pcm, hm_result *out, hm_error *err)
 {
     hm_ctx *c = &e->ctx;
     const hm_speech_codec_shape *g = &e->qwen->codec_shape;
     uint64_t scratch = 0;
     int64_t start = hm_now_ns(), samples = frames * g->decode_rate, cut = dropped * g->decode_rate;
     hm_span_begin(c->probe, HM_SPAN_PHASE, "decode", -1);
-    out->audio = hm_calloc((size_t)samples, sizeof *out->audio, "audio", err);
+    out->audio = pcm ? pcm : hm_calloc((size_t)samples, sizeof *out->audio, "audio", err);
     hm_status st = out->audio ? HM_OK : HM_EABSENT;
     if (!st)
         st = hm_speech_decode(c, e->qwen->codec, codes, frames, HM_ORIGINAL_CHUNK, HM_ORIGINAL_CONTEXT, out->audio, &scratch, err);
@@ -116,24 +134,25 @@ static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, int d
     return st;
 }
 
-hm_status hm_qwen_audio(hm_engine *e, const hm_qwen_prompt *p, const hm_request *r, hm_result *out, hm_error *err)
+hm_status hm_qwen_audio(hm_engine *e, const hm_qwen_prompt *p, const hm_request *r, float *pcm, hm_result *out, hm_error *err)
 {
     const int32_t *codes = r->stored_codes ? r->stored_codes : out->codes; /* what went on */
     int reference = p->request.reference_frames, frames = reference + out->frames;
     size_t G = (size_t)e->facts.codebooks, before = (size_t)reference * G;
     int32_t *joined = NULL;
     describe_audio(e, out);
-    if (!out->frames)
-        return HM_OK;
+    if (reference && out->frames)
+        joined = hm_call_calloc(&e->ctx, (size_t)frames * G, sizeof *joined, "codes", err);
+    if (!out->frames || (reference && !joined)) {
+        free(pcm);
+        return out->frames ? HM_EABSENT : HM_OK;
+    }
     if (reference) {
-        joined = hm_calloc((size_t)frames * G, sizeof *joined, "codes", err);
-        if (!joined)
-            return HM_EABSENT;
         memcpy(joined, p->reference_codes, before * sizeof *joined);
         memcpy(joined + before, codes, (size_t)out->frames * G * sizeof *joined);
     }
-    hm_status st = run_codec(e, joined ? joined : codes, frames, reference, out, err);
-    free(joined);
+    hm_status st = run_codec(e, joined ? joined : codes, frames, reference, pcm, out, err);
+    hm_call_free(&e->ctx, joined);
     return st ? st : hm_session_check_result(out, err);
 }
 
@@ -145,8 +164,19 @@ struct speech {
     hm_qwen_prompt prompt;
     hm_talker_work *work;
     hm_utterance *utterance;
-    hm_qwen_stream *stream; /* NULL: audio at the end */
+    hm_qwen_stream *stream; /* NULL: audio at the end, into */
+    float *pcm;
 };
+
+/* Where the audio goes. */
+static hm_status prepare_audio(hm_engine *e, struct speech *s, hm_error *err)
+{
+    if (s->r->skip_codec)
+        return HM_OK;
+    if (hm_qwen_streams(&e->ctx, s->r))
+        return hm_qwen_stream_open(e, &s->stream, s->r, &s->prompt, err);
+    return reserve_codec(e, &s->prompt.request, &s->pcm, err);
+}
 
 static hm_status prefill(hm_engine *e, struct speech *s, hm_result *out, hm_error *err)
 {
@@ -164,6 +194,10 @@ static hm_status prefill(hm_engine *e, struct speech *s, hm_result *out, hm_erro
     int rows = 0;
     if (!st)
         st = hm_qwen_prompt_rows(e, t, &rows, err);
+    if (!st)
+        st = hm_session_result_open(e, s->r, out, err);
+    if (!st)
+        st = prepare_audio(e, s, err);
     if (!st)
         st = hm_qwen_work_take(e, 1, rows, rows + t->max_frames, &s->work, err);
     if (!st)
@@ -226,10 +260,7 @@ static void end_utterance(hm_engine *e, struct speech *s)
 static hm_status speak(hm_engine *e, struct speech *s, hm_result *out, hm_error *err)
 {
     hm_status st = prefill(e, s, out, err);
-    if (!st)
-        st = hm_session_result_open(e, s->r, out, err);
-    if (!st && hm_qwen_streams(&e->ctx, s->r))
-        st = hm_qwen_stream_open(e, &s->stream, s->r, &s->prompt, err);
+    hm_call_timed(&e->ctx, true);
     if (!st)
         st = generate(e, s, out, err);
     if (s->stream) {
@@ -239,7 +270,10 @@ static hm_status speak(hm_engine *e, struct speech *s, hm_result *out, hm_error 
         return st ? st : hm_session_check_result(out, err);
     }
     end_utterance(e, s); /* its memory is the decoder's now */
-    return st || s->r->skip_codec ? st : hm_qwen_audio(e, &s->prompt, s->r, out, err);
+    if (!st && !s->r->skip_codec)
+        return hm_qwen_audio(e, &s->prompt, s->r, s->pcm, out, err);
+    free(s->pcm);
+    return st;
 }
 
 hm_status hm_qwen_generate(hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
@@ -267,7 +301,7 @@ hm_status hm_qwen_decode(hm_engine *e, const int32_t *codes, int frames, const h
     if (!st) {
         describe_audio(e, out);
         out->frames = frames;
-        st = run_codec(e, codes, frames, 0, out, err);
+        st = run_codec(e, codes, frames, 0, NULL, out, err);
     }
     if (!st)
         st = hm_session_check_result(out, err);

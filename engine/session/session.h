@@ -108,8 +108,8 @@ typedef struct hm_heart_prompted {
 hm_status hm_heart_prompted_open(hm_engine *e, const hm_request *request, hm_heart_prompted *out, hm_error *err);
 void hm_heart_prompted_close(hm_heart_prompted *p);
 void hm_heart_collect(hm_engine *e, const hm_mula_work *work, hm_mula_song *song, hm_result *out);
-/* All codes of a result to audio, once they are all there. */
-hm_status hm_heart_audio(hm_engine *e, const hm_request *request, hm_result *out, hm_error *err);
+/* All codes of a result to audio, once they are all there. pcm: room for it, from now on its own, or NULL. */
+hm_status hm_heart_audio(hm_engine *e, const hm_request *request, float *pcm, hm_result *out, hm_error *err);
 
 hm_status hm_heart_generate(hm_engine *e, const hm_request *request, hm_result *result, hm_error *err);
 hm_status hm_heart_decode(hm_engine *e, const int32_t *codes, int frames, const hm_request *request, hm_result *result, hm_error *err);

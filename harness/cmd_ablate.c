@@ -7,12 +7,14 @@
 #include "harness/commands.h"
 #include "harness/measure.h"
 #include "harness/output_options.h"
+#include "harness/precision.h"
 #include "harness/verdict_store.h"
 #include "reports/plot.h"
 
 typedef struct ablate_args {
     hm_measure_options m;
     const char *base, *variant, *metric, *stored;
+    hm_precision precision;
     hm_picture picture; /* output NULL: none */
     hm_strings only;
     int64_t rounds, seed;
@@ -24,6 +26,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, ablate_arg
     hm_measure_options *m = &a->m;
     const hm_option options[] = {
         {"variant", 'V', HM_OPT_STRING, &a->variant, "VARIANT", "the whole that is taken apart", 0, 0, NULL},
+        HM_PRECISION_OPTION(&a->precision),
         {"base", 0, HM_OPT_STRING, &a->base, "VARIANT", "what toggles are put onto", 0, 0, NULL},
         {"toggle", 0, HM_OPT_LIST, &a->only, "NAME", "this one, given again: these (default: all in which base and variant differ)", 0, 0,
          NULL},
@@ -44,7 +47,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, ablate_arg
         {"db", 0, HM_OPT_STRING, &m->db, "FILE", "database ($HMBENCH_DB, else hmbench-out/hmbench.db)", 0, 0, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &m->quiet, NULL, "the tables and errors only", 0, 0, NULL},
         {0}};
-    return hm_options_parse(self, options, argc, argv, &m->plan.suites, HM_PLAN_SUITES, helped, err);
+    hm_status st = hm_options_parse(self, options, argc, argv, &m->plan.suites, HM_PLAN_SUITES, helped, err);
+    return st || *helped ? st : hm_precision_apply(&a->precision, &a->variant, err);
 }
 
 static hm_status script(void *self, const char *output, FILE *file, hm_error *err)

@@ -6,6 +6,7 @@
 #include "harness/commands.h"
 #include "harness/engine_open.h"
 #include "harness/plan.h"
+#include "harness/precision.h"
 #include "harness/progress.h"
 #include "harness/run_report.h"
 #include "harness/table.h"
@@ -16,6 +17,7 @@
 
 typedef struct batch_args {
     hm_plan_options plan;
+    hm_precision precision;
     const char *list;
     int64_t rounds, repeat_cases;
     int sizes[MAX_SIZES], size_count;
@@ -85,6 +87,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, batch_args
         {"rounds", 'n', HM_OPT_INT, &a->rounds, "N", "rounds; every batch size runs once in each", 1, MAX_ROUNDS, NULL},
         {"variant", 'V', HM_OPT_LIST, &a->plan.variants, "LIST", "ways of computing, as in best,naive (default: best); a table each", 0, 0,
          NULL},
+        HM_PRECISION_OPTION(&a->precision),
         {"model", 'm', HM_OPT_STRING, &a->plan.model, "LIST",
          "folders of weights, or presets (default: heartmula-mini for songs, qwen3-tts-mini for speech); each makes the cases it can", 0, 0,
          NULL},
@@ -102,7 +105,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, batch_args
         return hm_fail(err, HM_EUSAGE, "batch: no suite: name one, as in \"hmbench batch short\" (hmbench list suites)");
     if (!a->plan.variants.count)
         a->plan.variants = (hm_strings){{"best"}, 1};
-    return parse_sizes(a, err);
+    st = hm_precision_apply_list(&a->precision, &a->plan.variants, "best", err);
+    return st ? st : parse_sizes(a, err);
 }
 
 /* --- requests --- */

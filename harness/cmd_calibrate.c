@@ -11,6 +11,7 @@
 #include "harness/iterations.h"
 #include "harness/measure.h"
 #include "harness/output_options.h"
+#include "harness/precision.h"
 #include "harness/verdicts.h"
 
 #define DRIFT_P 0.01 /* over all cases */
@@ -18,6 +19,7 @@
 
 typedef struct calibrate_args {
     hm_measure_options m;
+    hm_precision precision;
     const char *variant, *margin;
     double alpha;
     hm_output_options output;
@@ -41,6 +43,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, calibrate_
         {"iters", 0, HM_OPT_INT, &iterations, "N", "timed generations in each run; from 2 on: how many cost least", 1, HM_ITERATIONS_MOST,
          NULL},
         {"variant", 'V', HM_OPT_STRING, &a->variant, "NAME", "what is run", 0, 0, NULL},
+        HM_PRECISION_OPTION(&a->precision),
         {"margin", 0, HM_OPT_STRING, &a->margin, "PERCENT", "of the gate that is planned: a bias of half of it is too much", 0, 0, NULL},
         {"alpha", 0, HM_OPT_DOUBLE, &a->alpha, "A", "of the gate that is planned", 0.000001, 0.4, NULL},
         {"model", 'm', HM_OPT_STRING, &m->plan.model, "LIST", "folders of weights, or presets; each runs the cases it makes", 0, 0, NULL},
@@ -68,6 +71,9 @@ static hm_status parse(const hm_command *self, int argc, char **argv, calibrate_
         {0}};
     hm_status st = hm_options_parse(self, options, argc, argv, &m->plan.suites, HM_PLAN_SUITES, helped, err);
     if (st || *helped)
+        return st;
+    st = hm_precision_apply(&a->precision, &a->variant, err);
+    if (st)
         return st;
     m->rounds = (int)rounds;
     m->iterations = (int)iterations;

@@ -27,7 +27,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, decode_arg
         {"quiet", 'q', HM_OPT_FLAG, &a->quiet, NULL, "no progress and no summary", 0, 0, NULL},
         {0},
     };
-    return hm_options_parse(self, options, argc, argv, files, 1, helped, err);
+    hm_status st = hm_options_parse(self, options, argc, argv, files, 1, helped, err);
+    return st || *helped ? st : hm_engine_choice_settle(&a->engine, err);
 }
 
 /* The model asked for, else the preset that drew the codes. */

@@ -9,9 +9,11 @@
 #include "harness/gate_session.h"
 #include "harness/output_check.h"
 #include "harness/output_options.h"
+#include "harness/precision.h"
 
 typedef struct gate_args {
     hm_gate_options gate;
+    hm_precision precision;
     const char *cand, *margin, *on_inconclusive, *junit, *order;
     hm_output_options output;
     bool github;
@@ -30,6 +32,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, gate_args 
         {"cand", 'c', HM_OPT_STRING, &a->cand, "REF", "what is judged: a variant, or another hmbench program (default: this one)", 0, 0,
          NULL},
         {"variant", 'V', HM_OPT_STRING, &g->variant, "NAME", "what both programs run", 0, 0, NULL},
+        HM_PRECISION_OPTION(&a->precision),
         {"margin", 0, HM_OPT_STRING, &a->margin, "PERCENT", "slowdown that is let pass, as in 2%", 0, 0, NULL},
         {"alpha", 0, HM_OPT_DOUBLE, &g->alpha, "A", "of a false alarm or a false pass, over all cases and looks", 0.000001, 0.4, NULL},
         {"min-rounds", 0, HM_OPT_INT, &min_rounds, "N", "of the first look", 1, 1000, NULL},
@@ -66,6 +69,12 @@ static hm_status parse(const hm_command *self, int argc, char **argv, gate_args 
     a->order = hm_order_names[m->order];
     hm_status st = hm_options_parse(self, options, argc, argv, &m->plan.suites, HM_PLAN_SUITES, helped, err);
     if (st || *helped)
+        return st;
+    if (a->precision.text && !g->variant)
+        return hm_fail(err, HM_EUSAGE, "--precision goes with --variant, what both programs run");
+    if (a->precision.text)
+        st = hm_precision_apply(&a->precision, &g->variant, err);
+    if (st)
         return st;
     g->min_rounds = (int)min_rounds;
     g->max_rounds = (int)max_rounds;

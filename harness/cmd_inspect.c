@@ -13,6 +13,7 @@
 #include "harness/forecast_request.h"
 #include "harness/machine.h"
 #include "harness/output_options.h"
+#include "harness/precision.h"
 #include "harness/run_report.h"
 
 typedef struct fit {
@@ -84,6 +85,7 @@ typedef struct inspect_args {
     const char *seconds;
     int64_t batch, prompt;
     hm_strings words, variants;
+    hm_precision precision;
     hm_output_options output;
     /* worked out of the above */
     double lengths[HM_FORECAST_LENGTHS];
@@ -175,6 +177,9 @@ static hm_status inspect(inspect_args *a, hm_error *err)
     if (!a->variants.count)
         a->variants =
             (hm_strings){.items = {"naive", model == HM_MODEL_QWEN3_TTS ? "reference-qwen" : "reference-heartlib", "best"}, .count = 3};
+    st = hm_precision_apply_each(&a->precision, &a->variants, err);
+    if (st)
+        return st;
     return a->memory ? print_memory(a, model, err) : print_report(a, model, err);
 }
 
@@ -192,6 +197,7 @@ hm_status hm_cmd_inspect(const hm_command *self, int argc, char **argv, hm_error
          0, 0, NULL},
         {"variant", 'V', HM_OPT_LIST, &a.variants, "NAME", "reckon memory for this one (naive, the reference, best if not given)", 0, 0,
          NULL},
+        HM_PRECISION_OPTION(&a.precision),
         {"batch", 0, HM_OPT_INT, &a.batch, "N", "--memory: so many at once", 1, 16, NULL},
         {"prompt", 0, HM_OPT_INT, &a.prompt, "N", "--memory: positions that the prompt takes", 1, 100000, NULL},
         HM_OUTPUT_OPTIONS(a.output),

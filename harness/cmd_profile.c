@@ -76,6 +76,9 @@ static hm_status parse(const hm_command *self, int argc, char **argv, hm_profile
         return st;
     if (!words.count)
         return hm_fail(err, HM_EUSAGE, "profile: which case? short, short/plain ... (hmbench list suites)");
+    st = hm_engine_choice_settle(&a->engine, err);
+    if (st)
+        return st;
     a->name = words.items[0];
     if (!a->trace)
         return hm_fail(err, HM_EUSAGE, "profile: --trace FILE is missing: where should the trace go?");

@@ -53,7 +53,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, speak_args
         {"quiet", 'q', HM_OPT_FLAG, &a->quiet, NULL, "no progress and no summary", 0, 0, NULL},
         {0},
     };
-    return hm_options_parse(self, options, argc, argv, NULL, 0, helped, err);
+    hm_status st = hm_options_parse(self, options, argc, argv, NULL, 0, helped, err);
+    return st || *helped ? st : hm_engine_choice_settle(&a->engine, err);
 }
 
 static hm_status check_args(const speak_args *a, hm_error *err)

@@ -7,6 +7,7 @@
 #include "harness/measure.h"
 #include "harness/output_options.h"
 #include "harness/places.h"
+#include "harness/precision.h"
 #include "harness/slurm.h"
 #include "harness/store_leak.h"
 #include "harness/suite_report.h"
@@ -30,6 +31,7 @@ typedef struct slurm_args {
 
 typedef struct suite_args {
     hm_measure_options m;
+    hm_precision precision;
     const char *order;
     int64_t rounds, iterations, min_rounds, max_rounds, frames, seed;
     double stop_at; /* % */
@@ -70,6 +72,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
     const hm_option options[] = {
         {"variant", 'V', HM_OPT_LIST, &m->plan.variants, "LIST", "arms, as in naive,best:attn=scores; all; none (default: naive,best)", 0,
          0, NULL},
+        HM_PRECISION_OPTION(&a->precision),
         {"arm", 0, HM_OPT_LIST, &m->plan.commands, "NAME=CMD", "another program that speaks the worker protocol, as an arm", 0, 0, NULL},
         {"program", 0, HM_OPT_LIST, &m->plan.programs, "NAME=PATH",
          "another build of hmbench, its file or a folder with one: every variant by it, too", 0, 0, NULL},
@@ -141,7 +144,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
     hm_status st = hm_options_parse(self, options, argc, argv, &m->plan.suites, HM_PLAN_SUITES, helped, err);
     if (!st && !*helped)
         hm_options_each(options, argc, argv, s, take_word);
-    return st;
+    return st || *helped ? st : hm_precision_apply_list(&a->precision, &m->plan.variants, "naive,best", err);
 }
 
 /* What cannot be, of --slurm. */

@@ -6,6 +6,7 @@
 #include "harness/commands.h"
 #include "harness/module.h"
 #include "harness/plan.h"
+#include "harness/precision.h"
 #include "harness/verify.h"
 
 /* Prints rows as they come; a new file gets a heading. */
@@ -72,8 +73,10 @@ hm_status hm_cmd_verify(const hm_command *self, int argc, char **argv, hm_error 
     bool run_manifests = false, misses_only = false, helped;
     char *buffer = NULL;
     hm_strings args = {0}, list = {0};
+    hm_precision precision = {0};
     const hm_option options[] = {
         {"variant", 'v', HM_OPT_STRING, &variants, "V,...", "variants to verify, or all", 0, 0, NULL},
+        HM_PRECISION_OPTION(&precision),
         {"threads", 't', HM_OPT_INT, &threads, "N", "threads; 0: all CPUs this process may use", 0, 1024, NULL},
         {"isa", 0, HM_OPT_STRING, &isa, "ISA", HM_ISA_NAMES "; the best here when not given", 0, 0, NULL},
         {"run-manifests", 0, HM_OPT_FLAG, &run_manifests, NULL, "load and run models whose manifest has no goldens beside it", 0, 0, NULL},
@@ -86,7 +89,10 @@ hm_status hm_cmd_verify(const hm_command *self, int argc, char **argv, hm_error 
     if (args.count != 1)
         return hm_fail(err, HM_EUSAGE, "verify: expected a folder of goldens (hmbench verify --help)");
     int missed = 0;
-    st = named_variants(variants, &buffer, &list, err);
+    hm_strings asked = {{variants}, 1};
+    st = hm_precision_apply_list(&precision, &asked, "best", err);
+    if (!st)
+        st = named_variants(asked.items[0], &buffer, &list, err);
     for (int i = 0; i < list.count && !st; i++)
         st = verify_variant(list.items[i], args.items[0], threads, isa, run_manifests, misses_only, &missed, err);
     free(buffer);

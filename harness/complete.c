@@ -10,6 +10,7 @@
 #include "harness/engine_open.h"
 #include "harness/metrics.h"
 #include "harness/plan.h"
+#include "harness/precision.h"
 #include "suites/suite.h"
 #include "variants/variants.h"
 
@@ -149,6 +150,20 @@ static void variant_list(const sink *to, const char *typed)
         settings(&words);
 }
 
+/* Formats, parts that want one, and the words for several arms. */
+static void precisions(const sink *to)
+{
+    for (int i = 0; hm_precision_formats[i]; i++)
+        emit(to, hm_precision_formats[i], "all parts in this format");
+    for (int i = 0; hm_precision_parts[i]; i++) {
+        char word[80];
+        snprintf(word, sizeof word, "%s=", hm_precision_parts[i]);
+        emit(to, word, "a format of this part, others as they are");
+    }
+    emit(to, "ladder", "stored, bf16, f16, int8, int4, fp4: an arm each");
+    emit(to, "each=", "every part alone in a format: an arm each");
+}
+
 /* NAME=VALUE,VALUE of an axis. */
 static void axis_list(const sink *to, const char *typed)
 {
@@ -170,6 +185,22 @@ static void axis_list(const sink *to, const char *typed)
         isas(&values);
     else if (!strncmp(typed, "model=", 6))
         models(&values);
+    else if (!strncmp(typed, "precision=", 10))
+        precisions(&values);
+}
+
+/* PART=FORMAT,PART=FORMAT; "=" closes no word. */
+static void precision_list(const sink *to, const char *typed)
+{
+    const char *comma = strrchr(typed, ','), *piece = comma ? comma + 1 : typed, *equals = strchr(piece, '=');
+    sink words = after(to, (size_t)((equals ? equals + 1 : piece) - typed));
+    for (int i = 0; equals && hm_precision_formats[i]; i++)
+        emit(&words, hm_precision_formats[i], "format of weights");
+    for (int i = 0; !equals && hm_precision_parts[i]; i++) {
+        char word[40];
+        snprintf(word, sizeof word, "%s=", hm_precision_parts[i]);
+        emit(&words, word, "part of the model");
+    }
 }
 
 /* A,B,C of one kind. */
@@ -318,6 +349,8 @@ static bool put_values(const char *lines, const char *option, const char *typed,
         variant_list(to, typed);
     else if (!strcmp(name, "axis"))
         axis_list(to, typed);
+    else if (!strcmp(name, "precision"))
+        precision_list(to, typed);
     else if (words)
         for (char *save, *p = strtok_r(choices, " ", &save); p; p = strtok_r(NULL, " ", &save))
             emit(to, p, "");

@@ -5,6 +5,11 @@
 const char *const hm_isa_choices[] = {"scalar", "avx2", "avx2-vnni", "avx512", "avx512-vnni", "neon", NULL};
 const char *const hm_backend_choices[] = {"cpu", NULL};
 
+hm_status hm_engine_choice_settle(hm_engine_choice *choice, hm_error *err)
+{
+    return hm_precision_apply(&choice->precision, &choice->variant, err);
+}
+
 hm_engine_options hm_engine_options_of(const hm_engine_choice *choice, const hm_module *module, const char *path)
 {
     return (hm_engine_options){

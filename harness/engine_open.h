@@ -5,6 +5,7 @@
 #include "harness/model.h"
 #include "harness/module.h"
 #include "harness/options.h"
+#include "harness/precision.h"
 
 typedef struct hm_engine_choice {
     const char *variant, *model, *backend, *isa; /* isa NULL: the best here; model NULL: HM_MODEL_DEFAULT */
@@ -13,7 +14,11 @@ typedef struct hm_engine_choice {
     bool local_split;      /* as in hm_engine_options */
     const hm_probe *probe; /* must outlive the engine */
     const hm_log *log;
+    hm_precision precision; /* of the variant, before hm_engine_choice_settle */
 } hm_engine_choice;
+
+/* After options are read: the variant gets its precision. Its text then lies in the choice. */
+hm_status hm_engine_choice_settle(hm_engine_choice *choice, hm_error *err);
 
 typedef struct hm_engine_opened {
     hm_module *module;
@@ -37,6 +42,7 @@ extern const char *const hm_isa_choices[], *const hm_backend_choices[];
 #define HM_ENGINE_CHOICE_OPTIONS(c)                                                                                                        \
     {"variant", 'V', HM_OPT_STRING, &(c).variant, "NAME", "way of computing (hmbench list variants), with changes as in best:attn=scores", \
      0,         0,   NULL},                                                                                                                \
+        HM_PRECISION_OPTION(&(c).precision),                                                                                               \
         {"model", 'm', HM_OPT_STRING, &(c).model, "DIR", "folder of weights, or a preset (hmbench list models)", 0, 0, NULL},              \
         {"backend", 0, HM_OPT_STRING, &(c).backend, "NAME", "where to compute", 0, 0, hm_backend_choices},                                 \
         {"threads", 't', HM_OPT_INT, &(c).threads, "N", "threads; 0: all CPUs this process may use", 0, 1024, NULL},                       \

@@ -157,12 +157,18 @@ void hm_machine_read(hm_machine_record *m)
                 m->governor, m->kernel, m->os, m->container);
 }
 
-/* Resident bytes of the mappings in /proc/self/smaps whose file lies below prefix. */
-static int64_t mapped_below(const char *prefix)
+/* Whether a path of /proc/self/smaps, with its newline, is the file, or lies in the folder. */
+static bool lies_below(const char *path, const char *folder)
+{
+    size_t n = folder ? strlen(folder) : 0;
+    return n && !strncmp(path, folder, n) && (path[n] == '/' || path[n] == '\n' || folder[n - 1] == '/');
+}
+
+/* Resident bytes of the mappings in /proc/self/smaps whose file lies below one of both. */
+static int64_t mapped_below(const char *model, const char *packs)
 {
     char line[4400];
     int64_t total = 0;
-    size_t n = strlen(prefix);
     bool inside = false;
     FILE *f = fopen("/proc/self/smaps", "r");
     if (!f)
@@ -171,7 +177,7 @@ static int64_t mapped_below(const char *prefix)
         unsigned long long from, to;
         if (sscanf(line, "%llx-%llx ", &from, &to) == 2) {
             const char *path = strchr(line, '/');
-            inside = path && !strncmp(path, prefix, n) && (path[n] == '/' || path[n] == '\n' || (n && prefix[n - 1] == '/'));
+            inside = path && (lies_below(path, model) || lies_below(path, packs));
         } else if (inside && !strncmp(line, "Rss:", 4)) {
             total += strtoll(line + 4, NULL, 10) * 1024;
         }
@@ -180,9 +186,9 @@ static int64_t mapped_below(const char *prefix)
     return total;
 }
 
-void hm_memory_of_self(const char *prefix, int64_t *peak_rss_bytes, int64_t *mapped_bytes)
+void hm_memory_of_self(const char *model, const char *packs, int64_t *peak_rss_bytes, int64_t *mapped_bytes)
 {
     char text[64];
     *peak_rss_bytes = find_value("/proc/self/status", "VmHWM", text, sizeof text) ? strtoll(text, NULL, 10) * 1024 : HM_UNKNOWN;
-    *mapped_bytes = prefix ? mapped_below(prefix) : 0;
+    *mapped_bytes = model || packs ? mapped_below(model, packs) : 0;
 }

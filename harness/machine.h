@@ -13,7 +13,7 @@ int64_t hm_memory_available(void);
 /* Version, commit, compiler and flags as baked in at build time, and the hash of the running program's file. Fills id. */
 hm_status hm_build_read(hm_build_record *out, hm_error *err);
 
-/* Largest resident set so far and resident bytes of mapped files below `prefix` (a real path; NULL: none) of this process. */
-void hm_memory_of_self(const char *prefix, int64_t *peak_rss_bytes, int64_t *mapped_bytes);
+/* Largest resident set so far and resident bytes of mapped files at or below two real paths (NULL or "": none) of this process. */
+void hm_memory_of_self(const char *model, const char *packs, int64_t *peak_rss_bytes, int64_t *mapped_bytes);
 
 #endif

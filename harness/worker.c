@@ -35,8 +35,9 @@ typedef struct worker {
     hm_recorder *recorder;
     hm_engine_opened opened;
     bool is_open, skip_codec, encoders;
-    char real_path[PATH_MAX]; /* of the model */
-    int64_t progress_ns;      /* when the last one was sent */
+    char real_path[PATH_MAX];  /* of the model */
+    char real_packs[PATH_MAX]; /* of packed weights; "": none */
+    int64_t progress_ns;       /* when the last one was sent */
     hm_watch watch;
     hm_phase_memory memory;
     hm_sample sample;
@@ -110,16 +111,29 @@ static hm_engine_choice choice_of(worker *w, const hm_open_order *order)
                               .log = hm_log_stderr(false)};
 }
 
+/* A start that had to pack weights is no start as the next ones are: the engine is opened once more before anything is timed. */
+static hm_status open_engine(worker *w, const hm_open_order *order, hm_error *err)
+{
+    hm_engine_choice choice = choice_of(w, order);
+    hm_status st = hm_engine_open_chosen(&w->opened, &choice, err);
+    if (st || !w->opened.facts->load_counters.packed_bytes)
+        return st;
+    hm_engine_close_chosen(&w->opened);
+    hm_recorder_clear(w->recorder);
+    hm_phase_memory_open(&w->memory, "/");
+    return hm_engine_open_chosen(&w->opened, &choice, err);
+}
+
 static hm_status on_open(worker *w, const json_t *message, hm_error *err)
 {
+    char packs[HM_MODEL_PATH];
     hm_open_order order;
     hm_opened said = {.stored_codes = true};
     hm_status st = hm_proto_read_open(message, &order, err);
     if (st)
         return st;
     close_engine(w);
-    hm_engine_choice choice = choice_of(w, &order);
-    st = hm_engine_open_chosen(&w->opened, &choice, err);
+    st = open_engine(w, &order, err);
     if (st)
         return st;
     w->is_open = true;
@@ -127,6 +141,8 @@ static hm_status on_open(worker *w, const json_t *message, hm_error *err)
     w->encoders = order.encoders;
     if (!realpath(w->opened.path, w->real_path))
         snprintf(w->real_path, sizeof w->real_path, "%s", w->opened.path);
+    if (hm_cache_packs(packs, sizeof packs, NULL) || !realpath(packs, w->real_packs))
+        w->real_packs[0] = 0;
     const hm_engine_facts *f = w->opened.facts;
     said.model = (hm_model_record){.synthetic = f->synthetic || w->opened.synthetic,
                                    .codebooks = f->codebooks,
@@ -343,7 +359,7 @@ static void fill_sample(worker *w, const hm_request *request, const hm_result *r
     s->reference_ns = request->speech.reference ? r->reference_ns : HM_UNKNOWN;
     s->codec_frame_flops = r->codec_frame_flops > 0 ? r->codec_frame_flops : NAN;
     s->codec_bytes = r->codec_bytes ? (int64_t)r->codec_bytes : HM_UNKNOWN;
-    hm_memory_of_self(w->real_path, &s->peak_rss_bytes, &s->mapped_bytes);
+    hm_memory_of_self(w->real_path, w->real_packs, &s->peak_rss_bytes, &s->mapped_bytes);
     hm_phase_memory_fill(&w->memory, s->mapped_bytes, s);
     if (s->peak_rss_bytes != HM_UNKNOWN && s->mapped_bytes != HM_UNKNOWN)
         s->peak_unmapped_bytes = s->peak_rss_bytes > s->mapped_bytes ? s->peak_rss_bytes - s->mapped_bytes : 0;

@@ -101,8 +101,8 @@ static hm_status read_fidelity(hm_reading *r)
 {
     hm_query q;
     hm_reading_ask(r, &q,
-                   "SELECT arm_id, case_id, snr_db, spectral_snr_db, log_spectral_db, seam_db, top1, mean_kl, max_logit_difference "
-                   "FROM fidelity WHERE session_id = :id");
+                   "SELECT arm_id, case_id, snr_db, spectral_snr_db, log_spectral_db, seam_db, top1, mean_kl, max_logit_difference, "
+                   "relative_rms FROM fidelity WHERE session_id = :id");
     while (hm_query_row(&q)) {
         hm_journal_result *x = hm_reading_result(r, hm_query_text(&q, 0), hm_query_text(&q, 1));
         if (!x)
@@ -114,6 +114,7 @@ static hm_status read_fidelity(hm_reading *r)
         x->top1 = hm_query_real(&q, 6);
         x->mean_kl = hm_query_real(&q, 7);
         x->vocabulary_logit_difference = hm_query_real(&q, 8);
+        x->relative_rms = hm_query_real(&q, 9);
     }
     return hm_query_close(&q);
 }
@@ -122,7 +123,7 @@ static hm_status read_codebooks(hm_reading *r)
 {
     hm_query q;
     hm_reading_ask(r, &q,
-                   "SELECT arm_id, case_id, codebook, frames, top1, mean_kl, max_logit_difference FROM fidelity_codebook "
+                   "SELECT arm_id, case_id, codebook, frames, top1, mean_kl, max_logit_difference, relative_rms FROM fidelity_codebook "
                    "WHERE session_id = :id ORDER BY arm_id, case_id, codebook");
     while (hm_query_row(&q)) {
         hm_journal_result *x = hm_reading_result(r, hm_query_text(&q, 0), hm_query_text(&q, 1));
@@ -130,8 +131,33 @@ static hm_status read_codebooks(hm_reading *r)
         if (!list)
             continue;
         list[x->codebook_count++] = (hm_journal_codebook){(int)hm_query_int(&q, 2), (int)hm_query_int(&q, 3), hm_query_real(&q, 4),
-                                                          hm_query_real(&q, 5), hm_query_real(&q, 6)};
+                                                          hm_query_real(&q, 5),     hm_query_real(&q, 6),     hm_query_real(&q, 7)};
         x->codebook_fidelity = list;
+    }
+    return hm_query_close(&q);
+}
+
+/* In the order of a frame: what draws the first codebook, what draws the others, what makes the audio. */
+static hm_status read_parts(hm_reading *r)
+{
+    hm_query q;
+    hm_reading_ask(r, &q,
+                   "SELECT r.arm_id, r.case_id, p.part, p.span, max(p.format), max(p.pass_bytes) / 1e6, max(p.distinct_bytes) / 1e6, "
+                   "avg(p.frame_passes) FROM run r JOIN sample s ON s.run_id = r.id JOIN sample_part p ON p.sample_id = s.id WHERE "
+                   "r.session_id = :id AND r.status = 'ok' AND r.dropped_reason IS NULL AND NOT s.warmup GROUP BY r.arm_id, r.case_id, "
+                   "p.part, p.span ORDER BY r.arm_id, r.case_id, instr('backbone,decoder,heads,dit,codec', p.part), p.part, p.span");
+    while (hm_query_row(&q)) {
+        hm_journal_result *x = hm_reading_result(r, hm_query_text(&q, 0), hm_query_text(&q, 1));
+        hm_journal_part *list = x ? hm_reading_grown(r, x->parts, x->part_count, sizeof *list) : NULL;
+        if (!list)
+            continue;
+        list[x->part_count++] = (hm_journal_part){hm_reading_keep(r, hm_query_text(&q, 2)),
+                                                  hm_reading_keep(r, hm_query_text(&q, 3)),
+                                                  hm_reading_keep(r, hm_query_text(&q, 4)),
+                                                  hm_query_real(&q, 5),
+                                                  hm_query_real(&q, 6),
+                                                  hm_query_real(&q, 7)};
+        x->parts = list;
     }
     return hm_query_close(&q);
 }
@@ -242,8 +268,8 @@ static hm_status read_session_facts(hm_reading *r)
 
 hm_status hm_reading_figures(hm_reading *r)
 {
-    hm_status (*const parts[])(hm_reading *) = {read_session_facts, read_figures,   read_cold,     read_fidelity,
-                                                read_codebooks,     read_stretches, read_verdicts, read_calibrations};
+    hm_status (*const parts[])(hm_reading *) = {read_session_facts, read_figures,   read_cold,     read_fidelity,    read_codebooks,
+                                                read_parts,         read_stretches, read_verdicts, read_calibrations};
     hm_status st = HM_OK;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && !st; i++)
         st = parts[i](r);

@@ -199,6 +199,23 @@ static const char *arm_name(hm_journal_data *d, const char *name)
     return copy;
 }
 
+/* Whether a variant as text is `best` in what concerns the formats of weights. */
+static bool reads_as_best(const char *text)
+{
+    int n;
+    hm_toggles set;
+    hm_error ignored;
+    const hm_variant_info *best = hm_variant_find("best");
+    const hm_toggle_info *list = hm_toggle_list(&n);
+    size_t name = text ? strcspn(text, ":") : 0;
+    if (!best || name != 4 || strncmp(text, "best", 4) || hm_variant_parse(text, &set, NULL, &ignored))
+        return false;
+    for (int i = 0; i < n; i++)
+        if (!strncmp(list[i].name, "precision_", 10) && hm_toggle_get(&set, &list[i]) != hm_toggle_get(&best->toggles, &list[i]))
+            return false;
+    return true;
+}
+
 static hm_status read_arms(reading *r)
 {
     hm_query q;
@@ -221,6 +238,7 @@ static hm_status read_arms(reading *r)
         r->arms[n] = (hm_journal_arm){.name = arm_name(r->data, hm_query_text(&q, 1)),
                                       .text = info ? info->text : NULL,
                                       .base = nearest_arm(r, toggles),
+                                      .default_formats = reads_as_best(variant),
                                       .coincides = keep(r->data, hm_query_text(&q, 4)),
                                       .precision = keep(r->data, hm_query_text(&q, 5)),
                                       .flow_steps = flow_steps_of(toggles),

@@ -37,7 +37,14 @@ typedef struct hm_journal_span {
 typedef struct hm_journal_codebook {
     int codebook, frames;
     double top1, mean_kl, max_logit_difference; /* share, nat, logits */
+    double relative_rms;                        /* of the logits' difference */
 } hm_journal_codebook;
+
+/* Weights of a part, as engine/base/part.h has them. NaN: not known. */
+typedef struct hm_journal_part {
+    const char *part, *span, *format;
+    double pass_mb, distinct_mb, frame_passes;
+} hm_journal_part;
 
 /* A stretch of frames: mean ms of each over the samples. */
 typedef struct hm_journal_stretch {
@@ -96,6 +103,7 @@ typedef struct hm_journal_result {
     double max_logit_difference;          /* of the stored codes */
     double snr_db, spectral_snr_db;       /* of the audio against the reference arm's; infinite: equal */
     double log_spectral_db, seam_db, top1, mean_kl, vocabulary_logit_difference; /* the last three along the stored codes; NaN: not known */
+    double relative_rms;                                                         /* likewise */
 #define HM_JOURNAL_FIGURE(name) double name;
     HM_JOURNAL_FIGURES(HM_JOURNAL_FIGURE)
 #undef HM_JOURNAL_FIGURE
@@ -109,6 +117,8 @@ typedef struct hm_journal_result {
     int codebook_count;
     const hm_journal_stretch *stretches;
     int stretch_count;
+    const hm_journal_part *parts;
+    int part_count;
 } hm_journal_result;
 
 static inline hm_journal_result hm_journal_result_none(void)
@@ -126,6 +136,7 @@ static inline hm_journal_result hm_journal_result_none(void)
                                .top1 = NAN,
                                .mean_kl = NAN,
                                .vocabulary_logit_difference = NAN,
+                               .relative_rms = NAN,
                                .frames = NAN,
                                .codebooks = NAN,
                                .audio_s = NAN,
@@ -159,6 +170,7 @@ typedef struct hm_journal_arm {
     int threads;                 /* used; 0: not known */
     const char *isa, *precision; /* may be NULL */
     int base;                    /* the earlier arm it differs least from; -1: none */
+    bool default_formats;        /* `best`, or best with settings that leave the formats of its weights as they are */
 } hm_journal_arm;
 
 typedef struct hm_journal_failure {

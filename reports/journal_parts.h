@@ -47,6 +47,9 @@ void hm_journal_cold(const hm_journal_session *session, hm_document *d);
 void hm_journal_ledger(const hm_journal_session *session, hm_document *d);
 void hm_journal_positions(const hm_journal_session *session, hm_document *d);
 void hm_journal_energy(const hm_journal_session *session, hm_document *d);
+/* journal_precision.c: arms by the formats of their weights, with what each loses; and what serves the weights of each part. */
+void hm_journal_precision(const hm_journal_session *session, hm_document *d);
+void hm_journal_residency(const hm_journal_session *session, hm_document *d);
 /* journal_ceiling.c: what generate moves and computes per second, how far that is from the machine's limits, and what more work could
  * bring at most. */
 void hm_journal_ceiling(const hm_journal_session *session, hm_document *d);

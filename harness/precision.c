@@ -54,12 +54,10 @@ static hm_status settings_of(const char *text, char *out, size_t size, hm_error 
 {
     int chosen[SINGLE_PARTS] = {-1, -1, -1, -1, -1};
     bool packed = false;
-    for (const char *p = text; *p || p == text; p += *p == ',') {
-        size_t length = strcspn(p, ",");
-        hm_status st = parse_one(p, length, chosen, err);
+    for (const char *p = text; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+        hm_status st = parse_one(p, strcspn(p, ","), chosen, err);
         if (st)
             return st;
-        p += length;
     }
     for (int i = 0; i < SINGLE_PARTS; i++)
         packed = packed || chosen[i] >= PACKED_FROM;

@@ -10,6 +10,7 @@
 #include "engine/base/isa.h"
 #include "harness/axis.h"
 #include "harness/engine_open.h"
+#include "harness/precision_axis.h"
 
 enum {
     AXES = 8
@@ -97,6 +98,7 @@ typedef struct axes {
     hm_axis toggle[AXES]; /* settings, those of a range that the toggle does not have left out */
     const char *toggle_name[AXES];
     int toggles;
+    hm_precision_axis precision;
     const char *program[HM_PLAN_PROGRAMS + 1], *program_name[HM_PLAN_PROGRAMS + 1]; /* the first is this one: NULL */
     char program_names[HM_PLAN_PROGRAMS][64];
     int programs;
@@ -124,8 +126,7 @@ static hm_status add_choice(hm_plan *plan, const hm_plan_options *o, const axes 
     snprintf(a.model, sizeof a.model, "%s", x->model.items[k.model]);
     snprintf(a.isa, sizeof a.isa, "%s", x->isa.items[k.isa]);
     if (a.isa[0] && hm_isa_parse(a.isa) < 0)
-        return hm_fail(err, HM_EUSAGE, "--isa \"%.40s\": expected " HM_ISA_NAMES "%s", a.isa,
-                       hm_did_you_mean(near, a.isa, hm_isa_choices));
+        return hm_fail(err, HM_EUSAGE, "--isa \"%.40s\": expected " HM_ISA_NAMES "%s", a.isa, hm_did_you_mean(near, a.isa, hm_isa_choices));
     hm_status st = parse_threads(x->threads.items[k.threads], &a.threads, err);
     hm_model_name(a.model, model, sizeof model);
     add_to_name(&a, "model", model, x->model.count);
@@ -152,6 +153,20 @@ static hm_status add_variant(hm_plan *plan, const hm_plan_options *o, const char
     return st;
 }
 
+/* Value `at` of a toggle's axis, or of the formats of weights, behind a variant and its label. */
+static void add_setting(const axes *x, int axis, int at, char spec[2 * HM_VARIANT_SPEC], char label[2 * HM_VARIANT_SPEC])
+{
+    size_t used = strlen(spec), shown = strlen(label), room = 2 * HM_VARIANT_SPEC;
+    char joint = strchr(spec, ':') ? ',' : ':';
+    const char *name = x->toggle_name[axis], *value = x->toggle[axis].items[at];
+    bool precision = !strcmp(name, "precision");
+    if (used < HM_VARIANT_SPEC && precision)
+        snprintf(spec + used, room - used, "%c%s", joint, x->precision.settings[at]);
+    else if (used < HM_VARIANT_SPEC)
+        snprintf(spec + used, room - used, "%c%s=%s", joint, name, value);
+    snprintf(label + shown, room - shown, " %s=%s", name, value);
+}
+
 /* The variant with every combination of the toggles' values. */
 static hm_status add_settings(hm_plan *plan, const hm_plan_options *o, const char *text, const axes *x, hm_error *err)
 {
@@ -159,13 +174,10 @@ static hm_status add_settings(hm_plan *plan, const hm_plan_options *o, const cha
     hm_status st = HM_OK;
     do {
         char spec[2 * HM_VARIANT_SPEC], label[2 * HM_VARIANT_SPEC];
-        size_t used = (size_t)snprintf(spec, sizeof spec, "%.*s", HM_VARIANT_SPEC, text), shown;
-        shown = (size_t)snprintf(label, sizeof label, "%.*s", HM_VARIANT_SPEC, text);
-        for (int i = 0; i < x->toggles && used < HM_VARIANT_SPEC; i++) {
-            const char *name = x->toggle_name[i], *value = x->toggle[i].items[at[i]];
-            used += (size_t)snprintf(spec + used, sizeof spec - used, "%c%s=%s", strchr(spec, ':') ? ',' : ':', name, value);
-            shown += (size_t)snprintf(label + shown, sizeof label - shown, " %s=%s", name, value);
-        }
+        snprintf(spec, sizeof spec, "%.*s", HM_VARIANT_SPEC, text);
+        snprintf(label, sizeof label, "%.*s", HM_VARIANT_SPEC, text);
+        for (int i = 0; i < x->toggles; i++)
+            add_setting(x, i, at[i], spec, label);
         st = add_variant(plan, o, spec, label, x, err);
         for (turning = x->toggles - 1; turning >= 0 && ++at[turning] == x->toggle[turning].count; turning--)
             at[turning] = 0;
@@ -286,12 +298,12 @@ static hm_status keep_values(hm_plan *plan, const hm_toggle_info *toggle, hm_axi
     return kept ? HM_OK : hm_fail(err, HM_EUSAGE, "--axis %s: none of its values is in the range; it has %s", toggle->name, toggle->names);
 }
 
-const char *const hm_plan_axes[] = {"threads", "isa", "model", NULL};
+const char *const hm_plan_axes[] = {"threads", "isa", "model", "precision", NULL};
 
-/* Which axis a name means: *toggle NULL: one of hm_plan_axes, *own. */
+/* Which axis a name means: *toggle NULL: one of hm_plan_axes, *own (NULL: the formats of weights). */
 static hm_status find_axis(axes *x, const char *name, hm_axis **own, const hm_toggle_info **toggle, hm_error *err)
 {
-    hm_axis *axis[] = {&x->threads, &x->isa, &x->model}; /* in the order of hm_plan_axes */
+    hm_axis *axis[] = {&x->threads, &x->isa, &x->model, NULL}; /* in the order of hm_plan_axes */
     const char *names[128];
     int n, count = 0;
     const hm_toggle_info *list = hm_toggle_list(&n);
@@ -310,8 +322,23 @@ static hm_status find_axis(axes *x, const char *name, hm_axis **own, const hm_to
     }
     names[count] = NULL;
     char near[HM_SUGGESTION];
-    return hm_fail(err, HM_EUSAGE, "--axis %.60s: there is none of this name%s (threads, isa, model, or a toggle: hmbench list toggles)",
-                   name, hm_did_you_mean(near, name, names));
+    return hm_fail(err, HM_EUSAGE,
+                   "--axis %.60s: there is none of this name%s (threads, isa, model, precision, or a toggle: hmbench list toggles)", name,
+                   hm_did_you_mean(near, name, names));
+}
+
+/* The formats of weights as one more axis. */
+static hm_status read_precision(axes *x, const char *values, hm_error *err)
+{
+    hm_axis *own = &x->toggle[x->toggles];
+    hm_status st = hm_precision_axis_read(&x->precision, values, err);
+    if (st)
+        return st;
+    own->count = x->precision.count;
+    for (int i = 0; i < own->count; i++)
+        own->items[i] = x->precision.label[i];
+    x->toggle_name[x->toggles++] = "precision";
+    return HM_OK;
 }
 
 /* NAME=VALUES of --axis. */
@@ -326,17 +353,20 @@ static hm_status read_axis(hm_plan *plan, axes *x, const char *text, hm_error *e
     snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
     snprintf(what, sizeof what, "--axis %s", name);
     hm_status st = find_axis(x, name, &own, &toggle, err);
-    for (int i = 0; toggle && i < x->toggles && !st; i++)
-        if (x->toggle_name[i] == toggle->name)
+    bool listed = toggle || !own; /* stands among the toggles */
+    for (int i = 0; listed && i < x->toggles && !st; i++)
+        if (!strcmp(x->toggle_name[i], name))
             st = hm_fail(err, HM_EUSAGE, "%s: given twice", what);
-    if (!st && toggle && x->toggles == AXES)
+    if (!st && listed && x->toggles == AXES)
         st = hm_fail(err, HM_EUSAGE, "--axis: more than %d toggles", AXES);
-    if (!st && !toggle && own->buffer)
+    if (!st && !listed && own->buffer)
         st = hm_fail(err, HM_EUSAGE, "%s: given twice (--%s is the same)", what, name);
     if (st)
         return st;
-    if (!toggle)
+    if (!listed)
         return hm_axis_parse(own, what, equals + 1, own == &x->threads, err);
+    if (!toggle)
+        return read_precision(x, equals + 1, err);
     own = &x->toggle[x->toggles];
     x->toggle_name[x->toggles++] = toggle->name;
     st = hm_axis_parse(own, what, equals + 1, true, err);

@@ -334,6 +334,39 @@ static void axes_of_toggles_multiply_variants(void **state)
     hm_plan_close(&plan);
 }
 
+static void the_axis_of_precisions_makes_a_ladder_and_each_part_alone(void **state)
+{
+    (void)state;
+    static const char *const ladder[] = {"stored", "bf16", "f16", "int8", "int4", "fp4"};
+    hm_plan *plan = make_axes("best", (hm_strings){{"precision=ladder,int8"}, 1});
+    assert_int_equal(plan->arm_count, 6); /* int8 is there already */
+    for (int i = 0; i < 6; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "best precision=%s", ladder[i]);
+        assert_string_equal(plan->arms[i].name, name);
+        snprintf(name, sizeof name, "backbone=%s decoder=%s heads=%s dit=%s codec=%s", ladder[i], ladder[i], ladder[i], ladder[i],
+                 ladder[i]);
+        assert_string_equal(plan->arms[i].precision, name);
+        assert_true(i == 0 || strstr(plan->arms[i].toggles_text, "panels=packed"));
+    }
+    hm_plan_close(&plan);
+    plan = make_axes("best", (hm_strings){{"precision=stored,each=int4,backbone=int8+heads=f16", "kv=concat"}, 2});
+    assert_int_equal(plan->arm_count, 7);
+    assert_string_equal(plan->arms[2].name, "best precision=decoder=int4 kv=concat");
+    assert_string_equal(plan->arms[2].precision, "backbone=stored decoder=int4 heads=stored dit=stored codec=stored");
+    assert_string_equal(plan->arms[4].precision, "backbone=stored decoder=stored heads=stored dit=int4 codec=stored");
+    assert_string_equal(plan->arms[6].precision, "backbone=int8 decoder=stored heads=f16 dit=stored codec=stored");
+    hm_plan_close(&plan);
+    hm_plan_options o = {.suites = {{"short"}, 1}, .axes = {{"precision=int9"}, 1}};
+    assert_int_equal(refuse(o, "did you mean \"int8\"?"), HM_EUSAGE);
+    o.axes.items[0] = "precision=each=";
+    assert_int_equal(refuse(o, "--axis precision"), HM_EUSAGE);
+    o.axes.items[0] = "precision=beckbone=int8";
+    assert_int_equal(refuse(o, "did you mean \"backbone\"?"), HM_EUSAGE);
+    o.axes = (hm_strings){{"precision=int8", "precision=int4"}, 2};
+    assert_int_equal(refuse(o, "--axis precision: given twice"), HM_EUSAGE);
+}
+
 static void other_builds_run_every_variant_too(void **state)
 {
     (void)state;
@@ -409,6 +442,7 @@ int main(void)
                                        cmocka_unit_test(the_same_words_make_the_same_plan),
                                        cmocka_unit_test(values_are_lists_and_ranges_and_doublings),
                                        cmocka_unit_test(axes_of_toggles_multiply_variants),
+                                       cmocka_unit_test(the_axis_of_precisions_makes_a_ladder_and_each_part_alone),
                                        cmocka_unit_test(other_builds_run_every_variant_too),
                                        cmocka_unit_test(wrong_words_are_refused_with_the_option)};
     return cmocka_run_group_tests(tests, NULL, NULL);

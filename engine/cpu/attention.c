@@ -19,11 +19,10 @@ _Static_assert(3 * HM_CPU_ATTN_ROWS * (HM_CPU_ATTN_WIDE_HEAD + 16) + HM_CPU_ATTN
                    (int)(HM_CPU_WORK_BYTES / sizeof(float)),
                "tasks of all rows fit smaller ones");
 
-/* Rows of a task: many where panels are to be made first, fewer where threads would go without. */
+/* Rows of a task: many, which share what is read, fewer where threads would go without. */
 static int task_rows(const hm_attention_args *a, int all, int threads)
 {
-    bool made = (!a->kv.panels || a->kv.type != HM_F32) && a->Dh <= HM_CPU_ATTN_WIDE_HEAD;
-    int rows = made ? HM_CPU_ATTN_ROWS : HM_CPU_ATTN_ROWS / 2;
+    int rows = a->Dh <= HM_CPU_ATTN_WIDE_HEAD ? HM_CPU_ATTN_ROWS : HM_CPU_ATTN_ROWS / 2;
     while (rows > HM_CPU_ATTN_ROWS / 4 && a->B * a->kv.heads * ((all + rows - 1) / rows) < 4 * threads)
         rows /= 2;
     return rows;

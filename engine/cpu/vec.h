@@ -66,9 +66,16 @@ HM_INLINE vf vselect(vi mask, vf a, vf b)
     return (vf)((mask & (vi)a) | (~mask & (vi)b));
 }
 
+/* a > b ? a : b */
 HM_INLINE vf vmax(vf a, vf b)
 {
+#if HM_VEC_BITS == 512
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif HM_VEC_BITS == 256
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+#else
     return vselect(a > b, a, b);
+#endif
 }
 
 /* Lanes joined by halves: i with i + VL/2, then i + VL/4, ... : one order for every caller. */

@@ -30,7 +30,7 @@
     X(launches, "operations started (kernels, parallel regions)")                                           \
     X(weight_bytes, "bytes of weights that operations had to read")                                         \
     X(flops, "floating-point operations of linear layers, convolutions and attention (2 per multiply-add)") \
-    X(solver_steps, "flow-matching estimator steps (one per step and segment, guidance rows together)")     \
+    X(solver_steps, "flow-matching solver steps (guidance rows and segments side by side together)")        \
     X(solver_frames, "latent frames solved, times steps")                                                   \
     X(decoded_frames, "latent frames decoded to audio")                                                     \
     X(decode_chunks, "chunks that audio was decoded in")                                                    \

@@ -160,8 +160,10 @@ hm_status hm_conv_bind(const hm_binder *b, hm_conv *conv, int stride, bool biase
 
 hm_status hm_conv_bind_columns(const hm_binder *b, hm_conv *conv, int first, int columns, bool biased, const char *prefix)
 {
+    hm_binder stored = *b;
+    stored.f32 = false; /* folding converts; the tensor is bound once for each of its ranges */
     *conv = (hm_conv){.first = first, .columns = columns};
-    return bind_stored(b, conv, biased, prefix);
+    return bind_stored(&stored, conv, biased, prefix);
 }
 
 hm_status hm_conv_bind_repeated(const hm_binder *b, hm_conv *conv, int repeat, const char *prefix)

@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CODES_PER_SECOND 12.5
-#define LATENTS_PER_CODE 2
 #define CHANNELS 2
+#define SIDE_BYTES ((size_t)1 << 30) /* of the solver's scratch for segments that are solved side by side, unless one needs more */
 /* The original's overlap: 80 of every 93 codes (and samples) are new. */
 #define OVERLAP_DIVISOR 93
 #define OVERLAP_NEW 80
@@ -17,22 +16,22 @@
 /* Segments of a duration. HM_EUSAGE when it has no new codes, or not twice as many latents as codes. */
 static hm_status cut_make(hm_detok_cut *cut, const hm_codec_shape *g, double duration_s, hm_error *err)
 {
-    cut->ns = (int)(duration_s * CODES_PER_SECOND);
+    cut->ns = (int)(duration_s * HM_CODES_PER_SECOND);
     cut->hop = cut->ns / OVERLAP_DIVISOR * OVERLAP_NEW;
     cut->overlap = cut->ns - cut->hop;
     cut->samples = (int64_t)(duration_s * (double)g->sample_rate);
     cut->overlap_samples = cut->samples - cut->samples / OVERLAP_DIVISOR * OVERLAP_NEW;
-    if (cut->hop && (int)(duration_s * CODES_PER_SECOND * LATENTS_PER_CODE) == LATENTS_PER_CODE * cut->ns)
+    if (cut->hop && (int)(duration_s * HM_CODES_PER_SECOND * HM_LATENTS_PER_CODE) == HM_LATENTS_PER_CODE * cut->ns)
         return HM_OK;
     return hm_fail(err, HM_EUSAGE,
                    "segment duration %g s: expected at least 7.44 s and twice as many latents as codes, found %d codes and %d latents",
-                   duration_s, cut->ns, (int)(duration_s * CODES_PER_SECOND * LATENTS_PER_CODE));
+                   duration_s, cut->ns, (int)(duration_s * HM_CODES_PER_SECOND * HM_LATENTS_PER_CODE));
 }
 
 /* `frames` codes from a segment's begin on, in segments of one kind. Whole ones, codes repeated cyclically to fill the last ... */
 static void plan_tiled(hm_detok_plan *p, const hm_detok_cut *cut, int frames, bool lose_tail)
 {
-    int length = frames < cut->ns ? cut->ns : frames, latents = LATENTS_PER_CODE * cut->overlap;
+    int length = frames < cut->ns ? cut->ns : frames, latents = HM_LATENTS_PER_CODE * cut->overlap;
     /* The original tests the overlap in latents where codes are meant: some lengths are not extended and lose their end. */
     bool skip = lose_tail && (length - latents) % cut->hop == 0;
     if (!skip)
@@ -79,7 +78,7 @@ hm_status hm_detok_plan_make(hm_detok_plan *p, const hm_codec_shape *g, const hm
         plan_kind(p, &p->next, r, frames - p->first.hop);
         p->segments++;
     }
-    p->target = (int64_t)((double)frames / CODES_PER_SECOND * (double)g->sample_rate);
+    p->target = (int64_t)((double)frames / HM_CODES_PER_SECOND * (double)g->sample_rate);
     return HM_OK;
 }
 
@@ -155,17 +154,38 @@ void hm_codec_condition(hm_ctx *c, hm_detok *d, const int32_t *codes, int64_t st
 
 /* --- state --- */
 
+static int passes(const hm_detok_request *r)
+{
+    return r->guidance > 1.0f ? 2 : 1;
+}
+
+/* As many segments side by side as there are, and as there is room for. */
+static int choose_side(const hm_ctx *c, const hm_detok *d)
+{
+    int side = d->request.side_by_side ? d->plan.segments : 1;
+    for (; side > 1; side--) {
+        hm_layout l = {0};
+        hm_dit_scratch s;
+        hm_dit_layout(c, &l, &s, &d->m->dit,
+                      &(hm_dit_extent){side, passes(&d->request), HM_LATENTS_PER_CODE * longest(&d->plan), d->request.steps});
+        if (l.used <= SIDE_BYTES)
+            break;
+    }
+    return side;
+}
+
 static void layout(const hm_ctx *c, hm_layout *l, hm_detok *d)
 {
     const hm_codec_shape *g = &d->m->shape;
-    size_t n = (size_t)longest(&d->plan), T = LATENTS_PER_CODE * n, C = (size_t)g->dim, O = (size_t)g->out;
+    size_t n = (size_t)longest(&d->plan), T = HM_LATENTS_PER_CODE * n, C = (size_t)g->dim, O = (size_t)g->out;
     size_t Q = (size_t)g->quantizers, dim = (size_t)(g->codebook_dim > g->dim ? g->codebook_dim : g->dim);
-    int rows = d->request.guidance > 1.0f && hm_t(c)->cfg == HM_CFG_BATCHED ? 2 : 1;
-    hm_dit_layout(c, l, &d->dit, &d->m->dit, rows, (int)T, d->request.steps);
+    d->side = choose_side(c, d);
+    size_t side = (size_t)d->side;
+    hm_dit_layout(c, l, &d->dit, &d->m->dit, &(hm_dit_extent){d->side, passes(&d->request), (int)T, d->request.steps});
     hm_wave_layout(c, l, &d->wave, &d->m->decoder, (int)T);
-    d->mu = hm_take_f32(l, T * C);
-    d->noise = hm_take_f32(l, T * O);
-    d->x = hm_take_f32(l, T * O);
+    d->mu = hm_take_f32(l, side * T * C);
+    d->noise = hm_take_f32(l, side * T * O);
+    d->x = hm_take_f32(l, side * T * O);
     d->previous = hm_take_f32(l, T * O);
     d->rvq = hm_take_f32(l, n * Q * dim);
     d->rvq_rows = hm_take_f32(l, n * dim);
@@ -200,7 +220,7 @@ int hm_detok_codes(hm_detok *d, int k)
 static hm_status host_buffers(hm_ctx *c, hm_detok *d, hm_error *err)
 {
     const hm_codec_shape *g = &d->m->shape;
-    size_t n = (size_t)longest(&d->plan), T = LATENTS_PER_CODE * n, Q = (size_t)g->quantizers;
+    size_t n = (size_t)longest(&d->plan), T = HM_LATENTS_PER_CODE * n, Q = (size_t)g->quantizers;
     d->room = d->plan.target ? d->plan.target : 1;
     d->codes = hm_call_calloc(c, Q * n, sizeof *d->codes, "codes", err);
     d->host_noise = hm_call_calloc(c, T * (size_t)g->out, sizeof(float), "noise", err);
@@ -214,7 +234,6 @@ static hm_status host_buffers(hm_ctx *c, hm_detok *d, hm_error *err)
 hm_status hm_detok_begin(hm_ctx *c, hm_detok *d, const hm_codec *m, const hm_detok_request *r, hm_error *err)
 {
     hm_layout measure = {0};
-    float times[HM_CODEC_MAX_STEPS + 1];
     *d = (hm_detok){.m = m, .request = *r, .audio = r->audio};
     hm_status st = r->steps < 1 || r->steps > HM_CODEC_MAX_STEPS
                        ? hm_fail(err, HM_EUSAGE, "solver steps: expected 1 to %d, found %d", HM_CODEC_MAX_STEPS, r->steps)
@@ -232,8 +251,7 @@ hm_status hm_detok_begin(hm_ctx *c, hm_detok *d, const hm_codec *m, const hm_det
         return st;
     }
     layout(c, &(hm_layout){.base = d->memory}, d);
-    hm_flow_times(times, r->steps);
-    hm_dit_prepare(c, &m->dit, &d->dit, times, r->steps);
+    hm_dit_prepare(c, &m->dit, &d->dit);
     if (!r->open)
         hm_detok_length(c, d, r->frames);
     return HM_OK;
@@ -274,8 +292,8 @@ uint64_t hm_detok_estimate(hm_ctx *c, const hm_codec *m, const hm_detok_request 
     if (hm_detok_plan_make(&d.plan, &m->shape, r, r->frames, NULL))
         return 0;
     layout(c, &measure, &d);
-    hm_wave_layout(c, &wave, &d.wave, &m->decoder, LATENTS_PER_CODE * longest(&d.plan));
-    uint64_t n = (uint64_t)longest(&d.plan), T = LATENTS_PER_CODE * n, Q = (uint64_t)m->shape.quantizers;
+    hm_wave_layout(c, &wave, &d.wave, &m->decoder, HM_LATENTS_PER_CODE * longest(&d.plan));
+    uint64_t n = (uint64_t)longest(&d.plan), T = HM_LATENTS_PER_CODE * n, Q = (uint64_t)m->shape.quantizers;
     uint64_t host = CHANNELS * (uint64_t)d.plan.target + CHANNELS * T * (uint64_t)m->decoder.rate; /* see host_buffers */
     host += Q * n + T * (uint64_t)m->shape.out + (Q + 1) * n;
     if (hm_t(c)->attn != HM_ATTN_FLASH)
@@ -316,49 +334,112 @@ static void decode_segment(hm_ctx *c, hm_detok *d, int k, const struct place *s,
     const hm_ops *op = &c->ops;
     int O = (int)d->m->shape.out, Z = (int)d->m->shape.latent;
     int64_t left = d->plan.target - s->start, needed = left < samples ? left : samples;
+    const float *x = d->x + (size_t)(k - d->first_solved) * (size_t)T * (size_t)O;
     hm_part_begin(c, "vocoder", k);
     for (int ch = 0; ch < CHANNELS && !hm_ops_status(op); ch++) {
         float *pcm = d->pcm + (size_t)ch * (size_t)T * (size_t)d->m->decoder.rate;
-        hm_wave_decode(c, &d->m->decoder, &d->wave, d->x + (size_t)ch * (size_t)Z, O, T, pcm, needed, ch);
+        hm_wave_decode(c, &d->m->decoder, &d->wave, x + (size_t)ch * (size_t)Z, O, T, pcm, needed, ch);
         op->download(op, d->host_pcm + (int64_t)ch * samples, pcm, (size_t)(needed < 0 ? 0 : needed) * sizeof(float));
     }
     hm_part_end(c, "vocoder");
 }
 
-void hm_detok_segment(hm_ctx *c, hm_detok *d, int k)
+/* mu and noise of segment k, in place `slot` of those that are solved together. The previous segment's last latents, or their noise, are
+ * in d->previous. */
+static void prepare_segment(hm_ctx *c, hm_detok *d, int k, int slot)
 {
     const hm_ops *op = &c->ops;
+    int n = hm_detok_codes(d, k), T = HM_LATENTS_PER_CODE * n, O = (int)d->m->shape.out, C = (int)d->m->shape.dim;
+    float *mu = d->mu + (size_t)slot * (size_t)T * (size_t)C, *noise = d->noise + (size_t)slot * (size_t)T * (size_t)O;
+    hm_codec_condition(c, d, d->codes, n, n, d->cond, d->cond + (size_t)n * (size_t)C);
+    for (int i = 0; i < HM_LATENTS_PER_CODE; i++) /* each code's frame twice */
+        op->copy_2d(op, mu + (size_t)i * (size_t)C, HM_LATENTS_PER_CODE * (int64_t)C, d->cond + (size_t)n * (size_t)C, C, C, n);
+    d->request.noise.fill(d->request.noise.self, k, d->host_noise, (int64_t)T * O);
+    op->upload(op, noise, d->host_noise, (size_t)T * (size_t)O * sizeof(float));
+}
+
+/* What segment k begins with, from the end of the segment before, which is at `from` [its latents][O]; returns latents. */
+static int take_end(hm_ctx *c, hm_detok *d, int k, const float *from)
+{
+    int context = HM_LATENTS_PER_CODE * place_of(&d->plan, k).context, before = k ? HM_LATENTS_PER_CODE * place_of(&d->plan, k - 1).ns : 0;
+    size_t O = (size_t)d->m->shape.out;
+    if (k)
+        c->ops.copy(&c->ops, d->previous, from + (size_t)(before - context) * O, (size_t)context * O * sizeof(float));
+    return context;
+}
+
+/* Segments that are solved together with k: those after it that are as long, once the song's length is known. */
+static int segments_with(const hm_detok *d, int k)
+{
+    int n = 1;
+    while (n < d->side && !d->request.open && k + n < d->plan.segments && place_of(&d->plan, k + n).ns == place_of(&d->plan, k).ns)
+        n++;
+    return n;
+}
+
+/* Latents of segment k from those of the segment before. */
+static void solve_next(hm_ctx *c, hm_detok *d, int k, hm_flow_request *request)
+{
+    request->context_frames = take_end(c, d, k, d->x);
+    request->context = d->previous;
+    prepare_segment(c, d, k, 0);
+    hm_flow_solve(c, &d->m->dit, &d->dit, request);
+}
+
+/* Latents of n segments from k on, which share nothing but the noise of the frames that they have in common. */
+static void solve_together(hm_ctx *c, hm_detok *d, int k, int n, hm_flow_request *request)
+{
+    const hm_ops *op = &c->ops;
+    size_t O = (size_t)d->m->shape.out, T = (size_t)(HM_LATENTS_PER_CODE * place_of(&d->plan, k).ns);
+    size_t before = k ? (size_t)(HM_LATENTS_PER_CODE * place_of(&d->plan, k - 1).ns) : 0;
+    const float *end = d->noise + (size_t)(k - 1 - d->first_solved) * before * O;
+    for (int j = 0; j < n; j++) {
+        float *noise = d->noise + (size_t)j * T * O;
+        int context = take_end(c, d, k + j, end);
+        prepare_segment(c, d, k + j, j);
+        op->copy(op, noise, d->previous, (size_t)context * O * sizeof *noise);
+        end = noise;
+    }
+    hm_flow_solve(c, &d->m->dit, &d->dit, request);
+}
+
+/* Latents of segment k, and of those that are solved with it, into d->x. */
+static void solve_segments(hm_ctx *c, hm_detok *d, int k)
+{
+    int n = segments_with(d, k), T = HM_LATENTS_PER_CODE * place_of(&d->plan, k).ns;
+    hm_flow_request request = {.mu = d->mu,
+                               .noise = d->noise,
+                               .steps = d->request.steps,
+                               .guidance = d->request.guidance,
+                               .x = d->x,
+                               .steps_before = k * d->request.steps,
+                               .steps_total = d->plan.segments * d->request.steps};
+    hm_part_begin(c, "flow", k);
+    hm_dit_frames(c, &d->m->dit, &d->dit, n, T);
+    if (d->request.side_by_side)
+        solve_together(c, d, k, n, &request);
+    else
+        solve_next(c, d, k, &request);
+    hm_part_end(c, "flow");
+    d->first_solved = k;
+    d->solved = k + n;
+    for (int j = 0; j < n; j++)
+        hm_tap(c, "latents", d->x + (size_t)j * (size_t)T * (size_t)d->m->shape.out, k + j, 1, T, d->m->shape.out, false);
+}
+
+void hm_detok_segment(hm_ctx *c, hm_detok *d, int k)
+{
     const hm_detok_plan *p = &d->plan;
     struct place s = place_of(p, k);
-    int n = hm_detok_codes(d, k), T = LATENTS_PER_CODE * n, O = (int)d->m->shape.out, C = (int)d->m->shape.dim;
-    int context = LATENTS_PER_CODE * s.context, before = k ? LATENTS_PER_CODE * place_of(p, k - 1).ns : 0;
+    int T = HM_LATENTS_PER_CODE * s.ns;
     int64_t samples = (int64_t)T * d->m->decoder.rate;
     samples = samples > s.samples ? s.samples : samples;
 
     hm_span_begin(c->probe, HM_SPAN_STEP, "segment", k);
-    hm_part_begin(c, "flow", k);
-    hm_dit_frames(c, &d->m->dit, &d->dit, T);
-    hm_codec_condition(c, d, d->codes, n, n, d->cond, d->cond + (size_t)n * (size_t)C);
-    for (int i = 0; i < LATENTS_PER_CODE; i++) /* each code's frame twice */
-        op->copy_2d(op, d->mu + (size_t)i * (size_t)C, LATENTS_PER_CODE * (int64_t)C, d->cond + (size_t)n * (size_t)C, C, C, n);
-    d->request.noise.fill(d->request.noise.self, k, d->host_noise, (int64_t)T * O);
-    op->upload(op, d->noise, d->host_noise, (size_t)T * (size_t)O * sizeof(float));
-    if (k) /* the previous segment's last latents are known */
-        op->copy(op, d->previous, d->x + (size_t)(before - context) * (size_t)O, (size_t)context * (size_t)O * sizeof(float));
-    hm_flow_solve(c, &d->m->dit, &d->dit,
-                  &(hm_flow_request){.mu = d->mu,
-                                     .noise = d->noise,
-                                     .context = d->previous,
-                                     .context_frames = context,
-                                     .steps = d->request.steps,
-                                     .guidance = d->request.guidance,
-                                     .x = d->x,
-                                     .steps_before = k * d->request.steps,
-                                     .steps_total = p->segments * d->request.steps});
-    hm_part_end(c, "flow");
-    hm_tap(c, "latents", d->x, k, 1, T, O, false);
+    if (k >= d->solved)
+        solve_segments(c, d, k);
     decode_segment(c, d, k, &s, T, samples);
-    if (!hm_ops_status(op)) {
+    if (!hm_ops_status(&c->ops)) {
         join(d, &s, samples);
         d->done = k + 1;
         d->final = !d->request.open && d->done == p->segments ? d->samples : place_of(p, k + 1).start;

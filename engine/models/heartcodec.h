@@ -7,7 +7,11 @@
 #include "engine/shapes.h"
 
 #define HM_CODEC_MAX_STEPS 100
-#define HM_CODEC_UNITS 5 /* residual units per stage */
+#define HM_CODES_PER_SECOND 12.5
+#define HM_LATENTS_PER_CODE 2
+#define HM_DETOK_SECONDS 29.76      /* the original's segment */
+#define HM_DETOK_FIRST_SECONDS 7.44 /* a short first segment: the shortest there can be */
+#define HM_CODEC_UNITS 5            /* residual units per stage */
 
 typedef struct hm_dit_block {
     hm_linear q, k, v, o, gate, up, down;
@@ -24,16 +28,27 @@ typedef struct hm_dit_stack {
     float *theta;                         /* [head_dim/2] */
 } hm_dit_stack;
 
-/* Convolution of kernel 3, times 3^-1/2, then a linear layer. */
+/* Convolution of kernel 3, times 3^-1/2, then a linear layer. Of the first two it is a sum of convolutions over ranges of inputs, always
+ * added in the order fixed + state + inner, so that a sum that is there already has the bytes of one that is made again. */
 typedef struct hm_project {
-    hm_conv conv;
+    hm_conv fixed; /* context | mu, biased: the same in all steps of a segment */
+    hm_conv state; /* x, the same in both guidance rows */
+    hm_conv inner; /* rows of a stack; biased where it stands alone */
     hm_linear linear;
 } hm_project;
 
+/* What the time of a step comes to: [steps][layers][6][D] for blocks, [steps][2][D] for the norm after them. And rotations of positions
+ * 0 .. frames-1. Per stack. */
+typedef struct hm_dit_tables {
+    int steps, frames;
+    float *block_mod[2], *norm_mod[2], *cos[2], *sin[2];
+} hm_dit_tables;
+
 typedef struct hm_dit {
     hm_dit_stack stack[2];
-    hm_project proj_in, connection, proj_out;
-    int in, out; /* I, O */
+    hm_project proj_in, connection, proj_out; /* connection has all three parts, proj_in no inner one, proj_out nothing else */
+    int in, out;                              /* I, O */
+    hm_dit_tables kept;                       /* precompute=once: made at load, of the variant's steps and the original's segments */
 } hm_dit;
 
 typedef struct hm_residual_unit {
@@ -48,8 +63,8 @@ typedef struct hm_decoder_stage {
 } hm_decoder_stage;
 
 typedef struct hm_scalar_model {
-    int stages, latent, repeat; /* n, Z, r */
-    hm_conv input, post, output;
+    int stages, latent, repeat;  /* n, Z, r */
+    hm_conv input, post, output; /* post: of repeated rows (rows=needed), or of rows that are written r times */
     float post_slope;
     hm_decoder_stage *stage;
     int rate; /* samples per latent frame: prod(u)*r */
@@ -70,54 +85,86 @@ void hm_codec_release(hm_codec *m);
 hm_status hm_codec_describe(hm_codec *m, const hm_codec_shape *shape, hm_error *err);
 /* Bytes of folded convolution weights that binding allocates. */
 uint64_t hm_codec_folded_bytes(const hm_codec *m);
+/* What the toggles make of described sizes; returns the bytes of tables that binding makes. */
+uint64_t hm_codec_as_bound(const hm_ctx *c, hm_codec *m);
 
 /* --- dit.c: the estimator and the solver --- */
 
 typedef struct hm_dit_scratch {
-    int rows, frames, steps;                      /* batch rows, T, M laid out for */
+    int segments, passes;                         /* solved side by side; guidance rows of each: 1 or 2 */
+    int rows, frames, steps;                      /* batch rows of a call, T, M laid out for */
     float *in;                                    /* [rows][T+2][I]: x | context | mu, a zero row on each side */
-    float *connection_in, *out_in;                /* [rows][T+2][I+D1], [rows][T+2][D2] */
+    float *inner_in, *out_in;                     /* [rows][T+2][D1], [rows][T+2][D2] */
     float *s, *n, *q, *k, *v, *a, *t, *gate, *up; /* [rows*T][widest] */
-    float *velocity;                              /* [2][T][O] */
-    float *features, *emb[2], *mod[2];            /* [rows][512]; [rows][D]; [rows][6D] */
-    float *block_mod[2];                          /* [rows][6D] of the block at work; once: all steps and blocks [M][L][6D] */
-    float *norm_mod[2];                           /* [rows][2D]; once: [M][2D] */
-    float *cos[2], *sin[2];
+    float *fixed_sum[2], *state_sum[2];           /* once: [passes*segments][T][D] and [segments][T][D] of proj_in and connection */
+    float *velocity;                              /* [2][segments][T][O] */
+    float *features, *hidden, *emb[2], *mod[2];   /* [times][512]; [times][D2]; [times][D]; [times][6D] */
+    float *block_mod[2], *norm_mod[2];            /* of times that no table has: [rows][6D] of the block at work, [rows][2D] */
+    hm_dit_tables own, tables;                    /* room for those that are not kept; those in use */
 } hm_dit_scratch;
 
-void hm_dit_layout(const hm_ctx *c, hm_layout *l, hm_dit_scratch *s, const hm_dit *m, int rows, int frames, int steps);
-/* Rotation tables and, with times [steps], the modulation of every step, where they are made once. */
-void hm_dit_prepare(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, const float *times, int steps);
-/* Frames of the calls that follow, at most those laid out; clears the rows around them. */
-void hm_dit_frames(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, int frames);
-/* velocity [rows][T][O] from s->in filled with rows of [T][I] (see hm_dit_input) at times t [rows] (host). step: index into the
- * prepared tables, or -1: computed now. */
-void hm_dit_forward(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, const float *t, int step, int rows, int batch_row);
+/* What the estimator is to be laid out for. */
+typedef struct hm_dit_extent {
+    int segments, passes; /* side by side; guidance rows of each */
+    int frames, steps;    /* steps 0: no table of times */
+} hm_dit_extent;
+
+void hm_dit_layout(const hm_ctx *c, hm_layout *l, hm_dit_scratch *s, const hm_dit *m, const hm_dit_extent *extent);
+/* Rotation tables and the modulation of the steps that are laid out, where they are made once and not kept. */
+void hm_dit_prepare(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s);
+/* Sizes of the tables that are kept, and their bytes; the tables, in `memory` of so many. */
+uint64_t hm_dit_kept_bytes(const hm_ctx *c, hm_dit *m);
+hm_status hm_dit_keep(hm_ctx *c, hm_dit *m, void *memory, hm_error *err);
+/* Frames and segments of the calls that follow, at most those laid out; clears the rows around them. */
+void hm_dit_frames(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, int segments, int frames);
+
+/* One pass of the estimator over s->in filled with rows of [T][I] (see hm_dit_input). */
+typedef struct hm_dit_call {
+    const float *t; /* [rows], host; the same where step says which */
+    int step;       /* of the solver: what its tables and its step 0 left is used (precompute=once). -1: all is computed now */
+    int rows;
+    int pass;  /* index of the first row's guidance row */
+    int known; /* frames whose velocity is not asked for */
+} hm_dit_call;
+
+/* velocity [rows][T-known][O]. */
+void hm_dit_forward(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, const hm_dit_call *call);
 /* Puts width columns of src [T][ld] into columns first.. of batch row `row` of s->in. */
 void hm_dit_input(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, int row, int first, const float *src, int64_t ld, int width);
 
 typedef struct hm_flow_request {
-    const float *mu;      /* [T][C], device */
-    const float *noise;   /* [T][O], device */
-    const float *context; /* [context_frames][O], device; NULL when none */
+    const float *mu;      /* [segments][T][C], device; segments and T as told to hm_dit_frames */
+    const float *noise;   /* [segments][T][O], device */
+    const float *context; /* [context_frames][O], device, of a segment that is alone; NULL when none */
     int context_frames, steps;
     float guidance;                /* <= 1: off */
-    float *x;                      /* [T][O], device: the result */
+    float *x;                      /* [segments][T][O], device: the result */
     int steps_before, steps_total; /* of the whole song, for progress */
 } hm_flow_request;
 
+/* Steps that the variant's toggle stands for. */
+int hm_flow_steps(const hm_ctx *c);
 /* t_0 .. t_M as the original's linspace(0, 1, M+1) in float32 (heartcodec.md section 5). */
 void hm_flow_times(float *t, int steps);
 void hm_flow_solve(hm_ctx *c, const hm_dit *m, hm_dit_scratch *s, const hm_flow_request *r);
 
 /* --- scalar_model.c: latents to waveform --- */
 
+/* Buffers have room for a convolution's history before their first row. */
 typedef struct hm_wave_scratch {
-    float *a, *b, *c; /* work buffers with headroom for a convolution's history */
-    int64_t floats;   /* of each, headroom left out */
-    float *history;   /* carried rows of every convolution */
-    float *latents;   /* [kd-1+T][Z], rounded, zero rows on both sides */
-    int chunk_frames, max_frames;
+    float *head;                             /* output of the input convolution */
+    float *level[HM_CODEC_MAX_STAGES];       /* of stage i */
+    float *spare[HM_CODEC_MAX_STAGES];       /* fuse=none: as large, free while stage i works */
+    float *t;                                /* inside a residual unit */
+    float *repeated, *post;                  /* of the post processor; repeated: rows=all */
+    float *history;                          /* carried rows of every convolution */
+    float *carried[HM_CODEC_MAX_STAGES + 1]; /* those of stage i, and of all after the stages */
+    float *latents;                          /* [kd-1+T][Z], rounded, zero rows on both sides */
+    /* rows that are taken at once: by the input convolution, by stage i, by what is after them */
+    int frames, step[HM_CODEC_MAX_STAGES], last_step;
+    int samples[HM_CODEC_MAX_STAGES + 1]; /* per row of stage i's input, and of the last one's output */
+    int max_frames;
+    bool whole; /* everything at once */
 } hm_wave_scratch;
 
 void hm_wave_layout(const hm_ctx *c, hm_layout *l, hm_wave_scratch *s, const hm_scalar_model *m, int frames);
@@ -134,8 +181,6 @@ typedef struct hm_noise_source {
     void (*fill)(void *self, int segment, float *z, int64_t count);
 } hm_noise_source;
 
-#define HM_DETOK_FIRST_SECONDS 7.44 /* a short first segment: the shortest there can be */
-
 typedef struct hm_detok_request {
     const int32_t *codes; /* [frames][quantizers], -1: no code; out of range: clamped and counted */
     int frames;
@@ -144,6 +189,7 @@ typedef struct hm_detok_request {
     float guidance;
     bool tiled, lose_tail; /* as the original: whole segments; the last codes of some lengths lost */
     bool short_first;      /* a first segment of HM_DETOK_FIRST_SECONDS */
+    bool side_by_side;     /* segments know nothing of each other but the noise where they overlap, and are solved together */
     bool open;             /* frames is the most there can be; how many there are hm_detok_length says. Until then only the codes of the
                              * segments that are made need be there */
     hm_noise_source noise;
@@ -181,7 +227,9 @@ typedef struct hm_detok {
     uint64_t scratch_bytes;
     hm_dit_scratch dit;
     hm_wave_scratch wave;
-    float *mu, *noise, *x, *previous, *rvq, *rvq_rows, *rvq_mask, *cond, *pcm; /* device */
+    int side;                                                                  /* most segments solved together */
+    int first_solved, solved;                                                  /* segments whose latents are in x: first .. solved-1 */
+    float *mu, *noise, *x, *previous, *rvq, *rvq_rows, *rvq_mask, *cond, *pcm; /* device; of the first three [side] */
     int32_t *ids;
     int32_t *codes;                           /* host: of one segment, [quantizers][n] */
     float *host_noise, *host_mask, *host_pcm; /* one segment; between segments host_pcm is free for others */

@@ -19,11 +19,19 @@ static hm_status bind_slope(const hm_binder *b, float *slope, const char *prefix
     return st;
 }
 
-static hm_status bind_project(const hm_binder *b, hm_project *p, const char *name)
+/* A projection of the input's O | O + C columns, then `inner` rows of a stack; either may be missing. */
+static hm_status bind_project(const hm_binder *b, hm_project *p, const hm_codec_shape *g, bool input, int inner, const char *name)
 {
     char prefix[128];
+    int I = input ? (int)g->in : 0, O = (int)g->out;
+    hm_status st = HM_OK;
     snprintf(prefix, sizeof prefix, EST "%s.ffn_1", name);
-    hm_status st = hm_conv_bind(b, &p->conv, 0, true, prefix);
+    if (input)
+        st = hm_conv_bind_columns(b, &p->fixed, O, I - O, true, prefix);
+    if (input && !st)
+        st = hm_conv_bind_columns(b, &p->state, 0, O, false, prefix);
+    if (inner && !st)
+        st = hm_conv_bind_columns(b, &p->inner, I, inner, !input, prefix);
     snprintf(prefix, sizeof prefix, EST "%s.ffn_2", name);
     return st ? st : hm_bind_biased(b, &p->linear, prefix);
 }
@@ -89,6 +97,16 @@ static hm_status bind_stack(const hm_binder *b, hm_dit_stack *s, int second, int
     return st ? st : bind_theta(b->c, s, b->err);
 }
 
+/* What does not depend on a song. */
+static hm_status make_tables(hm_ctx *c, hm_dit *m, hm_error *err)
+{
+    uint64_t bytes = hm_dit_kept_bytes(c, m);
+    void *memory = bytes ? hm_bind_alloc(c, bytes, err) : NULL;
+    if (!bytes)
+        return HM_OK;
+    return memory ? hm_dit_keep(c, m, memory, err) : HM_EABSENT;
+}
+
 static hm_status bind_dit(const hm_binder *b, hm_dit *m, const hm_codec_shape *g)
 {
     int heads = (int)g->heads, hd = (int)g->head_dim;
@@ -97,10 +115,12 @@ static hm_status bind_dit(const hm_binder *b, hm_dit *m, const hm_codec_shape *g
     if (!st)
         st = bind_stack(b, &m->stack[1], 1, (int)g->layers_2, heads, 2 * hd);
     if (!st)
-        st = bind_project(b, &m->proj_in, "proj_in");
+        st = bind_project(b, &m->proj_in, g, true, 0, "proj_in");
     if (!st)
-        st = bind_project(b, &m->connection, "connection_proj");
-    return st ? st : bind_project(b, &m->proj_out, "proj_out");
+        st = bind_project(b, &m->connection, g, true, m->stack[0].dim, "connection_proj");
+    if (!st)
+        st = bind_project(b, &m->proj_out, g, false, m->stack[1].dim, "proj_out");
+    return st ? st : make_tables(b->c, m, b->err);
 }
 
 static hm_status bind_unit(const hm_binder *b, hm_residual_unit *u, int s, int j)
@@ -142,7 +162,8 @@ static hm_status bind_decoder(const hm_binder *b, hm_scalar_model *m, const hm_c
     }
     if (m->repeat > 1 && !st) {
         snprintf(name, sizeof name, DEC "%d.conv", last);
-        st = hm_conv_bind(b, &m->post, 0, true, name);
+        st = hm_t(b->c)->rows == HM_ROWS_NEEDED ? hm_conv_bind_repeated(b, &m->post, m->repeat, name)
+                                                : hm_conv_bind(b, &m->post, 0, true, name);
         snprintf(name, sizeof name, DEC "%d.activation", last++);
         if (!st)
             st = bind_slope(b, &m->post_slope, name);
@@ -196,6 +217,19 @@ void hm_codec_release(hm_codec *m)
 
 /* --- sizes alone --- */
 
+static hm_project describe_project(const hm_codec_shape *g, bool input, int inner, int out)
+{
+    hm_project p = {0};
+    int I = (int)g->in, O = (int)g->out;
+    if (input) {
+        p.fixed = hm_conv_describe(out, I - O, 3, 0);
+        p.state = hm_conv_describe(out, O, 3, 0);
+    }
+    if (inner)
+        p.inner = hm_conv_describe(out, inner, 3, 0);
+    return p;
+}
+
 hm_status hm_codec_describe(hm_codec *m, const hm_codec_shape *g, hm_error *err)
 {
     int heads = (int)g->heads, n = (int)g->up_stages, c0 = (int)g->init_channel, D1 = heads * (int)g->head_dim, D2 = 2 * D1;
@@ -210,9 +244,9 @@ hm_status hm_codec_describe(hm_codec *m, const hm_codec_shape *g, hm_error *err)
                                          .ffn_dim = (int)hm_codec_hidden(D1 << i)};
     m->dit.in = (int)g->in;
     m->dit.out = (int)g->out;
-    m->dit.proj_in.conv = hm_conv_describe(D1, (int)g->in, 3, 0);
-    m->dit.connection.conv = hm_conv_describe(D2, (int)g->in + D1, 3, 0);
-    m->dit.proj_out.conv = hm_conv_describe((int)g->out, D2, 3, 0);
+    m->dit.proj_in = describe_project(g, true, 0, D1);
+    m->dit.connection = describe_project(g, true, D1, D2);
+    m->dit.proj_out = describe_project(g, false, D2, (int)g->out);
     d->input = hm_conv_describe(c0 << n, d->latent, (int)g->delay_kernel, 0);
     d->stage = hm_calloc((size_t)n, sizeof *d->stage, "decoder stages", err);
     if (!d->stage)
@@ -231,12 +265,24 @@ hm_status hm_codec_describe(hm_codec *m, const hm_codec_shape *g, hm_error *err)
     return HM_OK;
 }
 
+static uint64_t project_bytes(const hm_project *p)
+{
+    return hm_conv_folded_bytes(&p->fixed) + hm_conv_folded_bytes(&p->state) + hm_conv_folded_bytes(&p->inner);
+}
+
+uint64_t hm_codec_as_bound(const hm_ctx *c, hm_codec *m)
+{
+    hm_conv *post = &m->decoder.post;
+    if (hm_t(c)->rows == HM_ROWS_NEEDED && m->decoder.repeat > 1)
+        *post = hm_conv_describe_repeated(post->d0, post->d1, post->taps, m->decoder.repeat);
+    return hm_dit_kept_bytes(c, &m->dit);
+}
+
 uint64_t hm_codec_folded_bytes(const hm_codec *m)
 {
     const hm_scalar_model *d = &m->decoder;
-    uint64_t n = hm_conv_folded_bytes(&m->dit.proj_in.conv) + hm_conv_folded_bytes(&m->dit.connection.conv) +
-                 hm_conv_folded_bytes(&m->dit.proj_out.conv) + hm_conv_folded_bytes(&d->input) + hm_conv_folded_bytes(&d->output) +
-                 (d->repeat > 1 ? hm_conv_folded_bytes(&d->post) : 0);
+    uint64_t n = project_bytes(&m->dit.proj_in) + project_bytes(&m->dit.connection) + project_bytes(&m->dit.proj_out) +
+                 hm_conv_folded_bytes(&d->input) + hm_conv_folded_bytes(&d->output) + (d->repeat > 1 ? hm_conv_folded_bytes(&d->post) : 0);
     for (int s = 0; s < d->stages; s++) {
         n += hm_conv_folded_bytes(&d->stage[s].up);
         for (int j = 0; j < HM_CODEC_UNITS; j++)

@@ -176,6 +176,7 @@ static hm_status estimate_codec(hm_ctx *c, const hm_checkpoint *checkpoint, cons
         st = hm_codec_describe(&codec, &shape, err);
     if (!st) {
         hm_session_add_weights(c, w, "scalar_model.encoder.", &tensors, out);
+        out->weights_bytes += hm_codec_as_bound(c, &codec);
         if (hm_t(c)->panels == HM_PANELS_ROWS)
             out->weights_bytes += hm_codec_folded_bytes(&codec);
         hm_detok_request request = hm_heart_detok_request(c, r);

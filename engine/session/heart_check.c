@@ -175,19 +175,20 @@ static hm_status check_est(hm_engine *e, const hm_check *k, hm_error *err)
     size_t one = (size_t)k->n * (size_t)m->in;
     hm_dit_scratch s = {0};
     hm_layout measure = {0};
-    hm_dit_layout(c, &measure, &s, m, rows, k->n, 1);
+    hm_dit_extent extent = {.segments = 1, .passes = k->batch, .frames = k->n};
+    hm_dit_layout(c, &measure, &s, m, &extent);
     void *memory = op->alloc(op, measure.used);
     float *x = op->alloc(op, one * sizeof *x);
     if (memory && x) {
-        hm_dit_layout(c, &(hm_layout){.base = memory}, &s, m, rows, k->n, 1);
-        hm_dit_prepare(c, m, &s, k->t, 1);
-        hm_dit_frames(c, m, &s, k->n);
+        hm_dit_layout(c, &(hm_layout){.base = memory}, &s, m, &extent);
+        hm_dit_prepare(c, m, &s);
+        hm_dit_frames(c, m, &s, 1, k->n);
         for (int b = 0; b < k->batch; b += rows) {
             for (int row = 0; row < rows; row++) {
                 op->upload(op, x, k->x + (size_t)(b + row) * one, one * sizeof *x);
                 hm_dit_input(c, m, &s, row, 0, x, m->in, m->in);
             }
-            hm_dit_forward(c, m, &s, k->t + b, -1, rows, b);
+            hm_dit_forward(c, m, &s, &(hm_dit_call){.t = k->t + b, .step = -1, .rows = rows, .pass = b});
         }
     }
     if (memory)
@@ -219,11 +220,10 @@ static hm_status check_solve(hm_engine *e, const hm_check *k, hm_error *err)
         return HM_EABSENT;
     hm_status st = hm_detok_begin(
         c, &d, m,
-        &(hm_detok_request){
-            .codes = codes, .frames = n, .duration_s = HM_SEGMENT_SECONDS, .steps = k->steps, .guidance = (float)k->guidance},
+        &(hm_detok_request){.codes = codes, .frames = n, .duration_s = HM_DETOK_SECONDS, .steps = k->steps, .guidance = (float)k->guidance},
         err);
     if (!st) {
-        hm_dit_frames(c, &m->dit, &d.dit, T);
+        hm_dit_frames(c, &m->dit, &d.dit, 1, T);
         hm_detok_codes(&d, 0);
         hm_codec_condition(c, &d, d.codes, n, n, d.cond, d.cond + (size_t)n * (size_t)C);
         for (int i = 0; i < 2; i++)

@@ -11,34 +11,16 @@
 #define CHANNELS 2
 #define CODEC_PIECES 64 /* most pieces that the codec's memory is taken in */
 
-/* Steps that the variant's toggle stands for. */
-static int flow_steps(const hm_ctx *c)
-{
-    switch (hm_t(c)->flow_steps) {
-    case HM_STEPS_50:
-        return 50;
-    case HM_STEPS_20:
-        return 20;
-    case HM_STEPS_5:
-        return 5;
-    case HM_STEPS_2:
-        return 2;
-    case HM_STEPS_1:
-        return 1;
-    default:
-        return 10;
-    }
-}
-
 hm_detok_request hm_heart_detok_request(const hm_ctx *c, const hm_request *r)
 {
     return (hm_detok_request){.frames = r->max_frames,
-                              .duration_s = HM_SEGMENT_SECONDS,
-                              .steps = r->music.flow_steps ? r->music.flow_steps : flow_steps(c),
+                              .duration_s = HM_DETOK_SECONDS,
+                              .steps = r->music.flow_steps ? r->music.flow_steps : hm_flow_steps(c),
                               .guidance = (float)r->music.flow_guidance,
                               .tiled = hm_t(c)->codec_len == HM_CODEC_TILED,
                               .lose_tail = hm_t(c)->tail == HM_TAIL_LOST,
-                              .short_first = hm_t(c)->segments == HM_SEGMENTS_SHORT_FIRST};
+                              .short_first = hm_t(c)->segments == HM_SEGMENTS_SHORT_FIRST,
+                              .side_by_side = hm_t(c)->segments == HM_SEGMENTS_BATCHED};
 }
 
 bool hm_heart_streams(const hm_ctx *c, const hm_request *r)

@@ -8,8 +8,6 @@
 #include "engine/models/heartmula.h"
 #include "engine/text/tokenizer.h"
 
-#define HM_SEGMENT_SECONDS 29.76 /* the original's codec segment */
-
 /* A family of models behind the engine's interface. */
 typedef struct hm_family {
     const char *model;

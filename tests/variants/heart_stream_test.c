@@ -104,7 +104,7 @@ static void check_lengths(hm_toggles toggles, const char *what, const int *lengt
         expect_same_audio(&whole, &b, what, lengths[i]);
         expect_heard(&one, &a, what);
         expect_heard(&two, &b, what);
-        if (lengths[i] >= (toggles.segments ? 93 : 372))
+        if (lengths[i] >= (toggles.segments == HM_SEGMENTS_SHORT_FIRST ? 93 : 372))
             assert_true(a.overlapped_ns > 0 && one.pieces >= 2);
         assert_int_equal(a.counters.lost_codes, whole.counters.lost_codes);
         assert_int_equal(b.counters.tokens_out_of_range, whole.counters.tokens_out_of_range);
@@ -134,6 +134,15 @@ static void songs_with_a_short_first_segment_do_too(void **state)
     check_lengths((hm_toggles){HM_BEST, .segments = HM_SEGMENTS_SHORT_FIRST}, "short first, tiled", (const int[]){94, 92, 93, 453}, 4);
     check_lengths((hm_toggles){HM_BEST, .segments = HM_SEGMENTS_SHORT_FIRST, .codec_len = HM_CODEC_NEEDED}, "short first, needed",
                   (const int[]){94, 1, 93, 452}, 4);
+}
+
+/* Streamed, segments are solved one by one; at the end, all that are as long as another side by side. */
+static void songs_of_segments_that_know_nothing_of_each_other_do_too(void **state)
+{
+    (void)state;
+    check_lengths((hm_toggles){HM_BEST, .segments = HM_SEGMENTS_BATCHED}, "batched, tiled", (const int[]){692, 372, 1}, 3);
+    check_lengths((hm_toggles){HM_BEST, .segments = HM_SEGMENTS_BATCHED, .codec_len = HM_CODEC_NEEDED}, "batched, needed",
+                  (const int[]){600, 692}, 2);
 }
 
 static void songs_that_lose_their_tail_lose_it_streamed_too(void **state)
@@ -331,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streamed_songs_have_the_bytes_of_songs_decoded_at_the_end),
         cmocka_unit_test(songs_with_a_short_first_segment_do_too),
+        cmocka_unit_test(songs_of_segments_that_know_nothing_of_each_other_do_too),
         cmocka_unit_test(songs_that_lose_their_tail_lose_it_streamed_too),
         cmocka_unit_test(drawn_codes_and_songs_that_end_by_themselves_stream),
         cmocka_unit_test(sound_begins_sooner_with_a_short_first_segment),

@@ -7,6 +7,7 @@
 #define SHORT_CODES 5
 #define CHUNKED_CODES 100 /* 200 latent frames: three chunks of 68 in the codec of heartmula-mini */
 #define LOSING_CODES 424  /* 104 more than a multiple of 320 */
+#define TWICE_CODES 692   /* two whole segments; three when the first is short */
 
 static char folder[] = "/tmp/hmbench-counters-XXXXXX";
 
@@ -16,6 +17,7 @@ enum scene {
     STEPS_CODEC,
     CHUNKED_CODEC,
     LOSING_CODEC,
+    TWICE_CODEC,
     HALF_CODEC
 };
 
@@ -81,6 +83,8 @@ static observed run_scene(int scene, hm_toggles toggles)
         return run_codec(&toggles, case_manifest("heartmula-mini", HM_PRESET_CODEC), CHUNKED_CODES, 1, 1);
     case LOSING_CODEC:
         return run_codec(&toggles, case_manifest("heartmula-tiny", HM_PRESET_CODEC), LOSING_CODES, 1, 1);
+    case TWICE_CODEC:
+        return run_codec(&toggles, case_manifest("heartmula-tiny", HM_PRESET_CODEC), TWICE_CODES, 1, 1);
     case HALF_CODEC:
         return run_codec(&toggles, half_codec(), SHORT_CODES, 1, 1);
     case SONG:
@@ -96,6 +100,11 @@ static const hm_lm_shape *lm(void)
     return &hm_preset_sizes_of(hm_preset_find("heartmula-tiny"))->lm;
 }
 
+static const hm_codec_shape *codec(void)
+{
+    return &hm_preset_sizes_of(hm_preset_find("heartmula-tiny"))->codec;
+}
+
 #define B (&lm()->backbone)
 #define D (&lm()->decoder)
 #define K ((uint64_t)lm()->codebooks)
@@ -105,6 +114,10 @@ static const hm_lm_shape *lm(void)
 #define KV(stack) ((uint64_t)(stack)->kv_heads)
 #define DIM(stack) ((uint64_t)(stack)->width)
 #define HEAD(stack) (DIM(stack) / H(stack))
+#define D1 ((uint64_t)(codec()->heads * codec()->head_dim)) /* widths of the codec's stacks */
+#define D2 (2 * D1)
+#define CODEC_IN ((uint64_t)codec()->in)
+#define CODEC_OUT ((uint64_t)codec()->out)
 #define ROWS 2u       /* with and without the text: guidance */
 #define HALF_BYTES 2u /* of a weight of the language model */
 
@@ -221,9 +234,10 @@ static bool of_decoder(const hm_tensor_row *r)
     return r->rank >= 2 && (begins(r, "decoder.") || begins(r, "projection.") || begins(r, "audio_head"));
 }
 
-static bool used(const hm_tensor_row *r)
+/* Not what is folded from ranges of its inputs: folding converts. */
+static bool is_converted(const hm_tensor_row *r)
 {
-    return !r->unused;
+    return !r->unused && !strstr(r->name, ".ffn_1.weight");
 }
 
 static amounts precision_backbone(const observed *b, const observed *a)
@@ -238,11 +252,11 @@ static amounts precision_decoder(const observed *b, const observed *a)
     return (amounts){b->load.converted_bytes, b->load.converted_bytes + bytes_of(HM_PRESET_LM, of_decoder)};
 }
 
-/* All that is read, stored in half the bytes of the list. */
+/* Stored in half the bytes of the list. */
 static amounts precision_codec(const observed *b, const observed *a)
 {
     (void)a;
-    return (amounts){b->load.converted_bytes, bytes_of(HM_PRESET_CODEC, used) / 2};
+    return (amounts){b->load.converted_bytes, bytes_of(HM_PRESET_CODEC, is_converted) / 2};
 }
 
 static amounts load(const observed *b, const observed *a)
@@ -275,20 +289,31 @@ static amounts codec_len(const observed *b, const observed *a)
     return (amounts){2 * 2 * 372, 2 * 2 * SHORT_CODES};
 }
 
-/* A first segment of 93 codes is all that so few need. */
-static amounts segments(const observed *b, const observed *a)
+/* A first segment of 93 codes, and what is left after 80 of them in two. */
+static amounts segments_short_first(const observed *b, const observed *a)
 {
-    (void)b;
-    (void)a;
-    return (amounts){2 * 2 * 372, 2 * 2 * 93};
+    assert_int_equal(b->call.solver_frames, 2 * 2 * 372);
+    assert_int_equal(a->call.solver_frames, 2 * (93 + 2 * 372));
+    return (amounts){2, 3};
 }
 
-/* Per channel: the segment in one piece; or three chunks of 68 latent frames, and no more. */
+/* Both in one step, and its weights read once. */
+static amounts segments_batched(const observed *b, const observed *a)
+{
+    assert_int_equal(a->call.solver_frames, b->call.solver_frames);
+    assert_int_equal(a->call.decoded_frames, b->call.decoded_frames);
+    assert_int_equal(a->call.linear_rows, b->call.linear_rows);
+    assert_true(a->call.weight_bytes < b->call.weight_bytes);
+    return (amounts){2, 1};
+}
+
+/* Per channel: the segment in one piece; or no more than is used, in pieces of 1 MiB: 744 frames have 8 of 44640 rows of two channels before
+ * their last convolutions, 200 frames four and the rest. */
 static amounts decode(const observed *b, const observed *a)
 {
     assert_int_equal(b->call.decoded_frames, 2 * 2 * 372);
-    assert_int_equal(a->call.decoded_frames, 2 * 3 * 68);
-    return (amounts){2, 2 * 3};
+    assert_int_equal(a->call.decoded_frames, 2 * 2 * CHUNKED_CODES);
+    return (amounts){2, 2 * 5};
 }
 
 static amounts tail(const observed *b, const observed *a)
@@ -334,7 +359,8 @@ static const row table[] = {
     {"codec_len", HM_CODEC_NEEDED, SHORT_CODEC, codec_len},
     {"decode", HM_DECODE_STREAM, CHUNKED_CODEC, decode},
     {"decode", HM_DECODE_OVERLAP, CHUNKED_CODEC, decode},
-    {"segments", HM_SEGMENTS_SHORT_FIRST, SHORT_CODEC, segments},
+    {"segments", HM_SEGMENTS_SHORT_FIRST, TWICE_CODEC, segments_short_first},
+    {"segments", HM_SEGMENTS_BATCHED, TWICE_CODEC, segments_batched},
     {"load", HM_WEIGHTS_MMAP, SONG, load},
     {"tail", HM_TAIL_LOST, LOSING_CODEC, tail},
     {"spin", HM_SPIN_3, SONG, spin},
@@ -396,6 +422,72 @@ static void a_short_first_segment_is_followed_by_the_usual_ones(void **state)
     assert_int_equal(o.call.solver_frames, 2 * (93 + 372));
 }
 
+/* --- the codec's needless work --- */
+
+/* Multiply-adds of the networks of one time. */
+static uint64_t time_work(void)
+{
+    return 512 * (D1 + D2) + 7 * (D1 * D1 + D2 * D2);
+}
+
+/* Five codes, ten latent frames: guidance rows in two passes, five steps. Sums over context and mu columns in the first step alone, those
+ * over the state's in the first pass alone; the time's networks per step. */
+static void sums_that_stay_the_same_are_made_once(void **state)
+{
+    enum {
+        STEPS = 5,
+        PASSES = 2,
+        T = 2 * SHORT_CODES
+    };
+    (void)state;
+    for (int batched = 0; batched < 2; batched++) {
+        hm_toggles per_call = {.cfg = (uint8_t)batched, .codec_len = HM_CODEC_NEEDED}, once = per_call;
+        once.precompute = HM_PRECOMPUTE_ONCE;
+        observed b = run_codec(&per_call, case_manifest("heartmula-tiny", HM_PRESET_CODEC), SHORT_CODES, STEPS, 1.25);
+        observed a = run_codec(&once, case_manifest("heartmula-tiny", HM_PRESET_CODEC), SHORT_CODES, STEPS, 1.25);
+        uint64_t fixed = 3 * (CODEC_IN - CODEC_OUT) * (D1 + D2), of_state = 3 * CODEC_OUT * (D1 + D2);
+        uint64_t flops = 2 * (T * (PASSES * (STEPS - 1) * fixed + (PASSES - 1) * STEPS * of_state) + STEPS * (PASSES - 1) * time_work());
+        assert_int_equal(b.call.flops - a.call.flops, flops);
+        assert_int_equal(b.call.linear_rows - a.call.linear_rows,
+                         T * 2 * (PASSES * (STEPS - 1) + (PASSES - 1) * STEPS) + STEPS * (PASSES - 1) * 2 * 3);
+    }
+}
+
+/* Steps as the variant has them: what depends on the time alone is there before the song, and so are rotations. */
+static void tables_of_the_variants_steps_are_made_while_loading(void **state)
+{
+    hm_toggles once = {.precompute = HM_PRECOMPUTE_ONCE, .flow_steps = HM_STEPS_20};
+    (void)state;
+    for (int steps = 0; steps <= 5; steps += 5) {
+        observed o = run_codec(&once, case_manifest("heartmula-tiny", HM_PRESET_CODEC), SHORT_CODES, steps, 1);
+        assert_int_equal(o.call.table_values, (uint64_t)steps * (2 * 512 + 7 * (D1 + D2)));
+        assert_true(o.load.table_values > 20 * (2 * 512 + 7 * (D1 + D2)));
+    }
+}
+
+/* Two segments of 744 latents, the second's first 104 known. Its last block runs on one frame more than the 640 others, for the last
+ * convolution to see; and a row of samples goes through the post processor once for both of its repetitions: 8 taps instead of 14. */
+static void rows_whose_results_are_thrown_away_are_left_out(void **state)
+{
+    enum {
+        KNOWN = 104,
+        T = 744,
+        CHANNELS = 2,
+        SEGMENTS = 2
+    };
+    hm_toggles needed = {.rows = HM_ROWS_NEEDED};
+    observed b = run_codec(&case_naive, case_manifest("heartmula-tiny", HM_PRESET_CODEC), LOSING_CODES, 1, 1);
+    observed a = run_codec(&needed, case_manifest("heartmula-tiny", HM_PRESET_CODEC), LOSING_CODES, 1, 1);
+    uint64_t c0 = (uint64_t)codec()->init_channel, rows = CHANNELS * SEGMENTS * T, hidden = 256;
+    (void)state;
+    for (int64_t i = 0; i < codec()->up_stages; i++)
+        rows *= (uint64_t)codec()->up[i];
+    uint64_t block = (KNOWN - 1) * (2 * D2 * D2 + 3 * D2 * hidden + 2 * T * D2), out = KNOWN * (3 * D2 * CODEC_OUT + CODEC_OUT * CODEC_OUT);
+    assert_int_equal(b.call.flops - a.call.flops, 2 * (block + out + rows * 6 * c0 * c0));
+    assert_int_equal(b.call.linear_rows - a.call.linear_rows, (KNOWN - 1) * 5 + KNOWN * 2 + rows);
+    assert_int_equal(a.call.solver_frames, b.call.solver_frames);
+}
+
 /* Batched guidance, tables made once and fused kernels work in the codec too. */
 static void the_codec_saves_weights_tables_and_launches(void **state)
 {
@@ -438,6 +530,9 @@ int main(void)
         cmocka_unit_test(hoisted_steps_do_not_clear_the_decoders_caches),
         cmocka_unit_test(steps_are_solved_for_every_segment),
         cmocka_unit_test(a_short_first_segment_is_followed_by_the_usual_ones),
+        cmocka_unit_test(sums_that_stay_the_same_are_made_once),
+        cmocka_unit_test(tables_of_the_variants_steps_are_made_while_loading),
+        cmocka_unit_test(rows_whose_results_are_thrown_away_are_left_out),
         cmocka_unit_test(the_codec_saves_weights_tables_and_launches),
     };
     return cmocka_run_group_tests(tests, make_model, remove_model);

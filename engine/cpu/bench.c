@@ -152,6 +152,7 @@ typedef struct bench_case {
     hm_format panels; /* of packed weights; ROWS: type says what they are */
     bool cached;      /* every call reads the same weights: from whatever cache holds them */
     int batch;        /* rows that attend side by side */
+    bool snake;       /* conv: SnakeBeta and onto a residual, instead of PReLU */
     bool kv_rows;     /* keys and values as the flow-matching transformer has them; else in panels of `type`, as caches are */
 } bench_case;
 
@@ -159,7 +160,21 @@ typedef struct bench_case {
 #define LINEAR(k, t, o, i, m) .kind = k, .type = t, .out = o, .in = i, .M = m, .taps = 1, .dilation = 1
 #define GEMV(t, o, i) {LINEAR(CASE_GEMV, t, o, i, 1)}, {LINEAR(CASE_GEMV, t, o, i, 2)}
 #define GEMM(t, m) {LINEAR(CASE_GEMM, t, 3072, 3072, m)}
-#define CONV(o, i, m, k, d) {.kind = CASE_CONV, .type = HM_F32, .out = o, .in = i, .M = m, .taps = k, .dilation = d}
+#define CONV(o, i, m, k, d) .kind = CASE_CONV, .type = HM_F32, .out = o, .in = i, .M = m, .taps = k, .dilation = d
+/* Products of many rows: over rows as they are stored, then over panels in every format. */
+#define PACKED_GEMM(f, o, i, m) {LINEAR(CASE_GEMM, HM_F32, o, i, m), .panels = f}
+#define GEMM_BESIDE(o, i, m) {LINEAR(CASE_GEMM, HM_F32, o, i, m)}, PACKED_GEMM(HM_FORMAT_F32, o, i, m)
+#define GEMM_FORMATS(o, i, m) GEMM_BESIDE(o, i, m), PACKED_GEMM(HM_FORMAT_BF16, o, i, m), PACKED_GEMM(HM_FORMAT_F16, o, i, m), \
+    PACKED_GEMM(HM_FORMAT_INT8, o, i, m), PACKED_GEMM(HM_FORMAT_INT4, o, i, m), PACKED_GEMM(HM_FORMAT_FP4, o, i, m)
+/* Convolutions over panels, one of a kind beside the same over rows: a decoder's first one and upsampling (their taps side by side, so that
+ * d = 1), and residual units of HeartCodec and of the speech decoder. */
+#define PACKED_CONV(o, i, m, k, d) {CONV(o, i, m, k, d), .panels = HM_FORMAT_F32}
+#define CONV_BESIDE(o, i, m, k, d) {CONV(o, i, m, k, d)}, PACKED_CONV(o, i, m, k, d)
+#define HEART_UNITS(c, m) CONV_BESIDE(c, c, m, 7, 1), PACKED_CONV(c, c, m, 7, 3), PACKED_CONV(c, c, m, 7, 5), \
+    PACKED_CONV(c, c, m, 7, 7), PACKED_CONV(c, c, m, 7, 9), CONV_BESIDE(c, c, m, 1, 1)
+#define SPEECH_CONV(c, m, k, d) {CONV(c, c, m, k, d), .panels = HM_FORMAT_F32, .snake = true}
+#define SPEECH_UNITS(c, m) {CONV(c, c, m, 7, 1), .snake = true}, SPEECH_CONV(c, m, 7, 1), SPEECH_CONV(c, m, 7, 3),     SPEECH_CONV(c, m, 7, 9), \
+    SPEECH_CONV(c, m, 1, 1)
 #define ATTENTION(k, t, b, s, slots, h, kept, d) \
     .kind = k, .type = t, .in = slots, .M = s, .taps = 1, .dilation = 1, .heads = h, .stored = kept, .Dh = d, .batch = b
 #define DECODE(t, b, slots, h, kept) {ATTENTION(CASE_FLASH, t, b, 1, slots, h, kept, 128)}
@@ -208,11 +223,36 @@ static const bench_case cases[] = {
     GEMM(HM_BF16, 256),
     GEMM(HM_BF16, 1496),
     GEMM(HM_F16, 256),
-    CONV(512, 512, 2000, 7, 1),
-    CONV(256, 256, 6000, 7, 3),
-    CONV(64, 64, 48000, 7, 9),
-    CONV(1, 64, 96000, 7, 1),
-    CONV(8, 8, 96000, 7, 1),
+    GEMM_FORMATS(5120, 3072, 64),
+    GEMM_FORMATS(5120, 3072, 256),
+    GEMM_FORMATS(5120, 3072, 1500),
+    GEMM_BESIDE(4096, 1536, 1500),
+    GEMM_BESIDE(3072, 8192, 1500),
+    {CONV(8, 8, 96000, 7, 1)},
+    CONV_BESIDE(2048, 128, 125, 5, 1),
+    CONV_BESIDE(5120, 2048, 50, 2, 1),
+    HEART_UNITS(1024, 250),
+    CONV_BESIDE(2048, 1024, 250, 2, 1),
+    HEART_UNITS(512, 1000),
+    CONV_BESIDE(1024, 512, 1000, 2, 1),
+    HEART_UNITS(256, 4000),
+    CONV_BESIDE(512, 256, 4000, 2, 1),
+    HEART_UNITS(128, 16000),
+    CONV_BESIDE(192, 128, 16000, 2, 1),
+    HEART_UNITS(64, 48000),
+    CONV_BESIDE(1, 64, 96000, 7, 1),
+    CONV_BESIDE(1024, 512, 32, 3, 1),
+    CONV_BESIDE(2048, 1024, 64, 1, 1),
+    CONV_BESIDE(1536, 1024, 128, 7, 1),
+    CONV_BESIDE(6144, 1536, 43, 2, 1),
+    SPEECH_UNITS(768, 341),
+    CONV_BESIDE(1920, 768, 136, 2, 1),
+    SPEECH_UNITS(384, 682),
+    CONV_BESIDE(768, 384, 341, 2, 1),
+    SPEECH_UNITS(192, 1365),
+    CONV_BESIDE(288, 192, 910, 2, 1),
+    SPEECH_UNITS(96, 2730),
+    CONV_BESIDE(1, 96, 2730, 7, 1),
     DECODE(HM_F32, 2, 1000, 24, 8),
     DECODE(HM_BF16, 2, 1000, 24, 8),
     DECODE(HM_I8, 2, 1000, 24, 8),
@@ -269,6 +309,12 @@ static void run_linear(bench *b, const bench_case *c)
     if (c->kind == CASE_CONV) {
         hm_linear_args a = {.y = b->y, .x = b->x, .w = &w, .M = c->M, .tap_stride = (int64_t)c->dilation * c->in, .act = HM_ACT_PRELU};
         a.slope = 0.25f;
+        if (c->snake) {
+            a.act = HM_ACT_SNAKE;
+            a.snake_a = b->x;
+            a.snake_b = b->x + c->out;
+            a.residual = b->y;
+        }
         b->op.linear_ex(&b->op, &a);
     } else {
         b->op.linear(&b->op, b->y, b->x, &w, c->M);
@@ -408,7 +454,8 @@ static void buffer_sizes(bench *b)
 {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const bench_case *c = &cases[i];
-        size_t rows = (size_t)(c->M + (c->taps - 1) * c->dilation), heads = (size_t)c->batch * (size_t)c->M * (size_t)c->heads * (size_t)c->Dh;
+        size_t rows = (size_t)(c->M + (c->taps - 1) * c->dilation),
+               heads = (size_t)c->batch * (size_t)c->M * (size_t)c->heads * (size_t)c->Dh;
         size_t x = rows * (size_t)c->in > heads ? rows * (size_t)c->in : heads;
         size_t y = (size_t)c->M * (size_t)c->out > x ? (size_t)c->M * (size_t)c->out : x;
         b->x_floats = x > b->x_floats ? x : b->x_floats;

@@ -34,6 +34,15 @@ typedef struct chart {
     double slow, fast;
 } chart;
 
+/* Of arms that an axis made: what tells it from the first one, "backbone=int8" of "best precision=backbone=int8". */
+static const char *short_name(const hm_journal_session *s, int arm)
+{
+    static const char axis[] = " precision=";
+    const char *name = s->arms[arm].name, *at = strstr(name, axis), *first = strstr(s->arms[0].name, axis);
+    bool same = at && first && at - name == first - s->arms[0].name && !strncmp(name, s->arms[0].name, (size_t)(at - name));
+    return same ? at + sizeof axis - 1 : name;
+}
+
 /* Means over the cases that have both; NaN: none. */
 static bool take_arm(const hm_journal_session *s, int arm, bool kl, point *out)
 {
@@ -56,7 +65,7 @@ static bool take_arm(const hm_journal_session *s, int arm, bool kl, point *out)
     }
     if (!n)
         return false;
-    *out = (point){.name = s->arms[arm].name, .speed = exp(speed / n), .fidelity = equal == n ? INFINITY : fidelity / known};
+    *out = (point){.name = short_name(s, arm), .speed = exp(speed / n), .fidelity = equal == n ? INFINITY : fidelity / known};
     return true;
 }
 

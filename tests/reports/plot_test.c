@@ -186,6 +186,42 @@ static void points_stand_under_the_roof_that_the_machine_gives(void **state)
     assert_int_equal(hm_plot_write(&s, HM_PLOT_ROOFLINE, "x.svg", stdout, &err), HM_EMISSING);
 }
 
+/* What an axis of formats has in common is the first arm's, and stands in the title. */
+static void formats_are_called_by_what_tells_them_apart(void **state)
+{
+    (void)state;
+    static hm_journal_arm three[3];
+    static hm_journal_result all[3];
+    static const char *const names[] = {"best precision=stored", "best precision=backbone=int8", "best precision=int4"};
+    hm_journal_session s = session(true);
+    size_t size;
+    hm_error err = {0};
+    char *text = NULL;
+    for (int a = 0; a < 3; a++) {
+        three[a] = (hm_journal_arm){.name = names[a]};
+        all[a] = results[a ? 2 : 0];
+        all[a].mean_kl = 0.001 * (1 + a);
+        all[a].spectral_snr_db = INFINITY;
+    }
+    s.arms = three;
+    s.arm_count = 3;
+    s.results = all;
+    s.case_count = 1;
+    FILE *f = open_memstream(&text, &size);
+    assert_int_equal(hm_plot_write(&s, HM_PLOT_TRADEOFF, "x.svg", f, &err), HM_OK);
+    fclose(f);
+    assert_non_null(strstr(text, "set label \"backbone=int8\" at"));
+    assert_non_null(strstr(text, "set label \"int4\" at"));
+    assert_non_null(strstr(text, "against best precision=stored"));
+    free(text);
+    three[0].name = "naive"; /* nothing in common */
+    f = open_memstream(&text, &size);
+    assert_int_equal(hm_plot_write(&s, HM_PLOT_TRADEOFF, "x.svg", f, &err), HM_OK);
+    fclose(f);
+    assert_non_null(strstr(text, "set label \"best precision=int4\" at"));
+    free(text);
+}
+
 /* Arms of equal speed and fidelity: labels have to make room. */
 static void labels_of_the_tradeoff_do_not_overlap(void **state)
 {
@@ -273,6 +309,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_shown_is_told),
         cmocka_unit_test(ratios_show_their_interval_and_no_bad_arm),
         cmocka_unit_test(points_stand_under_the_roof_that_the_machine_gives),
+        cmocka_unit_test(formats_are_called_by_what_tells_them_apart),
         cmocka_unit_test(labels_of_the_tradeoff_do_not_overlap),
         cmocka_unit_test(frames_are_shown_where_they_stand_in_the_song),
         cmocka_unit_test(a_script_that_fails_carries_gnuplots_words),

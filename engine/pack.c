@@ -41,6 +41,7 @@ typedef struct format_file {
 struct hm_pack {
     char *dir;    /* NULL: memory alone */
     bool refused; /* the folder cannot be written */
+    bool lazy;
     char fingerprint[33], label[HM_PACK_LABEL];
     hm_team *team;
     const hm_log *log;
@@ -123,7 +124,8 @@ const void *hm_pack_find(hm_pack *pack, const hm_pack_layer *layer)
     if (!row || !same_shape(row, layer))
         return NULL;
     const uint8_t *panels = f->old.data + row->at;
-    read_in(panels, row->bytes);
+    if (!pack->lazy)
+        read_in(panels, row->bytes);
     if (hm_pack_sample(panels, row->bytes) != row->check) {
         hm_log_write(pack->log, HM_LOG_WARNING, "%s: layer %s does not have its checksum; it is made anew", f->path, layer->name);
         return NULL;
@@ -394,6 +396,37 @@ void hm_pack_close(hm_pack **pack)
     free(p->dir);
     free(p);
     *pack = NULL;
+}
+
+void hm_pack_lazy(hm_pack *pack)
+{
+    pack->lazy = true;
+}
+
+void hm_pack_read_in(hm_pack *pack)
+{
+    for (int i = 0; pack && i < HM_FORMAT_COUNT; i++) {
+        const format_file *f = &pack->file[i];
+        if (f->old.data)
+            read_in(f->old.data, f->old.bytes);
+        for (int j = 0; j < f->count; j++)
+            if (f->made[j].row.at)
+                read_in(f->made[j].panels, f->made[j].mapped);
+    }
+}
+
+uint64_t hm_pack_give_back(hm_pack *pack)
+{
+    uint64_t bytes = 0;
+    for (int i = 0; pack && i < HM_FORMAT_COUNT; i++) {
+        const format_file *f = &pack->file[i];
+        if (f->old.data && !madvise((void *)f->old.data, (size_t)f->old.bytes, MADV_DONTNEED))
+            bytes += f->old.bytes;
+        for (int j = 0; j < f->count; j++)
+            if (f->made[j].row.at && !madvise(f->made[j].panels, f->made[j].mapped, MADV_DONTNEED))
+                bytes += f->made[j].mapped;
+    }
+    return bytes;
 }
 
 uint64_t hm_pack_bytes(const hm_pack *pack)

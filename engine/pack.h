@@ -47,6 +47,12 @@ hm_status hm_pack_make(hm_pack *pack, const void **panels, const hm_pack_layer *
 hm_status hm_pack_finish(hm_pack *pack, hm_error *err);
 void hm_pack_close(hm_pack **pack);
 
+/* From now on panels are mapped when they are found, and not read in before all of them are. */
+void hm_pack_lazy(hm_pack *pack);
+void hm_pack_read_in(hm_pack *pack);
+/* Pages of files are no longer this process's until they are read again; what is in memory alone stays. Returns the bytes mapped. */
+uint64_t hm_pack_give_back(hm_pack *pack);
+
 /* Bytes of panels handed out. */
 uint64_t hm_pack_bytes(const hm_pack *pack);
 

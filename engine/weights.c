@@ -365,6 +365,17 @@ hm_status hm_weights_synth(hm_weights **out, json_t *manifest, uint64_t seed, hm
     return HM_OK;
 }
 
+uint64_t hm_weights_give_back(hm_weights *weights)
+{
+    uint64_t bytes = 0;
+    for (int i = 0; weights && i < weights->part_count; i++) {
+        const hm_map *map = &weights->parts[i].map;
+        if (map->data && !map->heap && !madvise((void *)map->data, map->size, MADV_DONTNEED))
+            bytes += map->size;
+    }
+    return bytes;
+}
+
 void hm_weights_close(hm_weights **weights)
 {
     hm_weights *w = *weights;

@@ -39,6 +39,9 @@ hm_status hm_weights_synth(hm_weights **out, json_t *manifest, uint64_t seed, hm
 
 void hm_weights_close(hm_weights **weights);
 
+/* Pages of mapped files are no longer this process's until they are read again; what is on the heap stays. Returns the bytes mapped. */
+uint64_t hm_weights_give_back(hm_weights *weights);
+
 /* config.json beside the file, or inside its metadata ("config" or "config.json"), or the manifest's "config"; NULL when none.
  * Borrowed. metadata: a text of the safetensors __metadata__ by key, NULL when absent. path: for messages. */
 const json_t *hm_weights_config(const hm_weights *weights);

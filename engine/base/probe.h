@@ -40,6 +40,7 @@
     X(lost_codes, "codes at the end of the song that were never synthesised")                               \
     X(packed_bytes, "bytes of weights packed into panels because no file had them")                         \
     X(panel_bytes, "bytes of packed panels that operations had to read")                                    \
+    X(given_back_bytes, "bytes of mapped weights given back when their stage was over")                     \
     X(timed_allocations, "allocations from the first frame to the end of decoding")                         \
     X(spun_phases, "phases made longer on purpose, for tests of the gate")
 

@@ -195,11 +195,15 @@ static hm_status heart_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, cons
                                 hm_memory_estimate *out, hm_error *err)
 {
     hm_status st = HM_OK;
+    bool together = hm_heart_streams(c, r) || r->batch > 1; /* else the song is freed before the codec runs */
     if (o->need_lm)
         st = estimate_lm(c, checkpoint, r, out, err);
+    uint64_t mapped = out->mapped_bytes;
+    out->mapped_bytes = 0;
     if (!st && o->need_codec)
         st = estimate_codec(c, checkpoint, r, out, err);
-    hm_session_add_phases(out, hm_heart_streams(c, r) || r->batch > 1); /* else the song is freed before the codec runs */
+    hm_session_join_mapped(c, mapped, together, out);
+    hm_session_add_phases(out, together);
     return st;
 }
 

@@ -200,6 +200,7 @@ static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const
     request.frames = frames;
     request.audio = pcm;
     hm_span_begin(c->probe, HM_SPAN_PHASE, "decode", -1);
+    hm_session_stage_over(e);
     hm_status st = hm_detok_begin(c, &a.detok, &e->codec, &request, err);
     if (!st) {
         st = finish_audio(e, &a, 0, out, err);
@@ -393,6 +394,7 @@ hm_status hm_heart_generate(hm_engine *e, const hm_request *r, hm_result *out, h
     int64_t start = hm_now_ns();
     hm_heart_prompted p;
     hm_session_begin_call(e, out);
+    hm_session_stage(e, hm_heart_streams(&e->ctx, r) ? HM_STAGE_BOTH : HM_STAGE_LM);
     hm_status st = hm_heart_prompted_open(e, r, &p, err);
     if (!st)
         st = make_song(e, &p.request, r, out, err);

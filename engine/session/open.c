@@ -69,13 +69,22 @@ static hm_status open_pack(hm_engine *e, const hm_engine_options *o, const hm_we
         return HM_OK;
     hm_status st = hm_pack_open(pack, dir, dir ? fingerprint(e, w) : "", hm_weights_path(w), hm_cpu_team(e->ctx.dev), o->log, err);
     e->ctx.pack = *pack;
+    if (!st && hm_t(&e->ctx)->load == HM_WEIGHTS_LAZY)
+        hm_pack_lazy(*pack);
     return st;
+}
+
+static void give_back_all(hm_engine *e)
+{
+    e->stage = HM_STAGE_BOTH;
+    hm_session_stage(e, HM_STAGE_NONE);
 }
 
 hm_status hm_session_weights(hm_engine *e, const hm_engine_options *o, hm_weights **out, const char *path, json_t *manifest,
                              const char *what, hm_error *err)
 {
-    hm_load load = hm_t(&e->ctx)->load == HM_WEIGHTS_MMAP ? HM_LOAD_MAP : HM_LOAD_READ;
+    hm_load load = hm_t(&e->ctx)->load == HM_WEIGHTS_READ ? HM_LOAD_READ : HM_LOAD_MAP;
+    give_back_all(e); /* what binding the part before has read */
     hm_status st = manifest ? hm_weights_synth(out, manifest, o->source.seed, hm_cpu_team(e->ctx.dev), what, err)
                             : hm_weights_open(out, path, load, err);
     return st ? st : open_pack(e, o, *out, manifest ? NULL : o->pack_dir, err);
@@ -162,6 +171,7 @@ hm_status hm_session_open(hm_engine **out, const hm_engine_options *o, hm_error 
         return st;
     }
     fill_facts(e);
+    give_back_all(e);
     e->facts.load_ns = hm_now_ns() - start;
     *out = e;
     return HM_OK;
@@ -210,13 +220,21 @@ void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *sk
         out->mapped_bytes += panels;
         if (panels)
             continue; /* read once, to pack it */
-        if (hm_t(c)->load == HM_WEIGHTS_MMAP)
+        if (hm_t(c)->load != HM_WEIGHTS_READ)
             out->mapped_bytes += t->bytes;
         else
             out->weights_bytes += t->bytes;
         if (kinds->is_converted(c, t))
             out->weights_bytes += t->bytes / hm_dtype_bytes(t->type) * sizeof(float);
     }
+}
+
+void hm_session_join_mapped(const hm_ctx *c, uint64_t bytes, bool together, hm_memory_estimate *out)
+{
+    if (together || hm_t(c)->load != HM_WEIGHTS_LAZY)
+        out->mapped_bytes += bytes;
+    else if (bytes > out->mapped_bytes)
+        out->mapped_bytes = bytes;
 }
 
 void hm_session_add_phases(hm_memory_estimate *out, bool together)
@@ -271,7 +289,9 @@ hm_status hm_session_generate_many(hm_engine *e, hm_many *many, hm_error *err)
     if (many->count < 1 || many->batch < 1)
         return hm_fail(err, HM_EUSAGE, "batch: expected at least one request and one at a time, found %d and %d", many->count, many->batch);
     hm_places_clear(&e->ctx.places);
+    hm_session_stage(e, HM_STAGE_BOTH);
     hm_status st = e->family->generate_many(e, many, err);
+    hm_session_stage(e, HM_STAGE_NONE);
     for (int i = 0; i < many->count && !st; i++)
         hm_session_tell_places(&e->ctx, &many->results[i]);
     return st;
@@ -280,6 +300,7 @@ hm_status hm_session_generate_many(hm_engine *e, hm_many *many, hm_error *err)
 hm_status hm_session_decode(hm_engine *e, const int32_t *codes, int frames, const hm_request *r, hm_result *out, hm_error *err)
 {
     hm_places_clear(&e->ctx.places);
+    hm_session_stage(e, HM_STAGE_CODEC);
     return e->family->decode(e, codes, frames, r, out, err);
 }
 
@@ -290,6 +311,29 @@ hm_status hm_session_check(hm_engine *e, const hm_check *k, hm_error *err)
 }
 
 /* --- what every call does --- */
+
+void hm_session_stage(hm_engine *e, hm_stage stage)
+{
+    hm_ctx *c = &e->ctx;
+    hm_weights *const weights[] = {e->lm_weights, e->codec_weights};
+    hm_pack *const packs[] = {e->lm_pack, e->codec_pack};
+    hm_stage before = e->stage;
+    e->stage = stage;
+    if (hm_t(c)->load != HM_WEIGHTS_LAZY)
+        return;
+    for (int i = 0; i < 2; i++) /* first what goes, then what comes */
+        if ((before & ~stage) >> i & 1)
+            c->counters.given_back_bytes += hm_weights_give_back(weights[i]) + hm_pack_give_back(packs[i]);
+    for (int i = 0; i < 2; i++)
+        if ((stage & ~before) >> i & 1)
+            hm_pack_read_in(packs[i]);
+}
+
+void hm_session_stage_over(hm_engine *e)
+{
+    if (e->stage == HM_STAGE_LM)
+        hm_session_stage(e, HM_STAGE_CODEC);
+}
 
 void hm_session_result_free(hm_result *r)
 {
@@ -352,6 +396,7 @@ hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm
 {
     hm_call_timed(&e->ctx, false);
     hm_call_release(&e->ctx);
+    hm_session_stage(e, HM_STAGE_NONE);
     out->counters = e->ctx.counters;
     hm_session_tell_places(&e->ctx, out);
     e->family->parts(e, out);

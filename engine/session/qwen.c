@@ -300,8 +300,11 @@ static hm_status qwen_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, const
         st = hm_fail(err, HM_EUSAGE, "speech: expected at least 1 frame (80 ms), found %d", r->max_frames);
     if (!st && codec)
         st = estimate_codec(c, checkpoint, o, r, &encode_rate, out, err);
+    uint64_t mapped = out->mapped_bytes;
+    out->mapped_bytes = 0;
     if (!st && lm)
         st = estimate_talker(c, checkpoint, o, encode_rate, r, out, err);
+    hm_session_join_mapped(c, mapped, hm_qwen_streams(c, r) || r->batch > 1 || r->speech.reference, out);
     bool kept = hm_t(c)->prefix == HM_PREFIX_REUSED || r->batch > 1;
     hm_session_add_phases(out, hm_qwen_streams(c, r) || kept); /* else the talker's is freed before audio is decoded */
     return st;

@@ -26,6 +26,14 @@ typedef struct hm_family {
 
 extern const hm_family hm_heart_family, hm_qwen_family;
 
+/* Whose weights are at hand: of what draws frames, of what makes audio of them, of both. */
+typedef enum hm_stage {
+    HM_STAGE_NONE,
+    HM_STAGE_LM,
+    HM_STAGE_CODEC,
+    HM_STAGE_BOTH
+} hm_stage;
+
 struct hm_engine {
     hm_ctx ctx;
     const hm_family *family;
@@ -38,6 +46,7 @@ struct hm_engine {
     hm_codec codec;
     struct hm_qwen *qwen; /* Qwen3-TTS: engine/session/qwen.h */
     bool has_lm, has_codec;
+    hm_stage stage;          /* load=lazy */
     hm_tokenizer *tokenizer; /* NULL with synthesised manifests */
     uint64_t synth_seed;     /* of manifests */
     char device_name[64];
@@ -69,6 +78,13 @@ void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *sk
 /* What is at work in each phase, and the total, of the parts that are there already. together: what draws frames is held while audio is
  * decoded. */
 void hm_session_add_phases(hm_memory_estimate *out, bool together);
+
+/* load=lazy: the weights of a stage are read in, the others are given back. */
+void hm_session_stage(hm_engine *e, hm_stage stage);
+/* Frames are drawn: what draws them is given back, unless both are at hand for all of the call. */
+void hm_session_stage_over(hm_engine *e);
+/* What is mapped of both parts at one time: of one so many bytes, of the other what `out` has. together: as below. */
+void hm_session_join_mapped(const hm_ctx *c, uint64_t bytes, bool together, hm_memory_estimate *out);
 
 /* A call's result begins empty and ends with counters and wall time; a failed one is freed. */
 void hm_session_begin_call(hm_engine *e, hm_result *out);

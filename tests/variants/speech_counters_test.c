@@ -299,6 +299,7 @@ static const row table[] = {
     {"decode", HM_DECODE_OVERLAP, HEARD, decode_overlap},
     {"chunks", HM_CHUNKS_ORIGINAL, CHUNKED, chunks},
     {"load", HM_WEIGHTS_MMAP, SPEECH, load},
+    {"load", HM_WEIGHTS_LAZY, SPEECH, load},
     {"spin", HM_SPIN_3, SPEECH, spin},
     {"spin", HM_SPIN_5, SPEECH, spin},
     {"spin", HM_SPIN_8, SPEECH, spin},

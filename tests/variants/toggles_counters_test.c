@@ -362,6 +362,7 @@ static const row table[] = {
     {"segments", HM_SEGMENTS_SHORT_FIRST, TWICE_CODEC, segments_short_first},
     {"segments", HM_SEGMENTS_BATCHED, TWICE_CODEC, segments_batched},
     {"load", HM_WEIGHTS_MMAP, SONG, load},
+    {"load", HM_WEIGHTS_LAZY, SONG, load},
     {"tail", HM_TAIL_LOST, LOSING_CODEC, tail},
     {"spin", HM_SPIN_3, SONG, spin},
     {"spin", HM_SPIN_5, SONG, spin},

@@ -114,12 +114,14 @@ static void empty_folder(hm_page_cache *c, const char *folder, int depth)
     closedir(d);
 }
 
-void hm_page_cache_empty(hm_page_cache *c, const char *folder)
+void hm_page_cache_empty(hm_page_cache *c, const char *folder, const char *packs)
 {
     *c = (hm_page_cache){0};
     empty_folder(c, folder, 0);
     if (!c->files)
         note(c, folder, "no files of a model");
+    if (packs)
+        empty_folder(c, packs, 0);
     if ((double)c->resident_pages > HM_PAGE_CACHE_LEFT * (double)c->pages && !c->note[0])
         snprintf(c->note, sizeof c->note, "%.0f %% of %.1f MB stay in memory: another process has them mapped?",
                  100.0 * (double)c->resident_pages / (double)c->pages, (double)c->bytes * 1e-6);

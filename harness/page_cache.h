@@ -15,8 +15,8 @@ typedef struct hm_page_cache {
     char note[160]; /* why not; "" when it is */
 } hm_page_cache;
 
-/* Writes back and drops the cached pages of every regular file in the folder (links are followed, subfolders too), then counts those that
- * are still in memory. Never touches the cache of other files. What goes wrong is a note. */
-void hm_page_cache_empty(hm_page_cache *out, const char *folder);
+/* Writes back and drops the cached pages of every regular file in the folder, and in `packs` (NULL: none; links are followed, subfolders
+ * too), then counts those that are still in memory. Never touches the cache of other files. What goes wrong is a note. */
+void hm_page_cache_empty(hm_page_cache *out, const char *folder, const char *packs);
 
 #endif

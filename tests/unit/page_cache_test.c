@@ -62,7 +62,7 @@ static void the_files_of_a_model_leave_and_others_stay(void **state)
     put_bytes(below("other"), BYTES);
     put_bytes(below("model/empty"), 0);
     assert_int_equal(symlink("../blob", below("model/linked.safetensors")), 0);
-    hm_page_cache_empty(&c, below("model"));
+    hm_page_cache_empty(&c, below("model"), NULL);
     if (tmp_is_memory(&c)) {
         print_message("/tmp is a tmpfs\n");
         skip();
@@ -86,7 +86,7 @@ static void pages_that_a_process_has_mapped_stay_and_are_told(void **state)
     for (size_t i = 0; i < BYTES; i += 4096)
         sum = (char)(sum + map[i]);
     assert_int_equal(mlock((const void *)map, BYTES / 4), 0);
-    hm_page_cache_empty(&c, below("model"));
+    hm_page_cache_empty(&c, below("model"), NULL);
     if (!tmp_is_memory(&c)) {
         assert_false(c.emptied);
         assert_non_null(strstr(c.note, "stay in memory"));
@@ -106,7 +106,7 @@ static void files_on_a_tmpfs_cannot_leave(void **state)
     }
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     put_bytes(path, BYTES);
-    hm_page_cache_empty(&c, folder);
+    hm_page_cache_empty(&c, folder, NULL);
     snprintf(command, sizeof command, "rm -r %s", folder);
     assert_int_equal(system(command), 0);
     assert_false(c.emptied);
@@ -118,21 +118,21 @@ static void what_is_not_there_is_told(void **state)
 {
     (void)state;
     hm_page_cache c;
-    hm_page_cache_empty(&c, below("nowhere"));
+    hm_page_cache_empty(&c, below("nowhere"), NULL);
     assert_false(c.emptied);
     assert_non_null(strstr(c.note, "No such file"));
     mkdir(below("bare"), 0755);
-    hm_page_cache_empty(&c, below("bare"));
+    hm_page_cache_empty(&c, below("bare"), NULL);
     assert_false(c.emptied);
     assert_non_null(strstr(c.note, "no files"));
     assert_int_equal(symlink("gone", below("bare/weights")), 0);
-    hm_page_cache_empty(&c, below("bare"));
+    hm_page_cache_empty(&c, below("bare"), NULL);
     assert_non_null(strstr(c.note, "weights: No such file"));
     char path[200];
     snprintf(path, sizeof path, "%s", below("deep"));
     for (int i = 0; i < 6; i++, strcat(path, "/more"))
         assert_int_equal(mkdir(path, 0755), 0);
-    hm_page_cache_empty(&c, below("deep"));
+    hm_page_cache_empty(&c, below("deep"), NULL);
     assert_false(c.emptied); /* there may be weights that were not looked at */
     assert_non_null(strstr(c.note, "deeper"));
 }

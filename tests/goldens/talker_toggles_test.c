@@ -39,7 +39,8 @@ static void every_toggle_alone_keeps_the_codes_and_shows_in_its_counter(void **s
             for (int value = 1; concerns_talker(&list[i]) && value < hm_toggle_values(&list[i]); value++, checked++) {
                 hm_toggles with = case_only(&list[i], value);
                 outcome o = speak_with(k, &with, &k->request);
-                expect_golden_codes(k, &o, case_value_text(&list[i], value));
+                if (list[i].kind != HM_KIND_APPROX || strstr(case_value_text(&list[i], value), "=f32")) /* others are other numbers */
+                    expect_golden_codes(k, &o, case_value_text(&list[i], value));
                 if (hm_toggles_distance(&case_naive, &with) == HM_KIND_BITWISE)
                     expect_same(&naive, &o, case_value_text(&list[i], value));
                 bool at_load = strstr(list[i].name, "precision") != NULL, one_prompt = !strcmp(list[i].name, "prefix");

@@ -136,10 +136,12 @@ typedef enum case_kind {
     CASE_FLASH,
     CASE_RMSNORM,
     CASE_SNAKE,
-    CASE_SAMPLE
+    CASE_SAMPLE,
+    CASE_TEAM, /* a phase that reads a block: by all threads ... */
+    CASE_ALONE /* ... and by the caller */
 } case_kind;
 
-static const char *const case_names[] = {"gemv", "gemm", "conv", "attention scores", "attention flash", "rmsnorm", "snake", "sample"};
+static const char *const case_names[] = {"gemv", "gemm", "conv", "attention scores", "attention flash", "rmsnorm", "snake", "sample", "team", "team of one"};
 
 typedef struct bench_case {
     case_kind kind;
@@ -180,6 +182,8 @@ typedef struct bench_case {
 #define DECODE(t, b, slots, h, kept) {ATTENTION(CASE_FLASH, t, b, 1, slots, h, kept, 128)}
 #define PREFILL(t, s) {ATTENTION(CASE_FLASH, t, 1, s, s, 24, 8, 128)}
 #define ROWS(k, i, m) {.kind = k, .type = HM_F32, .in = i, .M = m, .taps = 1, .dilation = 1}
+/* What a team makes of a phase of so many floats, beside what one thread does. */
+#define PHASE(n) ROWS(CASE_TEAM, n, 1), ROWS(CASE_ALONE, n, 1)
 /* Packed weights in the formats that are used, one and two rows; and all formats with up to eight. */
 #define PACKED(f, o, i, m, c) {LINEAR(CASE_GEMV, HM_F32, o, i, m), .panels = f, .cached = c}
 #define PACKED_FEW(f, o, i, c) PACKED(f, o, i, 1, c), PACKED(f, o, i, 2, c)
@@ -275,6 +279,10 @@ static const bench_case cases[] = {
     ROWS(CASE_RMSNORM, 3072, 2),
     ROWS(CASE_RMSNORM, 3072, 1488),
     ROWS(CASE_SAMPLE, 8197, 1),
+    PHASE(1 << 16),
+    PHASE(1 << 18),
+    PHASE(1 << 20),
+    PHASE(12 << 20),
 };
 
 typedef struct bench {
@@ -352,9 +360,22 @@ static void run_attention(bench *b, const bench_case *c)
         hm_cpu_attention_flash(&b->op, &a);
 }
 
+static void run_phase(bench *b, const bench_case *c)
+{
+    limit_job j = {.k = bench_kernels_of(b->dev->isa), .p = b->arena, .n = (size_t)c->in, .streams = 4, .prefetch = true, .repeats = 1};
+    if (c->kind == CASE_TEAM)
+        hm_team_run(b->dev->team, read_part, &j);
+    else
+        read_part(&j, 0, 1);
+}
+
 static void run_case(bench *b, const bench_case *c)
 {
     int32_t token;
+    if (c->kind >= CASE_TEAM) {
+        run_phase(b, c);
+        return;
+    }
     if (c->kind <= CASE_CONV)
         run_linear(b, c);
     else if (c->kind <= CASE_FLASH)
@@ -445,6 +466,8 @@ static void case_shape(const bench_case *c, char *text, size_t size)
         snprintf(text, size, "H=%d/%d Dh=%d S=%d slots=%d window=%d", c->heads, c->stored, c->Dh, c->M, c->in, c->window);
     else if (c->kind <= CASE_FLASH)
         snprintf(text, size, "H=%d/%d Dh=%d S=%d slots=%d", c->heads, c->stored, c->Dh, c->M, c->in);
+    else if (c->kind >= CASE_TEAM)
+        snprintf(text, size, "%d KiB", c->in / 256);
     else
         snprintf(text, size, "%dx%d", c->M, c->in);
 }
@@ -454,6 +477,8 @@ static void buffer_sizes(bench *b)
 {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const bench_case *c = &cases[i];
+        if (c->kind >= CASE_TEAM)
+            continue; /* they read the arena */
         size_t rows = (size_t)(c->M + (c->taps - 1) * c->dilation),
                heads = (size_t)c->batch * (size_t)c->M * (size_t)c->heads * (size_t)c->Dh;
         size_t x = rows * (size_t)c->in > heads ? rows * (size_t)c->in : heads;

@@ -1,7 +1,10 @@
 /* Whoever looks at logits sees the same ones whatever way codes are drawn, and changes nothing by looking; and every part that a request
  * needs tells where it ran. */
 #define _GNU_SOURCE
+#include <math.h>
+
 #include "engine/base/isa.h"
+#include "harness/sound.h"
 #include "tests/speech_case.h"
 
 static char songs[] = "/tmp/hmbench-logits-XXXXXX";
@@ -229,6 +232,14 @@ static void segments_and_chunks_tell_where_they_meet(void **state)
     case_drop(&out);
     out = decode(songs, &t, CASE_CODEBOOKS, 20, &r);
     assert_int_equal(out.seam_count, 0);
+    case_drop(&out);
+    t.segments = HM_SEGMENTS_BATCHED;
+    out = decode(songs, &t, CASE_CODEBOOKS, 700, &r); /* three that are crossfaded over 52 codes each time */
+    assert_int_equal(out.seam_count, 4);
+    assert_true(out.seams[0] == 320 * 24 && out.seams[1] == 372 * 24 && out.seams[2] == 640 * 24 && out.seams[3] == 692 * 24);
+    double db = hm_sound_seam_db(out.audio, out.channels, out.samples, out.sample_rate_hz, out.seams, out.seam_count);
+    if (!(fabs(db) < 6)) /* no click: what one end of a crossfade has there is silent in the other */
+        fail_msg("segments side by side: %g dB more at a seam than around it", db);
     case_drop(&out);
     r = case_spoken;
     out = decode(case_custom, &original, CASE_GROUPS, 301, &r);

@@ -38,7 +38,7 @@ typedef struct hm_plan_arm {
     char variant[HM_VARIANT_SPEC]; /* empty: another program */
     char toggles_text[1024];       /* every toggle=value */
     char coincides[512];           /* other names of this program */
-    char precision[96];
+    char precision[160];
     char isa[16];                  /* empty: the best */
     char model[HM_MODEL_PATH];     /* as asked for; hm_plan_resolve makes it a path */
     const char *backend, *command; /* command NULL: hmbench */

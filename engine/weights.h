@@ -41,6 +41,9 @@ void hm_weights_close(hm_weights **weights);
 
 /* Pages of mapped files are no longer this process's until they are read again; what is on the heap stays. Returns the bytes mapped. */
 uint64_t hm_weights_give_back(hm_weights *weights);
+/* Pages of the matrices that are used where their file is mapped come at once instead of one by one under the first frame. Tables of
+ * embeddings are left, of which a few rows are used. */
+void hm_weights_read_in(const hm_weights *weights);
 
 /* config.json beside the file, or inside its metadata ("config" or "config.json"), or the manifest's "config"; NULL when none.
  * Borrowed. metadata: a text of the safetensors __metadata__ by key, NULL when absent. path: for messages. */

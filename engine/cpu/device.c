@@ -7,6 +7,10 @@
 #include <sys/mman.h>
 
 #define HUGE_BYTES ((size_t)2 << 20)
+#define PAGE_BYTES ((size_t)4096)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; an older one refuses and pages come on first use */
+#endif
 #define SCRATCH_BYTES ((size_t)256 << 10) /* to begin with: what a frame needs is there before the first one */
 #define SMALL_WORK 30000 /* multiply-adds or elements: a few microseconds, what waking the team costs */
 
@@ -47,6 +51,9 @@ static void *block_alloc(size_t bytes)
         return NULL;
     if (align == HUGE_BYTES)
         madvise(p, bytes / HUGE_BYTES * HUGE_BYTES, MADV_HUGEPAGE);
+    size_t before = (PAGE_BYTES - (uintptr_t)p % PAGE_BYTES) % PAGE_BYTES;
+    if (bytes >= 2 * PAGE_BYTES) /* its pages come now, not under the frame that is the first to touch them */
+        madvise((char *)p + before, (bytes - before) / PAGE_BYTES * PAGE_BYTES, MADV_POPULATE_WRITE);
     return p;
 }
 

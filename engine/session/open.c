@@ -165,6 +165,8 @@ hm_status hm_session_open(hm_engine **out, const hm_engine_options *o, hm_error 
         st = hm_session_status(&e->ctx, err);
     if (!st)
         st = finish_packs(e, err);
+    if (!st && hm_t(&e->ctx)->load == HM_WEIGHTS_MMAP && hm_t(&e->ctx)->panels == HM_PANELS_ROWS)
+        hm_weights_read_in(e->lm_weights); /* packs do so by themselves */
     hm_span_end(o->probe, HM_SPAN_PHASE, "load");
     if (st) {
         hm_session_close(&e);

@@ -341,7 +341,7 @@ static void the_axis_of_precisions_makes_a_ladder_and_each_part_alone(void **sta
     hm_plan *plan = make_axes("best", (hm_strings){{"precision=ladder,int8"}, 1});
     assert_int_equal(plan->arm_count, 6); /* int8 is there already */
     for (int i = 0; i < 6; i++) {
-        char name[64];
+        char name[160];
         snprintf(name, sizeof name, "best precision=%s", ladder[i]);
         assert_string_equal(plan->arms[i].name, name);
         snprintf(name, sizeof name, "backbone=%s decoder=%s heads=%s dit=%s codec=%s", ladder[i], ladder[i], ladder[i], ladder[i],

@@ -129,6 +129,7 @@ static void spans_of_the_decoder_go_to_the_probe_beside(void **state)
         c->ops.fill(&c->ops, scratch, 1, 1 << 18);
         hm_codec_thread_push(t, i + 1);
     }
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL); /* the thread may not have run yet */
     hm_codec_thread_finish(&t, &next, &overlapped);
     c->ops.free(&c->ops, scratch);
     assert_true(p.done > 0);

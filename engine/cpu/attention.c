@@ -83,6 +83,9 @@ void hm_cpu_attention_scores(const hm_ops *op, const hm_attention_args *args)
             kernel = hm_cpu_scores_avx512;
         else if (hm_isa_vectors(op->dev->isa) == HM_ISA_AVX2)
             kernel = hm_cpu_scores_avx2;
+#elif defined(__aarch64__)
+        if (op->dev->isa == HM_ISA_NEON)
+            kernel = hm_cpu_scores_neon;
 #endif
         size_t rows = (size_t)args->B * (size_t)args->H * (size_t)args->S;
         job.score_stride = ((int64_t)args->slots + 31) / 32 * 32 + 16; /* whole slivers of every kernel */

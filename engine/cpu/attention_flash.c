@@ -38,6 +38,9 @@ void hm_cpu_attention_flash(const hm_ops *op, const hm_attention_args *args)
             kernel = hm_cpu_flash_avx512;
         else if (hm_isa_vectors(op->dev->isa) == HM_ISA_AVX2)
             kernel = hm_cpu_flash_avx2;
+#elif defined(__aarch64__)
+        if (op->dev->isa == HM_ISA_NEON)
+            kernel = hm_cpu_flash_neon;
 #endif
         if (split_slots(op, &job))
             hm_cpu_attention_run(op, &job, kernel);

@@ -21,6 +21,9 @@ static const hm_cpu_kernels *kernels_of(hm_isa isa)
         return &hm_cpu_kernels_avx512;
     if (hm_isa_vectors(isa) == HM_ISA_AVX2)
         return &hm_cpu_kernels_avx2;
+#elif defined(__aarch64__)
+    if (isa == HM_ISA_NEON)
+        return &hm_cpu_kernels_neon;
 #endif
     (void)isa;
     return &hm_cpu_kernels_scalar;
@@ -37,6 +40,9 @@ static const hm_cpu_panel_kernels *panels_of(hm_isa isa)
         return &hm_cpu_panels_avx2vnni;
     if (isa == HM_ISA_AVX2)
         return &hm_cpu_panels_avx2;
+#elif defined(__aarch64__)
+    if (isa == HM_ISA_NEON)
+        return &hm_cpu_panels_neon;
 #endif
     (void)isa;
     return &hm_cpu_panels_scalar;

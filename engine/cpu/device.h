@@ -137,17 +137,19 @@ typedef struct hm_cpu_panel_kernels {
     void (*gemm)(hm_cpu_gemm *job, float *work);                             /* many rows, and convolutions over rows */
 } hm_cpu_panel_kernels;
 
-extern const hm_cpu_kernels hm_cpu_kernels_scalar, hm_cpu_kernels_avx2, hm_cpu_kernels_avx512;
+extern const hm_cpu_kernels hm_cpu_kernels_scalar, hm_cpu_kernels_avx2, hm_cpu_kernels_avx512, hm_cpu_kernels_neon;
 extern const hm_cpu_panel_kernels hm_cpu_panels_scalar, hm_cpu_panels_avx2, hm_cpu_panels_avx2vnni, hm_cpu_panels_avx512,
-    hm_cpu_panels_avx512vnni;
+    hm_cpu_panels_avx512vnni, hm_cpu_panels_neon;
 
 /* Attention stands outside the table, so that a build holds only the way it uses. */
 void hm_cpu_scores_scalar(hm_cpu_attention *job, float *work);
 void hm_cpu_scores_avx2(hm_cpu_attention *job, float *work);
 void hm_cpu_scores_avx512(hm_cpu_attention *job, float *work);
+void hm_cpu_scores_neon(hm_cpu_attention *job, float *work);
 void hm_cpu_flash_scalar(hm_cpu_attention *job, float *work);
 void hm_cpu_flash_avx2(hm_cpu_attention *job, float *work);
 void hm_cpu_flash_avx512(hm_cpu_attention *job, float *work);
+void hm_cpu_flash_neon(hm_cpu_attention *job, float *work);
 
 struct hm_device {
     hm_team *team;

@@ -1,5 +1,5 @@
-/* A thin vector layer: the same kernel sources compile for AVX2, AVX-512 and plain C by HM_VEC_BITS (256, 512, or 128 for
- * plain C, which GCC turns into whatever the baseline has). VL lanes of float32. Everything but multiply-add, conversions and
+/* A thin vector layer: the same kernel sources compile for AVX2, AVX-512, NEON and plain C by HM_VEC_BITS (256, 512, 128 with
+ * HM_VEC_NEON, or 128 for plain C, which GCC turns into whatever the baseline has). VL lanes of float32. Everything but multiply-add, conversions and
  * the transpose is written with GCC's vector operators. */
 #ifndef HM_ENGINE_CPU_VEC_H
 #define HM_ENGINE_CPU_VEC_H
@@ -12,6 +12,9 @@
 #include "engine/base/dtype.h"
 
 #if HM_VEC_BITS == 128
+#if defined(HM_VEC_NEON)
+#include <arm_neon.h>
+#endif
 #define VL 4
 #define HM_VEC_ROWS 6 /* rows of the GEMM micro kernel */
 #elif HM_VEC_BITS == 256
@@ -192,6 +195,43 @@ HM_INLINE void vtranspose(vf r[VL])
         r[c] = (vf)_mm256_permute2f128_ps(u[c], u[4 + c], 0x20);
         r[4 + c] = (vf)_mm256_permute2f128_ps(u[c], u[4 + c], 0x31);
     }
+}
+#elif defined(HM_VEC_NEON)
+HM_INLINE vf vfma(vf a, vf b, vf c)
+{
+    return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+
+HM_INLINE vf vclamp(vf x, float low, float high)
+{
+    return (vf)vmaxq_f32(vdupq_n_f32(low), vminq_f32(vdupq_n_f32(high), (float32x4_t)x)); /* of NaN, NaN */
+}
+
+HM_INLINE vf vload_bf16(const uint16_t *p)
+{
+    return (vf)vshll_n_u16(vld1_u16(p), 16);
+}
+
+HM_INLINE vf vload_i8(const int8_t *p)
+{
+    int32_t four;
+    memcpy(&four, p, sizeof four);
+    return (vf)vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four))))));
+}
+
+HM_INLINE vf vload_f16(const uint16_t *p)
+{
+    return (vf)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+
+/* Rows become columns. */
+HM_INLINE void vtranspose(vf r[VL])
+{
+    float32x4x2_t a = vtrnq_f32((float32x4_t)r[0], (float32x4_t)r[1]), b = vtrnq_f32((float32x4_t)r[2], (float32x4_t)r[3]);
+    r[0] = (vf)vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
+    r[1] = (vf)vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
+    r[2] = (vf)vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
+    r[3] = (vf)vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
 }
 #else
 HM_INLINE vf vfma(vf a, vf b, vf c)

@@ -156,6 +156,7 @@ static bool start_file(hm_pack *p, format_file *f)
     }
     flock(f->fd, LOCK_SH | LOCK_NB);
     f->end = HM_PACK_ALIGN;
+    hm_log_write(p->log, HM_LOG_INFO, "packing weights of %s, once, into %s", p->label, f->path);
     return true;
 }
 

@@ -106,7 +106,7 @@ hm_status hm_make(hm_engine_choice *choice, const hm_delivery *d, hm_request *q,
     hm_stream_out stream;
     hm_result result = {0};
     choice->probe = &probe;
-    choice->log = hm_log_stderr(false);
+    choice->log = hm_log_stderr(!d->quiet);
     hm_progress_start(&progress, "", d->quiet);
     hm_status st = hm_engine_open_chosen(&opened, choice, err);
     if (!st && d->stream)

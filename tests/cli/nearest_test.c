@@ -21,6 +21,8 @@ static const struct {
     {"toggle", "inspect heartmula-tiny --variant best:atn=flash", "\"attn\""},
     {"toggle's value", "inspect heartmula-tiny --variant best:attn=flsh", "\"flash\""},
     {"toggle of ablate", "ablate short --toggle kw", "\"kv\""},
+    {"part of a precision", "suite short --precision bakbone=int8 --dry-run", "\"backbone\""},
+    {"format of a precision", "suite short --precision lm=bf61 --dry-run", "\"bf16\""},
     {"suite", "suite shrt --dry-run", "\"short\""},
     {"suite of a case", "profile shrt/plain --trace x", "\"short\""},
     {"case", "profile short/plian --trace x", "\"plain\""},

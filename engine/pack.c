@@ -430,6 +430,11 @@ uint64_t hm_pack_give_back(hm_pack *pack)
     return bytes;
 }
 
+bool hm_pack_refused(const hm_pack *pack)
+{
+    return pack && pack->refused;
+}
+
 uint64_t hm_pack_bytes(const hm_pack *pack)
 {
     return pack ? pack->bytes : 0;

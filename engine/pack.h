@@ -53,8 +53,9 @@ void hm_pack_read_in(hm_pack *pack);
 /* Pages of files are no longer this process's until they are read again; what is in memory alone stays. Returns the bytes mapped. */
 uint64_t hm_pack_give_back(hm_pack *pack);
 
-/* Bytes of panels handed out. */
+/* Bytes of panels handed out; whether its folder turned out not to be writable, which the log was told. NULL: 0, false. */
 uint64_t hm_pack_bytes(const hm_pack *pack);
+bool hm_pack_refused(const hm_pack *pack);
 
 /* --- the folder --- */
 

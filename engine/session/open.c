@@ -67,6 +67,7 @@ static hm_status open_pack(hm_engine *e, const hm_engine_options *o, const hm_we
     hm_pack **pack = w == e->lm_weights ? &e->lm_pack : &e->codec_pack;
     if (hm_t(&e->ctx)->panels != HM_PANELS_PACKED)
         return HM_OK;
+    dir = hm_pack_refused(e->lm_pack) ? NULL : dir; /* told once */
     hm_status st = hm_pack_open(pack, dir, dir ? fingerprint(e, w) : "", hm_weights_path(w), hm_cpu_team(e->ctx.dev), o->log, err);
     e->ctx.pack = *pack;
     if (!st && hm_t(&e->ctx)->load == HM_WEIGHTS_LAZY)

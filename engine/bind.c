@@ -226,6 +226,31 @@ hm_status hm_bind_biased(const hm_binder *b, hm_linear *out, const char *prefix)
     return st;
 }
 
+/* --- formats --- */
+
+const char *hm_formats_text(const hm_formats *f, char *out)
+{
+    int most = 0, next = -1;
+    uint64_t all = 0;
+    for (int i = 0; i < HM_FORMAT_COUNT; i++) {
+        all += f->weights[i];
+        most = f->weights[i] > f->weights[most] ? i : most;
+    }
+    for (int i = 0; i < HM_FORMAT_COUNT; i++)
+        if (i != most && f->weights[i] > all / 10 && (next < 0 || f->weights[i] > f->weights[next]))
+            next = i;
+    snprintf(out, HM_PART_FORMAT, "%s%s%s", hm_format_name((hm_format)most), next < 0 ? "" : "+",
+             next < 0 ? "" : hm_format_name((hm_format)next));
+    return out;
+}
+
+void hm_formats_part(hm_parts *parts, const hm_formats *f, const hm_part_weights *part)
+{
+    hm_part_weights p = *part;
+    hm_formats_text(f, p.format);
+    hm_parts_add(parts, &p);
+}
+
 void hm_tap(hm_ctx *c, const char *name, const float *value, int batch_row, int64_t d0, int64_t d1, int64_t d2, bool channels_last)
 {
     size_t n = (size_t)(d0 * d1 * d2);

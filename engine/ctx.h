@@ -2,6 +2,7 @@
 #ifndef HM_ENGINE_CTX_H
 #define HM_ENGINE_CTX_H
 
+#include "engine/base/part.h"
 #include "engine/base/log.h"
 #include "engine/ops.h"
 #include "engine/pack.h"
@@ -18,7 +19,7 @@ typedef struct hm_ctx {
     hm_counters counters;
     hm_places places; /* of the call */
     hm_reserve reserve;
-    hm_error error;   /* first failure of an operation */
+    hm_error error; /* first failure of an operation */
     hm_device *dev;
     hm_pack *pack; /* of the weights that are being bound; NULL: they stay in rows */
     const hm_probe *probe;
@@ -140,11 +141,20 @@ hm_status hm_bind_tensor(const hm_binder *b, const void **out, hm_dtype *type, c
 void *hm_bind_alloc(hm_ctx *c, size_t bytes, hm_error *err);
 void hm_bind_release(hm_ctx *c);
 
-/* Of what its weights are made. */
-static inline const char *hm_linear_format(const hm_linear *w)
+/* How many weights of some layers have which format. */
+typedef struct hm_formats {
+    uint64_t weights[HM_FORMAT_COUNT];
+} hm_formats;
+
+static inline void hm_formats_add(hm_formats *f, const hm_linear *w)
 {
-    return w->panels ? hm_format_name(w->panels) : hm_dtype_name(w->type);
+    f->weights[w->panels ? w->panels : hm_format_of(w->type)] += (uint64_t)w->out * (uint64_t)w->in * (uint64_t)w->taps;
 }
+
+/* The format that most have, and the next one where it has more than a tenth of them: "int8", "f32+int8". out [HM_PART_FORMAT]. */
+const char *hm_formats_text(const hm_formats *f, char *out);
+/* A part whose weights have these formats, added to parts. */
+void hm_formats_part(hm_parts *parts, const hm_formats *f, const hm_part_weights *part);
 
 /* Bytes of weights that the forward of this linear layer reads. */
 static inline uint64_t hm_linear_bytes(const hm_linear *w)

@@ -16,7 +16,7 @@
 #include "engine/base/probe.h"
 #include "variants/toggles.h"
 
-#define HM_ENGINE_ABI 5
+#define HM_ENGINE_ABI 6
 
 typedef struct hm_engine hm_engine;
 

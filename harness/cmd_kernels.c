@@ -1,115 +1,196 @@
-#include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "engine/cpu/bench.h"
 #include "harness/commands.h"
 #include "harness/cpu_choice.h"
 #include "harness/limits.h"
+#include "harness/output_options.h"
 #include "harness/progress.h"
-#include "harness/run_report.h"
-#include "harness/table.h"
 
-typedef struct rows {
-    hm_table *table;
-    json_t *json;
-    hm_progress *progress;
-    int done, over; /* over: rows beyond the machine's limit */
-    bool names;     /* nothing was measured */
-} rows;
+/* Kernels that belong together, by the beginning of their names; what begins otherwise comes last. */
+static const struct {
+    const char *begins, *title;
+} groups[] = {{"gemv", "Linear layers on few rows: generate"},
+              {"gemm", "Linear layers on many rows: prefill, flow"},
+              {"conv", "Convolutions: vocoders"},
+              {"attention", "Attention"},
+              {"rmsnorm", "Norms and activations"},
+              {"snake", "Norms and activations"},
+              {"sample", "Sampling"},
+              {"team", "Threads: a phase by all of them, and by one"},
+              {"", "Others"}};
+enum {
+    GROUPS = sizeof groups / sizeof *groups
+};
 
-static void add_row(void *self, const hm_cpu_bench_row *r)
-{
-    rows *out = self;
-    char time[32], rate[32], best[32], limit[32], share[32], samples[16];
-    if (out->progress)
-        hm_progress_update(out->progress, r->kernel, ++out->done, 0);
-    if (out->json && out->names)
-        json_array_append_new(out->json,
-                              json_pack("{s:s, s:s, s:s, s:s}", "kernel", r->kernel, "shape", r->shape, "type", r->type, "unit", r->unit));
-    else if (out->json)
-        json_array_append_new(out->json, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:f, s:b, s:i}", "kernel", r->kernel, "shape",
-                                                   r->shape, "type", r->type, "unit", r->unit, "median_ns", r->median_ns, "rate", r->rate,
-                                                   "best_rate", r->best_rate, "limit", r->limit, "over_limit",
-                                                   hm_limit_share(r->best_rate, r->limit) > 1, "samples", r->samples));
-    else if (out->names)
-        hm_table_row(out->table, (const char *[]){r->kernel, r->shape, r->type, r->unit});
-    if (out->json || out->names)
-        return;
-    snprintf(time, sizeof time, "%.1f", r->median_ns * 1e-3);
-    snprintf(rate, sizeof rate, "%.2f", r->rate);
-    snprintf(best, sizeof best, "%.2f", r->best_rate);
-    snprintf(limit, sizeof limit, "%.2f", r->limit);
-    double of_limit = hm_limit_share(r->best_rate, r->limit);
-    snprintf(share, sizeof share, of_limit > 1 ? "%.0f !" : "%.0f", 100 * of_limit);
-    out->over += of_limit > 1;
-    snprintf(samples, sizeof samples, "%d", r->samples);
-    hm_table_row(out->table, (const char *[]){r->kernel, r->shape, r->type, time, rate, best, r->unit, limit, share, samples});
-}
+typedef struct kernels_args {
+    hm_cpu_choice cpu;
+    const char *filter;
+    double seconds;
+    bool bench, quiet;
+    hm_output_options output;
+} kernels_args;
 
-static hm_status list(bool json, hm_error *err)
-{
-    rows out = {.names = true, .json = json ? json_array() : NULL};
-    if (!json)
-        out.table = hm_table_new((const char *[]){"kernel", "shape", "type", "unit", NULL});
-    hm_cpu_bench_list(add_row, &out);
-    return json ? hm_json_print(out.json, err) : hm_table_end(out.table, stdout, 0, err);
-}
-
-static hm_status bench(hm_device *dev, const char *filter, double seconds, bool json, bool quiet, hm_error *err)
-{
+/* Rows as they come, a sheet for each group. */
+typedef struct kernel_rows {
+    hm_sheet *sheets[GROUPS]; /* NULL: no row yet */
+    const kernels_args *args;
+    const char *isa; /* NULL: nothing is measured */
+    int threads;
     hm_progress progress;
-    rows out = {.progress = &progress, .json = json ? json_array() : NULL};
-    if (!json)
-        out.table =
-            hm_table_new((const char *[]){"kernel", "shape", "type", ">us", ">rate", ">best", "unit", ">limit", ">% of limit", ">n", NULL});
-    hm_progress_start(&progress, "kernels", quiet);
-    hm_status st = hm_cpu_bench(dev, filter, seconds, add_row, &out, err);
-    hm_progress_end(&progress);
-    if (st) {
-        json_decref(out.json);
-        hm_table_drop(out.table);
-        return st;
+    int done, total, over; /* over: rows beyond the machine's limit */
+} kernel_rows;
+
+static int group_of(const char *kernel)
+{
+    int g = 0;
+    while (strncmp(kernel, groups[g].begins, strlen(groups[g].begins)))
+        g++;
+    for (int first = 0; first < g; first++)
+        if (!strcmp(groups[first].title, groups[g].title))
+            return first;
+    return g;
+}
+
+static hm_sheet *sheet_of(kernel_rows *rows, const char *kernel)
+{
+    int g = group_of(kernel);
+    if (!rows->sheets[g] && !rows->isa)
+        rows->sheets[g] = hm_sheet_new((const char *const[]){"kernel|Kernel", "shape|Shape", "type|Type", "unit|Bound by", NULL});
+    else if (!rows->sheets[g])
+        rows->sheets[g] = hm_sheet_new((const char *const[]){"kernel|Kernel", "shape|Shape", "type|Type", ">time_us|us", ">rate|Rate",
+                                                             ">best_rate|Best", ">limit|Limit", "unit|Unit", ">limit_percent|% of limit",
+                                                             ">samples|n", "isa|", "threads|", NULL});
+    return rows->sheets[g];
+}
+
+static void list_row(void *self, const hm_cpu_bench_row *r)
+{
+    kernel_rows *rows = self;
+    if (!hm_cpu_bench_matches(r->kernel, r->shape, r->type, rows->args->filter))
+        return;
+    rows->total++;
+    hm_sheet *t = sheet_of(rows, r->kernel);
+    hm_sheet_string(t, r->kernel);
+    hm_sheet_string(t, r->shape);
+    hm_sheet_string(t, r->type);
+    hm_sheet_string(t, r->unit[0] == 'G' && r->unit[1] == 'B' ? "reading" : "multiply-adds");
+}
+
+static void bench_row(void *self, const hm_cpu_bench_row *r)
+{
+    kernel_rows *rows = self;
+    double share = hm_limit_share(r->best_rate, r->limit);
+    hm_progress_update(&rows->progress, r->kernel, ++rows->done, rows->total);
+    rows->over += share > 1;
+    hm_sheet *t = sheet_of(rows, r->kernel);
+    hm_sheet_string(t, r->kernel);
+    hm_sheet_string(t, r->shape);
+    hm_sheet_string(t, r->type);
+    hm_sheet_number(t, r->median_ns * 1e-3, 1);
+    hm_sheet_number(t, r->rate, 2);
+    hm_sheet_number(t, r->best_rate, 2);
+    hm_sheet_number(t, r->limit, 2);
+    hm_sheet_string(t, r->unit);
+    hm_sheet_value(t, 100 * share, share > 1 ? "%.0f !" : "%.0f", 100 * share);
+    hm_sheet_cell(t, "%d", r->samples);
+    hm_sheet_string(t, rows->isa);
+    hm_sheet_cell(t, "%d", rows->threads);
+}
+
+static void free_rows(kernel_rows *rows)
+{
+    for (int g = 0; g < GROUPS; g++) {
+        hm_sheet_free(rows->sheets[g]);
+        rows->sheets[g] = NULL;
     }
-    if (json)
-        return hm_json_print(out.json, err);
-    st = hm_table_end(out.table, stdout, 0, err);
-    if (!st && !fflush(stdout))
-        fprintf(stderr,
-                "\n%d threads, %s; us, rate: median of n calls; %% of limit: the best call against\n"
-                "the best of reading what it reads from where it lies, or of multiply-adds, just before and after each row.\n",
-                hm_team_size(hm_cpu_team(dev)), hm_isa_name(hm_cpu_isa(dev)));
-    if (!st && out.over)
-        fprintf(stderr, "!: %d row%s " HM_LIMIT_OVER ".\n", out.over, out.over == 1 ? " is" : "s are");
+}
+
+static hm_status print(kernel_rows *rows, const char *words, hm_error *err)
+{
+    hm_document *d = hm_document_new("kernels");
+    hm_document_text(d, "%s", words);
+    for (int g = 0; g < GROUPS; g++)
+        if (rows->sheets[g]) {
+            hm_document_heading(d, 3, "%s", groups[g].title);
+            hm_document_sheet(d, "kernels", rows->sheets[g]);
+            rows->sheets[g] = NULL; /* the document's */
+        }
+    if (rows->over)
+        hm_document_text(d, "!: %d row%s " HM_LIMIT_OVER ".", rows->over, rows->over == 1 ? " is" : "s are");
+    hm_status st = d ? hm_output_write(&rows->args->output, d, err) : hm_fail(err, HM_EABSENT, "kernels: out of memory");
+    hm_document_free(&d);
+    return st;
+}
+
+static hm_status nothing_matches(const kernels_args *a, hm_error *err)
+{
+    return hm_fail(
+        err, HM_EUSAGE,
+        "kernels --filter \"%s\": no case has all these words; expected some of a line of `hmbench kernels`, as in \"gemv int8 M=1\"",
+        a->filter);
+}
+
+static hm_status list(const kernels_args *a, hm_error *err)
+{
+    char words[200];
+    kernel_rows rows = {.args = a};
+    hm_cpu_bench_list(list_row, &rows);
+    if (!rows.total)
+        return nothing_matches(a, err);
+    snprintf(words, sizeof words, "%d case%s that `hmbench kernels --bench` measures, with what bounds each.", rows.total,
+             rows.total == 1 ? "" : "s");
+    return print(&rows, words, err);
+}
+
+static hm_status bench(const kernels_args *a, hm_error *err)
+{
+    char words[400];
+    hm_device *dev = NULL;
+    kernel_rows count = {.args = a}, rows = {.args = a};
+    hm_cpu_bench_list(list_row, &count);
+    free_rows(&count);
+    if (!count.total)
+        return nothing_matches(a, err);
+    hm_status st = hm_cpu_choice_open(&dev, &a->cpu, err);
+    if (st)
+        return st;
+    rows.isa = hm_isa_name(hm_cpu_isa(dev));
+    rows.threads = hm_team_size(hm_cpu_team(dev));
+    rows.total = count.total;
+    hm_progress_start(&rows.progress, "kernels", a->quiet);
+    st = hm_cpu_bench(dev, a->filter, a->seconds, bench_row, &rows, err);
+    hm_progress_end(&rows.progress);
+    snprintf(
+        words, sizeof words,
+        "%d thread%s, %s. us, rate: median of n calls; %% of limit: the best call against the best of reading what it reads from where "
+        "it lies, or of multiply-adds (of 8 bits for quantised weights), just before and after each row.",
+        rows.threads, rows.threads == 1 ? "" : "s", rows.isa);
+    if (!st)
+        st = print(&rows, words, err);
+    free_rows(&rows);
+    hm_cpu_close(&dev);
     return st;
 }
 
 hm_status hm_cmd_kernels(const hm_command *self, int argc, char **argv, hm_error *err)
 {
-    hm_cpu_choice cpu = {0};
-    const char *filter = NULL;
-    double seconds = 0.2;
-    bool measure = false, json = false, quiet = false, helped;
+    kernels_args a = {.seconds = 0.2, .output.format = "md"};
+    bool helped;
     const hm_option options[] = {
-        {"bench", 'b', HM_OPT_FLAG, &measure, NULL, "measure them (0.5 GB of memory) instead of listing the cases", 0, 0, NULL},
-        {"filter", 'f', HM_OPT_STRING, &filter, "TEXT", "only cases whose kernel, shape or type has it", 0, 0, NULL},
-        {"seconds", 's', HM_OPT_DOUBLE, &seconds, "N", "time for each case", 0.01, 60, NULL},
-        HM_CPU_CHOICE_OPTIONS(cpu),
-        {"json", 0, HM_OPT_FLAG, &json, NULL, "one JSON array instead of a table", 0, 0, NULL},
-        {"quiet", 'q', HM_OPT_FLAG, &quiet, NULL, "no progress", 0, 0, NULL},
+        {"bench", 'b', HM_OPT_FLAG, &a.bench, NULL, "measure them (0.5 GB of memory) instead of listing the cases", 0, 0, NULL},
+        {"filter", 'f', HM_OPT_STRING, &a.filter, "WORDS", "only cases that have all these words, as in \"gemv int8 M=1\"", 0, 0, NULL},
+        {"seconds", 's', HM_OPT_DOUBLE, &a.seconds, "N", "time for each case", 0.01, 60, NULL},
+        HM_CPU_CHOICE_OPTIONS(a.cpu),
+        HM_OUTPUT_OPTIONS(a.output),
+        {"quiet", 'q', HM_OPT_FLAG, &a.quiet, NULL, "no progress", 0, 0, NULL},
         {0},
     };
-    hm_device *dev = NULL;
     hm_status st = hm_options_parse(self, options, argc, argv, NULL, 0, &helped, err);
+    if (!st && !helped)
+        st = hm_output_options_check(&a.output, "kernels", err);
     if (st || helped)
         return st;
-    if (filter && !measure)
-        return hm_fail(err, HM_EUSAGE, "kernels: --filter chooses what --bench measures; give both");
-    if (!measure)
-        return list(json, err);
-    st = hm_cpu_choice_open(&dev, &cpu, err);
-    if (st)
-        return st;
-    st = bench(dev, filter, seconds, json, quiet, err);
-    hm_cpu_close(&dev);
-    return st;
+    return a.bench ? bench(&a, err) : list(&a, err);
 }

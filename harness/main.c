@@ -37,6 +37,7 @@ const hm_command hm_commands[] = {
      "hmbench suite short\nhmbench suite short medium --variant naive,best:attn=scores --rounds 6\n"
      "hmbench suite long --variant all --dry-run\nhmbench suite song --model ~/ckpt --threads 1,2 --max-time 2h\n"
      "hmbench suite short --arm other='./other_worker.py' --db other.db\nhmbench suite --resume\n"
+     "hmbench suite short --variant best -a precision=ladder,each=int8\n"
      "hmbench suite short medium --slurm --partition bench --nodes 4\nhmbench suite --slurm --resume"},
     {"batch", hm_cmd_batch, "several requests side by side in one process: what it gains, and that each stays what it is alone",
      "batch SUITE... [options]",
@@ -94,8 +95,9 @@ const hm_command hm_commands[] = {
     {"verify", hm_cmd_verify, "the engine against golden files of the original programs", "verify DIR [--variant V,...]",
      "hmbench verify tests/goldens/heart\nhmbench verify tests/goldens/heart --variant naive,reference-heartlib,best --misses\n"
      "hmbench verify tests/goldens/heart --isa scalar --threads 1"},
-    {"kernels", hm_cmd_kernels, "how near the kernels come to what the machine can do", "kernels [--bench [--filter TEXT]]",
-     "hmbench kernels\nhmbench kernels --bench\nhmbench kernels --bench --filter gemv --threads 1"},
+    {"kernels", hm_cmd_kernels, "how near the kernels come to what the machine can do", "kernels [--bench] [--filter WORDS] [options]",
+     "hmbench kernels\nhmbench kernels --bench\nhmbench kernels --bench --filter \"gemv int8\" --threads 1\n"
+     "hmbench kernels --bench -o csv >kernels.csv"},
     {"limits", hm_cmd_limits, "what the machine can do: reading caches and memory, multiply-adds of each type; and how that drifts",
      "limits [--history] [options]",
      "hmbench limits\nhmbench limits --threads 1 -o json\nhmbench limits --history\n"

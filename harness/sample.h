@@ -117,7 +117,7 @@ typedef struct hm_frame_time {
 
 /* Weights of a part of the model, as engine/base/part.h has them; frame_passes NaN: not known. */
 typedef struct hm_sample_part {
-    char part[24], span[24], format[8];
+    char part[24], span[24], format[16];
     int64_t pass_bytes, distinct_bytes;
     double frame_passes;
 } hm_sample_part;

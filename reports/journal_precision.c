@@ -141,7 +141,7 @@ static void say_why(const hm_journal_session *s, hm_document *d)
                      as_stored(s->arms[base].precision) ? "as the file stores them: it computes what the reference computes."
                                                         : "formats of its own; what they lose stands in its row.");
     if (faster)
-        hm_document_text(d, "Faster than that on %s, at a price: %s%s.", s->cases[kase].label, others,
+        hm_document_text(d, "Faster than that on %s, with what each keeps: %s%s.", s->cases[kase].label, others,
                          faster > MAX_FASTER ? "; and more" : "");
     else
         hm_document_text(d, "No other formats here are faster on %s.", s->cases[kase].label);

@@ -5,14 +5,15 @@
 #include <stdint.h>
 
 #define HM_PARTS 8
+#define HM_PART_FORMAT 16
 
 typedef struct hm_part_weights {
-    const char *part;        /* backbone, decoder, heads, dit, codec: as the toggles precision_* call it; static text */
-    const char *span;        /* within which it is read: "backbone", "talker_step", "flow" ... */
-    const char *format;      /* of its linear layers: "bf16", "int8" ...; layers that keep another one are few */
-    uint64_t pass_bytes;     /* one pass reads */
-    uint64_t distinct_bytes; /* all its passes read, each weight once: what a cache would have to hold */
-    double frame_passes;     /* per frame of audio; 0: not known */
+    const char *part;            /* backbone, decoder, heads, dit, codec: as the toggles precision_* call it; static text */
+    const char *span;            /* within which it is read: "backbone", "talker_step", "flow" ... */
+    char format[HM_PART_FORMAT]; /* of most of its weights: "bf16"; "f32+int8" where others have another one */
+    uint64_t pass_bytes;         /* one pass reads */
+    uint64_t distinct_bytes;     /* all its passes read, each weight once: what a cache would have to hold */
+    double frame_passes;         /* per frame of audio; 0: not known */
 } hm_part_weights;
 
 typedef struct hm_parts {

@@ -141,7 +141,8 @@ typedef enum case_kind {
     CASE_ALONE /* ... and by the caller */
 } case_kind;
 
-static const char *const case_names[] = {"gemv", "gemm", "conv", "attention scores", "attention flash", "rmsnorm", "snake", "sample", "team", "team of one"};
+static const char *const case_names[] = {"gemv",  "gemm",   "conv", "attention scores", "attention flash", "rmsnorm",
+                                         "snake", "sample", "team", "team of one"};
 
 typedef struct bench_case {
     case_kind kind;
@@ -175,7 +176,8 @@ typedef struct bench_case {
 #define HEART_UNITS(c, m) CONV_BESIDE(c, c, m, 7, 1), PACKED_CONV(c, c, m, 7, 3), PACKED_CONV(c, c, m, 7, 5), \
     PACKED_CONV(c, c, m, 7, 7), PACKED_CONV(c, c, m, 7, 9), CONV_BESIDE(c, c, m, 1, 1)
 #define SPEECH_CONV(c, m, k, d) {CONV(c, c, m, k, d), .panels = HM_FORMAT_F32, .snake = true}
-#define SPEECH_UNITS(c, m) {CONV(c, c, m, 7, 1), .snake = true}, SPEECH_CONV(c, m, 7, 1), SPEECH_CONV(c, m, 7, 3),     SPEECH_CONV(c, m, 7, 9), \
+#define SPEECH_UNITS(c, m) {CONV(c, c, m, 7, 1), .snake = true}, SPEECH_CONV(c, m, 7, 1), SPEECH_CONV(c, m, 7, 3), \
+    SPEECH_CONV(c, m, 7, 9), \
     SPEECH_CONV(c, m, 1, 1)
 #define ATTENTION(k, t, b, s, slots, h, kept, d) \
     .kind = k, .type = t, .in = slots, .M = s, .taps = 1, .dilation = 1, .heads = h, .stored = kept, .Dh = d, .batch = b
@@ -410,13 +412,24 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Multiply-adds of float32, or of 8 bits where those are faster and the weights are quantised. */
+static double arithmetic_limit(hm_device *dev, bool quantised)
+{
+    hm_cpu_way ways[HM_CPU_WAYS];
+    double best = 0;
+    for (int i = 0, n = hm_cpu_ways(dev, ways); i < n; i++)
+        if (!strcmp(ways[i].type, "f32") || (quantised && !strcmp(ways[i].type, "int8")))
+            best = fmax(best, hm_cpu_measure_way(dev, &ways[i], 0.05));
+    return best;
+}
+
 /* Weights and caches come from memory, as they walk through the arena; what cached cases, norms and samplers read is the same in every
  * call, and stays in whatever cache holds so much. */
 static double limit_of(bench *b, const bench_case *c, bool bytes, double amount)
 {
     size_t step = amount < ARENA_BYTES ? (size_t)amount / 4 : ARENA_BYTES / 4,
            all = c->cached || c->kind >= CASE_RMSNORM ? step : ARENA_BYTES / 4;
-    return bytes ? read_rate(b->dev, b->arena, all, step, 0) : hm_cpu_measure_way(b->dev, &bench_kernels_of(b->dev->isa)->ways[0], 0.05);
+    return bytes ? read_rate(b->dev, b->arena, all, step, 0) : arithmetic_limit(b->dev, hm_format_quantised(c->panels));
 }
 
 static const char *case_kernel(const bench_case *c)
@@ -427,7 +440,7 @@ static const char *case_kernel(const bench_case *c)
 
 static const char *case_type(const bench_case *c)
 {
-    return c->panels ? hm_format_name(c->panels) : hm_dtype_name(c->type);
+    return c->panels ? hm_format_name(c->panels) : hm_format_name(hm_format_of(c->type));
 }
 
 static void measure_case(bench *b, const bench_case *c, const char *shape, double seconds, hm_cpu_bench_sink sink, void *self)
@@ -488,14 +501,26 @@ static void buffer_sizes(bench *b)
     }
 }
 
+bool hm_cpu_bench_matches(const char *kernel, const char *shape, const char *type, const char *words)
+{
+    char all[160], word[64];
+    snprintf(all, sizeof all, "%s %s %s", kernel, shape, type);
+    for (const char *p = words; p && *p; p += strcspn(p, " ")) {
+        p += strspn(p, " ");
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(p, " "), p);
+        if (!strstr(all, word))
+            return false;
+    }
+    return true;
+}
+
 static int run_matching(bench *b, const char *only, double seconds, hm_cpu_bench_sink sink, void *self)
 {
     int found = 0;
     for (size_t i = 0; i < sizeof cases / sizeof *cases && !b->op.error->status; i++) {
-        char shape[64], all[128];
+        char shape[64];
         case_shape(&cases[i], shape, sizeof shape);
-        snprintf(all, sizeof all, "%s %s %s", case_kernel(&cases[i]), shape, case_type(&cases[i]));
-        if (only && !strstr(all, only))
+        if (!hm_cpu_bench_matches(case_kernel(&cases[i]), shape, case_type(&cases[i]), only))
             continue;
         found++;
         measure_case(b, &cases[i], shape, seconds, sink, self);

@@ -43,7 +43,10 @@ typedef struct hm_cpu_bench_row {
 
 typedef void (*hm_cpu_bench_sink)(void *self, const hm_cpu_bench_row *row);
 
-/* Runs every case whose "kernel shape type" contains `only` (NULL: all), about `seconds` each, and hands each row over as it is
+/* Whether "kernel shape type" has all the words, which spaces separate; NULL: none are asked for. */
+bool hm_cpu_bench_matches(const char *kernel, const char *shape, const char *type, const char *words);
+
+/* Runs every case that hm_cpu_bench_matches `only` (NULL: all), about `seconds` each, and hands each row over as it is
  * done. Needs about 0.5 GB of memory. HM_EUSAGE when no case matches. */
 hm_status hm_cpu_bench(hm_device *dev, const char *only, double seconds, hm_cpu_bench_sink sink, void *self, hm_error *err);
 

@@ -81,6 +81,8 @@ typedef struct hm_codec {
 
 hm_status hm_codec_bind(hm_ctx *c, hm_codec *m, const hm_codec_shape *shape, hm_weights *w, hm_error *err);
 void hm_codec_release(hm_codec *m);
+/* Of the estimator's blocks; of the waveform decoder's stages. */
+void hm_codec_formats(const hm_codec *m, hm_formats *dit, hm_formats *wave);
 /* Sizes alone, without weights: for estimates. Released like a bound one. */
 hm_status hm_codec_describe(hm_codec *m, const hm_codec_shape *shape, hm_error *err);
 /* Bytes of folded convolution weights that binding allocates. */

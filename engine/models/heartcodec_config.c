@@ -207,6 +207,23 @@ hm_status hm_codec_bind(hm_ctx *c, hm_codec *m, const hm_codec_shape *shape, hm_
     return st;
 }
 
+void hm_codec_formats(const hm_codec *m, hm_formats *dit, hm_formats *wave)
+{
+    for (int i = 0; i < 2; i++) {
+        const hm_dit_block *b = m->dit.stack[i].blocks; /* all are alike */
+        const hm_linear *const linears[] = {&b->q, &b->k, &b->v, &b->o, &b->gate, &b->up, &b->down};
+        for (size_t k = 0; k < sizeof linears / sizeof *linears; k++)
+            hm_formats_add(dit, linears[k]);
+    }
+    for (int i = 0; i < m->decoder.stages; i++) {
+        hm_formats_add(wave, &m->decoder.stage[i].up.linear);
+        for (int k = 0; k < HM_CODEC_UNITS; k++) {
+            hm_formats_add(wave, &m->decoder.stage[i].unit[k].conv1.linear);
+            hm_formats_add(wave, &m->decoder.stage[i].unit[k].conv2.linear);
+        }
+    }
+}
+
 void hm_codec_release(hm_codec *m)
 {
     free(m->dit.stack[0].blocks);

@@ -200,14 +200,18 @@ uint64_t hm_mula_distinct_bytes(const hm_mula *m)
 
 void hm_mula_parts(const hm_mula *m, hm_parts *parts)
 {
-    const hm_linear *backbone = &m->backbone.layers->q, *decoder = &m->decoder.layers->q, *head = m->audio_head;
-    uint64_t c0 = hm_linear_bytes(&m->c0_head), one = hm_linear_bytes(head);
-    uint64_t pass = hm_transformer_pass_bytes(&m->decoder) + hm_linear_bytes(&m->projection), deep = hm_transformer_pass_bytes(&m->backbone);
+    hm_formats deep = {0}, shallow = {0}, first = {0}, others = {0};
+    uint64_t c0 = hm_linear_bytes(&m->c0_head), one = hm_linear_bytes(m->audio_head), backbone = hm_transformer_pass_bytes(&m->backbone);
+    uint64_t pass = hm_transformer_pass_bytes(&m->decoder) + hm_linear_bytes(&m->projection);
     int passes = m->config.codebooks - 1;
-    hm_parts_add(parts, &(hm_part_weights){"backbone", "backbone", hm_linear_format(backbone), deep, deep, 1});
-    hm_parts_add(parts, &(hm_part_weights){"heads", "backbone", hm_linear_format(&m->c0_head), c0, c0, 1});
-    hm_parts_add(parts, &(hm_part_weights){"decoder", "decoder", hm_linear_format(decoder), pass, pass, passes});
-    hm_parts_add(parts, &(hm_part_weights){"heads", "decoder", hm_linear_format(head), one, one * (uint64_t)passes, passes});
+    hm_transformer_formats(&m->backbone, &deep);
+    hm_transformer_formats(&m->decoder, &shallow);
+    hm_formats_add(&first, &m->c0_head);
+    hm_formats_add(&others, m->audio_head);
+    hm_formats_part(parts, &deep, &(hm_part_weights){"backbone", "backbone", "", backbone, backbone, 1});
+    hm_formats_part(parts, &first, &(hm_part_weights){"heads", "backbone", "", c0, c0, 1});
+    hm_formats_part(parts, &shallow, &(hm_part_weights){"decoder", "decoder", "", pass, pass, passes});
+    hm_formats_part(parts, &others, &(hm_part_weights){"heads", "decoder", "", one, one * (uint64_t)passes, passes});
 }
 
 /* Multiply-adds of one row through one layer: 2D^2 + 2D*KV*hd + 3DF. */

@@ -211,14 +211,19 @@ uint64_t hm_talker_distinct_bytes(const hm_talker *m)
 
 void hm_talker_parts(const hm_talker *m, hm_parts *parts)
 {
-    const hm_linear *talker = &m->talker.layers->q, *predictor = &m->predictor.layers->q, *head = &m->group_head[1];
-    uint64_t c0 = hm_linear_bytes(&m->codec_head), one = hm_linear_bytes(head), deep = hm_transformer_pass_bytes(&m->talker);
+    const hm_linear *head = &m->group_head[1];
+    hm_formats deep = {0}, shallow = {0}, first = {0}, others = {0};
+    uint64_t c0 = hm_linear_bytes(&m->codec_head), one = hm_linear_bytes(head), talker = hm_transformer_pass_bytes(&m->talker);
     uint64_t pass = hm_transformer_pass_bytes(&m->predictor) + (m->projection.w ? hm_linear_bytes(&m->projection) : 0);
     int passes = (int)m->shape.groups - 1;
-    hm_parts_add(parts, &(hm_part_weights){"backbone", "talker_step", hm_linear_format(talker), deep, deep, 1});
-    hm_parts_add(parts, &(hm_part_weights){"heads", "talker_step", hm_linear_format(&m->codec_head), c0, c0, 1});
-    hm_parts_add(parts, &(hm_part_weights){"decoder", "code_predictor", hm_linear_format(predictor), pass, pass, passes});
-    hm_parts_add(parts, &(hm_part_weights){"heads", "code_predictor", hm_linear_format(head), one, one * (uint64_t)passes, passes});
+    hm_transformer_formats(&m->talker, &deep);
+    hm_transformer_formats(&m->predictor, &shallow);
+    hm_formats_add(&first, &m->codec_head);
+    hm_formats_add(&others, head);
+    hm_formats_part(parts, &deep, &(hm_part_weights){"backbone", "talker_step", "", talker, talker, 1});
+    hm_formats_part(parts, &first, &(hm_part_weights){"heads", "talker_step", "", c0, c0, 1});
+    hm_formats_part(parts, &shallow, &(hm_part_weights){"decoder", "code_predictor", "", pass, pass, passes});
+    hm_formats_part(parts, &others, &(hm_part_weights){"heads", "code_predictor", "", one, one * (uint64_t)passes, passes});
 }
 
 /* Multiply-adds of one row through all layers. */

@@ -13,8 +13,8 @@ void hm_speech_codec_release(hm_speech_codec **codec);
 const hm_speech_codec_shape *hm_speech_codec_shape_of(const hm_speech_codec *m);
 /* Bytes of weights that one call reads; floating-point operations per frame (spec: 4.96 GFLOP at the real sizes). */
 uint64_t hm_speech_codec_bytes(const hm_speech_codec *m);
-/* Of what its convolutions are made: "f32", "int8" ... */
-const char *hm_speech_codec_format(const hm_speech_codec *m);
+/* Of the transformer and what leads to its rows; of all convolutions behind them. */
+void hm_speech_codec_formats(const hm_speech_codec *m, hm_formats *latents, hm_formats *vocoder);
 double hm_speech_codec_frame_flops(const hm_speech_codec_shape *g);
 
 /* A stream of frames: carried rows of every convolution, keys and values of the window. */

@@ -259,9 +259,21 @@ uint64_t hm_speech_codec_bytes(const hm_speech_codec *m)
     return bytes + 2 * (uint64_t)m->last.channels * sizeof(float);
 }
 
-const char *hm_speech_codec_format(const hm_speech_codec *m)
+void hm_speech_codec_formats(const hm_speech_codec *m, hm_formats *latents, hm_formats *vocoder)
 {
-    return hm_linear_format(&m->block[0].unit[0].conv1.linear);
+    hm_transformer_formats(&m->transformer, latents);
+    hm_formats_add(latents, &m->pre_conv.linear);
+    for (int u = 0; u < (int)m->shape.decoder.ratio_count; u++) {
+        hm_formats_add(latents, &m->upsample[u].wide);
+        hm_formats_add(latents, &m->upsample[u].narrow);
+    }
+    for (int i = 0; i < (int)m->shape.decoder.rate_count; i++) {
+        hm_formats_add(vocoder, &m->block[i].up.linear);
+        for (int j = 0; j < HM_SPEECH_UNITS; j++) {
+            hm_formats_add(vocoder, &m->block[i].unit[j].conv1.linear);
+            hm_formats_add(vocoder, &m->block[i].unit[j].conv2.linear);
+        }
+    }
 }
 
 double hm_speech_codec_frame_flops(const hm_speech_codec_shape *g)

@@ -85,6 +85,15 @@ uint64_t hm_transformer_pass_bytes(const hm_transformer *m)
     return one * (uint64_t)m->config.layers;
 }
 
+void hm_transformer_formats(const hm_transformer *m, hm_formats *formats)
+{
+    const hm_transformer_layer *l = m->layers; /* all are alike */
+    const hm_linear *const linears[] = {&l->q, &l->k, &l->v, &l->o, &l->gate, &l->up, &l->down};
+    for (size_t i = 0; i < sizeof linears / sizeof *linears; i++)
+        if (linears[i]->w)
+            hm_formats_add(formats, linears[i]);
+}
+
 /* --- forward --- */
 
 void hm_transformer_layout(const hm_ctx *c, hm_layout *l, hm_transformer_scratch *s, const hm_transformer_config *g, int rows, int batch,

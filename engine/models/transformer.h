@@ -75,6 +75,7 @@ hm_status hm_transformer_bind_rope(const hm_binder *b, hm_transformer *m, const 
 void hm_transformer_release(hm_transformer *m);
 /* Bytes of weights that one pass over all layers reads; and parameters in them. */
 uint64_t hm_transformer_pass_bytes(const hm_transformer *m);
+void hm_transformer_formats(const hm_transformer *m, hm_formats *formats);
 
 /* theta_j = base^(-2j/head_dim), j < head_dim/2, in float32 as the originals compute it. Host memory. */
 void hm_rope_theta(float *theta, int head_dim, double base);

@@ -210,13 +210,14 @@ static hm_status heart_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, cons
 /* A solver step reads the estimator's weights once, a piece of latents those of the waveform decoder. */
 static void parts(const hm_engine *e, hm_result *out)
 {
+    hm_formats dit = {0}, wave = {0};
     if (e->has_lm && out->generate_ns)
         hm_mula_parts(&e->mula, &out->parts);
     if (!e->has_codec)
         return;
-    hm_session_add_part(out, "dit", "flow", hm_linear_format(&e->codec.dit.stack[0].blocks->q), out->counters.solver_steps);
-    hm_session_add_part(out, "codec", "vocoder", hm_linear_format(&e->codec.decoder.stage->unit[0].conv1.linear),
-                        out->counters.decode_chunks);
+    hm_codec_formats(&e->codec, &dit, &wave);
+    hm_session_add_part(out, "dit", "flow", &dit, out->counters.solver_steps);
+    hm_session_add_part(out, "codec", "vocoder", &wave, out->counters.decode_chunks);
 }
 
 const hm_family hm_heart_family = {

@@ -380,12 +380,12 @@ void hm_session_tell_places(const hm_ctx *c, hm_result *out)
     out->place_count = c->places.count;
 }
 
-void hm_session_add_part(hm_result *out, const char *part, const char *span, const char *format, uint64_t passes)
+void hm_session_add_part(hm_result *out, const char *part, const char *span, const hm_formats *formats, uint64_t passes)
 {
     for (int i = 0; i < out->place_count && passes && out->frames; i++)
         if (!strcmp(out->places[i].part, span)) {
             uint64_t bytes = out->places[i].weight_bytes / passes;
-            hm_parts_add(&out->parts, &(hm_part_weights){part, span, format, bytes, bytes, (double)passes / out->frames});
+            hm_formats_part(&out->parts, formats, &(hm_part_weights){part, span, "", bytes, bytes, (double)passes / out->frames});
         }
 }
 

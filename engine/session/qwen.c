@@ -313,13 +313,15 @@ static hm_status qwen_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, const
 static void parts(const hm_engine *e, hm_result *out)
 {
     const hm_qwen *q = e->qwen;
+    hm_formats latents = {0}, vocoder = {0};
     uint64_t pieces = out->counters.decode_chunks;
     if (e->has_lm && out->generate_ns)
         hm_talker_parts(&q->talker, &out->parts);
     if (!q->codec)
         return;
-    hm_session_add_part(out, "codec", "latents", hm_speech_codec_format(q->codec), pieces);
-    hm_session_add_part(out, "codec", "vocoder", hm_speech_codec_format(q->codec), pieces);
+    hm_speech_codec_formats(q->codec, &latents, &vocoder);
+    hm_session_add_part(out, "codec", "latents", &latents, pieces);
+    hm_session_add_part(out, "codec", "vocoder", &vocoder, pieces);
 }
 
 const hm_family hm_qwen_family = {

@@ -90,7 +90,7 @@ void hm_session_join_mapped(const hm_ctx *c, uint64_t bytes, bool together, hm_m
 void hm_session_begin_call(hm_engine *e, hm_result *out);
 void hm_session_tell_places(const hm_ctx *c, hm_result *out);
 /* Adds a part whose weights were read in `passes` passes within a part of the places. */
-void hm_session_add_part(hm_result *out, const char *part, const char *span, const char *format, uint64_t passes);
+void hm_session_add_part(hm_result *out, const char *part, const char *span, const hm_formats *formats, uint64_t passes);
 /* Separately decoded audio meets at this sample; the first ones are kept. */
 void hm_session_add_seam(hm_result *out, int64_t sample);
 hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm_status st);

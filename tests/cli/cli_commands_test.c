@@ -248,7 +248,7 @@ static void the_doctor_lists_what_it_found(void **state)
     run_free(&run);
 }
 
-static void limits_and_kernels_are_measured(void **state)
+static void limits_are_measured(void **state)
 {
     (void)state;
     /* The rows of each table, by -o json. */
@@ -266,7 +266,7 @@ static void limits_and_kernels_are_measured(void **state)
     assert_true(reading >= 2 && types >= 3);
     json_decref(limits);
     run_free(&run);
-    assert_fails(shell("$P limits --isa neon"), 64, "neon");
+    assert_fails(shell("$P limits --isa mmx"), 64, "mmx");
     assert_fails(shell("HMBENCH_DB=$D/limits.db $P limits --history"), 66, "limits.db");
     assert_works(shell("for i in 1 2; do HMBENCH_DB=$D/limits.db $P limits -q --seconds 0.01 -t 1 --isa scalar; done"));
     run = shell("HMBENCH_DB=$D/limits.db $P limits --history -o json");
@@ -282,18 +282,53 @@ static void limits_and_kernels_are_measured(void **state)
     }
     json_decref(limits);
     run_free(&run);
-    run = shell("$P kernels -q --bench --filter rmsnorm --seconds 0.01 --json");
-    rows = json_loads(run.out, 0, NULL);
-    assert_int_equal(run.code, 0);
+}
+
+static json_t *kernel_rows(const char *options)
+{
+    char command[200];
+    snprintf(command, sizeof command, "$P kernels -q -o json %s", options);
+    hm_run run = shell(command);
+    if (run.code)
+        fail_msg("%s: %d %s", command, run.code, run.err);
+    json_t *o = json_loads(run.out, 0, NULL), *rows = json_incref(json_object_get(json_object_get(o, "tables"), "kernels"));
+    json_decref(o);
+    run_free(&run);
+    return rows;
+}
+
+static void kernels_are_listed_in_groups_and_measured_beside_their_limit(void **state)
+{
+    (void)state;
+    json_t *rows = kernel_rows("--bench --filter 'rmsnorm f32' --seconds 0.01 --threads 1"), *row = json_array_get(rows, 0);
     assert_true(json_array_size(rows) >= 1);
-    assert_true(json_real_value(json_object_get(json_array_get(rows, 0), "rate")) > 0);
+    assert_true(json_number_value(json_object_get(row, "rate")) > 0 && json_number_value(json_object_get(row, "limit")) > 0);
+    double share = json_number_value(json_object_get(row, "best_rate")) / json_number_value(json_object_get(row, "limit"));
+    assert_true(fabs(json_number_value(json_object_get(row, "limit_percent")) - 100 * share) < 1e-6);
+    assert_int_equal(json_integer_value(json_object_get(row, "threads")), 1);
     json_decref(rows);
+    /* What is listed is what a filter finds, word by word. */
+    json_t *all = kernel_rows(""), *some = kernel_rows("--filter 'int8 gemv M=1'");
+    size_t i, found = 0;
+    json_array_foreach(all, i, row)
+    {
+        char text[200];
+        snprintf(text, sizeof text, "%s %s %s", json_string_value(json_object_get(row, "kernel")),
+                 json_string_value(json_object_get(row, "shape")), json_string_value(json_object_get(row, "type")));
+        found += strstr(text, "int8") && strstr(text, "gemv") && strstr(text, "M=1");
+    }
+    assert_true(found > 0 && found < json_array_size(all));
+    assert_int_equal(json_array_size(some), found);
+    json_decref(all);
+    json_decref(some);
+    hm_run run = shell("$P kernels");
+    const char *linear = strstr(run.out, "### Linear layers on few rows"), *audio = strstr(run.out, "### Convolutions");
+    assert_true(linear && audio && linear < audio);
+    assert_null(strstr(run.out, "### Others")); /* every kernel has its group */
     run_free(&run);
+    assert_works(shell("$P kernels -q -o csv --filter sample | grep '^1,kernels,sample,'"));
     assert_fails(shell("$P kernels -q --bench --filter nosuchkernel"), 64, "nosuchkernel");
-    assert_fails(shell("$P kernels --filter gemv"), 64, "--bench");
-    run = shell("$P kernels --json | wc -c");
-    assert_true(atoi(run.out) > 1000);
-    run_free(&run);
+    assert_fails(shell("$P kernels --filter 'gemv nosuchtype'"), 64, "all these words");
 }
 
 static int make_folder(void **state)
@@ -313,12 +348,19 @@ static int make_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_command_explains_itself),     cmocka_unit_test(help_is_there_without_and_with_a_name),
-        cmocka_unit_test(what_is_no_name_is_refused),        cmocka_unit_test(lists_are_json_tables_and_names),
-        cmocka_unit_test(synth_writes_what_inspect_reads),   cmocka_unit_test(speech_models_are_listed_made_and_inspected),
-        cmocka_unit_test(presets_are_made_once_and_pruned),  cmocka_unit_test(a_lost_output_is_an_error_and_a_closed_pipe_a_quiet_one),
-        cmocka_unit_test(the_manual_page_has_every_command), cmocka_unit_test(colours_are_for_terminals_alone),
-        cmocka_unit_test(the_version_is_json_too),           cmocka_unit_test(limits_and_kernels_are_measured),
+        cmocka_unit_test(every_command_explains_itself),
+        cmocka_unit_test(help_is_there_without_and_with_a_name),
+        cmocka_unit_test(what_is_no_name_is_refused),
+        cmocka_unit_test(lists_are_json_tables_and_names),
+        cmocka_unit_test(synth_writes_what_inspect_reads),
+        cmocka_unit_test(speech_models_are_listed_made_and_inspected),
+        cmocka_unit_test(presets_are_made_once_and_pruned),
+        cmocka_unit_test(a_lost_output_is_an_error_and_a_closed_pipe_a_quiet_one),
+        cmocka_unit_test(the_manual_page_has_every_command),
+        cmocka_unit_test(colours_are_for_terminals_alone),
+        cmocka_unit_test(the_version_is_json_too),
+        cmocka_unit_test(limits_are_measured),
+        cmocka_unit_test(kernels_are_listed_in_groups_and_measured_beside_their_limit),
         cmocka_unit_test(the_doctor_lists_what_it_found),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -81,6 +81,34 @@ static void other_precisions_differ_a_little(void **state)
                "1\r\n");
 }
 
+/* Of every part alone: what it is seen by, and by what not. */
+static void each_part_in_a_format_of_its_own_is_told_apart(void **state)
+{
+    (void)state;
+    snprintf(db, sizeof db, "%s", in_folder("parts.db"));
+    expect(SUITE("-m", "qwen3-tts-tiny", "--variant", "best", "-a", "precision=f32,int8,each=int8", "--logit-frames", "4", "-q"), 0, NULL,
+           NULL);
+    expect_sql(
+        "SELECT a.name, f.relative_rms > 1e-3 AND f.relative_rms < 0.2 FROM fidelity f JOIN arm a ON a.id = f.arm_id WHERE a.name "
+        "IN ('best precision=int8', 'best precision=backbone=int8', 'best precision=decoder=int8', 'best precision=heads=int8') ORDER BY "
+        "a.position",
+        "best precision=int8,1\r\nbest precision=backbone=int8,1\r\nbest precision=decoder=int8,1\r\nbest precision=heads=int8,1\r\n");
+    /* a decoder of its own leaves the backbone's codebook alone; a codec of its own all logits, but not the audio */
+    expect_sql("SELECT b.codebook > 0, max(b.relative_rms) > 1e-3 FROM fidelity_codebook b JOIN arm a ON a.id = b.arm_id WHERE a.name = "
+               "'best precision=decoder=int8' GROUP BY 1 ORDER BY 1",
+               "0,0\r\n1,1\r\n");
+    expect_sql(
+        "SELECT f.relative_rms < 1e-5, f.snr_db > 20 AND f.snr_db < 1e9 FROM fidelity f JOIN arm a ON a.id = f.arm_id WHERE a.name = "
+        "'best precision=codec=int8'",
+        "1,1\r\n");
+    expect_sql(
+        "SELECT p.part, p.span, min(p.format), max(p.format), p.frame_passes, min(p.pass_bytes > 0) FROM sample_part p JOIN sample s ON "
+        "s.id = p.sample_id JOIN run r ON r.id = s.run_id JOIN arm a ON a.id = r.arm_id WHERE p.part IN ('decoder', 'heads') AND a.name "
+        "IN ('best precision=f32', 'best precision=int8') GROUP BY p.part, p.span ORDER BY p.part, p.span",
+        "decoder,code_predictor,f32,int8,15.0,1\r\nheads,code_predictor,f32,int8,15.0,1\r\nheads,talker_step,f32,int8,1.0,1\r\n");
+    expect(run_program("journal", "--db", db), 0, "### Precision", NULL);
+}
+
 static void no_frames_are_compared_where_none_are_asked_for(void **state)
 {
     (void)state;
@@ -194,6 +222,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arms_are_held_against_the_first_along_the_stored_codes),
         cmocka_unit_test(other_precisions_differ_a_little),
+        cmocka_unit_test(each_part_in_a_format_of_its_own_is_told_apart),
         cmocka_unit_test(no_frames_are_compared_where_none_are_asked_for),
         cmocka_unit_test(streams_are_the_whole_and_tell_of_their_seams),
         cmocka_unit_test(a_worker_says_when_it_cannot_write_logits),

@@ -124,7 +124,7 @@ static void each_format_has_its_price(void **state)
     text = written(&s, hm_journal_precision, HM_SHEET_MARKDOWN);
     contains(text, "### Precision");
     contains(text, "`best` reads backbone bf16, decoder bf16, heads bf16, codec f32, as the file stores them");
-    contains(text, "at a price: best precision=int8 2.00x (96.00 % of the likeliest codes, logits 0.018 off).");
+    contains(text, "with what each keeps: best precision=int8 2.00x (96.00 % of the likeliest codes, logits 0.018 off).");
     free(text);
     arms[0].default_formats = false;
     arms[1].default_formats = true; /* nothing beats it */

@@ -6,6 +6,7 @@
 #ifndef HM_TESTS_COUNTERS_CASE_H
 #define HM_TESTS_COUNTERS_CASE_H
 
+#include "engine/panel.h"
 #include "tests/result_case.h"
 
 /* What a run has counted. */
@@ -25,6 +26,9 @@ typedef struct row {
 } row;
 
 /* --- the table --- */
+
+static const row *case_row; /* the one being checked */
+static bool case_same;      /* its value takes the bytes of what the model stores: nothing moves */
 
 static inline uint64_t case_counter(const observed *o, const char *name, bool loading)
 {
@@ -48,10 +52,12 @@ static inline void case_check_row(const row *r, const hm_toggle_info *toggle, in
     bool loading = strstr(toggle->counter, "load_") || strstr(toggle->counter, "converted_");
     hm_toggles with = case_only(toggle, value), without = with;
     *case_toggle(&without, toggle->offset) = 0;
+    case_row = r;
+    case_same = false;
     observed before = run(r->scene, without), after = run(r->scene, with);
     amounts expected = r->exact(&before, &after);
     uint64_t found_before = case_counter(&before, toggle->counter, loading), found_after = case_counter(&after, toggle->counter, loading);
-    if (expected.before == expected.after || found_before != expected.before || found_after != expected.after)
+    if ((expected.before == expected.after) != case_same || found_before != expected.before || found_after != expected.after)
         fail_msg("%s: expected %s to go from %llu to %llu, found %llu to %llu", case_value_text(toggle, value), toggle->counter,
                  (unsigned long long)expected.before, (unsigned long long)expected.after, (unsigned long long)found_before,
                  (unsigned long long)found_after);
@@ -148,6 +154,30 @@ static inline amounts case_gqa(const observed *b, const observed *a)
     return (amounts){bytes * (OUTER->heads * outer + INNER->heads * inner), bytes * (OUTER->kv_heads * outer + INNER->kv_heads * inner)};
 }
 
+/* Bytes of K and V put into caches that have all query heads: every position once, `element` bytes each and `scale` per head and slot. */
+static inline uint64_t case_kv_written(const observed *o, uint64_t element, uint64_t scale)
+{
+    uint64_t outer = OUTER->layers * OUTER->heads * (o->prompt + case_sizes.frames - 1) * (OUTER->head_dim * element + scale);
+    uint64_t inner = INNER->layers * INNER->heads * case_sizes.frames * case_sizes.codes * (INNER->head_dim * element + scale);
+    return case_sizes.batch * 2 * (outer + inner);
+}
+
+static inline amounts case_kv_bf16(const observed *b, const observed *a)
+{
+    return (amounts){case_kv_written(b, 4, 0), case_kv_written(a, 2, 0)};
+}
+
+static inline amounts case_kv_int8(const observed *b, const observed *a)
+{
+    return (amounts){case_kv_written(b, 4, 0), case_kv_written(a, 1, sizeof(float))};
+}
+
+/* Bytes of a preallocated cache of float32: panels of 32 slots, heads padded to 16. */
+static inline uint64_t case_cache_bytes(uint64_t layers, uint64_t heads, uint64_t slots, uint64_t head_dim)
+{
+    return 2 * layers * heads * ((slots + 31) / 32 * 32) * ((head_dim + 15) / 16 * 16) * sizeof(float);
+}
+
 /* Every code as it is drawn, and the logits that were picked at the end. */
 static inline amounts case_codes_frame(const observed *b, const observed *a)
 {
@@ -170,6 +200,41 @@ static inline uint64_t case_bytes_of(hm_tensor_table *all, bool (*wanted)(const 
     uint64_t n = 0;
     for (int i = 0; i < all->count; i++)
         n += wanted(&all->rows[i]) ? hm_tensor_row_bytes(&all->rows[i]) : 0;
+    hm_tensor_table_close(all);
+    return n;
+}
+
+/* Bytes of the panels of a tensor that is a linear layer, a stack of them [n][in][out], or a convolution. */
+static inline uint64_t case_panels(const hm_tensor_row *r, hm_format asked, hm_dtype stored)
+{
+    bool stacked = !strcmp(r->name, "audio_head"), short_turned = strstr(r->name, ".upsample.") && strstr(r->name, ".0.conv.");
+    bool turned = short_turned || strstr(r->name, ".up_conv.") || strstr(r->name, ".block.1.conv.");
+    int out = (int)r->shape[stacked ? 2 : 0], in = (int)r->shape[1], taps = r->rank == 3 && !stacked ? (int)r->shape[2] : 1;
+    if (turned) { /* [in][out][2*stride], or [stride] */
+        in = (int)r->shape[0];
+        out = (int)r->shape[1] * taps / (short_turned ? 1 : 2);
+        taps = short_turned ? 1 : 2;
+    }
+    hm_format format = !asked || (asked >= HM_FORMAT_INT8 && in < 64) ? hm_format_of(stored) : asked;
+    return hm_panels_bytes(format, out, in, taps) * (stacked ? (uint64_t)r->shape[0] : 1);
+}
+
+/* What the layers of a table are read in panels, each as often as `reads` says, where those that `chosen` takes have another format than
+ * they are stored in. cut (NULL: none is) says of what ranges of inputs a tensor's layers are. Closes the table. */
+static inline uint64_t case_panels_read(hm_tensor_table *all, uint64_t (*reads)(const hm_tensor_row *r),
+                                        bool (*chosen)(const hm_tensor_row *r), int (*cut)(const hm_tensor_row *r, int64_t inputs[3]),
+                                        hm_format format)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < all->count; i++) {
+        hm_tensor_row r = all->rows[i];
+        int64_t inputs[3] = {r.shape[1]};
+        int ranges = cut ? cut(&r, inputs) : 1;
+        for (int k = 0; k < ranges; k++) {
+            r.shape[1] = inputs[k];
+            n += reads(&r) * case_panels(&r, chosen(&r) ? format : HM_FORMAT_ROWS, r.type);
+        }
+    }
     hm_tensor_table_close(all);
     return n;
 }

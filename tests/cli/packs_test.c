@@ -41,7 +41,7 @@ static void the_first_run_packs_and_the_next_ones_map(void **state)
     free(output(SPEAK "--precision lm=int8 -q -o $D/two.wav"));
     char *second = output("cd $D/cache/packs && stat -c '%n %i %Y' *.pack | cut -d' ' -f1,2");
     assert_string_equal(first, second); /* the same files: nothing was made */
-    expect("cmp $D/one.wav $D/two.wav; ls $D/cache/packs | grep -c part", "0\n");
+    expect("cmp $D/one.wav $D/two.wav; ls $D/cache/packs | sed -n /part/p", "");
     free(first);
     free(second);
 }
@@ -53,8 +53,9 @@ static void a_worker_measures_the_start_after_packing(void **state)
     free(output(
         "cd $D && $P cache prune --packs >/dev/null 2>&1; "
         "$P suite short -m heartmula-tiny -f plain -n 1 -q --variant best --precision lm=int4 --db $D/x.db >/dev/null 2>&1; echo $?"));
-    expect("$P db sql --db $D/x.db \"SELECT count(*) FROM count WHERE name = 'packed_bytes' AND value > 0\" -o csv 2>/dev/null | tail -1",
-           "0\n");
+    expect(
+        "$P db sql --db $D/x.db \"SELECT count(*) FROM count WHERE name = 'packed_bytes' AND value > 0\" -o csv 2>/dev/null | tail -1 | tr -d '\\r'",
+        "0\n");
 }
 
 static void every_precision_sings_and_speaks(void **state)
@@ -84,7 +85,7 @@ static void the_cache_shows_packs_and_prunes_them(void **state)
     assert_non_null(strstr(run.out, "removed "));
     assert_non_null(strstr(run.err, "MB are free again"));
     run_free(&run);
-    expect("ls $D/cache/packs | wc -l; ls -d $D/cache/models/qwen3-tts-tiny-* | wc -l", "0\n1\n");
+    expect("ls $D/cache/packs | wc -l; ls -d $D/cache/models/qwen3-tts-tiny-*[0-9a-f] | wc -l", "0\n1\n");
 }
 
 static void a_damaged_pack_is_told_and_made_anew(void **state)

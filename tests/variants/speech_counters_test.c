@@ -5,6 +5,7 @@
 
 #define FRAMES 3
 #define TOPK 50
+#define TEXT_CALLS 2    /* of the text projection */
 #define HEARD_FRAMES 12 /* pieces of 3, 8 and what is left */
 #define CHUNKED_FRAMES 310
 #define STREAMED_FRAMES 1100 /* more than decode=stream pushes at once in so small a model */
@@ -16,7 +17,8 @@ enum scene {
     HEARD,
     CHUNKED,
     STREAMED,
-    HALF
+    PACKED,
+    PACKED_DECODING
 };
 
 /* --- running --- */
@@ -44,16 +46,12 @@ static observed speak(const hm_toggles *toggles, int frames, double penalty, boo
     return o;
 }
 
-/* A speech tokenizer whose weights are stored in half precision, or as they are. */
-static observed decode(const hm_toggles *toggles, int frames, bool half)
+static observed decode(const hm_toggles *toggles, int frames, const char *preset)
 {
     const hm_engine_api *api = case_runtime();
-    json_t *manifest = case_manifest("qwen3-tts-tiny", HM_PRESET_CODEC), *tensor;
+    json_t *manifest = case_manifest(preset, HM_PRESET_CODEC);
     int32_t *codes = calloc((size_t)frames * CASE_GROUPS, sizeof *codes);
-    size_t i;
     assert_non_null(codes);
-    if (half)
-        json_array_foreach(json_object_get(manifest, "tensors"), i, tensor) json_object_set_new(tensor, "dtype", json_string("BF16"));
     for (int k = 0; k < frames * CASE_GROUPS; k++)
         codes[k] = (k * 37 + k / 16) % 128;
     hm_engine *e = case_open(
@@ -69,6 +67,10 @@ static observed decode(const hm_toggles *toggles, int frames, bool half)
 
 static observed run_scene(int scene, hm_toggles toggles)
 {
+    if (scene == PACKED || scene == PACKED_DECODING) {
+        toggles.panels = HM_PANELS_PACKED;
+        toggles.precompute = HM_PRECOMPUTE_ONCE;
+    }
     switch ((enum scene)scene) {
     case PENALISED:
         return speak(&toggles, FRAMES, 1.05, false, 1);
@@ -77,11 +79,12 @@ static observed run_scene(int scene, hm_toggles toggles)
     case HEARD:
         return speak(&toggles, HEARD_FRAMES, 1, true, 1);
     case CHUNKED:
-        return decode(&toggles, CHUNKED_FRAMES, false);
+        return decode(&toggles, CHUNKED_FRAMES, "qwen3-tts-tiny");
     case STREAMED:
-        return decode(&toggles, STREAMED_FRAMES, false);
-    case HALF:
-        return decode(&toggles, 2, true);
+        return decode(&toggles, STREAMED_FRAMES, "qwen3-tts-tiny");
+    case PACKED_DECODING: /* wide enough for blocks of 64 inputs */
+        return decode(&toggles, 2, "qwen3-tts-mini");
+    case PACKED:
     case SPEECH:
         break;
     }
@@ -223,39 +226,104 @@ static uint64_t bytes_of(hm_preset_part part, bool (*wanted)(const hm_tensor_row
     return case_bytes_of(&all, wanted);
 }
 
-/* Norms and biases are float32 in memory in any case; embeddings stay as they are stored. */
+static bool begins(const hm_tensor_row *r, const char *start)
+{
+    return !strncmp(r->name, start, strlen(start));
+}
+
+/* Layers in panels, and how often speech reads them: the predictor once for each code but the first, the text projection for the
+ * template and for the text. */
+static bool of_heads(const hm_tensor_row *r)
+{
+    return strstr(r->name, "codec_head.") || strstr(r->name, ".lm_head.");
+}
+
 static bool of_predictor(const hm_tensor_row *r)
 {
-    return r->rank == 2 && !strncmp(r->name, "talker.code_predictor.", 22) && !strstr(r->name, "codec_embedding");
+    return begins(r, "talker.code_predictor.") && !of_heads(r);
 }
 
 static bool of_talker(const hm_tensor_row *r)
 {
-    return r->rank == 2 && strncmp(r->name, "talker.code_predictor.", 22) && !strstr(r->name, "_embedding");
+    return begins(r, "talker.") && !begins(r, "talker.code_predictor.") && !of_heads(r);
 }
 
-static bool of_decoder(const hm_tensor_row *r)
+static uint64_t speech_reads(const hm_tensor_row *r)
 {
-    return !r->unused && !strncmp(r->name, "decoder.", 8);
+    if (r->rank < 2 || strstr(r->name, "_embedding.") || begins(r, "speaker_encoder."))
+        return 0;
+    if (strstr(r->name, ".text_projection."))
+        return TEXT_CALLS;
+    return FRAMES * (of_predictor(r) ? G - 1 : 1);
+}
+
+/* What makes the waveform, once; codebooks are projected while loading. */
+static bool of_vocoder(const hm_tensor_row *r)
+{
+    return begins(r, "decoder.");
+}
+
+static uint64_t decoding_reads(const hm_tensor_row *r)
+{
+    return !r->unused && r->rank >= 2 && of_vocoder(r) && !strstr(r->name, "quantizer.") && !strstr(r->name, ".dwconv.");
+}
+
+static bool none(const hm_tensor_row *r)
+{
+    return r->rank < 0;
+}
+
+static uint64_t read_of(hm_preset_part part, bool (*chosen)(const hm_tensor_row *r), hm_format format)
+{
+    hm_talker_shape talker;
+    hm_speech_codec_shape codec;
+    hm_tensor_table all;
+    hm_error err = {0};
+    assert_true(hm_preset_tts_shapes(hm_preset_find(part == HM_PRESET_LM ? "qwen3-tts-tiny" : "qwen3-tts-mini"), &talker, &codec));
+    if (part == HM_PRESET_LM ? hm_talker_table(&all, &talker, &err) : hm_speech_codec_table(&all, &codec, &err))
+        fail_msg("%s", err.text);
+    return case_panels_read(&all, part == HM_PRESET_LM ? speech_reads : decoding_reads, chosen, NULL, format);
+}
+
+static amounts panels(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){0, read_of(HM_PRESET_LM, none, HM_FORMAT_ROWS)};
+}
+
+/* Values of the toggles are formats. */
+static amounts precision(const observed *b, hm_preset_part part, bool (*chosen)(const hm_tensor_row *r), hm_format stored)
+{
+    hm_format format = (hm_format)case_row->value;
+    uint64_t before = read_of(part, none, HM_FORMAT_ROWS), after = read_of(part, chosen, format), others = b->call.weight_bytes - before;
+    assert_int_equal(b->call.panel_bytes, before);
+    case_same = hm_panel_bytes(format, 64, 1) == hm_panel_bytes(stored, 64, 1); /* bfloat16 and float16 are as large */
+    return (amounts){before + others, after + others};
 }
 
 static amounts precision_backbone(const observed *b, const observed *a)
 {
     (void)a;
-    return (amounts){b->load.converted_bytes, b->load.converted_bytes + bytes_of(HM_PRESET_LM, of_talker)};
+    return precision(b, HM_PRESET_LM, of_talker, HM_FORMAT_BF16);
 }
 
 static amounts precision_decoder(const observed *b, const observed *a)
 {
     (void)a;
-    return (amounts){b->load.converted_bytes, b->load.converted_bytes + bytes_of(HM_PRESET_LM, of_predictor)};
+    return precision(b, HM_PRESET_LM, of_predictor, HM_FORMAT_BF16);
 }
 
-/* All that is read, stored in half the bytes of the list. */
+static amounts precision_heads(const observed *b, const observed *a)
+{
+    (void)a;
+    return precision(b, HM_PRESET_LM, of_heads, HM_FORMAT_BF16);
+}
+
 static amounts precision_codec(const observed *b, const observed *a)
 {
     (void)a;
-    return (amounts){b->load.converted_bytes, bytes_of(HM_PRESET_CODEC, of_decoder) / 2};
+    return precision(b, HM_PRESET_CODEC, of_vocoder, HM_FORMAT_F32);
 }
 
 static amounts load(const observed *b, const observed *a)
@@ -281,6 +349,8 @@ static const row table[] = {
     {"attn", HM_ATTN_ALL_SLOTS, SPEECH, attn_all_slots},
     {"attn", HM_ATTN_FLASH, SPEECH, case_attn_flash},
     {"gqa", HM_GQA_DIRECT, SPEECH, case_gqa},
+    {"kv_type", HM_KV_TYPE_BF16, SPEECH, case_kv_bf16},
+    {"kv_type", HM_KV_TYPE_INT8, SPEECH, case_kv_int8},
     {"rows", HM_ROWS_NEEDED, SPEECH, rows},
     {"sampling", HM_SAMPLING_FUSED, SPEECH, sampling},
     {"codes", HM_CODES_FRAME, SPEECH, case_codes_frame},
@@ -289,9 +359,31 @@ static const row table[] = {
     {"step_reset", HM_STEP_HOISTED, SPEECH, step_reset},
     {"precompute", HM_PRECOMPUTE_ONCE, SPEECH, precompute},
     {"fuse", HM_FUSE_ALL, SPEECH, fuse},
-    {"precision_backbone", HM_BACKBONE_F32, SPEECH, precision_backbone},
-    {"precision_decoder", HM_DECODER_F32, SPEECH, precision_decoder},
-    {"precision_codec", HM_CODEC_F32, HALF, precision_codec},
+    {"panels", HM_PANELS_PACKED, SPEECH, panels},
+    {"precision_backbone", HM_BACKBONE_F32, PACKED, precision_backbone},
+    {"precision_backbone", HM_BACKBONE_BF16, PACKED, precision_backbone},
+    {"precision_backbone", HM_BACKBONE_F16, PACKED, precision_backbone},
+    {"precision_backbone", HM_BACKBONE_INT8, PACKED, precision_backbone},
+    {"precision_backbone", HM_BACKBONE_INT4, PACKED, precision_backbone},
+    {"precision_backbone", HM_BACKBONE_FP4, PACKED, precision_backbone},
+    {"precision_decoder", HM_DECODER_F32, PACKED, precision_decoder},
+    {"precision_decoder", HM_DECODER_BF16, PACKED, precision_decoder},
+    {"precision_decoder", HM_DECODER_F16, PACKED, precision_decoder},
+    {"precision_decoder", HM_DECODER_INT8, PACKED, precision_decoder},
+    {"precision_decoder", HM_DECODER_INT4, PACKED, precision_decoder},
+    {"precision_decoder", HM_DECODER_FP4, PACKED, precision_decoder},
+    {"precision_heads", HM_HEADS_F32, PACKED, precision_heads},
+    {"precision_heads", HM_HEADS_BF16, PACKED, precision_heads},
+    {"precision_heads", HM_HEADS_F16, PACKED, precision_heads},
+    {"precision_heads", HM_HEADS_INT8, PACKED, precision_heads},
+    {"precision_heads", HM_HEADS_INT4, PACKED, precision_heads},
+    {"precision_heads", HM_HEADS_FP4, PACKED, precision_heads},
+    {"precision_codec", HM_CODEC_F32, PACKED_DECODING, precision_codec},
+    {"precision_codec", HM_CODEC_BF16, PACKED_DECODING, precision_codec},
+    {"precision_codec", HM_CODEC_F16, PACKED_DECODING, precision_codec},
+    {"precision_codec", HM_CODEC_INT8, PACKED_DECODING, precision_codec},
+    {"precision_codec", HM_CODEC_INT4, PACKED_DECODING, precision_codec},
+    {"precision_codec", HM_CODEC_FP4, PACKED_DECODING, precision_codec},
     {"penalty", HM_PENALTY_BITMAP, PENALISED, penalty},
     {"suppress", HM_SUPPRESS_CONSTANT, SPEECH, suppress},
     {"prefix", HM_PREFIX_REUSED, AGAIN, prefix},
@@ -334,7 +426,7 @@ static void hoisted_steps_do_not_clear_the_predictors_cache(void **state)
     observed concat = run_scene(SPEECH, (hm_toggles){0}), prealloc = run_scene(SPEECH, (hm_toggles){.kv = HM_KV_PREALLOC});
     observed hoisted = run_scene(SPEECH, (hm_toggles){.kv = HM_KV_PREALLOC, .step_reset = HM_STEP_HOISTED});
     (void)state;
-    assert_int_equal(prealloc.call.reset_bytes - concat.call.reset_bytes, FRAMES * 2 * L(P) * H(P) * G * HEAD(P) * sizeof(float));
+    assert_int_equal(prealloc.call.reset_bytes - concat.call.reset_bytes, FRAMES * case_cache_bytes(L(P), H(P), G, HEAD(P)));
     assert_int_equal(hoisted.call.reset_bytes, 0);
 }
 
@@ -342,7 +434,8 @@ static void hoisted_steps_do_not_clear_the_predictors_cache(void **state)
 static void the_speech_tokenizer_saves_tables_and_launches(void **state)
 {
     hm_toggles once = {.precompute = HM_PRECOMPUTE_ONCE}, fused = {.fuse = HM_FUSE_ALL};
-    observed naive = decode(&case_naive, 4, false), tables = decode(&once, 4, false), launches = decode(&fused, 4, false);
+    observed naive = decode(&case_naive, 4, "qwen3-tts-tiny"), tables = decode(&once, 4, "qwen3-tts-tiny"),
+             launches = decode(&fused, 4, "qwen3-tts-tiny");
     (void)state;
     assert_int_equal(naive.load.table_values, 0);
     assert_true(tables.load.table_values > 0);

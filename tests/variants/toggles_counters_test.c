@@ -18,7 +18,8 @@ enum scene {
     CHUNKED_CODEC,
     LOSING_CODEC,
     TWICE_CODEC,
-    HALF_CODEC
+    PACKED_SONG,
+    PACKED_CODEC
 };
 
 /* --- running --- */
@@ -44,17 +45,6 @@ static observed run_song(const hm_toggles *toggles)
     return o;
 }
 
-/* A codec whose weights are stored in half precision. */
-static json_t *half_codec(void)
-{
-    size_t i;
-    json_t *manifest = case_manifest("heartmula-tiny", HM_PRESET_CODEC), *tensor;
-    json_array_foreach(json_object_get(manifest, "tensors"), i,
-                       tensor) if (!strcmp(json_string_value(json_object_get(tensor, "dtype")), "F32"))
-        json_object_set_new(tensor, "dtype", json_string("BF16"));
-    return manifest;
-}
-
 /* steps 0: as the toggles say. */
 static observed run_codec(const hm_toggles *toggles, json_t *manifest, int codes, int steps, double guidance)
 {
@@ -73,6 +63,10 @@ static observed run_codec(const hm_toggles *toggles, json_t *manifest, int codes
 
 static observed run_scene(int scene, hm_toggles toggles)
 {
+    if (scene == PACKED_SONG || scene == PACKED_CODEC) {
+        toggles.panels = HM_PANELS_PACKED;
+        toggles.precompute = HM_PRECOMPUTE_ONCE;
+    }
     switch ((enum scene)scene) {
     case SHORT_CODEC:
         return run_codec(&toggles, case_manifest("heartmula-tiny", HM_PRESET_CODEC), SHORT_CODES, 1, 1.25);
@@ -85,8 +79,9 @@ static observed run_scene(int scene, hm_toggles toggles)
         return run_codec(&toggles, case_manifest("heartmula-tiny", HM_PRESET_CODEC), LOSING_CODES, 1, 1);
     case TWICE_CODEC:
         return run_codec(&toggles, case_manifest("heartmula-tiny", HM_PRESET_CODEC), TWICE_CODES, 1, 1);
-    case HALF_CODEC:
-        return run_codec(&toggles, half_codec(), SHORT_CODES, 1, 1);
+    case PACKED_CODEC: /* wide enough for blocks of 64 inputs */
+        return run_codec(&toggles, case_manifest("heartmula-mini", HM_PRESET_CODEC), SHORT_CODES, 1, 1);
+    case PACKED_SONG:
     case SONG:
         break;
     }
@@ -160,6 +155,13 @@ static amounts cfg(const observed *b, const observed *a)
     return (amounts){weights_read(b, 2), weights_read(a, 1)};
 }
 
+/* The unconditional row's prompt is one position. */
+static amounts uncond(const observed *b, const observed *a)
+{
+    assert_int_equal(b->prompt, a->prompt);
+    return (amounts){ROWS * b->prompt, b->prompt + 1};
+}
+
 static amounts sampling(const observed *b, const observed *a)
 {
     (void)b;
@@ -222,41 +224,122 @@ static bool begins(const hm_tensor_row *r, const char *start)
     return !strncmp(r->name, start, strlen(start));
 }
 
-/* Norms and biases are float32 in memory in any case. */
-static bool of_backbone(const hm_tensor_row *r)
+/* Layers in panels, and how often a song reads them: both guidance rows on their own, the decoder once for each code but the first. */
+static bool of_heads(const hm_tensor_row *r)
 {
-    return r->rank == 2 && (begins(r, "backbone.") || begins(r, "audio_embeddings.") || begins(r, "unconditional_text_embedding.") ||
-                            begins(r, "codebook0_head.") || begins(r, "muq_linear."));
+    return begins(r, "audio_head") || begins(r, "codebook0_head.");
 }
 
 static bool of_decoder(const hm_tensor_row *r)
 {
-    return r->rank >= 2 && (begins(r, "decoder.") || begins(r, "projection.") || begins(r, "audio_head"));
+    return begins(r, "decoder.") || begins(r, "projection.");
 }
 
-/* Not what is folded from ranges of its inputs: folding converts. */
-static bool is_converted(const hm_tensor_row *r)
+static bool of_backbone(const hm_tensor_row *r)
 {
-    return !r->unused && !strstr(r->name, ".ffn_1.weight");
+    return begins(r, "backbone.") || begins(r, "muq_linear.");
+}
+
+static uint64_t song_reads(const hm_tensor_row *r)
+{
+    if (r->rank < 2 || !(of_heads(r) || of_decoder(r) || of_backbone(r)))
+        return 0;
+    return begins(r, "muq_linear.") ? 1 : ROWS * FRAMES * (of_decoder(r) ? K - 1 : 1);
+}
+
+/* And decoding one segment in one step without guidance: the transformer once, what makes the waveform once for each channel. */
+static bool of_flow(const hm_tensor_row *r)
+{
+    bool quantised = case_row->value >= HM_DIT_INT8; /* the modulation never is */
+    return begins(r, "flow_matching.") && !(quantised && strstr(r->name, ".adaln_single"));
+}
+
+static bool of_vocoder(const hm_tensor_row *r)
+{
+    return begins(r, "scalar_model.");
+}
+
+static uint64_t decoding_reads(const hm_tensor_row *r)
+{
+    if (r->unused || r->rank < 2 || strstr(r->name, "_codebook.") || strstr(r->name, "scale_shift_table") || strstr(r->name, ".original0"))
+        return 0;
+    return of_vocoder(r) ? 2 : 1;
+}
+
+/* Of the flow transformer's input and connection: what stays the same while solving, what changes, and rows of the first stack. */
+static int cut(const hm_tensor_row *r, int64_t inputs[3])
+{
+    const hm_codec_shape *g = &hm_preset_sizes_of(hm_preset_find("heartmula-mini"))->codec;
+    bool connection = strstr(r->name, ".connection_proj.ffn_1.weight") != NULL;
+    if (!connection && !strstr(r->name, ".proj_in.ffn_1.weight"))
+        return 1;
+    inputs[0] = g->in - g->out;
+    inputs[1] = g->out;
+    inputs[2] = r->shape[1] - g->in;
+    return connection ? 3 : 2;
+}
+
+static bool none(const hm_tensor_row *r)
+{
+    return r->rank < 0;
+}
+
+static uint64_t read_of(hm_preset_part part, bool (*chosen)(const hm_tensor_row *r), hm_format format)
+{
+    const char *preset = part == HM_PRESET_LM ? "heartmula-tiny" : "heartmula-mini"; /* of PACKED_SONG, of PACKED_CODEC */
+    const hm_preset_sizes *sizes = hm_preset_sizes_of(hm_preset_find(preset));
+    hm_tensor_table all;
+    hm_error err = {0};
+    if (part == HM_PRESET_LM ? hm_lm_table(&all, &sizes->lm, &err) : hm_codec_table(&all, &sizes->codec, &err))
+        fail_msg("%s", err.text);
+    return case_panels_read(&all, part == HM_PRESET_LM ? song_reads : decoding_reads, chosen, part == HM_PRESET_LM ? NULL : cut, format);
+}
+
+static amounts panels(const observed *b, const observed *a)
+{
+    (void)b;
+    (void)a;
+    return (amounts){0, read_of(HM_PRESET_LM, none, HM_FORMAT_ROWS)};
+}
+
+/* Values of the toggles are formats. */
+static amounts precision(const observed *b, hm_preset_part part, bool (*chosen)(const hm_tensor_row *r), hm_format stored)
+{
+    hm_format format = (hm_format)case_row->value;
+    uint64_t before = read_of(part, none, HM_FORMAT_ROWS), after = read_of(part, chosen, format), others = b->call.weight_bytes - before;
+    assert_int_equal(b->call.panel_bytes, before);
+    case_same = hm_panel_bytes(format, 64, 1) == hm_panel_bytes(stored, 64, 1); /* bfloat16 and float16 are as large */
+    return (amounts){before + others, after + others};
 }
 
 static amounts precision_backbone(const observed *b, const observed *a)
 {
     (void)a;
-    return (amounts){b->load.converted_bytes, b->load.converted_bytes + bytes_of(HM_PRESET_LM, of_backbone)};
+    return precision(b, HM_PRESET_LM, of_backbone, HM_FORMAT_BF16);
 }
 
 static amounts precision_decoder(const observed *b, const observed *a)
 {
     (void)a;
-    return (amounts){b->load.converted_bytes, b->load.converted_bytes + bytes_of(HM_PRESET_LM, of_decoder)};
+    return precision(b, HM_PRESET_LM, of_decoder, HM_FORMAT_BF16);
 }
 
-/* Stored in half the bytes of the list. */
+static amounts precision_heads(const observed *b, const observed *a)
+{
+    (void)a;
+    return precision(b, HM_PRESET_LM, of_heads, HM_FORMAT_BF16);
+}
+
+static amounts precision_dit(const observed *b, const observed *a)
+{
+    (void)a;
+    return precision(b, HM_PRESET_CODEC, of_flow, HM_FORMAT_F32);
+}
+
 static amounts precision_codec(const observed *b, const observed *a)
 {
     (void)a;
-    return (amounts){b->load.converted_bytes, bytes_of(HM_PRESET_CODEC, is_converted) / 2};
+    return precision(b, HM_PRESET_CODEC, of_vocoder, HM_FORMAT_F32);
 }
 
 static amounts load(const observed *b, const observed *a)
@@ -339,6 +422,9 @@ static const row table[] = {
     {"attn", HM_ATTN_ALL_SLOTS, SONG, attn_all_slots},
     {"attn", HM_ATTN_FLASH, SONG, case_attn_flash},
     {"gqa", HM_GQA_DIRECT, SONG, case_gqa},
+    {"kv_type", HM_KV_TYPE_BF16, SONG, case_kv_bf16},
+    {"kv_type", HM_KV_TYPE_INT8, SONG, case_kv_int8},
+    {"uncond", HM_UNCOND_ONE, SONG, uncond},
     {"rows", HM_ROWS_NEEDED, SONG, rows},
     {"cfg", HM_CFG_BATCHED, SONG, cfg},
     {"sampling", HM_SAMPLING_FUSED, SONG, sampling},
@@ -348,9 +434,37 @@ static const row table[] = {
     {"step_reset", HM_STEP_HOISTED, SONG, step_reset},
     {"precompute", HM_PRECOMPUTE_ONCE, SONG, precompute},
     {"fuse", HM_FUSE_ALL, SONG, fuse},
-    {"precision_backbone", HM_BACKBONE_F32, SONG, precision_backbone},
-    {"precision_decoder", HM_DECODER_F32, SONG, precision_decoder},
-    {"precision_codec", HM_CODEC_F32, HALF_CODEC, precision_codec},
+    {"panels", HM_PANELS_PACKED, SONG, panels},
+    {"precision_backbone", HM_BACKBONE_F32, PACKED_SONG, precision_backbone},
+    {"precision_backbone", HM_BACKBONE_BF16, PACKED_SONG, precision_backbone},
+    {"precision_backbone", HM_BACKBONE_F16, PACKED_SONG, precision_backbone},
+    {"precision_backbone", HM_BACKBONE_INT8, PACKED_SONG, precision_backbone},
+    {"precision_backbone", HM_BACKBONE_INT4, PACKED_SONG, precision_backbone},
+    {"precision_backbone", HM_BACKBONE_FP4, PACKED_SONG, precision_backbone},
+    {"precision_decoder", HM_DECODER_F32, PACKED_SONG, precision_decoder},
+    {"precision_decoder", HM_DECODER_BF16, PACKED_SONG, precision_decoder},
+    {"precision_decoder", HM_DECODER_F16, PACKED_SONG, precision_decoder},
+    {"precision_decoder", HM_DECODER_INT8, PACKED_SONG, precision_decoder},
+    {"precision_decoder", HM_DECODER_INT4, PACKED_SONG, precision_decoder},
+    {"precision_decoder", HM_DECODER_FP4, PACKED_SONG, precision_decoder},
+    {"precision_heads", HM_HEADS_F32, PACKED_SONG, precision_heads},
+    {"precision_heads", HM_HEADS_BF16, PACKED_SONG, precision_heads},
+    {"precision_heads", HM_HEADS_F16, PACKED_SONG, precision_heads},
+    {"precision_heads", HM_HEADS_INT8, PACKED_SONG, precision_heads},
+    {"precision_heads", HM_HEADS_INT4, PACKED_SONG, precision_heads},
+    {"precision_heads", HM_HEADS_FP4, PACKED_SONG, precision_heads},
+    {"precision_dit", HM_DIT_F32, PACKED_CODEC, precision_dit},
+    {"precision_dit", HM_DIT_BF16, PACKED_CODEC, precision_dit},
+    {"precision_dit", HM_DIT_F16, PACKED_CODEC, precision_dit},
+    {"precision_dit", HM_DIT_INT8, PACKED_CODEC, precision_dit},
+    {"precision_dit", HM_DIT_INT4, PACKED_CODEC, precision_dit},
+    {"precision_dit", HM_DIT_FP4, PACKED_CODEC, precision_dit},
+    {"precision_codec", HM_CODEC_F32, PACKED_CODEC, precision_codec},
+    {"precision_codec", HM_CODEC_BF16, PACKED_CODEC, precision_codec},
+    {"precision_codec", HM_CODEC_F16, PACKED_CODEC, precision_codec},
+    {"precision_codec", HM_CODEC_INT8, PACKED_CODEC, precision_codec},
+    {"precision_codec", HM_CODEC_INT4, PACKED_CODEC, precision_codec},
+    {"precision_codec", HM_CODEC_FP4, PACKED_CODEC, precision_codec},
     {"flow_steps", HM_STEPS_50, STEPS_CODEC, steps_50},
     {"flow_steps", HM_STEPS_20, STEPS_CODEC, steps_20},
     {"flow_steps", HM_STEPS_5, STEPS_CODEC, steps_5},
@@ -397,7 +511,7 @@ static void hoisted_steps_do_not_clear_the_decoders_caches(void **state)
 {
     observed before = run_scene(SONG, (hm_toggles){.kv = HM_KV_PREALLOC});
     observed after = run_scene(SONG, (hm_toggles){.kv = HM_KV_PREALLOC, .step_reset = HM_STEP_HOISTED});
-    uint64_t caches = ROWS * 2 * L(D) * H(D) * K * HEAD(D) * sizeof(float);
+    uint64_t caches = ROWS * case_cache_bytes(L(D), H(D), K, HEAD(D));
     (void)state;
     assert_int_equal(before.call.reset_bytes - after.call.reset_bytes, FRAMES * (caches + K * sizeof(int32_t)));
     assert_int_equal(before.call.to_device_transfers - after.call.to_device_transfers, FRAMES);

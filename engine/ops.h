@@ -176,6 +176,9 @@ struct hm_ops {
     void (*upload)(const hm_ops *op, void *dst, const void *host, size_t bytes);   /* counted as to_device */
     void (*download)(const hm_ops *op, void *host, const void *src, size_t bytes); /* counted as to_host; waits */
     void (*sync)(const hm_ops *op);                                                /* waits for all operations so far */
+    /* A frame begins, or ends: from one to the next it is the same operations over the same memory, but for positions, counters and places
+     * in arrays of codes. A device may record it once and replay it. */
+    void (*frame)(const hm_ops *op, bool begins);
 
     /* Linear layers. */
     void (*linear)(const hm_ops *op, float *y, const float *x, const hm_linear *w, int M);     /* y[M][out] = x[M][in] W^T + b */

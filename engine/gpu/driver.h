@@ -1,0 +1,94 @@
+/* What a driver of GPUs (engine/ze, later engine/cuda) gives to engine/gpu: one device, memory, and commands in order. */
+#ifndef HM_ENGINE_GPU_DRIVER_H
+#define HM_ENGINE_GPU_DRIVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/base/error.h"
+#include "engine/base/log.h"
+#include "engine/gpu/gpu.h"
+
+typedef struct hm_gpu hm_gpu;                     /* the driver's state of an open device */
+typedef struct hm_gpu_recording hm_gpu_recording; /* commands to be replayed */
+
+typedef struct hm_gpu_options {
+    const char *device; /* index ("0"), UUID (or enough of its beginning), or NULL: the first one that is a GPU */
+    const char *cache;  /* folder of compiled modules; NULL: none are kept */
+    bool timestamps;    /* each command is timed on the device (take_times) */
+    const hm_log *log;
+} hm_gpu_options;
+
+typedef enum hm_gpu_memory {
+    HM_GPU_DEVICE,
+    HM_GPU_HOST,  /* of the host, read and written by both */
+    HM_GPU_SHARED /* moves between them */
+} hm_gpu_memory;
+
+/* What a device is. Text lives as long as the device is open. What is not known is 0 or "". */
+typedef struct hm_gpu_facts {
+    const char *backend;              /* "ze" */
+    const char *name, *uuid, *driver; /* "Intel(R) Arc(TM) A770", "8680a056-...", "1.3.24931" */
+    const char *api;                  /* version of the interface: "1.4" */
+    bool software;                    /* computes on the CPU: times mean nothing */
+    bool integrated;
+    uint64_t memory_bytes, max_alloc_bytes;
+    uint32_t compute_units, clock_mhz, sub_group;
+    uint64_t timer_hz;
+} hm_gpu_facts;
+
+/* A command with fixed arguments: what a step's two parameters get is up to the caller (HM_GPU_I64 and HM_GPU_POINTER). */
+typedef struct hm_gpu_command {
+    hm_gpu_kernel kernel;
+    uint32_t groups[3];
+    const hm_gpu_value *values;
+    int count;
+} hm_gpu_command;
+
+/* Times of a command on the device, in ns of CLOCK_MONOTONIC, aligned by pairs of readings of both clocks. */
+typedef struct hm_gpu_time {
+    const char *name; /* of the kernel, "copy", "fill"; static text */
+    uint64_t ticket;  /* what the call that asked for it returned through *ticket */
+    int64_t begin_ns, end_ns;
+    uint64_t bytes; /* of copies and fills */
+} hm_gpu_time;
+
+/* Every entry is set. What returns hm_status says why through err; after HM_EABSENT of "device lost" all others fail likewise. */
+typedef struct hm_gpu_driver {
+    const char *backend;
+    hm_status (*open)(hm_gpu **out, const hm_gpu_options *o, hm_error *err); /* HM_EABSENT: no loader, driver or device, in one line */
+    void (*close)(hm_gpu **gpu);                                             /* waits first; gives everything back */
+    const hm_gpu_facts *(*facts)(const hm_gpu *gpu);
+
+    hm_status (*alloc)(hm_gpu *gpu, void **out, size_t bytes, hm_gpu_memory kind, hm_error *err); /* 64-byte aligned at least */
+    void (*free)(hm_gpu *gpu, void *p);                                                           /* after what uses it is done */
+
+    /* In order. ticket: NULL, or out: the number by which take_times tells of it. */
+    hm_status (*launch)(hm_gpu *gpu, const hm_gpu_command *command, uint64_t *ticket, hm_error *err);
+    hm_status (*copy)(hm_gpu *gpu, void *to, const void *from, size_t bytes, uint64_t *ticket,
+                      hm_error *err); /* host memory must live until it is done */
+    hm_status (*fill)(hm_gpu *gpu, void *to, uint32_t pattern, size_t bytes, uint64_t *ticket, hm_error *err); /* bytes: a multiple of 4 */
+    hm_status (*wait)(hm_gpu *gpu, hm_error *err);                                                             /* for all so far */
+
+    /* Commands from record on are kept instead of done, until keep; then replay does them all, in order, as one command. drop waits first. */
+    hm_status (*record)(hm_gpu *gpu, hm_error *err);
+    hm_status (*keep)(hm_gpu *gpu, hm_gpu_recording **out, hm_error *err);
+    hm_status (*replay)(hm_gpu *gpu, hm_gpu_recording *recording, hm_error *err);
+    void (*drop)(hm_gpu *gpu, hm_gpu_recording **recording);
+
+    /* Up to `room` times that are complete and were not taken yet; with `timestamps` only. */
+    int (*take_times)(hm_gpu *gpu, hm_gpu_time *out, int room);
+} hm_gpu_driver;
+
+/* engine/ze. The library is looked for when a device is opened, never before. */
+extern const hm_gpu_driver hm_ze_driver;
+
+/* A device for hm_ops: launches, steps, frames that are replayed. */
+hm_status hm_gpu_open(hm_device **out, const hm_gpu_driver *driver, const hm_gpu_options *o, hm_error *err);
+void hm_gpu_close(hm_device **dev);
+const hm_gpu_facts *hm_gpu_device_facts(const hm_device *dev);
+/* Fills the whole table; attention, fused entries and recording as gpu_ops_init.c then chooses. */
+void hm_gpu_ops_reference(hm_ops *ops, hm_device *dev, hm_counters *count, const hm_probe *probe, hm_error *error);
+
+#endif

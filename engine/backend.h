@@ -19,6 +19,7 @@ typedef struct hm_device_facts {
     char isa[16];   /* "avx2"; a GPU: its interface, "ze 1.4" */
     char name[128]; /* of the CPU or GPU */
     char driver[64];
+    char uuid[48];         /* "": it has none */
     bool software;         /* a GPU that is a program: what it takes says nothing about hardware */
     uint64_t memory_bytes; /* of its own; 0: the host's */
 } hm_device_facts;

@@ -16,7 +16,7 @@
 #include "engine/base/probe.h"
 #include "variants/toggles.h"
 
-#define HM_ENGINE_ABI 6
+#define HM_ENGINE_ABI 7
 
 typedef struct hm_engine hm_engine;
 
@@ -31,7 +31,10 @@ typedef struct hm_engine_source {
 
 typedef struct hm_engine_options {
     hm_engine_source source;
-    const char *backend;       /* "cpu" */
+    const char *backend;       /* "cpu", "ze": a name of engine/backend.h */
+    const char *device;        /* which one of it: index ("0"), UUID or its beginning; NULL: the first */
+    const char *driver_cache;  /* folder of what drivers compile; NULL: nothing is kept */
+    bool timestamps;           /* operations are timed on the device */
     int threads;               /* 0: all CPUs this process may use */
     const char *isa;           /* a name of engine/base/isa.h, as "avx2", or NULL: the best here */
     const hm_toggles *toggles; /* runtime build: required; fixed build: NULL, or equal to its own (else HM_EUSAGE) */
@@ -129,7 +132,7 @@ typedef struct hm_result {
     uint64_t codec_bytes;            /* weights that one call of the decoder reads */
     hm_place places[HM_PLACE_PARTS]; /* where each part ran; of generate_many: all requests together */
     int place_count;
-    hm_parts parts; /* weights of the model's parts that were at work */
+    hm_parts parts;          /* weights of the model's parts that were at work */
     int64_t seams[HM_SEAMS]; /* samples at which separately decoded stretches of the audio meet, in order; the first ones */
     int seam_count;
 } hm_result;
@@ -162,7 +165,10 @@ typedef struct hm_engine_facts {
     const char *model;                  /* "heartmula", "qwen3-tts" */
     const char *kind;                   /* of a model that comes in kinds: "custom_voice", "voice_design", "base"; "" */
     const char *size;                   /* "0b6" ...; "" */
-    const char *backend, *isa, *device; /* "cpu", "avx2", the CPU's name */
+    const char *backend, *isa, *device; /* "cpu", "avx2", the CPU's name; "ze", "ze 1.4", the GPU's name */
+    const char *driver, *device_uuid;   /* NULL: it has none, as the CPU */
+    bool software;                      /* a GPU that is a program: what it takes says nothing about hardware */
+    uint64_t device_memory_bytes;       /* of its own; 0: it uses the host's */
     int threads;
     int codebooks, code_vocabulary, sample_rate_hz, channels;
     double frame_seconds; /* 0.08 */

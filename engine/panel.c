@@ -90,22 +90,6 @@ static inline float float_of(uint32_t u)
     return f;
 }
 
-static inline float widen_half(uint16_t h)
-{
-    uint32_t mag = h & 0x7FFF, sign = (uint32_t)(h & 0x8000) << 16;
-    uint32_t small = bits_of((float)(int)mag * HALF_LEAST), normal = (mag << 13) + (112u << 23), special = mag << 13 | 0x7F800000;
-    return float_of(sign | (mag >= 0x7C00 ? special : mag >= 0x400 ? normal : small));
-}
-
-/* Nearest even; |f| below 65520. */
-static inline uint32_t half_bits(float f)
-{
-    uint32_t u = bits_of(f), mag = u & 0x7FFFFFFF;
-    uint32_t small = bits_of(float_of(mag) + 0.5f) - 0x3F000000; /* the float unit rounds at 2^-24 */
-    uint32_t normal = (mag - (112u << 23) + 0xFFF + (mag >> 13 & 1)) >> 13;
-    return (u >> 16 & 0x8000) | (mag < 0x38800000 ? small : normal);
-}
-
 /* A scale as it is stored: float16, at most the largest one, and 0 for 0 alone. */
 static inline float stored_scale(float f)
 {
@@ -175,7 +159,7 @@ static inline __attribute__((always_inline)) void widen(float *to, const void *f
             to[i] = float_of((uint32_t)h[i] << 16);
     else
         for (int i = 0; i < n; i++)
-            to[i] = widen_half(h[i]);
+            to[i] = hm_f16_to_f32(h[i]);
 }
 
 typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
@@ -239,10 +223,8 @@ static inline __attribute__((always_inline)) void put_bf16(uint32_t *dst, const 
 {
     for (int k = 0; k < n; k += 2, dst += LANES)
         for (int o = 0; o < LANES; o++) {
-            uint32_t a = bits_of(t->w[k][o]), b = bits_of(t->w[k + 1][o]);
-            a = (a + 0x7FFF + (a >> 16 & 1)) >> 16;
-            b = (b + 0x7FFF + (b >> 16 & 1)) & 0xFFFF0000;
-            dst[o] = a | b;
+            uint32_t a = hm_f32_to_bf16(t->w[k][o]), b = hm_f32_to_bf16(t->w[k + 1][o]);
+            dst[o] = a | b << 16;
         }
 }
 
@@ -250,7 +232,7 @@ static inline __attribute__((always_inline)) void put_f16(uint16_t *dst, const t
 {
     for (int k = 0; k < n; k++, dst += LANES)
         for (int o = 0; o < LANES; o++)
-            dst[o] = (uint16_t)half_bits(t->w[k][o]);
+            dst[o] = hm_f32_to_f16(t->w[k][o]);
 }
 
 static inline __attribute__((always_inline)) void put_scales(uint8_t *dst, const float scale[GROUPS][LANES])
@@ -258,7 +240,7 @@ static inline __attribute__((always_inline)) void put_scales(uint8_t *dst, const
     uint16_t stored[GROUPS][LANES];
     for (int g = 0; g < GROUPS; g++)
         for (int o = 0; o < LANES; o++)
-            stored[g][o] = (uint16_t)half_bits(scale[g][o]);
+            stored[g][o] = hm_f32_to_f16(scale[g][o]);
     memcpy(dst, stored, sizeof stored);
 }
 

@@ -183,16 +183,6 @@ typedef struct group {
     int count;
 } group;
 
-static hm_status parse_toggles(const char *text, hm_toggles *out, hm_error *err)
-{
-    char spec[1200];
-    const hm_variant_info *fixed;
-    if (!text)
-        return hm_fail(err, HM_EFORMAT, "an arm of this session has no toggles: it is another program");
-    snprintf(spec, sizeof spec, "custom:%s", text);
-    return hm_variant_parse(spec, out, &fixed, err);
-}
-
 static const hm_series *arm_of(const group *g, const hm_toggles *set)
 {
     for (int i = 0; i < g->count; i++)
@@ -326,7 +316,7 @@ static hm_status gather(const hm_series_set *set, int first, bool *taken, const 
         if (taken[i] || !same_group(&set->items[first], &set->items[i]))
             continue;
         taken[i] = true;
-        hm_status st = parse_toggles(set->items[i].toggles, &toggles[g->count], err);
+        hm_status st = hm_toggles_parse(set->items[i].toggles, &toggles[g->count], err);
         if (st)
             return st;
         arms[g->count++] = &set->items[i];

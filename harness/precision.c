@@ -10,7 +10,6 @@ const char *const hm_precision_parts[] = {"backbone", "decoder", "heads", "dit",
 const char *const hm_precision_formats[] = {"stored", "f32", "bf16", "f16", "int8", "int4", "fp4", NULL};
 
 enum {
-    SINGLE_PARTS = 5,
     PACKED_FROM = 2, /* formats that only panels have */
     LM_PARTS = 3
 };
@@ -33,7 +32,7 @@ static hm_status unknown(const char *what, const char *word, size_t length, cons
 }
 
 /* One "part=format", or a format alone. */
-static hm_status parse_one(const char *text, size_t length, int chosen[SINGLE_PARTS], hm_error *err)
+static hm_status parse_one(const char *text, size_t length, int chosen[HM_PRECISION_PARTS], hm_error *err)
 {
     const char *equals = memchr(text, '=', length);
     const char *word = equals ? equals + 1 : text;
@@ -43,7 +42,9 @@ static hm_status parse_one(const char *text, size_t length, int chosen[SINGLE_PA
         return unknown("part", text, part_length, hm_precision_parts, err);
     if (format < 0)
         return unknown("format", word, word_length, hm_precision_formats, err);
-    int first = part < SINGLE_PARTS ? part : 0, last = part < SINGLE_PARTS ? part + 1 : part == SINGLE_PARTS ? LM_PARTS : SINGLE_PARTS;
+    int first = part < HM_PRECISION_PARTS ? part : 0, last = part < HM_PRECISION_PARTS    ? part + 1
+                                                             : part == HM_PRECISION_PARTS ? LM_PARTS
+                                                                                          : HM_PRECISION_PARTS;
     for (int i = first; i < last; i++)
         chosen[i] = format;
     return HM_OK;
@@ -52,17 +53,17 @@ static hm_status parse_one(const char *text, size_t length, int chosen[SINGLE_PA
 /* "panels=packed,precompute=once,precision_backbone=int8" */
 static hm_status settings_of(const char *text, char *out, size_t size, hm_error *err)
 {
-    int chosen[SINGLE_PARTS] = {-1, -1, -1, -1, -1};
+    int chosen[HM_PRECISION_PARTS] = {-1, -1, -1, -1, -1};
     bool packed = false;
     for (const char *p = text; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
         hm_status st = parse_one(p, strcspn(p, ","), chosen, err);
         if (st)
             return st;
     }
-    for (int i = 0; i < SINGLE_PARTS; i++)
+    for (int i = 0; i < HM_PRECISION_PARTS; i++)
         packed = packed || chosen[i] >= PACKED_FROM;
     snprintf(out, size, "%s", packed ? "panels=packed,precompute=once" : "");
-    for (int i = 0; i < SINGLE_PARTS; i++)
+    for (int i = 0; i < HM_PRECISION_PARTS; i++)
         if (chosen[i] >= 0)
             snprintf(out + strlen(out), size - strlen(out), "%sprecision_%s=%s", *out ? "," : "", hm_precision_parts[i],
                      hm_precision_formats[chosen[i]]);

@@ -19,6 +19,8 @@ typedef struct hm_precision {
             0, 0, NULL                                                                                                                     \
     }
 
+#define HM_PRECISION_PARTS 5 /* the first of hm_precision_parts: those of one toggle each */
+
 /* Parts and formats, NULL-terminated: for completion. */
 extern const char *const hm_precision_parts[], *const hm_precision_formats[];
 

@@ -6,11 +6,9 @@
 #include "harness/precision.h"
 
 static const char *const ladder[] = {"stored", "bf16", "f16", "int8", "int4", "fp4"};
-static const char *const parts[] = {"backbone", "decoder", "heads", "dit", "codec"};
 
 enum {
-    STEPS = sizeof ladder / sizeof *ladder,
-    PARTS = sizeof parts / sizeof *parts
+    STEPS = sizeof ladder / sizeof *ladder
 };
 
 /* One value, "part=format+part=format" or a format. */
@@ -44,8 +42,8 @@ static hm_status add_word(hm_precision_axis *out, const char *value, hm_error *e
         for (int i = 0; i < STEPS && !st; i++)
             st = add(out, ladder[i], err);
     else if (!strncmp(value, "each=", 5))
-        for (int i = 0; i < PARTS && !st; i++) {
-            snprintf(one, sizeof one, "%s=%.40s", parts[i], value + 5);
+        for (int i = 0; i < HM_PRECISION_PARTS && !st; i++) {
+            snprintf(one, sizeof one, "%s=%.40s", hm_precision_parts[i], value + 5);
             st = add(out, one, err);
         }
     else

@@ -311,15 +311,6 @@ hm_status hm_first_difference(const hm_group *a, const hm_group *b, unsigned may
 /* ---- outputs ---- */
 
 /* Toggles as they are stored. False: there are some that this build does not know. */
-static bool parse_toggles(const char *text, hm_toggles *out)
-{
-    char spec[2048];
-    if (!text)
-        return false;
-    snprintf(spec, sizeof spec, "custom%s%s", *text ? ":" : "", text);
-    return !hm_variant_parse(spec, out, NULL, NULL);
-}
-
 static bool same_program_family(const hm_series *a, const hm_series *b)
 {
     hm_toggles x, y;
@@ -328,7 +319,8 @@ static bool same_program_family(const hm_series *a, const hm_series *b)
         return false;
     if (!strcmp(a->toggles, b->toggles))
         return true;
-    return parse_toggles(a->toggles, &x) && parse_toggles(b->toggles, &y) && hm_toggles_distance(&x, &y) == HM_KIND_BITWISE;
+    return !hm_toggles_parse(a->toggles, &x, NULL) && !hm_toggles_parse(b->toggles, &y, NULL) &&
+           hm_toggles_distance(&x, &y) == HM_KIND_BITWISE;
 }
 
 void hm_series_output_difference(const hm_series *a, const hm_series *b, char *out, size_t size)
@@ -355,7 +347,7 @@ void hm_approx_difference(const char *toggles_a, const char *toggles_b, char *ou
     int n;
     const hm_toggle_info *list = hm_toggle_list(&n);
     *out = 0;
-    if (!parse_toggles(toggles_a, &x) || !parse_toggles(toggles_b, &y))
+    if (hm_toggles_parse(toggles_a, &x, NULL) || hm_toggles_parse(toggles_b, &y, NULL))
         return;
     for (int i = 0; i < n; i++) {
         char from[64], to[64];

@@ -9,10 +9,7 @@ static void put_worth(hm_sheet *sheet, const hm_worth *w)
 {
     const double values[] = {w->ratio, w->low, w->high};
     for (int i = 0; i < 3; i++)
-        if (isfinite(values[i]))
-            hm_sheet_value(sheet, values[i], "%.3f", values[i]);
-        else
-            hm_sheet_none(sheet);
+        hm_sheet_number(sheet, values[i], 3);
 }
 
 static hm_sheet *toggle_sheet(const hm_ablation *a)

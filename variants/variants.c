@@ -223,6 +223,17 @@ hm_status hm_variant_parse(const char *text, hm_toggles *out, const hm_variant_i
     return HM_OK;
 }
 
+hm_status hm_toggles_parse(const char *settings, hm_toggles *out, hm_error *err)
+{
+    char text[2 * HM_VARIANT_SPEC];
+    if (!settings)
+        return hm_fail(err, HM_EFORMAT, "toggles: there are none: it is another program");
+    int length = snprintf(text, sizeof text, "custom%s%s", *settings ? ":" : "", settings);
+    return (size_t)length < sizeof text
+               ? hm_variant_parse(text, out, NULL, err)
+               : hm_fail(err, HM_EFORMAT, "toggles: expected at most %zu letters, found %d", sizeof text - 1, length);
+}
+
 void hm_toggles_print(const hm_toggles *set, char *out, size_t size)
 {
     for (int i = 0; i < VARIANTS; i++)

@@ -38,7 +38,7 @@ typedef struct hm_variant_info {
     hm_toggles toggles;
 } hm_variant_info;
 
-#define HM_VARIANT_SPEC 512 /* bytes of a variant as text */
+#define HM_VARIANT_SPEC 1024 /* bytes of a variant as text, all toggles named */
 
 const hm_toggle_info *hm_toggle_list(int *count);
 const hm_variant_info *hm_variant_list(int *count);
@@ -55,6 +55,9 @@ const char *hm_toggle_kind_name(hm_toggle_kind kind);
 /* "name", "name:toggle=value,toggle=value", "name:" (the same set in the runtime build) or "custom:toggle=value" (all others 0). *fixed is
  * the variant whose module is this very program, NULL when only the runtime build has it. Unknown names are HM_EUSAGE with the nearest; impossible sets too. */
 hm_status hm_variant_parse(const char *text, hm_toggles *out, const hm_variant_info **fixed, hm_error *err);
+
+/* Settings alone, as the database has them of an arm: "kv=prealloc,mask=none", all others 0. NULL (another program) is HM_EFORMAT. */
+hm_status hm_toggles_parse(const char *settings, hm_toggles *out, hm_error *err);
 
 /* HM_EUSAGE with the reason when the set is impossible. */
 hm_status hm_toggles_check(const hm_toggles *toggles, hm_error *err);

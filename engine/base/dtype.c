@@ -26,43 +26,6 @@ int hm_dtype_parse(const char *name)
     return -1;
 }
 
-float hm_f16_to_f32(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, mag = h & 0x7FFF, u;
-    float f;
-    if (mag >= 0x7C00)
-        u = sign | 0x7F800000 | ((mag & 0x3FF) << 13);
-    else if (mag >= 0x400)
-        u = sign | ((mag << 13) + (112u << 23));
-    else { /* subnormal: mag * 2^-24, exact */
-        f = (float)mag * 0x1p-24f;
-        memcpy(&u, &f, 4);
-        u |= sign;
-    }
-    memcpy(&f, &u, 4);
-    return f;
-}
-
-uint16_t hm_f32_to_f16(float f)
-{
-    uint32_t u;
-    memcpy(&u, &f, 4);
-    uint16_t sign = (uint16_t)(u >> 16 & 0x8000);
-    u &= 0x7FFFFFFF;
-    if (u > 0x7F800000)
-        return sign | 0x7E00;
-    if (u >= 0x477FF000) /* 65520 and above round to infinity */
-        return sign | 0x7C00;
-    if (u < 0x38800000) { /* below 2^-14: a multiple of 2^-24; adding 0.5 lets the float unit round to even at that place */
-        float g;
-        memcpy(&g, &u, 4);
-        g += 0.5f;
-        memcpy(&u, &g, 4);
-        return sign | (uint16_t)(u - 0x3F000000);
-    }
-    return sign | (uint16_t)((u - (112u << 23) + 0xFFF + (u >> 13 & 1)) >> 13);
-}
-
 void hm_to_f32(float *out, const void *in, hm_dtype type, size_t count)
 {
     const uint16_t *h = in;

@@ -38,13 +38,34 @@ static inline uint16_t hm_f32_to_bf16(float f)
 {
     uint32_t u;
     memcpy(&u, &f, 4);
-    if ((u & 0x7FFFFFFF) > 0x7F800000)
-        return (uint16_t)(u >> 16 | 0x40);
-    return (uint16_t)((u + 0x7FFF + (u >> 16 & 1)) >> 16);
+    uint32_t rounded = (u + 0x7FFF + (u >> 16 & 1)) >> 16;
+    return (uint16_t)((u & 0x7FFFFFFF) > 0x7F800000 ? u >> 16 | 0x40 : rounded);
 }
 
-float hm_f16_to_f32(uint16_t h);
-uint16_t hm_f32_to_f16(float f); /* nearest even, overflow to infinity */
+/* Conversions of float16 choose between values instead of branching, so that loops over them become vectors. */
+static inline float hm_f16_to_f32(uint16_t h)
+{
+    uint32_t mag = h & 0x7FFFu, sign = (uint32_t)(h & 0x8000) << 16, small, u;
+    float f = (float)(int)mag * 0x1p-24f; /* subnormal, exact */
+    memcpy(&small, &f, 4);
+    u = sign | (mag >= 0x7C00 ? mag << 13 | 0x7F800000 : mag >= 0x400 ? (mag << 13) + (112u << 23) : small);
+    memcpy(&f, &u, 4);
+    return f;
+}
+
+/* Nearest even, overflow to infinity; NaN stays NaN. */
+static inline uint16_t hm_f32_to_f16(float f)
+{
+    uint32_t u, mag, small, normal, finite;
+    memcpy(&u, &f, 4);
+    mag = u & 0x7FFFFFFF;
+    memcpy(&f, &mag, 4);
+    f += 0.5f; /* below 2^-14: a multiple of 2^-24; the float unit rounds at that place */
+    memcpy(&small, &f, 4);
+    normal = (mag - (112u << 23) + 0xFFF + (mag >> 13 & 1)) >> 13;
+    finite = mag < 0x38800000 ? small - 0x3F000000 : normal;
+    return (uint16_t)((u >> 16 & 0x8000) | (mag > 0x7F800000 ? 0x7E00 : mag >= 0x477FF000 ? 0x7C00 : finite)); /* 65520: infinity */
+}
 
 /* count elements of type F32, BF16 or F16 to float32. */
 void hm_to_f32(float *out, const void *in, hm_dtype type, size_t count);

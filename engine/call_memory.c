@@ -35,7 +35,8 @@ void hm_call_timed(hm_ctx *c, bool timed)
 void *hm_call_calloc(hm_ctx *c, size_t count, size_t size, const char *what, hm_error *err)
 {
     size_t bytes;
-    void *p = __builtin_mul_overflow(count, size, &bytes) ? NULL : hm_reserve_take(c->ops.reserve, bytes);
+    bool none = c->ops.apart || __builtin_mul_overflow(count, size, &bytes);
+    void *p = none ? NULL : hm_reserve_take(c->ops.reserve, bytes);
     if (p)
         return memset(p, 0, bytes);
     c->counters.timed_allocations += c->ops.timed;
@@ -44,6 +45,6 @@ void *hm_call_calloc(hm_ctx *c, size_t count, size_t size, const char *what, hm_
 
 void hm_call_free(hm_ctx *c, void *p)
 {
-    if (p && !hm_reserve_give(c->ops.reserve, p))
+    if (p && (c->ops.apart || !hm_reserve_give(c->ops.reserve, p)))
         free(p);
 }

@@ -13,6 +13,8 @@
 #define HM_OWNED_MAX 4096
 #define HM_SCORE_PADDING 48 /* estimates: slots that kernels may round a row of scores up by */
 
+typedef struct hm_backend hm_backend; /* engine/backend.h */
+
 typedef struct hm_ctx {
     hm_ops ops;
     hm_toggles toggles; /* read through hm_t(c) only */
@@ -21,6 +23,9 @@ typedef struct hm_ctx {
     hm_reserve reserve;
     hm_error error; /* first failure of an operation */
     hm_device *dev;
+    const hm_backend *backend;
+    hm_team *team;     /* threads of the host: for what is packed or made there */
+    hm_team *own_team; /* the same, where the device has none */
     hm_pack *pack; /* of the weights that are being bound; NULL: they stay in rows */
     const hm_probe *probe;
     const hm_log *log;

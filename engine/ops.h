@@ -167,6 +167,7 @@ struct hm_ops {
     hm_places *places;     /* where each operation notes its device; may be NULL */
     hm_reserve *reserve;   /* what alloc takes from while there is room; NULL: nothing is set aside */
     bool timed;            /* frames are being timed: what else is allocated counts as timed_allocations */
+    bool apart;            /* the device's memory is not the host's, and operations go on after they return: waiting for them costs */
 
     /* Memory. alloc: 64-byte aligned, undefined contents, NULL with op->error set when there is none. */
     void *(*alloc)(const hm_ops *op, size_t bytes);

@@ -9,8 +9,7 @@
 
 #include <math.h>
 
-#include "engine/cpu/cpu.h"
-#include "engine/cpu/cpu_ops_init.h"
+#include "engine/backend.h"
 #include "engine/models/qwen3_tts.h"
 #include "harness/golden.h"
 
@@ -46,11 +45,10 @@ static inline model *open_on(const char *preset, const char *kind, const hm_togg
     json_t *manifest = load(preset, "manifest"), *config = load(preset, what);
     json_t *own = json_pack("{s:o, s:O}", "config", config, "tensors", json_object_get(manifest, "tensors"));
     m->ctx.toggles = *toggles;
-    if (hm_cpu_open(&m->ctx.dev, threads, hm_isa_detect(), &err))
+    if (hm_backend_open(&m->ctx, NULL, &(hm_device_options){.threads = threads, .isa = hm_isa_detect()}, &err))
         fail_msg("%s", err.text);
-    hm_cpu_ops_init(&m->ctx);
     uint64_t seed = (uint64_t)json_integer_value(json_object_get(manifest, "seed"));
-    if (hm_weights_synth(&m->weights, own, seed, hm_cpu_team(m->ctx.dev), preset, &err) ||
+    if (hm_weights_synth(&m->weights, own, seed, m->ctx.team, preset, &err) ||
         hm_talker_shape_read(shape, config, preset, &err) || hm_talker_bind(&m->ctx, &m->talker, shape, m->weights, &err))
         fail_msg("%s", err.text);
     free(shape);
@@ -69,7 +67,7 @@ static inline void close_model(model *m)
     hm_talker_release(&m->talker);
     hm_bind_release(&m->ctx);
     hm_weights_close(&m->weights);
-    hm_cpu_close(&m->ctx.dev);
+    hm_backend_close(&m->ctx);
     free(m);
 }
 

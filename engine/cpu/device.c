@@ -254,6 +254,13 @@ static void cpu_sync(const hm_ops *op)
     (void)op;
 }
 
+/* Starting an operation costs nothing that recording it would save. */
+static void cpu_frame(const hm_ops *op, bool begins)
+{
+    (void)op;
+    (void)begins;
+}
+
 void hm_cpu_ops_reference(hm_ops *ops, hm_device *dev, hm_counters *count, const hm_probe *probe, hm_error *error)
 {
     *ops = (hm_ops){.dev = dev,
@@ -266,7 +273,8 @@ void hm_cpu_ops_reference(hm_ops *ops, hm_device *dev, hm_counters *count, const
                     .fill = cpu_fill,
                     .upload = cpu_upload,
                     .download = cpu_download,
-                    .sync = cpu_sync};
+                    .sync = cpu_sync,
+                    .frame = cpu_frame};
     hm_cpu_fill_linear(ops);
     hm_cpu_fill_rows(ops);
     hm_cpu_fill_kv(ops);

@@ -6,9 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/backend.h"
 #include "engine/base/time.h"
-#include "engine/cpu/cpu.h"
-#include "engine/cpu/cpu_ops_init.h"
 
 #define WATCH_NS 50000000 /* how often a waiting caller looks whether the user wants to stop */
 
@@ -88,34 +87,24 @@ static void use_device(hm_ctx *c, hm_device *dev)
     c->ops.dev = dev;
 }
 
-/* Two devices out of one: the first threads draw, the others decode. */
-static hm_status split_device(hm_codec_thread *t, hm_error *err)
-{
-    hm_isa isa = hm_cpu_isa(t->whole);
-    int threads = hm_team_size(hm_cpu_team(t->whole)), decoding = threads > 1 ? threads / 2 : 1, drawing = threads - decoding;
-    hm_status st = hm_cpu_open_at(&t->decoding, decoding, drawing, isa, err);
-    if (!st && drawing)
-        st = hm_cpu_open_at(&t->drawing, drawing, 0, isa, err);
-    return st;
-}
-
 static void close_own(hm_codec_thread *t)
 {
     if (t->decoding)
-        hm_cpu_close(&t->decoding);
+        t->c->backend->close(&t->decoding);
     if (t->drawing)
-        hm_cpu_close(&t->drawing);
+        t->c->backend->close(&t->drawing);
 }
 
 static hm_status start_own(hm_codec_thread *t, hm_error *err)
 {
     pthread_condattr_t monotonic;
     t->whole = t->c->dev;
-    hm_status st = split_device(t, err);
+    hm_status st = t->c->backend->split(t->whole, &t->drawing, &t->decoding, err);
     if (st)
         return st;
     t->own_ctx.toggles = t->c->toggles;
     t->own_ctx.log = t->c->log;
+    t->own_ctx.backend = t->c->backend;
     t->own_ctx.dev = t->decoding;
     t->probe = (hm_probe){.self = t, .progress = own_progress};
     if (t->c->probe && t->c->probe->beside) { /* what it wants changes while it records: asked every time */
@@ -124,7 +113,7 @@ static hm_status start_own(hm_codec_thread *t, hm_error *err)
         t->probe.end = own_end;
     }
     t->own_ctx.probe = &t->probe;
-    hm_cpu_ops_init(&t->own_ctx);
+    t->own_ctx.backend->ops_init(&t->own_ctx);
     pthread_mutex_init(&t->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

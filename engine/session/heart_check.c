@@ -151,7 +151,7 @@ static hm_status check_sample(hm_engine *e, const hm_check *k, hm_error *err)
                               .temperature = (float)k->temperature,
                               .q = k->q + (size_t)b * (size_t)V};
         tokens[b] = hm_sample_reference(&in, probs + (size_t)b * (size_t)V, scratch, NULL);
-        if (hm_t(c)->sampling == HM_SAMPLING_FUSED)
+        if (hm_t(c)->sampling == HM_SAMPLING_FUSED && !c->ops.apart) /* devices draw their own q */
             tokens[b] = hm_cpu_draw(c->dev, &in, scratch, NULL);
     }
     if (!st) {

@@ -6,8 +6,6 @@
 
 #include "engine/base/hash.h"
 #include "engine/base/time.h"
-#include "engine/cpu/cpu.h"
-#include "engine/cpu/cpu_ops_init.h"
 #include "engine/preset.h"
 #include "engine/session/session.h"
 
@@ -34,22 +32,31 @@ static hm_status take_toggles(hm_ctx *c, const hm_engine_options *o, hm_error *e
 
 static hm_status open_device(hm_engine *e, const hm_engine_options *o, hm_error *err)
 {
+    hm_device_facts *d = &e->device;
+    hm_engine_facts *f = &e->facts;
     int isa = (int)hm_isa_detect();
-    if (o->backend && strcmp(o->backend, "cpu"))
-        return hm_fail(err, HM_EABSENT, "backend \"%s\": this build has \"cpu\" only", o->backend);
     if (o->isa && (isa = hm_isa_parse(o->isa)) < 0)
         return hm_fail(err, HM_EUSAGE, "isa \"%s\": expected " HM_ISA_NAMES, o->isa);
-    hm_status st = hm_cpu_open(&e->ctx.dev, o->threads, (hm_isa)isa, err);
-    if (st)
-        return st;
+    hm_device_options options = {.threads = o->threads,
+                                 .isa = (hm_isa)isa,
+                                 .device = o->device,
+                                 .cache_dir = o->driver_cache,
+                                 .timestamps = o->timestamps,
+                                 .log = o->log};
     e->ctx.probe = o->probe;
     e->ctx.log = o->log;
-    hm_cpu_ops_init(&e->ctx);
-    e->facts.backend = "cpu";
-    hm_cpu_name(e->device_name, sizeof e->device_name);
-    e->facts.device = e->device_name;
-    e->facts.isa = hm_isa_name((hm_isa)isa);
-    e->facts.threads = hm_team_size(hm_cpu_team(e->ctx.dev));
+    hm_status st = hm_backend_open(&e->ctx, o->backend, &options, err);
+    if (st)
+        return st;
+    e->ctx.backend->facts(e->ctx.dev, d);
+    f->backend = e->ctx.backend->name;
+    f->device = d->name;
+    f->isa = d->isa;
+    f->driver = *d->driver ? d->driver : NULL;
+    f->device_uuid = *d->uuid ? d->uuid : NULL;
+    f->software = d->software;
+    f->device_memory_bytes = d->memory_bytes;
+    f->threads = hm_team_size(e->ctx.team);
     return HM_OK;
 }
 
@@ -68,7 +75,7 @@ static hm_status open_pack(hm_engine *e, const hm_engine_options *o, const hm_we
     if (hm_t(&e->ctx)->panels != HM_PANELS_PACKED)
         return HM_OK;
     dir = hm_pack_refused(e->lm_pack) ? NULL : dir; /* told once */
-    hm_status st = hm_pack_open(pack, dir, dir ? fingerprint(e, w) : "", hm_weights_path(w), hm_cpu_team(e->ctx.dev), o->log, err);
+    hm_status st = hm_pack_open(pack, dir, dir ? fingerprint(e, w) : "", hm_weights_path(w), e->ctx.team, o->log, err);
     e->ctx.pack = *pack;
     if (!st && hm_t(&e->ctx)->load == HM_WEIGHTS_LAZY)
         hm_pack_lazy(*pack);
@@ -86,8 +93,8 @@ hm_status hm_session_weights(hm_engine *e, const hm_engine_options *o, hm_weight
 {
     hm_load load = hm_t(&e->ctx)->load == HM_WEIGHTS_READ ? HM_LOAD_READ : HM_LOAD_MAP;
     give_back_all(e); /* what binding the part before has read */
-    hm_status st = manifest ? hm_weights_synth(out, manifest, o->source.seed, hm_cpu_team(e->ctx.dev), what, err)
-                            : hm_weights_open(out, path, load, err);
+    hm_status st =
+        manifest ? hm_weights_synth(out, manifest, o->source.seed, e->ctx.team, what, err) : hm_weights_open(out, path, load, err);
     return st ? st : open_pack(e, o, *out, manifest ? NULL : o->pack_dir, err);
 }
 
@@ -194,8 +201,7 @@ void hm_session_close(hm_engine **engine)
     hm_weights_close(&e->lm_weights);
     hm_weights_close(&e->codec_weights);
     hm_checkpoint_close(&e->checkpoint);
-    if (e->ctx.dev)
-        hm_cpu_close(&e->ctx.dev);
+    hm_backend_close(&e->ctx);
     free(e);
     *engine = NULL;
 }

@@ -2,6 +2,7 @@
 #ifndef HM_ENGINE_SESSION_SESSION_H
 #define HM_ENGINE_SESSION_SESSION_H
 
+#include "engine/backend.h"
 #include "engine/checkpoint.h"
 #include "engine/hm_engine.h"
 #include "engine/models/heartcodec.h"
@@ -49,7 +50,7 @@ struct hm_engine {
     hm_stage stage;          /* load=lazy */
     hm_tokenizer *tokenizer; /* NULL with synthesised manifests */
     uint64_t synth_seed;     /* of manifests */
-    char device_name[64];
+    hm_device_facts device;
 };
 
 /* open.c: what does not depend on the family. */

@@ -9,9 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/backend.h"
 #include "engine/base/time.h"
-#include "engine/cpu/cpu.h"
-#include "engine/cpu/cpu_ops_init.h"
 #include "engine/session/codec_thread.h"
 #include "harness/probe.h"
 
@@ -52,15 +51,14 @@ static hm_ctx *open_ctx(int threads, const hm_probe *probe)
     hm_error err = {0};
     hm_ctx *c = calloc(1, sizeof *c);
     assert_non_null(c);
-    assert_int_equal(hm_cpu_open(&c->dev, threads, HM_ISA_SCALAR, &err), HM_OK);
     c->probe = probe;
-    hm_cpu_ops_init(c);
+    assert_int_equal(hm_backend_open(c, NULL, &(hm_device_options){.threads = threads, .isa = HM_ISA_SCALAR}, &err), HM_OK);
     return c;
 }
 
 static void close_ctx(hm_ctx *c)
 {
-    hm_cpu_close(&c->dev);
+    hm_backend_close(c);
     free(c);
 }
 

@@ -138,21 +138,24 @@ static hm_status open_recorders(hm_profile *p, const hm_probe *progress, hm_erro
     const hm_profile_args *a = p->args;
     int64_t spans = a->max_bytes / EVENT_BYTES;
     size_t capacity = (size_t)(spans < MAX_SPANS ? spans : MAX_SPANS);
+    bool on_cpu = !strcmp(a->engine.backend, "cpu"); /* whose operations are their own commands */
     hm_toggles toggles;
     hm_recorder_options o = {
         .kinds = HM_SPAN_PHASE | HM_SPAN_STEP | HM_SPAN_PART | HM_SPAN_WAIT,
         .span_kinds = HM_SPAN_PHASE | HM_SPAN_STEP | HM_SPAN_WAIT,
-        .window_kinds = HM_SPAN_PART | HM_SPAN_OP | HM_SPAN_TEAM,
+        .window_kinds = HM_SPAN_PART | HM_SPAN_OP | HM_SPAN_TEAM | HM_SPAN_DEVICE,
         .windows = {{"frame", a->window_from, a->window_to}, {"prefill", -1, 0}, {"decode", -1, 0}},
         .capacity = capacity,
+        .device_capacity = on_cpu ? 0 : capacity,
         .inner = progress,
     };
     hm_recorder_options decoder = {
         .kinds = o.kinds,
         .span_kinds = o.kinds,
-        .window_kinds = HM_SPAN_OP | HM_SPAN_TEAM,
+        .window_kinds = HM_SPAN_OP | HM_SPAN_TEAM | HM_SPAN_DEVICE,
         .windows = {{"segment", 0, INT64_MAX}, {"piece", 0, INT64_MAX}},
         .capacity = capacity,
+        .device_capacity = o.device_capacity,
     };
     hm_status st = hm_variant_parse(a->engine.variant, &toggles, NULL, err);
     if (!st && toggles.decode == HM_DECODE_OVERLAP)

@@ -22,6 +22,8 @@ struct hm_recorder {
     hm_recorder_options options;
     hm_span *spans;
     size_t span_count;
+    hm_device_span *device_spans;
+    size_t device_count;
     hm_recorder_node nodes[HM_RECORDER_NODES];
     const char *texts[HM_RECORDER_NODES]; /* the engine's own text of each name: compared before the letters are */
     int first_child[HM_RECORDER_NODES], next_sibling[HM_RECORDER_NODES];
@@ -187,6 +189,15 @@ static void on_end(void *self, hm_span_kind kind, const char *name)
         add_frame_time(r, open->index, now_ns - open->start_ns);
 }
 
+static void on_device(void *self, const hm_device_span *span)
+{
+    hm_recorder *r = self;
+    if (r->device_count < r->options.device_capacity)
+        r->device_spans[r->device_count++] = *span;
+    else
+        r->dropped++;
+}
+
 static void on_tap(void *self, const hm_tap_value *value)
 {
     const hm_recorder *r = self;
@@ -209,13 +220,17 @@ hm_status hm_recorder_open(hm_recorder **out, const hm_recorder_options *options
         r->options.kinds = HM_SPAN_PHASE | HM_SPAN_STEP | HM_SPAN_PART;
     if (!r->options.clock)
         r->options.clock = hm_clock_real();
-    if (options->capacity && !(r->spans = hm_calloc(options->capacity, sizeof *r->spans, "span buffer", err))) {
-        free(r);
+    if ((options->capacity && !(r->spans = hm_calloc(options->capacity, sizeof *r->spans, "span buffer", err))) ||
+        (options->device_capacity &&
+         !(r->device_spans = hm_calloc(options->device_capacity, sizeof *r->device_spans, "buffer of a device's commands", err)))) {
+        hm_recorder_close(&r);
         return HM_EABSENT;
     }
     if (options->capacity)
         memset(r->spans, 0xff, options->capacity * sizeof *r->spans); /* touched now, so that no page is faulted in while timing */
-    r->probe = (hm_probe){.self = r, .begin = on_begin, .end = on_end};
+    if (options->device_capacity)
+        memset(r->device_spans, 0xff, options->device_capacity * sizeof *r->device_spans);
+    r->probe = (hm_probe){.self = r, .begin = on_begin, .end = on_end, .device = options->device_capacity ? on_device : NULL};
     r->probe.beside = options->beside ? &options->beside->probe : NULL;
     if (options->inner && options->inner->tap)
         r->probe.tap = on_tap;
@@ -231,6 +246,7 @@ void hm_recorder_close(hm_recorder **recorder)
     if (!*recorder)
         return;
     free((*recorder)->spans);
+    free((*recorder)->device_spans);
     free(*recorder);
     *recorder = NULL;
 }
@@ -248,7 +264,7 @@ void hm_recorder_pause(hm_recorder *recorder, bool pause)
 
 void hm_recorder_clear(hm_recorder *recorder)
 {
-    recorder->span_count = 0;
+    recorder->span_count = recorder->device_count = 0;
     recorder->node_count = recorder->depth = recorder->too_deep = recorder->windows_open = 0;
     recorder->first_top = -1;
     recorder->dropped = recorder->lost = recorder->unmatched = 0;
@@ -268,6 +284,12 @@ const hm_span *hm_recorder_spans(const hm_recorder *recorder, size_t *count)
 {
     *count = recorder->span_count;
     return recorder->spans;
+}
+
+const hm_device_span *hm_recorder_device_spans(const hm_recorder *recorder, size_t *count)
+{
+    *count = recorder->device_count;
+    return recorder->device_spans;
 }
 
 uint32_t hm_recorder_thread(const hm_recorder *recorder)

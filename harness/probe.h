@@ -32,6 +32,7 @@ typedef struct hm_recorder_options {
     unsigned window_kinds;                           /* kinds that are measured and kept inside windows */
     hm_recorder_window windows[HM_RECORDER_WINDOWS]; /* unused ones have a NULL span */
     size_t capacity;                                 /* single spans kept; 0: totals only */
+    size_t device_capacity;                          /* commands of devices kept; 0: none is asked for */
     const hm_clock *clock;                           /* NULL: hm_clock_real() */
     const hm_probe *inner;                           /* tap, progress, and of the recorded spans those it wants are passed on; NULL: none */
     hm_recorder *beside;                             /* has the spans of the engine's decoder thread; lives longer; may be NULL */
@@ -70,6 +71,9 @@ void hm_recorder_clear(hm_recorder *recorder);
 
 const hm_recorder_node *hm_recorder_nodes(const hm_recorder *recorder, int *count);
 const hm_span *hm_recorder_spans(const hm_recorder *recorder, size_t *count);
+
+/* Commands of devices, as they were told; those that did not fit are among the dropped. */
+const hm_device_span *hm_recorder_device_spans(const hm_recorder *recorder, size_t *count);
 
 /* The kernel's number of the thread that told the first span; 0: none was told. */
 uint32_t hm_recorder_thread(const hm_recorder *recorder);

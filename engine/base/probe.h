@@ -62,14 +62,24 @@ const char *hm_counter_text(int i);
 
 /* Category of a span: how fine it is. A watcher asks for those it wants with `wanted`. */
 typedef enum hm_span_kind {
-    HM_SPAN_PHASE = 1, /* load, prefill, generate, decode */
-    HM_SPAN_STEP = 2,  /* frame, segment, solver step */
-    HM_SPAN_PART = 4,  /* backbone, decoder, sampling, flow, vocoder ... */
-    HM_SPAN_OP = 8,    /* one operation of the table */
-    HM_SPAN_WAIT = 16, /* waiting for another thread of ours: decoder, frames to decode */
-    HM_SPAN_TEAM = 32, /* within an operation: done with one's own share, waiting for the others */
-    HM_SPAN_ANY = 63
+    HM_SPAN_PHASE = 1,   /* load, prefill, generate, decode */
+    HM_SPAN_STEP = 2,    /* frame, segment, solver step */
+    HM_SPAN_PART = 4,    /* backbone, decoder, sampling, flow, vocoder ... */
+    HM_SPAN_OP = 8,      /* one operation of the table */
+    HM_SPAN_WAIT = 16,   /* waiting for another thread of ours: decoder, frames to decode */
+    HM_SPAN_TEAM = 32,   /* within an operation: done with one's own share, waiting for the others */
+    HM_SPAN_DEVICE = 64, /* a command on a device with a clock of its own: told by hm_probe.device, complete, after the host has waited */
+    HM_SPAN_ANY = 127
 } hm_span_kind;
+
+/* A command on a device. Commands come in the order in which they began on their stream. */
+typedef struct hm_device_span {
+    const char *name;         /* of the kernel, "copy", "fill"; static text */
+    int64_t begin_ns, end_ns; /* on the device, in the clock of the host: CLOCK_MONOTONIC */
+    int64_t asked_ns; /* when the host asked for it, within the span of an operation or frame; -1: with the one before it (a replay) */
+    uint64_t bytes;   /* of copies and fills */
+    int stream;       /* queue, from 0 on */
+} hm_device_span;
 
 /* Named values for verification: a float32 or int32 array on the host, row-major. */
 typedef struct hm_tap_value {
@@ -97,6 +107,7 @@ typedef struct hm_probe {
     void (*end)(void *self, hm_span_kind kind, const char *name);
     void (*tap)(void *self, const hm_tap_value *value);
     int (*progress)(void *self, const char *phase, int64_t done, int64_t total); /* non-zero asks the engine to stop (HM_EINTERRUPTED) */
+    void (*device)(void *self, const hm_device_span *span);                      /* of HM_SPAN_DEVICE */
     const struct hm_probe
         *beside; /* spans of the thread that decodes while frames are drawn (decode=overlap), used by it alone; may be NULL */
 } hm_probe;

@@ -41,6 +41,9 @@
     X(packed_bytes, "bytes of weights packed into panels because no file had them")                         \
     X(panel_bytes, "bytes of packed panels that operations had to read")                                    \
     X(given_back_bytes, "bytes of mapped weights given back when their stage was over")                     \
+    X(device_waits, "times the host waited for the device")                                                 \
+    X(recorded_frames, "frames, or stretches of them, recorded to be replayed")                             \
+    X(replayed_launches, "operations done by replaying a recorded frame instead of starting them")          \
     X(timed_allocations, "allocations from the first frame to the end of decoding")                         \
     X(spun_phases, "phases made longer on purpose, for tests of the gate")
 

@@ -86,7 +86,11 @@ extern const hm_gpu_driver hm_ze_driver;
 
 /* A device for hm_ops: launches, steps, frames that are replayed. */
 hm_status hm_gpu_open(hm_device **out, const hm_gpu_driver *driver, const hm_gpu_options *o, hm_error *err);
+/* Another one over the same driver's device and memory, whose commands take turns with those of `dev`, on a thread of its own. */
+hm_status hm_gpu_open_beside(hm_device **out, hm_device *dev, hm_error *err);
 void hm_gpu_close(hm_device **dev);
+/* Whether frames (hm_ops.frame) are recorded and replayed. */
+void hm_gpu_record_frames(hm_device *dev, bool record);
 const hm_gpu_facts *hm_gpu_device_facts(const hm_device *dev);
 /* Fills the whole table; attention, fused entries and recording as gpu_ops_init.c then chooses. */
 void hm_gpu_ops_reference(hm_ops *ops, hm_device *dev, hm_counters *count, const hm_probe *probe, hm_error *error);

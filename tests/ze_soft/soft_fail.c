@@ -1,0 +1,256 @@
+/* Settings, what is counted of calls, forced failures, misuse, and the report at the end. */
+#define _GNU_SOURCE
+#include "tests/ze_soft/soft.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static const struct {
+    const char *name;
+    bool lost;
+} entries[SOFT_ENTRIES] = {
+#define SOFT_ENTRY(name, lost) {#name, lost},
+#include "tests/ze_soft/entries.def"
+#undef SOFT_ENTRY
+};
+
+#define RULES 16
+#define NOTES 32
+
+static struct {
+    pthread_mutex_t lock;
+    atomic_ulong calls[SOFT_ENTRIES];
+    struct {
+        int entry;
+        unsigned long at;
+        ze_result_t result;
+    } rules[RULES];
+    int rule_count;
+    char *notes[NOTES];
+    uint64_t note_count;
+    FILE *trace;
+    char report[1024];
+    bool read;
+} fails = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+soft_settings hm_soft_settings;
+static _Thread_local soft_entry here;
+
+/* --- settings --- */
+
+static uint64_t number(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text && *text ? strtoull(text, NULL, 0) : otherwise;
+}
+
+static ze_result_t usual_failure(const char *entry)
+{
+    if (!strcmp(entry, "zeMemAllocHost"))
+        return ZE_RESULT_ERROR_OUT_OF_HOST_MEMORY;
+    return strncmp(entry, "zeMemAlloc", 10) ? ZE_RESULT_ERROR_UNKNOWN : ZE_RESULT_ERROR_OUT_OF_DEVICE_MEMORY;
+}
+
+/* "zeMemAllocDevice:3:0x70000003,zeEventCreate:1" */
+static void read_rules(const char *text)
+{
+    fails.rule_count = 0;
+    while (text && *text && fails.rule_count < RULES) {
+        size_t name = strcspn(text, ":,");
+        int entry = 0;
+        while (entry < SOFT_ENTRIES && (strlen(entries[entry].name) != name || strncmp(entries[entry].name, text, name)))
+            entry++;
+        if (entry == SOFT_ENTRIES)
+            fprintf(stderr, "ze_soft: HM_SOFT_FAIL names %.*s, which is no entry of it\n", (int)name, text);
+        text += name;
+        char *end = (char *)text;
+        unsigned long at = *text == ':' ? strtoul(text + 1, &end, 0) : 1;
+        ze_result_t result = entry < SOFT_ENTRIES ? usual_failure(entries[entry].name) : 0;
+        if (*end == ':')
+            result = (ze_result_t)strtoul(end + 1, &end, 0);
+        if (entry < SOFT_ENTRIES) {
+            fails.rules[fails.rule_count].entry = entry;
+            fails.rules[fails.rule_count].at = at;
+            fails.rules[fails.rule_count++].result = result;
+        }
+        text = end + strcspn(end, ",");
+        text += *text == ',';
+    }
+}
+
+static void settings_read(void)
+{
+    soft_settings *s = &hm_soft_settings;
+    s->defer = number("HM_SOFT_DEFER", 0) != 0;
+    s->guard = number("HM_SOFT_GUARD", 0) != 0;
+    s->devices = number("HM_SOFT_DEVICES", 1) > 1 ? 2 : 1;
+    s->timer_bits = (int)number("HM_SOFT_TIMER_BITS", 32);
+    if (s->timer_bits < 1 || s->timer_bits > 64)
+        s->timer_bits = 64;
+    s->timer_ns = number("HM_SOFT_TIMER_NS", 52);
+    s->timer_ns += !s->timer_ns;
+    s->memory_bytes = number("HM_SOFT_MEMORY_MB", 2048) << 20;
+    s->lost_at = number("HM_SOFT_LOST", 0);
+    s->timeout_s = (int)number("HM_SOFT_TIMEOUT_S", 20);
+    const char *sysman = getenv("HM_SOFT_SYSMAN");
+    s->sysman = !sysman || strcmp(sysman, "none");
+    read_rules(getenv("HM_SOFT_FAIL"));
+    const char *report = getenv("HM_SOFT_REPORT"), *trace = getenv("HM_SOFT_TRACE");
+    snprintf(fails.report, sizeof fails.report, "%s", report ? report : "");
+    if (fails.trace)
+        fclose(fails.trace);
+    fails.trace = trace && *trace ? fopen(trace, "a") : NULL;
+}
+
+void hm_soft_settings_once(void)
+{
+    pthread_mutex_lock(&fails.lock);
+    if (!fails.read)
+        settings_read();
+    fails.read = true;
+    pthread_mutex_unlock(&fails.lock);
+}
+
+void hm_soft_reload(void)
+{
+    pthread_mutex_lock(&fails.lock);
+    settings_read();
+    fails.read = true;
+    for (int i = 0; i < SOFT_ENTRIES; i++)
+        atomic_store(&fails.calls[i], 0);
+    for (uint64_t i = 0; i < fails.note_count && i < NOTES; i++)
+        free(fails.notes[i]);
+    fails.note_count = 0;
+    pthread_mutex_unlock(&fails.lock);
+    hm_soft_lanes_reset();
+}
+
+/* --- calls --- */
+
+static void trace_call(soft_entry entry)
+{
+    pthread_mutex_lock(&fails.lock);
+    if (fails.trace) {
+        fprintf(fails.trace, "%llu %ld %s\n", (unsigned long long)hm_soft_now_ns(), (long)syscall(SYS_gettid), entries[entry].name);
+        fflush(fails.trace);
+    }
+    pthread_mutex_unlock(&fails.lock);
+}
+
+ze_result_t hm_soft_enter(soft_entry entry)
+{
+    here = entry;
+    unsigned long call = atomic_fetch_add(&fails.calls[entry], 1) + 1;
+    if (fails.trace)
+        trace_call(entry);
+    for (int i = 0; i < fails.rule_count; i++)
+        if (fails.rules[i].entry == (int)entry && (!fails.rules[i].at || fails.rules[i].at == call))
+            return fails.rules[i].result;
+    return entries[entry].lost && hm_soft_lost() ? ZE_RESULT_ERROR_DEVICE_LOST : ZE_RESULT_SUCCESS;
+}
+
+ze_result_t hm_soft_misuse(const char *format, ...)
+{
+    char *text = NULL, *note = NULL;
+    va_list args;
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        text = NULL;
+    va_end(args);
+    if (asprintf(&note, "%s: %s", entries[here].name, text ? text : format) < 0)
+        note = NULL;
+    free(text);
+    fprintf(stderr, "ze_soft: misuse: %s\n", note ? note : format);
+    pthread_mutex_lock(&fails.lock);
+    if (fails.note_count < NOTES)
+        fails.notes[fails.note_count] = note;
+    else
+        free(note);
+    fails.note_count++;
+    pthread_mutex_unlock(&fails.lock);
+    return ZE_RESULT_ERROR_INVALID_ARGUMENT;
+}
+
+uint64_t hm_soft_calls(const char *entry)
+{
+    for (int i = 0; i < SOFT_ENTRIES; i++)
+        if (!strcmp(entries[i].name, entry))
+            return atomic_load(&fails.calls[i]);
+    return 0;
+}
+
+uint64_t hm_soft_misuses(const char **first)
+{
+    pthread_mutex_lock(&fails.lock);
+    uint64_t count = fails.note_count;
+    if (first)
+        *first = count ? fails.notes[0] : NULL;
+    pthread_mutex_unlock(&fails.lock);
+    return count;
+}
+
+uint64_t hm_soft_alive(void)
+{
+    uint64_t alive = hm_soft_memory_alive();
+    for (int kind = 0; kind < SOFT_KINDS; kind++)
+        alive += hm_soft_objects_alive((soft_kind)kind);
+    return alive;
+}
+
+/* --- the end --- */
+
+static void put_json_text(FILE *f, const char *text)
+{
+    fputc('"', f);
+    for (; text && *text; text++) {
+        if (*text == '"' || *text == '\\')
+            fputc('\\', f);
+        fputc((unsigned char)*text < ' ' ? ' ' : *text, f);
+    }
+    fputc('"', f);
+}
+
+static void write_report(FILE *f)
+{
+    fprintf(f, "{\n  \"calls\": {");
+    for (int i = 0, some = 0; i < SOFT_ENTRIES; i++)
+        if (atomic_load(&fails.calls[i]))
+            fprintf(f, "%s\n    \"%s\": %lu", some++ ? "," : "", entries[i].name, (unsigned long)atomic_load(&fails.calls[i]));
+    fprintf(f, "\n  },\n  \"leaks\": {\n    \"memory\": %llu", (unsigned long long)hm_soft_memory_alive());
+    for (int i = 0; i < SOFT_KINDS; i++)
+        fprintf(f, ",\n    \"%s\": %llu", hm_soft_kind_name((soft_kind)i), (unsigned long long)hm_soft_objects_alive((soft_kind)i));
+    fprintf(f, "\n  },\n  \"leaked\": %llu,\n  \"commands\": %llu,\n  \"misuse_count\": %llu,\n  \"misuse\": [",
+            (unsigned long long)hm_soft_alive(), (unsigned long long)hm_soft_commands_run(), (unsigned long long)fails.note_count);
+    for (uint64_t i = 0; i < fails.note_count && i < NOTES; i++) {
+        fputs(i ? ",\n    " : "\n    ", f);
+        put_json_text(f, fails.notes[i]);
+    }
+    fprintf(f, "\n  ]\n}\n");
+}
+
+__attribute__((destructor)) static void at_unload(void)
+{
+    uint64_t alive = hm_soft_alive();
+    if (alive) {
+        fprintf(stderr, "ze_soft: %llu not given back:", (unsigned long long)alive);
+        if (hm_soft_memory_alive())
+            fprintf(stderr, " %llu of memory", (unsigned long long)hm_soft_memory_alive());
+        for (int i = 0; i < SOFT_KINDS; i++)
+            if (hm_soft_objects_alive((soft_kind)i))
+                fprintf(stderr, " %llu of %s", (unsigned long long)hm_soft_objects_alive((soft_kind)i), hm_soft_kind_name((soft_kind)i));
+        fputc('\n', stderr);
+    }
+    FILE *f = *fails.report ? fopen(fails.report, "w") : NULL;
+    if (f) {
+        write_report(f);
+        fclose(f);
+    } else if (*fails.report) {
+        fprintf(stderr, "ze_soft: no report could be written to %s\n", fails.report);
+    }
+    if (fails.trace)
+        fclose(fails.trace);
+}

@@ -21,7 +21,7 @@ if(table MATCHES "[];[]")
 endif()
 string(REGEX MATCHALL "HM_VARIANT[^\n]*" rows "${table}")
 
-set(HM_TOGGLE_LIBRARIES hm_weights hm_cpu hm_text hm_mel hm_base)
+set(HM_TOGGLE_LIBRARIES hm_ze hm_gpu hm_weights hm_cpu hm_text hm_mel hm_base)
 
 function(hm_add_module name)
   add_library(module_${name} MODULE ${ARGN})

@@ -1,0 +1,192 @@
+#include "engine/ze/ze_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Of spec 1.9: commands of a list are done in its order. */
+#define LIST_IN_ORDER ((ze_command_list_flags_t)1 << 3)
+
+hm_status hm_ze_record(hm_gpu *gpu, hm_error *err)
+{
+    hm_status st = hm_ze_alive(gpu, err);
+    if (st)
+        return st;
+    if (gpu->recording)
+        return hm_fail(err, HM_EBUG, "%s: a recording within a recording", gpu->where);
+    gpu->recording = hm_calloc(1, sizeof *gpu->recording, "ze: a recording", err);
+    return gpu->recording ? HM_OK : HM_EABSENT;
+}
+
+hm_status hm_ze_remember(hm_gpu *gpu, const hm_ze_command *command, const hm_gpu_value *values, hm_error *err)
+{
+    hm_gpu_recording *r = gpu->recording;
+    hm_status st = hm_ze_grow(&r->commands, &r->room, r->count, sizeof *r->commands, "recorded commands", err);
+    for (int i = 0; i < command->count && !st; i++) {
+        st = hm_ze_grow(&r->values, &r->values_room, r->values_count + i, sizeof *r->values, "recorded arguments", err);
+        if (!st)
+            r->values[r->values_count + i] = values[i];
+    }
+    if (st)
+        return st;
+    r->commands[r->count] = *command;
+    r->commands[r->count++].first = r->values_count;
+    r->values_count += command->count;
+    return HM_OK;
+}
+
+/* What a recording does, between the signal that what was asked for before it is done, and the one that it is. */
+static hm_status fill_list(hm_gpu *gpu, const hm_gpu_recording *r, hm_ze_run *run, hm_error *err)
+{
+    ze_command_list_handle_t list = run->handle;
+    hm_status st = HM_ZE(gpu, err, zeCommandListAppendWaitOnEvents, list, 1, &gpu->begin);
+    if (!st)
+        st = HM_ZE(gpu, err, zeCommandListAppendEventReset, list, gpu->begin);
+    if (!st)
+        st = hm_ze_order(gpu, list, err);
+    for (int i = 0; i < r->count && !st; i++) {
+        if (run->events)
+            st = hm_ze_event_get(gpu, &run->events[i], err);
+        if (!st)
+            st = hm_ze_append(gpu, list, &r->commands[i], r->values, run->events ? run->events[i] : NULL, err);
+        if (!st)
+            st = hm_ze_order(gpu, list, err);
+    }
+    if (!st)
+        st = HM_ZE(gpu, err, zeCommandListAppendSignalEvent, list, gpu->end);
+    return st ? st : HM_ZE(gpu, err, zeCommandListClose, list);
+}
+
+static void free_run(hm_gpu *gpu, const hm_gpu_recording *r, hm_ze_run *run)
+{
+    for (int i = 0; run->events && i < r->count; i++)
+        if (run->events[i])
+            hm_ze_event_put(gpu, run->events[i]);
+    if (run->handle)
+        gpu->api->zeCommandListDestroy(run->handle);
+    free(run->events);
+    free(run);
+}
+
+static hm_status make_run(hm_gpu *gpu, hm_gpu_recording *r, hm_ze_run **out, hm_error *err)
+{
+    const ze_command_list_desc_t desc = {
+        .stype = ZE_STRUCTURE_TYPE_COMMAND_LIST_DESC, .commandQueueGroupOrdinal = gpu->ordinal, .flags = gpu->in_order ? LIST_IN_ORDER : 0};
+    hm_status st = HM_OK;
+    hm_ze_run *run = hm_calloc(1, sizeof *run, "ze: a recording", err);
+    if (!run)
+        return HM_EABSENT;
+    if (gpu->timestamps && !(run->events = hm_calloc((size_t)r->count, sizeof *run->events, "ze: events of a recording", err)))
+        st = HM_EABSENT;
+    if (!st && (st = HM_ZE(gpu, err, zeCommandListCreate, gpu->context, gpu->device, &desc, &run->handle)))
+        run->handle = NULL;
+    if (!st)
+        st = fill_list(gpu, r, run, err);
+    if (st) {
+        free_run(gpu, r, run);
+        return st;
+    }
+    run->next = r->runs;
+    r->runs = run;
+    *out = run;
+    return HM_OK;
+}
+
+hm_status hm_ze_keep(hm_gpu *gpu, hm_gpu_recording **out, hm_error *err)
+{
+    hm_ze_run *run;
+    hm_gpu_recording *r = gpu->recording;
+    if (!r)
+        return hm_fail(err, HM_EBUG, "%s: nothing is being recorded", gpu->where);
+    gpu->recording = NULL;
+    hm_status st = hm_ze_alive(gpu, err);
+    if (!st && r->count)
+        st = make_run(gpu, r, &run, err);
+    if (st) {
+        hm_ze_recording_free(gpu, r);
+        return st;
+    }
+    r->next = gpu->kept;
+    gpu->kept = r;
+    *out = r;
+    return HM_OK;
+}
+
+/* One that is not running still, or not told of: without timestamps there is one, and executions of it follow one another. */
+static hm_status idle_run(hm_gpu *gpu, hm_gpu_recording *r, hm_ze_run **out, hm_error *err)
+{
+    for (hm_ze_run *run = r->runs; run; run = run->next)
+        if (!run->busy) {
+            *out = run;
+            return HM_OK;
+        }
+    return make_run(gpu, r, out, err);
+}
+
+static hm_status tell_later(hm_gpu *gpu, const hm_gpu_recording *r, hm_ze_run *run, hm_error *err)
+{
+    hm_status st = HM_OK;
+    for (int i = 0; i < r->count && !st; i++)
+        st = hm_ze_time_later(gpu, &r->commands[i], run->events[i], run, i == r->count - 1, err);
+    return st;
+}
+
+/* The immediate list and the queue take turns: the recording begins when `begin` is signalled, what follows it when `end` is. */
+static hm_status execute(hm_gpu *gpu, hm_ze_run *run, hm_error *err)
+{
+    hm_status st = HM_ZE(gpu, err, zeCommandListAppendSignalEvent, gpu->now, gpu->begin);
+    if (!st)
+        st = HM_ZE(gpu, err, zeCommandQueueExecuteCommandLists, gpu->queue, 1, &run->handle, NULL);
+    if (!st)
+        st = HM_ZE(gpu, err, zeCommandListAppendWaitOnEvents, gpu->now, 1, &gpu->end);
+    if (!st)
+        st = HM_ZE(gpu, err, zeCommandListAppendEventReset, gpu->now, gpu->end);
+    return st ? st : hm_ze_order(gpu, gpu->now, err);
+}
+
+hm_status hm_ze_replay(hm_gpu *gpu, hm_gpu_recording *r, hm_error *err)
+{
+    hm_ze_run *run;
+    hm_error why;
+    hm_status st = hm_ze_alive(gpu, err);
+    if (st || !r->count)
+        return st;
+    if (gpu->recording)
+        return hm_fail(err, HM_EBUG, "%s: a replay among commands that are recorded", gpu->where);
+    st = idle_run(gpu, r, &run, err);
+    if (st)
+        return st;
+    gpu->pending = true;
+    st = execute(gpu, run, &why);
+    if (st) {
+        hm_ze_give_up(gpu, &why); /* queue and list may wait for each other's signals */
+        return hm_fail(err, st, "%s", why.text);
+    }
+    if (gpu->timestamps) {
+        run->busy = true;
+        st = tell_later(gpu, r, run, err);
+    }
+    return st;
+}
+
+void hm_ze_drop(hm_gpu *gpu, hm_gpu_recording **recording)
+{
+    hm_error why;
+    hm_gpu_recording *r = *recording;
+    if (!r)
+        return;
+    if (gpu->pending && !gpu->dead.status && hm_ze_wait(gpu, &why))
+        hm_log_write(gpu->log, HM_LOG_WARNING, "%s", why.text);
+    hm_ze_times_forget(gpu, r);
+    for (hm_gpu_recording **at = &gpu->kept; *at; at = &(*at)->next)
+        if (*at == r) {
+            *at = r->next;
+            break;
+        }
+    while (r->runs) {
+        hm_ze_run *next = r->runs->next;
+        free_run(gpu, r, r->runs);
+        r->runs = next;
+    }
+    hm_ze_recording_free(gpu, r);
+    *recording = NULL;
+}

@@ -1,0 +1,113 @@
+/* Positions, caches of keys and values, masks. */
+#include "engine/gpu/compat.inc"
+#include "engine/gpu/exact.inc"
+
+#define PANEL 32 /* HM_KV_PANEL */
+#define LANES 16 /* HM_KV_LANES */
+#define F32 0
+#define BF16 1
+#define I8 2
+
+/* An item is an angle. */
+KERNEL(rope_table, 64)
+(GLOBAL float *cosines, GLOBAL float *sines, GLOBAL const float *RESTRICT theta, const int angles, const int count, STEP(first))
+{
+    long i = GROUP(0) * 64 + ITEM;
+    if (i < (long)count * angles) {
+        float angle = (float)(STEP_OF(first) + i / angles) * theta[i % angles];
+        cosines[i] = cos(angle);
+        sines[i] = sin(angle);
+    }
+}
+
+/* An item is a pair of a head of a row: elements `apart` of each other, the next pair `next` further. */
+KERNEL(rope, 64)
+(GLOBAL float *x, GLOBAL const char *cosines, STEP(cosines_at), GLOBAL const char *sines, STEP(sines_at), const long pairs, const int S,
+ const int heads, const int Dh, const int apart, const int next)
+{
+    long i = GROUP(0) * 64 + ITEM, count = Dh / 2;
+    GLOBAL const float *c = (GLOBAL const float *)(cosines + STEP_OF(cosines_at)), *s = (GLOBAL const float *)(sines + STEP_OF(sines_at));
+    if (i < pairs) {
+        long head = i / count, angle = head / heads % S * count + i % count;
+        GLOBAL float *at = x + head * Dh + i % count * next;
+        float x0 = at[0], x1 = at[apart];
+        at[0] = x0 * c[angle] - x1 * s[angle];
+        at[apart] = x1 * c[angle] + x0 * s[angle];
+    }
+}
+
+DEVICE ushort f32_bf16(float f)
+{
+    uint u = as_u32(f);
+    return (ushort)((u & 0x7FFFFFFFu) > 0x7F800000u ? u >> 16 | 0x40 : (u + 0x7FFF + (u >> 16 & 1)) >> 16);
+}
+
+/* rint(x / scale), no further from zero than 127. */
+DEVICE char quantised(float x, float scale)
+{
+    float t = scale > 0 ? divided(x, scale) : 0.0f;
+    t = t > 127.0f ? 127.0f : t < -127.0f ? -127.0f : t;
+    return (char)(int)(t + 12582912.0f - 12582912.0f);
+}
+
+/* The scale of a head; no number when an element is not finite. */
+DEVICE float scale_of(GLOBAL const float *x, int Dh, LOCAL float *space)
+{
+    float most = 0;
+    for (int i = ITEM; i < Dh; i += 64) {
+        float a = fabs(x[i]);
+        most = a <= most ? most : a <= 3.402823466e38f ? a : as_f32(0x7F800000u);
+    }
+    most = group_max(most, space);
+    return most < as_f32(0x7F800000u) ? divided(most, 127.0f) : as_f32(0x7FC00000u);
+}
+
+DEVICE void store(GLOBAL char *to, long at, int type, float x, float scale)
+{
+    if (type == F32)
+        ((GLOBAL float *)to)[at] = x;
+    else if (type == BF16)
+        ((GLOBAL ushort *)to)[at] = f32_bf16(x);
+    else
+        to[at] = quantised(x, scale);
+}
+
+/* A group is a head that is stored of a row. */
+KERNEL(kv_put, 64)
+(GLOBAL char *k, GLOBAL char *v, GLOBAL float *k_scale, GLOBAL float *v_scale, GLOBAL const float *RESTRICT from_k,
+ GLOBAL const float *RESTRICT from_v, const int type, const int panels, const int heads, const long batch, const long head,
+ const long slot_stride, const int S, const int from_heads, const int Dh, STEP(pos))
+{
+    SHARED(float, space, GROUP_SPACE(64));
+    long m = GROUP(0) / heads, h = GROUP(0) % heads, slot = STEP_OF(pos) + m % S, row = m / S * batch + h * head;
+    GLOBAL const float *xk = from_k + (m * from_heads + h / (heads / from_heads)) * Dh;
+    GLOBAL const float *xv = from_v + (m * from_heads + h / (heads / from_heads)) * Dh;
+    if (!panels) {
+        for (int i = ITEM; i < Dh; i += 64) {
+            ((GLOBAL float *)k)[row + slot * slot_stride + i] = xk[i];
+            ((GLOBAL float *)v)[row + slot * slot_stride + i] = xv[i];
+        }
+    }
+    float scales[2] = {0, 0};
+    if (type == I8) {
+        scales[0] = scale_of(xk, Dh, space);
+        scales[1] = scale_of(xv, Dh, space);
+        if (ITEM == 0) {
+            k_scale[row / slot_stride + slot] = scales[0];
+            v_scale[row / slot_stride + slot] = scales[1];
+        }
+    }
+    long at = row + slot / PANEL * PANEL * slot_stride;
+    for (int i = ITEM; panels && i < Dh; i += 64)
+        store(k, at + (long)i * PANEL + slot % PANEL, type, xk[i], scales[0]);
+    for (int i = ITEM; panels && i < slot_stride; i += 64)
+        store(v, at + i / LANES * (PANEL * LANES) + slot % PANEL * LANES + i % LANES, type, i < Dh ? xv[i] : 0.0f, scales[1]);
+}
+
+/* Slots of a row, side by side; groups cover at least the slots there are. window: 0: none. */
+KERNEL(causal_mask, 64)(GLOBAL float *mask, const int window, STEP(pos), STEP(slots))
+{
+    long i = GROUP(0) * 64 + ITEM, n = STEP_OF(slots), at = STEP_OF(pos) + GROUP(1);
+    if (i < n)
+        mask[GROUP(1) * n + i] = i <= at && (!window || i > at - window) ? 0.0f : -as_f32(0x7F800000u);
+}

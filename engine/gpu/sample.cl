@@ -1,0 +1,410 @@
+/* One draw from logits, the token of hm_sample_reference (engine/sampling.h): steps that decide are done in its order, with its rounding.
+ * Exponentials, logarithms and quotients are the portable ones; sums in double are done in whole numbers. */
+#include "engine/gpu/compat.inc"
+#include "engine/gpu/exact.inc"
+
+#define GROUP_ITEMS 256
+#define INF as_f32(0x7F800000u)
+
+/* hm_exp_portable */
+DEVICE float exp_portable(float x)
+{
+    float bound = x > 89.0f ? 89.0f : x < -105.0f ? -105.0f : x;
+    float shifted = bound * 1.44269504f + 12582912.0f, n = shifted - 12582912.0f;
+    float r = bound - n * 0.693359375f - n * -2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    if (!(bound == bound))
+        return bound;
+    int whole = (int)n, part = whole >> 1;
+    return p * as_f32((uint)(part + 127) << 23) * as_f32((uint)(whole - part + 127) << 23);
+}
+
+/* hm_log_portable */
+DEVICE float log_portable(float u)
+{
+    uint bits = as_u32(u);
+    int e = (int)((bits - 0x3F3504F3u) >> 23);
+    if (e & 0x100)
+        e -= 0x200;
+    float m = as_f32(bits - ((uint)e << 23));
+    float s = divided(m - 1.0f, m + 1.0f), z = s * s;
+    float p = 0.15384616f * z;
+    p = (p + 0.18181819f) * z;
+    p = (p + 0.22222222f) * z;
+    p = (p + 0.2857143f) * z;
+    p = (p + 0.4f) * z;
+    p = (p + 0.6666667f) * z;
+    float log_m = s * p;
+    log_m = s * 2.0f + log_m;
+    return (float)e * 0.6931472f + log_m;
+}
+
+/* hm_draw_exp4, of index j alone */
+DEVICE float draw_exp(ulong seed, uint frame, uint codebook, uint j)
+{
+    uint c0 = j >> 2, c1 = codebook, c2 = frame, c3 = 0x53414D50u, k0 = (uint)seed, k1 = (uint)(seed >> 32);
+    for (int round = 0; round < 10; round++) {
+        ulong p0 = (ulong)0xD2511F53u * c0, p1 = (ulong)0xCD9E8D57u * c2;
+        c0 = (uint)(p1 >> 32) ^ c1 ^ k0;
+        c2 = (uint)(p0 >> 32) ^ c3 ^ k1;
+        c1 = (uint)p1;
+        c3 = (uint)p0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    uint x = (j & 3) == 0 ? c0 : (j & 3) == 1 ? c1 : (j & 3) == 2 ? c2 : c3;
+    float v = -log_portable((float)((x >> 8) + 1) * 5.9604644775390625e-8f);
+    return v > 2.98023223876953125e-8f ? v : 2.98023223876953125e-8f;
+}
+
+/* Order of whole numbers that is the order of floats: 0 for what never survives, -infinity and what is no number. Zeros are alike. */
+DEVICE uint key_of(float z)
+{
+    uint u = as_u32(z == 0.0f ? 0.0f : z);
+    return !(z > -INF) ? 0 : u >> 31 ? ~u : u | 0x80000000u;
+}
+
+DEVICE float of_key(uint key)
+{
+    return as_f32(key >> 31 ? key & 0x7FFFFFFFu : ~key);
+}
+
+/* --- sums in double, of numbers that are not negative --- */
+
+/* m * 2^(x - 189), with 53 bits of m below the highest but one, or zero. */
+typedef struct wide {
+    ulong m;
+    int x;
+} wide;
+
+DEVICE int leading_zeros(ulong v)
+{
+#ifdef __OPENCL_C_VERSION__
+    return (int)clz(v);
+#else
+    return __clzll((long long)v);
+#endif
+}
+
+/* a + f as doubles, to nearest even. */
+DEVICE wide wide_add(wide a, float f)
+{
+    uint u = as_u32(f);
+    ulong small = (ulong)(u & 0x7FFFFFu) << 39;
+    int x = (int)(u >> 23);
+    if (!u)
+        return a;
+    if (x)
+        small |= (ulong)1 << 62;
+    else {
+        int shift = leading_zeros(small) - 1;
+        small <<= shift;
+        x = 1 - shift;
+    }
+    ulong great = a.m;
+    int apart = a.x - x;
+    if (!great) {
+        a.m = small;
+        a.x = x;
+        return a;
+    }
+    if (apart < 0) {
+        great = small;
+        small = a.m;
+        a.x = x;
+        apart = -apart;
+    }
+    if (apart > 63)
+        small = 1;
+    else if (apart)
+        small = small >> apart | (small << (64 - apart) ? 1 : 0);
+    ulong sum = great + small;
+    if (sum >> 63) {
+        sum = sum >> 1 | (sum & 1);
+        a.x++;
+    }
+    ulong low = sum & 1023;
+    sum -= low;
+    sum += low > 512 || (low == 512 && (sum & 1024)) ? 1024 : 0;
+    if (sum >> 63) {
+        sum >>= 1;
+        a.x++;
+    }
+    a.m = sum;
+    return a;
+}
+
+/* To nearest even; of what is at least the least normal number. */
+DEVICE float wide_f32(wide a)
+{
+    ulong low = a.m & (((ulong)1 << 39) - 1), middle = (ulong)1 << 38;
+    uint bits = (uint)(a.m >> 39);
+    bits += low > middle || (low == middle && (bits & 1));
+    return a.m ? as_f32(((uint)(a.x - 1) << 23) + bits) : 0.0f;
+}
+
+/* Whether a <= the double with these bits, which is normal. */
+DEVICE int wide_within(wide a, ulong limit)
+{
+    int x = (int)(limit >> 52) - 1023 + 127;
+    ulong m = ((limit & (((ulong)1 << 52) - 1)) | (ulong)1 << 52) << 10;
+    return !a.m || a.x < x || (a.x == x && a.m <= m);
+}
+
+/* --- over the group --- */
+
+/* space: SHARED of this many; free for the next call. */
+#define SPACE (GROUP_ITEMS + 16)
+
+/* Sum of what items have. */
+DEVICE uint counted(uint mine, LOCAL uint *space)
+{
+    int item = ITEM;
+    uint all = 0;
+    space[item] = mine;
+    BARRIER();
+    if (item < 16) {
+        uint sum = 0;
+        for (int i = item; i < GROUP_ITEMS; i += 16)
+            sum += space[i];
+        space[GROUP_ITEMS + item] = sum;
+    }
+    BARRIER();
+    for (int i = 0; i < 16; i++)
+        all += space[GROUP_ITEMS + i];
+    return all;
+}
+
+/* Sum of what items before this one have; *all: of what all have. */
+DEVICE uint counted_before(uint mine, uint *all, LOCAL uint *space)
+{
+    int item = ITEM;
+    uint before = 0, sum = 0;
+    space[item] = mine;
+    BARRIER();
+    if (item < 16)
+        for (int i = 0; i < 16; i++) {
+            uint here = space[item * 16 + i];
+            space[item * 16 + i] = sum;
+            sum += here;
+        }
+    if (item < 16)
+        space[GROUP_ITEMS + item] = sum;
+    BARRIER();
+    before = space[item];
+    sum = 0;
+    for (int i = 0; i < 16; i++) {
+        before += i < item / 16 ? space[GROUP_ITEMS + i] : 0;
+        sum += space[GROUP_ITEMS + i];
+    }
+    *all = sum;
+    BARRIER();
+    return before;
+}
+
+DEVICE uint greatest(uint mine, LOCAL uint *space)
+{
+    int item = ITEM;
+    uint most = 0;
+    space[item] = mine;
+    BARRIER();
+    if (item < 16) {
+        for (int i = item; i < GROUP_ITEMS; i += 16)
+            most = space[i] > most ? space[i] : most;
+        space[GROUP_ITEMS + item] = most;
+    }
+    BARRIER();
+    most = 0;
+    for (int i = 0; i < 16; i++)
+        most = space[GROUP_ITEMS + i] > most ? space[GROUP_ITEMS + i] : most;
+    return most;
+}
+
+/* --- the draw --- */
+
+/* A bound that the k greatest keys reach and, but for ties with the last, no other: bit by bit, until it parts off just k. */
+DEVICE uint bound_of(GLOBAL const uint *keys, int V, uint k, LOCAL uint *space)
+{
+    uint bound = 0, reaching = 0;
+    for (int bit = 31; bit >= 0 && reaching != k; bit--) {
+        uint tried = bound | 1u << bit, mine = 0;
+        for (int j = ITEM; j < V; j += GROUP_ITEMS)
+            mine += keys[j] >= tried;
+        uint found = counted(mine, space);
+        if (found >= k) {
+            bound = tried;
+            reaching = found;
+        }
+    }
+    return bound ? bound : 1;
+}
+
+/* Indices whose keys reach the bound, in ascending order; returns how many. Items look at stretches of keys. */
+DEVICE int gather(GLOBAL const uint *keys, int V, uint bound, GLOBAL uint *index, LOCAL uint *space)
+{
+    int each = (V + GROUP_ITEMS - 1) / GROUP_ITEMS, first = ITEM * each, last = first + each < V ? first + each : V;
+    uint mine = 0, all;
+    for (int j = first; j < last; j++)
+        mine += keys[j] >= bound;
+    uint at = counted_before(mine, &all, space);
+    for (int j = first; j < last; j++)
+        if (keys[j] >= bound)
+            index[at++] = (uint)j;
+    BARRIER();
+    return (int)all;
+}
+
+/* a[0..n) in descending order; room for a power of two of them. */
+DEVICE void sort_descending(GLOBAL uint *a, int n)
+{
+    int count = 1;
+    while (count < n)
+        count *= 2;
+    for (int i = n + ITEM; i < count; i += GROUP_ITEMS)
+        a[i] = 0;
+    BARRIER();
+    for (int width = 2; width <= count; width *= 2)
+        for (int apart = width / 2; apart; apart /= 2) {
+            for (int i = ITEM; i < count / 2; i += GROUP_ITEMS) {
+                int x = i / apart * 2 * apart + i % apart, y = x + apart;
+                uint u = a[x], v = a[y];
+                if (x & width ? u > v : u < v) {
+                    a[x] = v;
+                    a[y] = u;
+                }
+            }
+            BARRIER();
+        }
+}
+
+/* The sum in double of e[0..n), in order, as a float. */
+DEVICE float sum_of(GLOBAL const float *e, int n)
+{
+    wide sum = {0, 0};
+    for (int i = 0; i < n; i++)
+        sum = wide_add(sum, e[i]);
+    return wide_f32(sum);
+}
+
+/* hm_sample_nucleus: exponentials of what is dropped become zeros. sorted, shares: scratch. limit: 1 - top_p as bits of a double. */
+DEVICE void drop_tail(GLOBAL const uint *keys, GLOBAL const uint *index, GLOBAL float *e, int n, float top, float sum, ulong limit,
+                      GLOBAL uint *sorted, GLOBAL float *shares, LOCAL uint *space, LOCAL uint *cut)
+{
+    for (int i = ITEM; i < n; i += GROUP_ITEMS)
+        sorted[i] = keys[index[i]];
+    sort_descending(sorted, n);
+    for (int i = ITEM; i < n; i += GROUP_ITEMS)
+        shares[i] = divided(exp_portable(of_key(sorted[i]) - top), sum);
+    BARRIER();
+    if (ITEM == 0) {
+        wide so_far = {0, 0};
+        int last = n - 1, ties = 0;
+        for (; last > 0; last--) {
+            so_far = wide_add(so_far, shares[last]);
+            if (!wide_within(so_far, limit))
+                break;
+        }
+        for (int i = last + 1; i < n && sorted[i] == sorted[last]; i++)
+            ties++;
+        cut[0] = sorted[last];
+        cut[1] = (uint)ties;
+    }
+    BARRIER();
+    int each = (n + GROUP_ITEMS - 1) / GROUP_ITEMS, first = ITEM * each, end = first + each < n ? first + each : n;
+    uint least = cut[0], mine = 0, all;
+    for (int i = first; i < end; i++)
+        mine += keys[index[i]] == least;
+    uint tie = counted_before(mine, &all, space);
+    for (int i = first; i < end; i++) {
+        uint key = keys[index[i]];
+        if (key < least || (key == least && tie++ < cut[1]))
+            e[i] = 0;
+    }
+    BARRIER();
+}
+
+/* The logit of index j, penalised, -inf where it is dead. */
+DEVICE float ruled(GLOBAL const float *logits, int j, GLOBAL const uint *seen, float penalty, int live, int spared, long forbidden)
+{
+    float l = logits[j];
+    if (seen && (seen[j / 32] >> (j % 32) & 1))
+        l = l < 0 ? l * penalty : divided(l, penalty);
+    return live > 0 && ((j >= live && j != spared) || j == forbidden) ? -INF : l;
+}
+
+/* One group. scratch: 5 stretches of `room` words, a power of two, V at least. nucleus: top_p counts. */
+KERNEL(sample, 256)
+(GLOBAL const float *RESTRICT logits, GLOBAL uint *scratch, const int room, const int V, const int topk, const float temperature,
+ const int nucleus, const long limit, const int greedy, GLOBAL const uint *RESTRICT seen, const float penalty, const int live,
+ const int spared, STEP(forbidden), const long seed, STEP(frame), const int codebook, GLOBAL char *token, STEP(token_at))
+{
+    SHARED(uint, space, SPACE);
+    SHARED(uint, shared, 2);
+    SHARED(float, sum, 1);
+    GLOBAL uint *keys = scratch, *index = scratch + room, *sorted = scratch + 3 * (long)room;
+    GLOBAL float *e = (GLOBAL float *)(scratch + 2 * (long)room), *shares = (GLOBAL float *)(scratch + 4 * (long)room);
+    GLOBAL int *out = (GLOBAL int *)(token + STEP_OF(token_at));
+    long barred = STEP_OF(forbidden);
+    uint mine = 0, best = 0;
+    for (int j = ITEM; j < V; j += GROUP_ITEMS) {
+        float l = ruled(logits, j, seen, penalty, live, spared, barred);
+        uint key = key_of(greedy ? l : divided(l, temperature));
+        keys[j] = key;
+        mine = key > mine ? key : mine;
+    }
+    uint top = greatest(mine, space);
+    uint bound = greedy && top ? top : 1;
+    if (!greedy && topk < V)
+        bound = bound_of(keys, V, (uint)topk, space);
+    BARRIER();
+    int n = gather(keys, V, bound, index, space);
+    if (!greedy) {
+        for (int i = ITEM; i < n; i += GROUP_ITEMS)
+            e[i] = exp_portable(of_key(keys[index[i]]) - of_key(top));
+        BARRIER();
+        for (int pass = 0; pass <= nucleus; pass++) { /* what is left has another sum */
+            if (pass && n)
+                drop_tail(keys, index, e, n, of_key(top), sum[0], (ulong)limit, sorted, shares, space, shared);
+            if (ITEM == 0)
+                sum[0] = sum_of(e, n);
+            BARRIER();
+        }
+    }
+    /* the race: the first of those that lead; the greatest logits all lead alike */
+    for (int i = ITEM; i < n; i += GROUP_ITEMS) {
+        float race = greedy ? 1.0f : divided(divided(e[i], sum[0]), draw_exp((ulong)seed, (uint)STEP_OF(frame), (uint)codebook, index[i]));
+        sorted[i] = race > 0 ? as_u32(race) : 0;
+        best = sorted[i] > best ? sorted[i] : best;
+    }
+    best = greatest(best, space);
+    mine = 0;
+    for (int i = ITEM; i < n; i += GROUP_ITEMS)
+        mine = best && sorted[i] == best && ~index[i] > mine ? ~index[i] : mine;
+    mine = greatest(mine, space);
+    if (ITEM == 0)
+        *out = mine ? (int)~mine : 0;
+}
+
+/* One item. */
+KERNEL(mark_seen, 64)(GLOBAL uint *seen, GLOBAL const char *token, STEP(token_at))
+{
+    int t = *(GLOBAL const int *)(token + STEP_OF(token_at));
+    if (ITEM == 0)
+        seen[t / 32] |= 1u << (t % 32);
+}
+
+/* Items are entries of the list; those of the same id write the same. */
+KERNEL(penalize_ids, 64)(GLOBAL float *y, GLOBAL const float *RESTRICT x, GLOBAL const int *RESTRICT ids, const int n, const float penalty)
+{
+    long i = GROUP(0) * 64 + ITEM;
+    if (i < n) {
+        float l = x[ids[i]];
+        y[ids[i]] = l < 0 ? l * penalty : divided(l, penalty);
+    }
+}

@@ -42,13 +42,15 @@ typedef struct hm_ze_command {
     uint32_t pattern;
 } hm_ze_command;
 
-/* A recording as the device takes it: executed again as soon as its last execution is over and, with timestamps, told. */
+/* A recording as the device takes it: executed again when its last execution is over, and its times are told. */
 typedef struct hm_ze_run hm_ze_run;
 struct hm_ze_run {
     hm_ze_run *next;
     ze_command_list_handle_t handle;
+    ze_fence_handle_t fence;   /* signalled when an execution is over */
     ze_event_handle_t *events; /* one per command, with timestamps */
-    bool busy;                 /* times of its last execution are not taken yet */
+    bool busy;                 /* was executed, and nobody has seen the end of it */
+    uint64_t turn;             /* of the latest execution, among all replays */
 };
 
 struct hm_gpu_recording {
@@ -67,7 +69,6 @@ typedef struct hm_ze_timed {
     int64_t asked_ns;
     ze_event_handle_t event;
     hm_ze_run *run; /* whose event it is; NULL: goes back to the pool */
-    bool last;      /* of that list */
 } hm_ze_timed;
 
 typedef struct hm_ze_times {
@@ -134,7 +135,7 @@ struct hm_gpu {
     ze_event_handle_t events_made[8];
     int events_count;
     bool pending; /* something was asked for since the last wait */
-    uint64_t tickets;
+    uint64_t tickets, turns;
     hm_gpu_recording *recording; /* between record and keep */
     hm_gpu_recording *kept;
 
@@ -196,6 +197,7 @@ void hm_ze_cache_get(hm_gpu *gpu, const hm_ze_cache_key *key, uint8_t **data, si
 void hm_ze_cache_put(hm_gpu *gpu, const hm_ze_cache_key *key, const uint8_t *data, size_t bytes);
 
 /* ze_list.c */
+#define HM_ZE_SLICE_NS 1000000000u /* of a wait, between two looks at whether the device is still there */
 hm_status hm_ze_lists_open(hm_gpu *gpu, hm_error *err);
 void hm_ze_lists_close(hm_gpu *gpu);
 hm_status hm_ze_signal(hm_gpu *gpu, ze_event_handle_t event, hm_error *err);     /* after all so far */
@@ -223,9 +225,11 @@ hm_status hm_ze_times_open(hm_gpu *gpu, const hm_ze_found *found, hm_error *err)
 void hm_ze_times_close(hm_gpu *gpu);
 hm_status hm_ze_event_get(hm_gpu *gpu, ze_event_handle_t *out, hm_error *err); /* reset, of a pool with stamps */
 void hm_ze_event_put(hm_gpu *gpu, ze_event_handle_t event);
-hm_status hm_ze_time_later(hm_gpu *gpu, const hm_ze_command *command, ze_event_handle_t event, hm_ze_run *run, bool last, hm_error *err);
-hm_status hm_ze_times_done(hm_gpu *gpu, hm_error *err);                  /* after a wait: all asked for is told */
-void hm_ze_times_forget(hm_gpu *gpu, const hm_gpu_recording *recording); /* which is dropped */
+hm_status hm_ze_time_later(hm_gpu *gpu, const hm_ze_command *command, int64_t asked_ns, ze_event_handle_t event, hm_ze_run *run,
+                           hm_error *err);
+hm_status hm_ze_times_done(hm_gpu *gpu, hm_error *err);                       /* after a wait: all asked for is told */
+hm_status hm_ze_times_upto(hm_gpu *gpu, const hm_ze_run *run, hm_error *err); /* its execution is over: it and all before it are told */
+void hm_ze_times_forget(hm_gpu *gpu, const hm_gpu_recording *recording);      /* which is dropped */
 int hm_ze_take_times(hm_gpu *gpu, hm_gpu_time *out, int room);
 
 #endif

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLICE_NS 1000000000u /* between two looks at whether the device is still there */
+#include "engine/base/time.h"
+
 #define CLOSE_NS 2000000000u /* how long close waits for what another failure left behind */
 
 /* Of spec 1.9: commands of a list are done in its order. */
@@ -53,6 +54,8 @@ static void free_runs(hm_gpu *gpu, hm_gpu_recording *r)
     while (r->runs) {
         hm_ze_run *run = r->runs;
         r->runs = run->next;
+        if (run->fence)
+            gpu->api->zeFenceDestroy(run->fence);
         if (run->handle)
             gpu->api->zeCommandListDestroy(run->handle);
         free(run->events);
@@ -113,7 +116,7 @@ hm_status hm_ze_signal(hm_gpu *gpu, ze_event_handle_t event, hm_error *err)
 hm_status hm_ze_wait_event(hm_gpu *gpu, ze_event_handle_t event, hm_error *err)
 {
     ze_result_t result;
-    while ((result = gpu->api->zeEventHostSynchronize(event, SLICE_NS)) == ZE_RESULT_NOT_READY) {
+    while ((result = gpu->api->zeEventHostSynchronize(event, HM_ZE_SLICE_NS)) == ZE_RESULT_NOT_READY) {
         hm_status st = HM_ZE(gpu, err, zeContextGetStatus, gpu->context);
         if (st)
             return st;
@@ -200,6 +203,7 @@ static hm_status give(hm_gpu *gpu, const hm_ze_command *c, const hm_gpu_value *v
     hm_status st = gpu->timestamps ? hm_ze_event_get(gpu, &event, err) : HM_OK;
     if (st)
         return st;
+    const int64_t asked_ns = event ? hm_now_ns() : 0;
     gpu->pending = true;
     st = hm_ze_append(gpu, gpu->now, c, values, event, err);
     if (st) {
@@ -213,7 +217,7 @@ static hm_status give(hm_gpu *gpu, const hm_ze_command *c, const hm_gpu_value *v
         hm_ze_give_up(gpu, &why); /* what follows would not wait for it */
         return hm_fail(err, st, "%s", why.text);
     }
-    return event ? hm_ze_time_later(gpu, c, event, NULL, false, err) : HM_OK;
+    return event ? hm_ze_time_later(gpu, c, asked_ns, event, NULL, err) : HM_OK;
 }
 
 static hm_status check_launch(hm_gpu *gpu, const hm_gpu_command *c, hm_error *err)

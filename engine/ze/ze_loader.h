@@ -52,6 +52,10 @@
     X(zeCommandQueueDestroy)                  \
     X(zeCommandQueueExecuteCommandLists)      \
     X(zeCommandQueueSynchronize)              \
+    X(zeFenceCreate)                          \
+    X(zeFenceDestroy)                         \
+    X(zeFenceHostSynchronize)                 \
+    X(zeFenceReset)                           \
     X(zeCommandListCreate)                    \
     X(zeCommandListCreateImmediate)           \
     X(zeCommandListDestroy)                   \

@@ -3,8 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/time.h"
+
 /* Of spec 1.9: commands of a list are done in its order. */
 #define LIST_IN_ORDER ((ze_command_list_flags_t)1 << 3)
+
+#define RUNS 4 /* most lists of a recording */
 
 hm_status hm_ze_record(hm_gpu *gpu, hm_error *err)
 {
@@ -61,6 +65,8 @@ static void free_run(hm_gpu *gpu, const hm_gpu_recording *r, hm_ze_run *run)
     for (int i = 0; run->events && i < r->count; i++)
         if (run->events[i])
             hm_ze_event_put(gpu, run->events[i]);
+    if (run->fence)
+        gpu->api->zeFenceDestroy(run->fence);
     if (run->handle)
         gpu->api->zeCommandListDestroy(run->handle);
     free(run->events);
@@ -71,6 +77,7 @@ static hm_status make_run(hm_gpu *gpu, hm_gpu_recording *r, hm_ze_run **out, hm_
 {
     const ze_command_list_desc_t desc = {
         .stype = ZE_STRUCTURE_TYPE_COMMAND_LIST_DESC, .commandQueueGroupOrdinal = gpu->ordinal, .flags = gpu->in_order ? LIST_IN_ORDER : 0};
+    const ze_fence_desc_t fence = {.stype = ZE_STRUCTURE_TYPE_FENCE_DESC};
     hm_status st = HM_OK;
     hm_ze_run *run = hm_calloc(1, sizeof *run, "ze: a recording", err);
     if (!run)
@@ -79,6 +86,8 @@ static hm_status make_run(hm_gpu *gpu, hm_gpu_recording *r, hm_ze_run **out, hm_
         st = HM_EABSENT;
     if (!st && (st = HM_ZE(gpu, err, zeCommandListCreate, gpu->context, gpu->device, &desc, &run->handle)))
         run->handle = NULL;
+    if (!st && (st = HM_ZE(gpu, err, zeFenceCreate, gpu->queue, &fence, &run->fence)))
+        run->fence = NULL;
     if (!st)
         st = fill_list(gpu, r, run, err);
     if (st) {
@@ -111,22 +120,54 @@ hm_status hm_ze_keep(hm_gpu *gpu, hm_gpu_recording **out, hm_error *err)
     return HM_OK;
 }
 
-/* One that is not running still, or not told of: without timestamps there is one, and executions of it follow one another. */
+/* Looks whether an execution is over, for at most so long; then it can be executed again. */
+static hm_status see_end(hm_gpu *gpu, hm_ze_run *run, uint64_t wait_ns, hm_error *err)
+{
+    ze_result_t result = gpu->api->zeFenceHostSynchronize(run->fence, wait_ns);
+    if (result == ZE_RESULT_NOT_READY)
+        return HM_OK;
+    hm_status st = hm_ze_check(gpu, result, "zeFenceHostSynchronize", err);
+    if (!st)
+        st = HM_ZE(gpu, err, zeFenceReset, run->fence);
+    if (!st && gpu->timestamps)
+        st = hm_ze_times_upto(gpu, run, err);
+    run->busy = run->busy && st;
+    return st;
+}
+
+/* One that does not run. A list must not be given to the queue again before it has ended, so where replays follow one another without a
+ * wait the same commands are put into a few lists; when all of them run, this waits for the oldest. */
 static hm_status idle_run(hm_gpu *gpu, hm_gpu_recording *r, hm_ze_run **out, hm_error *err)
 {
-    for (hm_ze_run *run = r->runs; run; run = run->next)
-        if (!run->busy) {
+    hm_status st = HM_OK;
+    int count = 0;
+    hm_ze_run *oldest = NULL;
+    for (hm_ze_run *run = r->runs; run && !st; run = run->next, count++) {
+        if (run->busy)
+            st = see_end(gpu, run, 0, err);
+        if (!st && !run->busy) {
             *out = run;
             return HM_OK;
         }
-    return make_run(gpu, r, out, err);
+        if (!oldest || run->turn < oldest->turn)
+            oldest = run;
+    }
+    if (st || count < RUNS)
+        return st ? st : make_run(gpu, r, out, err);
+    *out = oldest;
+    while (!st && oldest->busy) {
+        st = see_end(gpu, oldest, HM_ZE_SLICE_NS, err);
+        if (!st && oldest->busy)
+            st = HM_ZE(gpu, err, zeContextGetStatus, gpu->context);
+    }
+    return st;
 }
 
-static hm_status tell_later(hm_gpu *gpu, const hm_gpu_recording *r, hm_ze_run *run, hm_error *err)
+static hm_status tell_later(hm_gpu *gpu, const hm_gpu_recording *r, hm_ze_run *run, int64_t asked_ns, hm_error *err)
 {
     hm_status st = HM_OK;
     for (int i = 0; i < r->count && !st; i++)
-        st = hm_ze_time_later(gpu, &r->commands[i], run->events[i], run, i == r->count - 1, err);
+        st = hm_ze_time_later(gpu, &r->commands[i], asked_ns, run->events[i], run, err);
     return st;
 }
 
@@ -135,7 +176,7 @@ static hm_status execute(hm_gpu *gpu, hm_ze_run *run, hm_error *err)
 {
     hm_status st = HM_ZE(gpu, err, zeCommandListAppendSignalEvent, gpu->now, gpu->begin);
     if (!st)
-        st = HM_ZE(gpu, err, zeCommandQueueExecuteCommandLists, gpu->queue, 1, &run->handle, NULL);
+        st = HM_ZE(gpu, err, zeCommandQueueExecuteCommandLists, gpu->queue, 1, &run->handle, run->fence);
     if (!st)
         st = HM_ZE(gpu, err, zeCommandListAppendWaitOnEvents, gpu->now, 1, &gpu->end);
     if (!st)
@@ -155,17 +196,16 @@ hm_status hm_ze_replay(hm_gpu *gpu, hm_gpu_recording *r, hm_error *err)
     st = idle_run(gpu, r, &run, err);
     if (st)
         return st;
+    const int64_t asked_ns = hm_now_ns();
     gpu->pending = true;
+    run->busy = true;
+    run->turn = gpu->turns++;
     st = execute(gpu, run, &why);
     if (st) {
         hm_ze_give_up(gpu, &why); /* queue and list may wait for each other's signals */
         return hm_fail(err, st, "%s", why.text);
     }
-    if (gpu->timestamps) {
-        run->busy = true;
-        st = tell_later(gpu, r, run, err);
-    }
-    return st;
+    return gpu->timestamps ? tell_later(gpu, r, run, asked_ns, err) : HM_OK;
 }
 
 void hm_ze_drop(hm_gpu *gpu, hm_gpu_recording **recording)

@@ -107,14 +107,14 @@ static const char *name_of(const hm_ze_command *c)
     return c->what == HM_ZE_LAUNCH ? hm_gpu_kernel_table[c->kernel].name : names[c->what];
 }
 
-hm_status hm_ze_time_later(hm_gpu *gpu, const hm_ze_command *c, ze_event_handle_t event, hm_ze_run *run, bool last, hm_error *err)
+hm_status hm_ze_time_later(hm_gpu *gpu, const hm_ze_command *c, int64_t asked_ns, ze_event_handle_t event, hm_ze_run *run, hm_error *err)
 {
     hm_ze_times *t = &gpu->times;
     hm_status st = hm_ze_grow(&t->asked, &t->asked_room, t->asked_count, sizeof *t->asked, "times", err);
     if (st)
         return st;
-    t->asked[t->asked_count++] = (hm_ze_timed){
-        .name = name_of(c), .ticket = c->ticket, .bytes = c->bytes, .asked_ns = hm_now_ns(), .event = event, .run = run, .last = last};
+    t->asked[t->asked_count++] =
+        (hm_ze_timed){.name = name_of(c), .ticket = c->ticket, .bytes = c->bytes, .asked_ns = asked_ns, .event = event, .run = run};
     return HM_OK;
 }
 
@@ -135,22 +135,19 @@ static hm_status tell(hm_gpu *gpu, const hm_ze_timed *timed, hm_error *err)
     hm_ze_clock_span(&t->clock, t->kernel_bits, stamps.global.kernelStart, stamps.global.kernelEnd, earliest, &time.begin_ns, &time.end_ns);
     t->last_end_ns = time.end_ns;
     t->told[t->told_count++] = time;
-    if (timed->run)
-        timed->run->busy = timed->run->busy && !timed->last;
-    else
+    if (!timed->run)
         hm_ze_event_put(gpu, timed->event);
     return HM_OK;
 }
 
-hm_status hm_ze_times_done(hm_gpu *gpu, hm_error *err)
+/* Tells the oldest so many. */
+static hm_status tell_first(hm_gpu *gpu, int count, hm_error *err)
 {
     hm_ze_times *t = &gpu->times;
     hm_status st = HM_OK;
-    if (t->asked_first == t->asked_count)
-        return HM_OK;
-    if (hm_now_ns() - t->clock.last.ns > READ_EVERY_NS)
+    if (count && hm_now_ns() - t->clock.last.ns > READ_EVERY_NS)
         st = read_clock(gpu, err);
-    while (!st && t->asked_first < t->asked_count) {
+    for (; count && !st; count--) {
         st = tell(gpu, &t->asked[t->asked_first], err);
         if (!st)
             t->asked_first++;
@@ -158,6 +155,20 @@ hm_status hm_ze_times_done(hm_gpu *gpu, hm_error *err)
     if (t->asked_first == t->asked_count)
         t->asked_first = t->asked_count = 0;
     return st;
+}
+
+hm_status hm_ze_times_done(hm_gpu *gpu, hm_error *err)
+{
+    return tell_first(gpu, gpu->times.asked_count - gpu->times.asked_first, err);
+}
+
+hm_status hm_ze_times_upto(hm_gpu *gpu, const hm_ze_run *run, hm_error *err)
+{
+    const hm_ze_times *t = &gpu->times;
+    int last = t->asked_count - 1;
+    while (last >= t->asked_first && t->asked[last].run != run)
+        last--;
+    return tell_first(gpu, last + 1 - t->asked_first, err);
 }
 
 void hm_ze_times_forget(hm_gpu *gpu, const hm_gpu_recording *recording)

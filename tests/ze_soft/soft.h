@@ -2,7 +2,8 @@
  * what a device would and looks for what a device would not tell of: handles of nothing, wrong structures, memory of nobody, missing waits.
  *
  * Environment, read when the driver is loaded and by hm_soft_reload:
- *   HM_SOFT_DEFER=1          appended commands run late, on a thread of the device, and in reverse between barriers unless a list is in order
+ *   HM_SOFT_DEFER=1          appended commands run late, on a thread of the device, and in reverse between barriers unless a list is in
+ *                            order
  *   HM_SOFT_GUARD=1          device memory is poisoned, ends at a page that faults, and is out of the host's reach unless a command runs
  *   HM_SOFT_FAIL=E:N[:R],... the N-th call of entry E (0: every one) answers R: a number; else out of device memory or "unknown error"
  *   HM_SOFT_LOST=N           the device is lost at the N-th command
@@ -172,6 +173,9 @@ uint64_t hm_soft_memory_freed(void);                   /* how many allocations w
 uint64_t hm_soft_memory_alive(void);
 void hm_soft_memory_open(void); /* device memory is within reach until the same number of hm_soft_memory_close */
 void hm_soft_memory_close(void);
+void hm_soft_memory_hold(void); /* between commands, too, until let go */
+void hm_soft_memory_let_go(void);
+void hm_soft_memory_watch(void); /* who touches guarded memory when it should not is told */
 
 /* --- modules and kernels: soft_spirv.c, soft_module.c --- */
 
@@ -272,6 +276,7 @@ typedef struct soft_command {
     soft_device *device;
     void *to;
     const void *from;
+    bool to_ours, from_ours; /* in allocations, when it was appended */
     size_t bytes, pattern_bytes;
     unsigned char pattern[128];
     soft_kernel *kernel;
@@ -285,8 +290,10 @@ typedef struct soft_command {
     uint32_t stamp_count;
 } soft_command;
 
-ze_result_t hm_soft_command_check(const soft_command *c); /* whether it can run: memory, arguments */
+ze_result_t hm_soft_command_check(soft_command *c); /* when it is appended: memory, arguments */
 ze_result_t hm_soft_command_run(const soft_command *c);
+void hm_soft_command_signal(const soft_command *c);        /* then: events and fence */
+const char *hm_soft_command_now(void);                     /* the name of what runs, or NULL */
 soft_command *hm_soft_command_copy(const soft_command *c); /* one block: free() */
 bool hm_soft_command_ready(const soft_command *c);         /* the events it waits for are signalled */
 void hm_soft_command_pend(const soft_command *c, int by);

@@ -6,6 +6,7 @@
 
 static atomic_ulong run_count; /* copies, fills and launches */
 static atomic_bool lost;
+static _Atomic(const char *) now;
 
 bool hm_soft_lost(void)
 {
@@ -33,6 +34,11 @@ const char *hm_soft_command_name(const soft_command *c)
     return c->what == SOFT_LAUNCH ? c->kernel->entry->name : names[c->what];
 }
 
+const char *hm_soft_command_now(void)
+{
+    return atomic_load(&now);
+}
+
 /* --- whether it can run --- */
 
 /* An address right behind an allocation is taken for its: nothing is read there. */
@@ -42,10 +48,11 @@ static const soft_memory *owner(const void *p)
     return m ? m : hm_soft_memory_find((const char *)p - 1);
 }
 
-static ze_result_t check_range(const void *p, size_t bytes, const char *which)
+static ze_result_t check_range(const void *p, size_t bytes, const char *which, bool *ours)
 {
     NEED(p);
     const soft_memory *m = hm_soft_memory_find(p);
+    *ours = m;
     size_t left = m ? m->bytes - (size_t)((const char *)p - m->start) : bytes;
     return bytes <= left ? ZE_RESULT_SUCCESS
                          : hm_soft_misuse("%zu bytes at the %s, of which %zu are in its allocation", bytes, which, left);
@@ -89,15 +96,15 @@ static ze_result_t check_launch(const soft_command *c)
     return st;
 }
 
-ze_result_t hm_soft_command_check(const soft_command *c)
+ze_result_t hm_soft_command_check(soft_command *c)
 {
     ze_result_t st = ZE_RESULT_SUCCESS;
     switch (c->what) {
     case SOFT_COPY:
-        st = check_range(c->to, c->bytes, "destination");
-        return st ? st : check_range(c->from, c->bytes, "source");
+        st = check_range(c->to, c->bytes, "destination", &c->to_ours);
+        return st ? st : check_range(c->from, c->bytes, "source", &c->from_ours);
     case SOFT_FILL:
-        st = check_range(c->to, c->bytes, "destination");
+        st = check_range(c->to, c->bytes, "destination", &c->to_ours);
         if (!st && (!c->pattern_bytes || c->pattern_bytes & (c->pattern_bytes - 1) || c->pattern_bytes > sizeof c->pattern ||
                     c->bytes % c->pattern_bytes)) {
             hm_soft_misuse("a pattern of %zu bytes for %zu", c->pattern_bytes, c->bytes);
@@ -107,9 +114,9 @@ ze_result_t hm_soft_command_check(const soft_command *c)
     case SOFT_LAUNCH:
         return check_launch(c);
     case SOFT_STAMP:
-        return check_range(c->to, sizeof(uint64_t), "destination");
+        return check_range(c->to, sizeof(uint64_t), "destination", &c->to_ours);
     case SOFT_STAMPS:
-        return check_range(c->to, c->stamp_count * sizeof(ze_kernel_timestamp_result_t), "destination");
+        return check_range(c->to, c->bytes, "destination", &c->to_ours);
     default:
         return ZE_RESULT_SUCCESS;
     }
@@ -180,6 +187,8 @@ void hm_soft_command_pend(const soft_command *c, int by)
         atomic_fetch_add(&c->signal->pending, by);
     for (uint32_t i = 0; i < c->waits; i++)
         atomic_fetch_add(&c->wait[i]->pending, by);
+    for (uint32_t i = 0; i < c->stamp_count; i++)
+        atomic_fetch_add(&c->stamps[i]->pending, by);
     if (c->what == SOFT_LAUNCH)
         atomic_fetch_add(&c->kernel->pending, by);
     if (c->fence)
@@ -260,7 +269,7 @@ static ze_result_t do_it(const soft_command *c, uint64_t begin_ns)
     case SOFT_LAUNCH:
         return launch(c);
     case SOFT_RESET:
-        break; /* of c->stamps[0], below */
+        break; /* when it is done */
     case SOFT_STAMP:
         memcpy(c->to, &ticks, sizeof ticks);
         break;
@@ -273,6 +282,15 @@ static ze_result_t do_it(const soft_command *c, uint64_t begin_ns)
     return ZE_RESULT_SUCCESS;
 }
 
+/* What was there when it was appended must be there now. */
+static ze_result_t check_again(const soft_command *c)
+{
+    bool to = !c->to_ours || hm_soft_memory_find(c->to), from = !c->from_ours || hm_soft_memory_find(c->from);
+    if (!to || !from)
+        return hm_soft_misuse("the %s of a %s was freed before it ran", to ? "source" : "destination", hm_soft_command_name(c));
+    return c->what == SOFT_LAUNCH ? check_launch(c) : ZE_RESULT_SUCCESS;
+}
+
 ze_result_t hm_soft_command_run(const soft_command *c)
 {
     bool work = c->what == SOFT_COPY || c->what == SOFT_FILL || c->what == SOFT_LAUNCH;
@@ -281,29 +299,40 @@ ze_result_t hm_soft_command_run(const soft_command *c)
         atomic_store(&lost, true);
     if (hm_soft_lost())
         return ZE_RESULT_ERROR_DEVICE_LOST;
-    ze_result_t st = c->what == SOFT_LAUNCH ? hm_soft_command_check(c) : ZE_RESULT_SUCCESS;
+    ze_result_t st = check_again(c);
     bool touches = work || c->what == SOFT_STAMP || c->what == SOFT_STAMPS;
     uint64_t begin_ns = hm_soft_now_ns();
-    if (touches)
+    if (touches) {
         hm_soft_memory_open();
+        atomic_store(&now, hm_soft_command_name(c));
+    }
     if (!st)
         st = do_it(c, begin_ns);
-    if (touches)
+    if (touches) {
+        atomic_store(&now, NULL);
         hm_soft_memory_close();
+    }
     uint64_t end_ns = hm_soft_now_ns();
     c->device->busy_ns += end_ns - begin_ns;
     if (st) {
         atomic_store(&lost, true);
         return ZE_RESULT_ERROR_DEVICE_LOST;
     }
-    if (c->what == SOFT_RESET)
-        atomic_store(&c->stamps[0]->signalled, false);
     if (c->signal) {
         c->signal->begin_ns = begin_ns;
         c->signal->end_ns = end_ns;
-        atomic_store(&c->signal->signalled, true);
     }
+    return ZE_RESULT_SUCCESS;
+}
+
+void hm_soft_command_signal(const soft_command *c)
+{
+    if (c->what == SOFT_RESET)
+        atomic_store(&c->stamps[0]->signalled, false);
+    if (c->signal || c->fence)
+        hm_soft_memory_let_go(); /* the host looks from here on */
+    if (c->signal)
+        atomic_store(&c->signal->signalled, true);
     if (c->fence)
         atomic_store(&c->fence->signalled, true);
-    return ZE_RESULT_SUCCESS;
 }

@@ -87,6 +87,8 @@ static void settings_read(void)
     soft_settings *s = &hm_soft_settings;
     s->defer = number("HM_SOFT_DEFER", 0) != 0;
     s->guard = number("HM_SOFT_GUARD", 0) != 0;
+    if (s->guard)
+        hm_soft_memory_watch();
     s->devices = number("HM_SOFT_DEVICES", 1) > 1 ? 2 : 1;
     s->timer_bits = (int)number("HM_SOFT_TIMER_BITS", 32);
     if (s->timer_bits < 1 || s->timer_bits > 64)

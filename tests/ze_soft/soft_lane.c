@@ -1,6 +1,6 @@
 /* The order of commands. At once, on the caller's thread, unless something must be waited for; or, deferred, late, on a thread of the
  * device: nothing runs before the host waits for something (or LATE_NS have passed), no more than must, the newest lane first, and what no
- * barrier, event or in-order list holds together in reverse. Commands of a list only start in order; that is what the interface promises. */
+ * barrier, event or in-order list holds together in reverse: commands of a list only start in order, no more is promised. */
 #define _GNU_SOURCE
 #include "tests/ze_soft/soft.h"
 
@@ -41,13 +41,15 @@ static struct timespec in_ns(uint64_t ns)
 
 /* --- one step of one lane; with the lock --- */
 
-static void retire(soft_lane *lane, size_t at)
+static void retire(soft_lane *lane, size_t at, bool done)
 {
     soft_step step = lane->steps[at];
-    hm_soft_command_pend(step.command, -1);
+    hm_soft_command_pend(step.command, -1); /* before anyone sees that it is done */
     if (step.list)
         atomic_fetch_sub(&step.list->pending, 1);
-    else
+    if (done)
+        hm_soft_command_signal(step.command);
+    if (!step.list)
         free(step.command);
     memmove(lane->steps + lane->first + 1, lane->steps + lane->first, (at - lane->first) * sizeof step);
     if (++lane->first == lane->count)
@@ -88,13 +90,17 @@ static bool run_one(bool unlocked)
         lanes.running = true;
         if (unlocked)
             pthread_mutex_unlock(&lanes.lock);
-        hm_soft_command_run(c);
+        if (unlocked)
+            hm_soft_memory_hold();
+        ze_result_t st = hm_soft_command_run(c);
         if (unlocked)
             pthread_mutex_lock(&lanes.lock);
         lanes.running = false;
         for (at = lane->first; lane->steps[at].command != c; at++) {
         }
-        retire(lane, at);
+        if (lane->count - lane->first == 1)
+            hm_soft_memory_let_go();
+        retire(lane, at, !st);
         pthread_cond_broadcast(&lanes.changed);
         return true;
     }
@@ -105,7 +111,7 @@ static void drop_all(void)
 {
     for (soft_lane *lane = lanes.lanes; lane; lane = lane->next)
         while (lane->first < lane->count)
-            retire(lane, lane->first);
+            retire(lane, lane->first, false);
 }
 
 /* --- the device's thread --- */
@@ -119,6 +125,7 @@ static void *serve(void *unused)
         bool asked = hm_soft_settings.defer && lanes.pending && (lanes.waiters || late);
         if (asked && run_one(true))
             continue;
+        hm_soft_memory_let_go();
         struct timespec until = in_ns(LATE_NS / 4);
         pthread_cond_timedwait(&lanes.wanted, &lanes.lock, &until);
     }
@@ -161,7 +168,7 @@ void hm_soft_lane_close(soft_lane *lane)
         hm_soft_misuse("%zu commands wait, the first is a %s", lane->count - lane->first,
                        hm_soft_command_name(lane->steps[lane->first].command));
     while (lane->first < lane->count)
-        retire(lane, lane->first);
+        retire(lane, lane->first, false);
     soft_lane **at = &lanes.lanes;
     while (*at != lane)
         at = &(*at)->next;
@@ -207,6 +214,8 @@ static ze_result_t submit_locked(soft_lane *lane, soft_command *c, soft_list *li
     bool now = !hm_soft_settings.defer && lane->first == lane->count && hm_soft_command_ready(c);
     if (now) {
         ze_result_t st = hm_soft_command_run(c);
+        if (!st)
+            hm_soft_command_signal(c);
         if (lanes.waiters)
             pthread_cond_broadcast(&lanes.changed);
         if (lanes.pending)
@@ -240,8 +249,12 @@ ze_result_t hm_soft_submit_list(soft_lane *lane, soft_list *list)
 {
     ze_result_t st = ZE_RESULT_SUCCESS;
     pthread_mutex_lock(&lanes.lock);
+    if (!hm_soft_settings.defer)
+        hm_soft_memory_hold();
     for (size_t i = 0; i < list->count && !st; i++)
         st = submit_locked(lane, list->commands[i], list, list->in_order);
+    if (!hm_soft_settings.defer)
+        hm_soft_memory_let_go();
     pthread_mutex_unlock(&lanes.lock);
     return st;
 }

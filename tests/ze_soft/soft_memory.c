@@ -2,9 +2,11 @@
 #define _GNU_SOURCE
 #include "tests/ze_soft/soft.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define PAGE ((size_t)4096)
 #define POISON 0xa5
@@ -17,6 +19,7 @@ static struct {
     uint64_t made;
     atomic_ulong freed;
     int open;
+    bool held;
 } memory = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* --- who owns an address --- */
@@ -89,6 +92,55 @@ void hm_soft_memory_close(void)
     if (memory.open && !--memory.open)
         reach(PROT_NONE);
     pthread_mutex_unlock(&memory.lock);
+}
+
+void hm_soft_memory_hold(void)
+{
+    if (!hm_soft_settings.guard)
+        return;
+    pthread_mutex_lock(&memory.lock);
+    bool more = !memory.held;
+    memory.held = true;
+    pthread_mutex_unlock(&memory.lock);
+    if (more)
+        hm_soft_memory_open();
+}
+
+void hm_soft_memory_let_go(void)
+{
+    if (!hm_soft_settings.guard)
+        return;
+    pthread_mutex_lock(&memory.lock);
+    bool less = memory.held;
+    memory.held = false;
+    pthread_mutex_unlock(&memory.lock);
+    if (less)
+        hm_soft_memory_close();
+}
+
+/* Says who touched what before the process dies of it. */
+static void tell_fault(int signal_number, siginfo_t *info, void *context)
+{
+    char text[320];
+    const char *at = info->si_addr, *running = hm_soft_command_now();
+    int n = snprintf(text, sizeof text, "ze_soft: fault at %p, by %s", (const void *)at, running ? running : "the host");
+    for (size_t i = 0; i < memory.count; i++) {
+        const soft_memory *m = memory.sorted[i];
+        if (at >= m->map && at < m->map + m->map_bytes)
+            n = snprintf(text, sizeof text, "ze_soft: fault at byte %ld of allocation %llu of %zu bytes, by %s", (long)(at - m->start),
+                         (unsigned long long)m->id, m->bytes, running ? running : "the host");
+    }
+    text[n] = '\n';
+    ssize_t written = write(STDERR_FILENO, text, (size_t)n + 1);
+    (void)written;
+    (void)context;
+    signal(signal_number, SIG_DFL);
+}
+
+void hm_soft_memory_watch(void)
+{
+    struct sigaction action = {.sa_sigaction = tell_fault, .sa_flags = SA_SIGINFO};
+    sigaction(SIGSEGV, &action, NULL);
 }
 
 /* --- allocation --- */

@@ -1,0 +1,653 @@
+/* Linear layers and convolutions over rows.
+ *
+ * Order of a sum, weights of float types: DEPTH inputs at a time in order by multiply-adds from zero, and the blocks' sums are added in
+ * order, as the CPU does it over panels. Rows [out][in] of few inputs' rows (few_rows_*) are the exception: item l adds inputs l, l+64 ...
+ * Quantised weights: inputs are quantised first (hm_quantise); sum = sum + (float)(exact sum of a group) * (scale of the weights * scale of
+ * the inputs), group by group in order. None of it depends on how many rows there are. */
+#include "engine/gpu/compat.inc"
+
+#include "engine/gpu/activate.inc"
+#include "engine/gpu/exact.inc"
+
+#define LANES 16  /* outputs of a panel */
+#define DEPTH 256 /* inputs of a block of a sum */
+#define TILE 4    /* rows that share a reading of weights */
+
+/* Numbers of hm_format and hm_dtype, and rows of in_out, as hosts give them to hm_gemm_*. */
+#define PANEL_F32 1
+#define PANEL_BF16 2
+#define PANEL_F16 3
+#define PANEL_INT8 4
+#define PANEL_INT4 5
+#define PANEL_FP4 6
+#define ROWS_F32 8
+#define ROWS_BF16 9
+#define ROWS_F16 10
+#define COLUMNS_F32 12
+#define COLUMNS_BF16 13
+#define COLUMNS_F16 14
+
+/* What is done with a finished sum: y[at] = act(z + bias[o]), plus residual[at], times the old y[at]. */
+DEVICE float finished(float z, int act, float slope, GLOBAL const float *snake_a, GLOBAL const float *snake_b, GLOBAL const float *bias,
+                      int o)
+{
+    z += bias ? bias[o] : 0.0f;
+    return act == ACT_SNAKE ? snake(z, snake_a[o], snake_b[o]) : act ? activated(act, slope, z) : z;
+}
+
+/* --- few rows --- */
+
+/* Up to three layers that read the same x, in groups of outputs one after another; or, with `pair`, y0 = silu(W0 x) * (W1 x).
+ * add: y += instead of y =. */
+#define FEW_PARAMETERS                                                                                                          \
+    GLOBAL float *y0, GLOBAL float *y1, GLOBAL float *y2, GLOBAL const char *w0, GLOBAL const char *w1, GLOBAL const char *w2,  \
+        GLOBAL const float *b0, GLOBAL const float *b1, GLOBAL const float *b2, const int out0, const int out1, const int out2, \
+        GLOBAL const float *x, GLOBAL const float *x_scale, const int in, const int M, const int pair, const int add
+
+/* Which layer the group works for (part), and on which of its groups of `lanes` outputs (tile). */
+#define FEW_PART(lanes)                                                                  \
+    long tile = GROUP(0);                                                                \
+    const long tiles0 = (out0 + lanes - 1) / lanes, tiles1 = (out1 + lanes - 1) / lanes; \
+    int part = 0;                                                                        \
+    if (!pair && tile >= tiles0) {                                                       \
+        tile -= tiles0;                                                                  \
+        part = 1;                                                                        \
+        if (tile >= tiles1) {                                                            \
+            tile -= tiles1;                                                              \
+            part = 2;                                                                    \
+        }                                                                                \
+    }                                                                                    \
+    GLOBAL float *y = part == 0 ? y0 : part == 1 ? y1 : y2;                              \
+    GLOBAL const float *bias = part == 0 ? b0 : part == 1 ? b1 : b2;                     \
+    const int out = part == 0 ? out0 : part == 1 ? out1 : out2;
+
+DEVICE void few_store(GLOBAL float *y, GLOBAL const float *bias, int o, int out, int row, float z, float second, int pair, int add)
+{
+    if (o < out) {
+        long at = (long)row * out + o;
+        z += bias ? bias[o] : 0.0f;
+        z = pair ? silu(z) * second : z;
+        y[at] = add ? z + y[at] : z;
+    }
+}
+
+/* sum[r] of inputs 0 .. n-1 of one output, for rows x + r*ldx; rows beyond `last` repeat it. value: the weight of input k. */
+#define FEW_SUMS(name, value)                                                                                                         \
+    DEVICE void name(const int rows, GLOBAL const char *w, long stride, GLOBAL const float *x, long ldx, int last, int n, float *sum) \
+    {                                                                                                                                 \
+        GLOBAL const float *x1 = x + (last < 1 ? last : 1) * ldx, *x2 = x + (last < 2 ? last : 2) * ldx,                              \
+                           *x3 = x + (last < 3 ? last : 3) * ldx;                                                                     \
+        float s0 = 0, s1 = 0, s2 = 0, s3 = 0;                                                                                         \
+        for (int k = 0; k < n; k++) {                                                                                                 \
+            const float v = value;                                                                                                    \
+            s0 = FMA(x[k], v, s0);                                                                                                    \
+            if (rows > 1)                                                                                                             \
+                s1 = FMA(x1[k], v, s1);                                                                                               \
+            if (rows > 2) {                                                                                                           \
+                s2 = FMA(x2[k], v, s2);                                                                                               \
+                s3 = FMA(x3[k], v, s3);                                                                                               \
+            }                                                                                                                         \
+        }                                                                                                                             \
+        sum[0] = s0;                                                                                                                  \
+        sum[1] = s1;                                                                                                                  \
+        sum[2] = s2;                                                                                                                  \
+        sum[3] = s3;                                                                                                                  \
+    }
+
+#define F32(at) (((GLOBAL const float *)w)[at])
+#define BF16(at) bf16_f32(((GLOBAL const ushort *)w)[at])
+#define F16(at) f16_f32(((GLOBAL const ushort *)w)[at])
+
+FEW_SUMS(sums_f32, F32(k *stride))
+FEW_SUMS(sums_bf16, BF16(k *stride))
+FEW_SUMS(sums_f16, F16(k *stride))
+FEW_SUMS(sums_pairs, BF16((k / 2) * stride + k % 2)) /* panels of bf16: two inputs side by side */
+
+/* Weights whose outputs lie side by side. A slice of the group's items has a block of inputs, blocks are joined in order. lanes*slices
+ * items; at: bytes of the first weight of this lane in block b of layer W. */
+#define FEW_BLOCKS(name, lanes, slices, sums, stride, at)                                       \
+    KERNEL(name, lanes *slices)(FEW_PARAMETERS)                                                 \
+    {                                                                                           \
+        SHARED(float, parts, TILE *lanes *slices);                                              \
+        FEW_PART(lanes)                                                                         \
+        const int lane = ITEM % lanes, slice = ITEM / lanes, blocks = (in + DEPTH - 1) / DEPTH; \
+        const int o = (int)(tile * lanes) + lane, column = o < out ? o : out - 1;               \
+        (void)column;                                                                           \
+        (void)x_scale;                                                                          \
+        for (int m = 0; m < M; m += TILE) {                                                     \
+            const int rows = M - m < TILE ? M - m : TILE;                                       \
+            float total[2] = {0, 0};                                                            \
+            for (int p = 0; p < 1 + pair; p++) {                                                \
+                GLOBAL const char *W = part + p == 0 ? w0 : part + p == 1 ? w1 : w2;            \
+                for (int first = 0; first < blocks; first += slices) {                          \
+                    const int b = first + slice;                                                \
+                    if (b < blocks) {                                                           \
+                        const int n = in - b * DEPTH < DEPTH ? in - b * DEPTH : DEPTH;          \
+                        GLOBAL const float *xb = x + (long)m * in + b * DEPTH;                  \
+                        GLOBAL const char *wb = W + (at);                                       \
+                        float sum[TILE];                                                        \
+                        if (rows == 1)                                                          \
+                            sums(1, wb, stride, xb, in, 0, n, sum);                             \
+                        else if (rows == 2)                                                     \
+                            sums(2, wb, stride, xb, in, 1, n, sum);                             \
+                        else                                                                    \
+                            sums(4, wb, stride, xb, in, rows - 1, n, sum);                      \
+                        for (int r = 0; r < TILE; r++)                                          \
+                            parts[(r * slices + slice) * lanes + lane] = sum[r];                \
+                    }                                                                           \
+                    BARRIER();                                                                  \
+                    if (slice < rows)                                                           \
+                        for (int s = 0; s < slices && first + s < blocks; s++)                  \
+                            total[p] += parts[(slice * slices + s) * lanes + lane];             \
+                    BARRIER();                                                                  \
+                }                                                                               \
+            }                                                                                   \
+            if (slice < rows)                                                                   \
+                few_store(y, bias, o, out, m + slice, total[0], total[1], pair, add);           \
+        }                                                                                       \
+    }
+
+/* Panels: [k][16], of bf16 [k/2][16][2]; and rows of in_out. */
+FEW_BLOCKS(few_panel_f32, 16, 16, sums_f32, LANES, ((tile * in + b * DEPTH) * LANES + lane) * 4)
+FEW_BLOCKS(few_panel_bf16, 16, 16, sums_pairs, 2 * LANES, ((tile * ((in + 1) / 2) + b * (DEPTH / 2)) * LANES + lane) * 4)
+FEW_BLOCKS(few_panel_f16, 16, 16, sums_f16, LANES, ((tile * ((in + 1) / 2 * 2) + b * DEPTH) * LANES + lane) * 2)
+FEW_BLOCKS(few_columns_f32, 64, 4, sums_f32, out, ((long)b * DEPTH * out + column) * 4)
+FEW_BLOCKS(few_columns_bf16, 64, 4, sums_bf16, out, ((long)b * DEPTH * out + column) * 2)
+FEW_BLOCKS(few_columns_f16, 64, 4, sums_f16, out, ((long)b * DEPTH * out + column) * 2)
+
+/* Rows of W one after another: a group's items go along the inputs of ROW_OUTPUTS of them. */
+#define ROW_OUTPUTS 4
+
+/* sum of the 64 values of each of TILE*ROW_OUTPUTS sums, to results: in eights, then those. */
+DEVICE void join_items(LOCAL float *parts, LOCAL float *eights, LOCAL float *results)
+{
+    BARRIER();
+    for (int i = ITEM; i < TILE * ROW_OUTPUTS * 8; i += 64) {
+        float sum = 0;
+        for (int j = 0; j < 8; j++)
+            sum += parts[(i / 8) * 64 + j * 8 + i % 8];
+        eights[i] = sum;
+    }
+    BARRIER();
+    if (ITEM < TILE * ROW_OUTPUTS) {
+        float sum = 0;
+        for (int j = 0; j < 8; j++)
+            sum += eights[ITEM * 8 + j];
+        results[ITEM] = sum;
+    }
+    BARRIER();
+}
+
+/* part[r*ROW_OUTPUTS + i] of this item: outputs o .. o+3 of W [out][in]. */
+#define ROW_SUMS(name, value)                                                                                                           \
+    DEVICE void name(const int rows, GLOBAL const char *w, int o, int out, GLOBAL const float *x, int in, int last, LOCAL float *parts) \
+    {                                                                                                                                   \
+        const long r0 = (long)o * in, r1 = (long)(o + 1 < out ? o + 1 : o) * in, r2 = (long)(o + 2 < out ? o + 2 : o) * in,             \
+                   r3 = (long)(o + 3 < out ? o + 3 : o) * in;                                                                           \
+        for (int r = 0; r < rows; r++) {                                                                                                \
+            GLOBAL const float *xr = x + (long)(r < last ? r : last) * in;                                                              \
+            float s0 = 0, s1 = 0, s2 = 0, s3 = 0;                                                                                       \
+            for (int k = ITEM; k < in; k += 64) {                                                                                       \
+                const float v = xr[k];                                                                                                  \
+                s0 = FMA(value(r0 + k), v, s0);                                                                                         \
+                s1 = FMA(value(r1 + k), v, s1);                                                                                         \
+                s2 = FMA(value(r2 + k), v, s2);                                                                                         \
+                s3 = FMA(value(r3 + k), v, s3);                                                                                         \
+            }                                                                                                                           \
+            parts[(r * ROW_OUTPUTS + 0) * 64 + ITEM] = s0;                                                                              \
+            parts[(r * ROW_OUTPUTS + 1) * 64 + ITEM] = s1;                                                                              \
+            parts[(r * ROW_OUTPUTS + 2) * 64 + ITEM] = s2;                                                                              \
+            parts[(r * ROW_OUTPUTS + 3) * 64 + ITEM] = s3;                                                                              \
+        }                                                                                                                               \
+    }
+
+ROW_SUMS(row_sums_f32, F32)
+ROW_SUMS(row_sums_bf16, BF16)
+ROW_SUMS(row_sums_f16, F16)
+
+#define FEW_ROWS(name, sums)                                                                                                               \
+    KERNEL(name, 64)(FEW_PARAMETERS)                                                                                                       \
+    {                                                                                                                                      \
+        SHARED(float, parts, TILE *ROW_OUTPUTS * 64);                                                                                      \
+        SHARED(float, eights, TILE *ROW_OUTPUTS * 8);                                                                                      \
+        SHARED(float, results, 2 * TILE * ROW_OUTPUTS);                                                                                    \
+        FEW_PART(ROW_OUTPUTS)                                                                                                              \
+        const int o = (int)tile * ROW_OUTPUTS;                                                                                             \
+        (void)x_scale;                                                                                                                     \
+        for (int m = 0; m < M; m += TILE) {                                                                                                \
+            const int rows = M - m < TILE ? M - m : TILE;                                                                                  \
+            for (int p = 0; p < 1 + pair; p++) {                                                                                           \
+                GLOBAL const char *W = part + p == 0 ? w0 : part + p == 1 ? w1 : w2;                                                       \
+                sums(rows, W, o, out, x + (long)m * in, in, rows - 1, parts);                                                              \
+                join_items(parts, eights, results + p * TILE * ROW_OUTPUTS);                                                               \
+            }                                                                                                                              \
+            if (ITEM < rows * ROW_OUTPUTS)                                                                                                 \
+                few_store(y, bias, o + ITEM % ROW_OUTPUTS, out, m + ITEM / ROW_OUTPUTS, results[ITEM], results[TILE * ROW_OUTPUTS + ITEM], \
+                          pair, add);                                                                                                      \
+        }                                                                                                                                  \
+    }
+
+FEW_ROWS(few_rows_f32, row_sums_f32)
+FEW_ROWS(few_rows_bf16, row_sums_bf16)
+FEW_ROWS(few_rows_f16, row_sums_f16)
+
+/* --- quantised --- */
+
+#define GROUP_INPUTS 32
+#define BLOCK_INPUTS 64
+#define BYTES_INT8 1088
+#define BYTES_NIBBLES 576
+
+/* Four signed bytes of each: sum + their products. */
+DEVICE int dot4(uint a, uint b, int sum)
+{
+#ifdef __CUDA_ARCH__
+    return __dp4a((int)a, (int)b, sum);
+#else
+    return sum + ((int)(a << 24) >> 24) * ((int)(b << 24) >> 24) + ((int)(a << 16) >> 24) * ((int)(b << 16) >> 24) +
+           ((int)(a << 8) >> 24) * ((int)(b << 8) >> 24) + ((int)a >> 24) * ((int)b >> 24);
+#endif
+}
+
+/* Four nibbles, in the low halves of bytes, as signed bytes: their values; of fp4 twice them. */
+DEVICE uint int4_bytes(uint nibbles)
+{
+    return ((nibbles | 0x80808080u) - 0x08080808u) ^ 0x80808080u;
+}
+
+DEVICE uint fp4_bytes(uint nibbles)
+{
+    uint magnitudes = 0, minus = (nibbles >> 3 & 0x01010101u) * 255u;
+    for (int i = 0; i < 32; i += 8)
+        magnitudes |= (0xC8643210u >> (nibbles >> i & 7u) * 4 & 15u) << i;
+    return ((0x80808080u + (magnitudes & ~minus)) - (magnitudes & minus)) ^ 0x80808080u;
+}
+
+/* Rows of x as quantised weights meet them: q [rows][padded/4] of four signed bytes, scale [rows][padded/32], padded = in to whole blocks.
+ * value = rint(x * (127 / max|x|)) of a group, scale = max|x| / 127 * by; of a group that is not finite the values are 0 and the scale is not
+ * finite. Row r is at x + r/per*ld + r%per*ld_part. Groups of items: (rows, padded/4/64). */
+KERNEL(quantise, 64)
+(GLOBAL uint *q, GLOBAL float *scale, GLOBAL const float *x, const long ld, const long ld_part, const int per, const int in,
+ const int padded, const float by)
+{
+    SHARED(uint, tops, 64);
+    const long row = GROUP(0);
+    const int quad = (int)GROUP(1) * 64 + ITEM, k = quad * 4;
+    GLOBAL const float *at = x + row / per * ld + row % per * ld_part + k;
+    const float v0 = k < in ? at[0] : 0, v1 = k + 1 < in ? at[1] : 0, v2 = k + 2 < in ? at[2] : 0, v3 = k + 3 < in ? at[3] : 0;
+    const uint m0 = as_u32(v0) & 0x7FFFFFFFu, m1 = as_u32(v1) & 0x7FFFFFFFu, m2 = as_u32(v2) & 0x7FFFFFFFu, m3 = as_u32(v3) & 0x7FFFFFFFu;
+    const uint m01 = m0 > m1 ? m0 : m1, m23 = m2 > m3 ? m2 : m3; /* as whole numbers they have the same order, and NaN is the greatest */
+    tops[ITEM] = m01 > m23 ? m01 : m23;
+    BARRIER();
+    uint bits = 0;
+    for (int i = 0; i < 8; i++) {
+        const uint other = tops[ITEM / 8 * 8 + i];
+        bits = other > bits ? other : bits;
+    }
+    const float top = as_f32(bits);
+    float inverse = divided(127.0f, top);
+    inverse = inverse > 3e38f ? 3e38f : inverse; /* of zeros and what is as good as zero */
+    if (k < padded) {
+        uint word = 0;
+        if (bits < 0x7F800000u)
+            word = ((uint)(int)rint(v0 * inverse) & 255u) | ((uint)(int)rint(v1 * inverse) & 255u) << 8 |
+                   ((uint)(int)rint(v2 * inverse) & 255u) << 16 | ((uint)(int)rint(v3 * inverse) & 255u) << 24;
+        q[row * (padded / 4) + quad] = word;
+        if (ITEM % 8 == 0)
+            scale[row * (padded / GROUP_INPUTS) + quad / 8] = divided(top, 127.0f) * by;
+    }
+}
+
+/* whole[g*TILE + r] = exact sums of both groups of a block, w at this lane's first word. */
+#define BLOCK_SUMS(name, nibbles, convert)                                                                            \
+    DEVICE void name(const int rows, GLOBAL const uint *w, GLOBAL const uint *q, int row_words, int last, int *whole) \
+    {                                                                                                                 \
+        for (int i = 0; i < 2 * TILE; i++)                                                                            \
+            whole[i] = 0;                                                                                             \
+        for (int quad = 0; quad < 8; quad++) {                                                                        \
+            const uint both = w[quad * LANES], low = nibbles ? convert(both & 0x0F0F0F0Fu) : both,                    \
+                       high = nibbles ? convert(both >> 4 & 0x0F0F0F0Fu) : w[(8 + quad) * LANES];                     \
+            for (int r = 0; r < rows; r++) {                                                                          \
+                GLOBAL const uint *qr = q + (long)(r < last ? r : last) * row_words + quad;                           \
+                whole[r] = dot4(low, qr[0], whole[r]);                                                                \
+                whole[TILE + r] = dot4(high, qr[8], whole[TILE + r]);                                                 \
+            }                                                                                                         \
+        }                                                                                                             \
+    }
+
+#define AS_IT_IS(word) (word)
+BLOCK_SUMS(block_int8, 0, AS_IT_IS)
+BLOCK_SUMS(block_int4, 1, int4_bytes)
+BLOCK_SUMS(block_fp4, 1, fp4_bytes)
+
+/* x: quantised rows, x_scale their scales. A slice of the group's items has a block; 16 blocks' groups are joined in order. */
+#define FEW_QUANTISED(name, sums, bytes)                                                                                \
+    KERNEL(name, 256)(FEW_PARAMETERS)                                                                                   \
+    {                                                                                                                   \
+        SHARED(float, parts, TILE * 2 * 256);                                                                           \
+        FEW_PART(LANES)                                                                                                 \
+        const int lane = ITEM % LANES, slice = ITEM / LANES, blocks = (in + BLOCK_INPUTS - 1) / BLOCK_INPUTS;           \
+        const int o = (int)(tile * LANES) + lane, words = blocks * (BLOCK_INPUTS / 4), groups = blocks * 2;             \
+        for (int m = 0; m < M; m += TILE) {                                                                             \
+            const int rows = M - m < TILE ? M - m : TILE;                                                               \
+            float total[2] = {0, 0};                                                                                    \
+            for (int p = 0; p < 1 + pair; p++) {                                                                        \
+                GLOBAL const char *W = part + p == 0 ? w0 : part + p == 1 ? w1 : w2;                                    \
+                for (int first = 0; first < blocks; first += 16) {                                                      \
+                    const int b = first + slice;                                                                        \
+                    if (b < blocks) {                                                                                   \
+                        GLOBAL const char *block = W + (tile * blocks + b) * bytes;                                     \
+                        GLOBAL const ushort *stored = (GLOBAL const ushort *)(block + bytes - 64) + lane;               \
+                        GLOBAL const uint *q = (GLOBAL const uint *)x + (long)m * words + b * (BLOCK_INPUTS / 4);       \
+                        int whole[2 * TILE];                                                                            \
+                        if (rows == 1)                                                                                  \
+                            sums(1, (GLOBAL const uint *)block + lane, q, words, 0, whole);                             \
+                        else if (rows == 2)                                                                             \
+                            sums(2, (GLOBAL const uint *)block + lane, q, words, 1, whole);                             \
+                        else                                                                                            \
+                            sums(4, (GLOBAL const uint *)block + lane, q, words, rows - 1, whole);                      \
+                        for (int g = 0; g < 2; g++) {                                                                   \
+                            const float scale = f16_f32(stored[g * LANES]);                                             \
+                            for (int r = 0; r < rows; r++)                                                              \
+                                parts[((r * 16 + slice) * 2 + g) * LANES + lane] =                                      \
+                                    (float)whole[g * TILE + r] * (scale * x_scale[(long)(m + r) * groups + b * 2 + g]); \
+                        }                                                                                               \
+                    }                                                                                                   \
+                    BARRIER();                                                                                          \
+                    if (slice < rows)                                                                                   \
+                        for (int s = 0; s < 32 && first * 2 + s < groups; s++)                                          \
+                            total[p] += parts[(slice * 32 + s) * LANES + lane];                                         \
+                    BARRIER();                                                                                          \
+                }                                                                                                       \
+            }                                                                                                           \
+            if (slice < rows)                                                                                           \
+                few_store(y, bias, o, out, m + slice, total[0], total[1], pair, add);                                   \
+        }                                                                                                               \
+    }
+
+FEW_QUANTISED(few_int8, block_int8, BYTES_INT8)
+FEW_QUANTISED(few_int4, block_int4, BYTES_NIBBLES)
+FEW_QUANTISED(few_fp4, block_fp4, BYTES_NIBBLES)
+
+/* --- many rows, and convolutions --- */
+
+#define CHUNK 32 /* inputs in local memory at a time */
+#define PAD 4
+
+#define MANY_PARAMETERS                                                                                                               \
+    GLOBAL float *y, GLOBAL const float *x, GLOBAL const char *w, GLOBAL const float *bias, GLOBAL const float *residual,             \
+        GLOBAL const float *snake_a, GLOBAL const float *snake_b, const long ldy, const long ldx, const long tap_stride, const int M, \
+        const int out, const int in, const int taps, const int type, const int act, const float slope, const int multiply
+
+/* b[k][columns+PAD] = weights k0+k of outputs o0 .. ; zeros beyond the last input, repeated outputs beyond the last. */
+#define EACH_WEIGHT(at, expression)                                    \
+    for (int e = ITEM; e < columns * CHUNK; e += items) {              \
+        at;                                                            \
+        const long kf = k0 + k;                                        \
+        const long o = o0 + c < out ? o0 + c : out - 1;                \
+        b[k * (columns + PAD) + c] = kf < depth ? (expression) : 0.0f; \
+    }
+#define BY_INPUT const int k = e % CHUNK, c = e / CHUNK
+#define BY_OUTPUT const int c = e % columns, k = e / columns
+#define BY_PANEL const int c = e % LANES + e / (LANES * CHUNK) * LANES, k = e / LANES % CHUNK
+#define BY_PAIR const int c = e / 2 % LANES + e / (LANES * CHUNK) * LANES, k = e % 2 + e / (2 * LANES) % (CHUNK / 2) * 2
+/* The place of input kf in a panel, where taps of an odd number of inputs are padded. */
+#define PADDED (kf + (in % 2 ? kf / in : 0))
+#define IN_PANEL(place) (o / LANES * panel + (place)) * LANES + o % LANES
+
+DEVICE void load_weights(LOCAL float *b, const int columns, const int items, GLOBAL const char *w, int type, long o0, int out, int k0,
+                         int in, int taps)
+{
+    const int depth = in * taps;
+    const long panel = (long)(type == PANEL_F32 ? in : (in + 1) / 2 * 2) * taps;
+    switch (type) {
+    case PANEL_F32:
+        EACH_WEIGHT(BY_PANEL, F32(IN_PANEL(kf)))
+        break;
+    case PANEL_BF16:
+        EACH_WEIGHT(BY_PAIR, BF16(((o / LANES * panel + PADDED) / 2 * LANES + o % LANES) * 2 + PADDED % 2))
+        break;
+    case PANEL_F16:
+        EACH_WEIGHT(BY_PANEL, F16(IN_PANEL(PADDED)))
+        break;
+    case ROWS_F32:
+        EACH_WEIGHT(BY_INPUT, F32(o * depth + kf))
+        break;
+    case ROWS_BF16:
+        EACH_WEIGHT(BY_INPUT, BF16(o * depth + kf))
+        break;
+    case ROWS_F16:
+        EACH_WEIGHT(BY_INPUT, F16(o * depth + kf))
+        break;
+    case COLUMNS_F32:
+        EACH_WEIGHT(BY_OUTPUT, F32(kf * out + o))
+        break;
+    case COLUMNS_BF16:
+        EACH_WEIGHT(BY_OUTPUT, BF16(kf * out + o))
+        break;
+    default:
+        EACH_WEIGHT(BY_OUTPUT, F16(kf * out + o))
+        break;
+    }
+}
+
+DEVICE void load_inputs(LOCAL float *a, const int rows, const int items, GLOBAL const float *x, long ldx, long tap_stride, long m0, int M,
+                        int k0, int in, int taps)
+{
+    const int k = ITEM % CHUNK, kf = k0 + k;
+    GLOBAL const float *at = x + kf / in * tap_stride + kf % in;
+    for (int r = ITEM / CHUNK; r < rows; r += items / CHUNK) {
+        const long m = m0 + r < M ? m0 + r : M - 1;
+        a[k * (rows + PAD) + r] = kf < in * taps ? at[m * ldx] : 0.0f;
+    }
+}
+
+/* 4 x 4 outputs of an item, from row r and column c of the tile on. */
+DEVICE void store_tile(const float *sum, long m0, long o0, GLOBAL float *y, GLOBAL const float *bias, GLOBAL const float *residual,
+                       GLOBAL const float *snake_a, GLOBAL const float *snake_b, long ldy, int M, int out, int act, float slope,
+                       int multiply)
+{
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++)
+            if (m0 + i < M && o0 + j < out) {
+                const long at = (m0 + i) * ldy + o0 + j;
+                float z = finished(sum[i * 4 + j], act, slope, snake_a, snake_b, bias, (int)(o0 + j));
+                z = residual ? z + residual[at] : z;
+                y[at] = multiply ? z * y[at] : z;
+            }
+}
+
+/* A tile of rows x columns by groups of rows*columns/16 items, 4 x 4 outputs each. Groups: (tiles of rows, tiles of columns). */
+#define MANY(name, rows, columns)                                                                                                     \
+    KERNEL(name, rows *columns / 16)(MANY_PARAMETERS)                                                                                 \
+    {                                                                                                                                 \
+        SHARED(float, a, CHUNK *(rows + PAD));                                                                                        \
+        SHARED(float, b, CHUNK *(columns + PAD));                                                                                     \
+        const long m0 = GROUP(0) * rows, o0 = GROUP(1) * columns;                                                                     \
+        const int r = ITEM / (columns / 4) * 4, c = ITEM % (columns / 4) * 4, depth = in * taps, items = rows * columns / 16;         \
+        float sum[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, all[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}; \
+        for (int k0 = 0; k0 < depth; k0 += CHUNK) {                                                                                   \
+            load_inputs(a, rows, items, x, ldx, tap_stride, m0, M, k0, in, taps);                                                     \
+            load_weights(b, columns, items, w, type, o0, out, k0, in, taps);                                                          \
+            BARRIER();                                                                                                                \
+            for (int k = 0; k < CHUNK; k++) {                                                                                         \
+                LOCAL const float *av = a + k * (rows + PAD) + r, *bv = b + k * (columns + PAD) + c;                                  \
+                for (int i = 0; i < 4; i++)                                                                                           \
+                    for (int j = 0; j < 4; j++)                                                                                       \
+                        sum[i * 4 + j] = FMA(av[i], bv[j], sum[i * 4 + j]);                                                           \
+            }                                                                                                                         \
+            BARRIER();                                                                                                                \
+            if ((k0 + CHUNK) % DEPTH == 0 || k0 + CHUNK >= depth)                                                                     \
+                for (int i = 0; i < 16; i++) {                                                                                        \
+                    all[i] += sum[i];                                                                                                 \
+                    sum[i] = 0;                                                                                                       \
+                }                                                                                                                     \
+        }                                                                                                                             \
+        store_tile(all, m0 + r, o0 + c, y, bias, residual, snake_a, snake_b, ldy, M, out, act, slope, multiply);                      \
+    }
+
+MANY(many_64x64, 64, 64)
+MANY(many_64x16, 64, 16)
+MANY(many_16x64, 16, 64)
+
+/* The same for quantised weights, a block of 64 inputs at a time. x: quantised rows (hm_quantise), in: inputs of a tap, padded; row m's tap
+ * t is quantised row m*row_step + t*tap_step. Zeros meet inputs that tap_stride and ldx would place: those parameters are the steps here. */
+DEVICE void load_quads(LOCAL uint *a, LOCAL float *a_scale, const int rows, const int items, GLOBAL const uint *q,
+                       GLOBAL const float *scale, long row_step, long at, long m0, int M, int in, int block)
+{
+    for (int e = ITEM; e < rows * (BLOCK_INPUTS / 4); e += items) {
+        const int quad = e % 16, r = e / 16;
+        const long m = m0 + r < M ? m0 + r : M - 1;
+        a[quad * (rows + PAD) + r] = q[(m * row_step + at) * (in / 4) + block * 16 + quad];
+    }
+    for (int e = ITEM; e < 2 * rows; e += items) {
+        const int g = e % 2, r = e / 2;
+        const long m = m0 + r < M ? m0 + r : M - 1;
+        a_scale[g * rows + r] = scale[(m * row_step + at) * (in / GROUP_INPUTS) + block * 2 + g];
+    }
+}
+
+DEVICE void load_blocks(LOCAL uint *b, LOCAL float *b_scale, const int columns, const int items, GLOBAL const char *w, int type,
+                        long panel0, long panels, long blocks, long block)
+{
+    const int bytes = type == PANEL_INT8 ? BYTES_INT8 : BYTES_NIBBLES;
+    for (int e = ITEM; e < columns * 8; e += items) {
+        const int lane = e % LANES, quad = e / LANES % 8, p = e / (LANES * 8), c = p * LANES + lane;
+        const long panel = panel0 + p < panels ? panel0 + p : panels - 1;
+        GLOBAL const uint *words = (GLOBAL const uint *)(w + (panel * blocks + block) * bytes);
+        uint low = words[quad * LANES + lane], high;
+        if (type == PANEL_INT8) {
+            high = words[(8 + quad) * LANES + lane];
+        } else {
+            high = low >> 4 & 0x0F0F0F0Fu;
+            low &= 0x0F0F0F0Fu;
+            low = type == PANEL_INT4 ? int4_bytes(low) : fp4_bytes(low);
+            high = type == PANEL_INT4 ? int4_bytes(high) : fp4_bytes(high);
+        }
+        b[quad * (columns + PAD) + c] = low;
+        b[(8 + quad) * (columns + PAD) + c] = high;
+    }
+    for (int e = ITEM; e < columns * 2; e += items) {
+        const int lane = e % LANES, g = e / LANES % 2, p = e / (LANES * 2);
+        const long panel = panel0 + p < panels ? panel0 + p : panels - 1;
+        GLOBAL const ushort *stored = (GLOBAL const ushort *)(w + (panel * blocks + block) * bytes + bytes - 64);
+        b_scale[g * columns + p * LANES + lane] = f16_f32(stored[g * LANES + lane]);
+    }
+}
+
+/* x_scale: of the quantised rows; ldx: row_step, tap_stride: tap_step. */
+#define MANY_QUANTISED(name, rows, columns)                                                                                            \
+    KERNEL(name, rows *columns / 16)(MANY_PARAMETERS, GLOBAL const float *x_scale)                                                     \
+    {                                                                                                                                  \
+        SHARED(uint, a, 16 * (rows + PAD));                                                                                            \
+        SHARED(uint, b, 16 * (columns + PAD));                                                                                         \
+        SHARED(float, a_scale, 2 * rows);                                                                                              \
+        SHARED(float, b_scale, 2 * columns);                                                                                           \
+        const long m0 = GROUP(0) * rows, o0 = GROUP(1) * columns;                                                                      \
+        const int r = ITEM / (columns / 4) * 4, c = ITEM % (columns / 4) * 4, items = rows * columns / 16, blocks = in / BLOCK_INPUTS; \
+        float all[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};                                                              \
+        for (int block = 0; block < blocks * taps; block++) {                                                                          \
+            load_quads(a, a_scale, rows, items, (GLOBAL const uint *)x, x_scale, ldx, block / blocks * tap_stride, m0, M, in,          \
+                       block % blocks);                                                                                                \
+            load_blocks(b, b_scale, columns, items, w, type, o0 / LANES, (out + LANES - 1) / LANES, (long)blocks * taps, block);       \
+            BARRIER();                                                                                                                 \
+            for (int g = 0; g < 2; g++) {                                                                                              \
+                int whole[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};                                                      \
+                for (int quad = g * 8; quad < g * 8 + 8; quad++) {                                                                     \
+                    LOCAL const uint *av = a + quad * (rows + PAD) + r, *bv = b + quad * (columns + PAD) + c;                          \
+                    for (int i = 0; i < 4; i++)                                                                                        \
+                        for (int j = 0; j < 4; j++)                                                                                    \
+                            whole[i * 4 + j] = dot4(av[i], bv[j], whole[i * 4 + j]);                                                   \
+                }                                                                                                                      \
+                for (int i = 0; i < 4; i++)                                                                                            \
+                    for (int j = 0; j < 4; j++)                                                                                        \
+                        all[i * 4 + j] += (float)whole[i * 4 + j] * (b_scale[g * columns + c + j] * a_scale[g * rows + r + i]);        \
+            }                                                                                                                          \
+            BARRIER();                                                                                                                 \
+        }                                                                                                                              \
+        store_tile(all, m0 + r, o0 + c, y, bias, residual, snake_a, snake_b, ldy, M, out, act, slope, multiply);                       \
+    }
+
+MANY_QUANTISED(many_quantised_64x64, 64, 64)
+MANY_QUANTISED(many_quantised_16x64, 16, 64)
+
+/* Depthwise convolution: taps in order on top of the bias, products rounded. Groups of 64 values of y. */
+KERNEL(depthwise, 64)
+(GLOBAL float *y, GLOBAL const float *x, GLOBAL const float *w, GLOBAL const float *bias, const long n, const int C, const int taps,
+ const long step)
+{
+    const long i = GROUP(0) * 64 + ITEM;
+    if (i < n) {
+        const int c = (int)(i % C);
+        float z = bias ? bias[c] : 0.0f;
+        for (int j = 0; j < taps; j++)
+            z = z + w[(long)c * taps + j] * x[i + j * step * C];
+        y[i] = z;
+    }
+}
+
+/* --- convolution weights into rows --- */
+
+DEVICE float stored_value(GLOBAL const char *v, int type, long i)
+{
+    if (type == ROWS_F32)
+        return ((GLOBAL const float *)v)[i];
+    const uint h = ((GLOBAL const ushort *)v)[i];
+    return type == ROWS_BF16 ? bf16_f32(h) : f16_f32(h);
+}
+
+/* high + low = the sum of both pairs, as if in a number twice as wide. */
+DEVICE void add_wide(float *high, float *low, float more, float more_low)
+{
+    const float s = *high + more, back = s - *high, lost = (*high - (s - back)) + (more - back), rest = *low + more_low + lost;
+    *high = s + rest;
+    *low = rest - (*high - s);
+}
+
+/* scale[a] = g[a] / ||v[a]||, a group each; squares are summed twice as wide as float32. n: values of v[a]. */
+KERNEL(fold_norm, 64)(GLOBAL float *scale, GLOBAL const char *v, GLOBAL const float *g, const int type, const int n)
+{
+    SHARED(float, highs, 64);
+    SHARED(float, lows, 64);
+    const long a = GROUP(0);
+    float high = 0, low = 0;
+    for (int i = ITEM; i < n; i += 64) {
+        const float e = stored_value(v, type, a * n + i), square = e * e;
+        add_wide(&high, &low, square, FMA(e, e, -square));
+    }
+    highs[ITEM] = high;
+    lows[ITEM] = low;
+    BARRIER();
+    if (ITEM == 0) {
+        for (int i = 1; i < 64; i++)
+            add_wide(&high, &low, highs[i], lows[i]);
+        scale[a] = g[a] / sqrt(high);
+    }
+}
+
+/* dst[i] for all i < n, by hm_fold_args (engine/ops.h); scale NULL: all ones. inputs: n of the layout of transposed and repeated ones. */
+KERNEL(fold, 64)
+(GLOBAL float *dst, GLOBAL const char *v, GLOBAL const float *scale, const long n, const int type, const int d0, const int d1,
+ const int taps, const int stride, const int repeat, const int first, const int columns, const int inputs)
+{
+    const long i = GROUP(0) * 64 + ITEM;
+    if (i < n) {
+        if (stride) {
+            const int a = (int)(i % d0), j = (int)(i / d0 % inputs), b = (int)(i / d0 / inputs % d1), r = (int)(i / d0 / inputs / d1);
+            const long at = ((long)a * d1 + b) * taps + r + (inputs - 1 - j) * stride;
+            dst[i] = stored_value(v, type, at) * (scale ? scale[a] : 1.0f);
+        } else if (repeat > 1) {
+            const int b = (int)(i % columns), place = (int)(i / columns % inputs), a = (int)(i / columns / inputs % d0),
+                      p = (int)(i / columns / inputs / d0);
+            const int from = (place - (inputs - 1)) * repeat - p + taps - 1; /* the first tap that meets this place */
+            float sum = 0;
+            for (int t = from > 0 ? from : 0; t < from + repeat && t < taps; t++)
+                sum += stored_value(v, type, ((long)a * d1 + first + b) * taps + t) * (scale ? scale[a] : 1.0f);
+            dst[i] = sum;
+        } else {
+            const int b = (int)(i % columns), t = (int)(i / columns % taps);
+            const long a = i / columns / taps;
+            dst[i] = stored_value(v, type, (a * d1 + first + b) * taps + t) * (scale ? scale[a] : 1.0f);
+        }
+    }
+}

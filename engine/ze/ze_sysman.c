@@ -1,0 +1,341 @@
+#include "engine/ze/ze_sysman.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/time.h"
+#include "engine/ze/ze_impl.h"
+
+#define HANDLES 16 /* most of a kind that are looked at */
+#define WHY 192
+
+struct hm_ze_sysman {
+    const hm_ze_api *api;
+    zes_device_handle_t device;
+    char all[WHY]; /* why there is nothing at all */
+    char why[HM_ZE_QUANTITIES][WHY];
+    zes_mem_handle_t memories[HANDLES];
+    zes_temp_handle_t sensors[HANDLES];
+    uint32_t memories_count, sensors_count;
+    zes_pwr_handle_t power; /* each NULL: none */
+    zes_freq_handle_t clock;
+    zes_engine_handle_t engine;
+    zes_power_energy_counter_t energy; /* of the reading before */
+    zes_engine_stats_t activity;
+    bool energy_known, activity_known;
+};
+
+static void say_result(char out[WHY], const char *call, ze_result_t result)
+{
+    char name[HM_ZE_RESULT_TEXT];
+    const char *more = result == ZE_RESULT_ERROR_INSUFFICIENT_PERMISSIONS ? " (as root it may be given)" : "";
+    snprintf(out, WHY, "%s: %s%s", call, hm_ze_result_name(name, result), more);
+}
+
+/* Why none of the quantities from first to last is there: the result of a call, or a sentence where the call succeeded. */
+static void none(hm_ze_sysman *s, hm_ze_quantity first, hm_ze_quantity last, const char *call, ze_result_t result, const char *sentence)
+{
+    for (int q = (int)first; q <= (int)last; q++)
+        if (result)
+            say_result(s->why[q], call, result);
+        else
+            snprintf(s->why[q], WHY, "%s", sentence);
+}
+
+/* handles[0..count) of a kind, at most HANDLES. */
+#define ENUMERATE(s, entry, handles, count, result)                       \
+    do {                                                                  \
+        (count) = 0;                                                      \
+        (result) = (s)->api->entry((s)->device, &(count), NULL);          \
+        (count) = (count) > HANDLES ? HANDLES : (count);                  \
+        if (!(result) && (count))                                         \
+            (result) = (s)->api->entry((s)->device, &(count), (handles)); \
+        (count) = (result) ? 0 : (count) > HANDLES ? HANDLES : (count);   \
+    } while (0)
+
+static void find_memory(hm_ze_sysman *s)
+{
+    zes_mem_handle_t all[HANDLES];
+    uint32_t count;
+    ze_result_t result;
+    ENUMERATE(s, zesDeviceEnumMemoryModules, all, count, result);
+    for (uint32_t i = 0; i < count && !result; i++) {
+        zes_mem_properties_t p = {.stype = ZES_STRUCTURE_TYPE_MEM_PROPERTIES};
+        result = s->api->zesMemoryGetProperties(all[i], &p);
+        if (!result && p.location == ZES_MEM_LOC_DEVICE)
+            s->memories[s->memories_count++] = all[i];
+    }
+    if (!s->memories_count)
+        none(s, HM_ZE_memory_used_bytes, HM_ZE_memory_free_bytes, "zesDeviceEnumMemoryModules", result,
+             "the device has no memory of its own, or its driver tells of none");
+}
+
+static void find_power(hm_ze_sysman *s)
+{
+    zes_pwr_handle_t all[HANDLES];
+    uint32_t count;
+    ze_result_t result;
+    ENUMERATE(s, zesDeviceEnumPowerDomains, all, count, result);
+    for (uint32_t i = 0; i < count && !result && !s->power; i++) {
+        zes_power_properties_t p = {.stype = ZES_STRUCTURE_TYPE_POWER_PROPERTIES};
+        result = s->api->zesPowerGetProperties(all[i], &p);
+        if (!result && !p.onSubdevice)
+            s->power = all[i];
+    }
+    if (!s->power)
+        none(s, HM_ZE_energy_uj, HM_ZE_power_w, "zesDeviceEnumPowerDomains", result,
+             "the driver tells of no power domain of the whole device");
+}
+
+static void find_clock(hm_ze_sysman *s)
+{
+    zes_freq_handle_t all[HANDLES];
+    uint32_t count;
+    ze_result_t result;
+    ENUMERATE(s, zesDeviceEnumFrequencyDomains, all, count, result);
+    for (uint32_t i = 0; i < count && !result && !s->clock; i++) {
+        zes_freq_properties_t p = {.stype = ZES_STRUCTURE_TYPE_FREQ_PROPERTIES};
+        result = s->api->zesFrequencyGetProperties(all[i], &p);
+        if (!result && p.type == ZES_FREQ_DOMAIN_GPU)
+            s->clock = all[i];
+    }
+    if (!s->clock)
+        none(s, HM_ZE_frequency_mhz, HM_ZE_frequency_mhz, "zesDeviceEnumFrequencyDomains", result,
+             "the driver tells of no clock of the compute engines");
+}
+
+static void find_sensors(hm_ze_sysman *s)
+{
+    zes_temp_handle_t all[HANDLES];
+    uint32_t count;
+    ze_result_t result;
+    ENUMERATE(s, zesDeviceEnumTemperatureSensors, all, count, result);
+    for (uint32_t i = 0; i < count && !result; i++) {
+        zes_temp_properties_t p = {.stype = ZES_STRUCTURE_TYPE_TEMP_PROPERTIES};
+        result = s->api->zesTemperatureGetProperties(all[i], &p);
+        if (!result && (p.type == ZES_TEMP_SENSORS_GLOBAL || p.type == ZES_TEMP_SENSORS_GPU || p.type == ZES_TEMP_SENSORS_MEMORY))
+            s->sensors[s->sensors_count++] = all[i];
+    }
+    if (!s->sensors_count)
+        none(s, HM_ZE_temperature_c, HM_ZE_temperature_c, "zesDeviceEnumTemperatureSensors", result,
+             "the driver tells of no temperature sensor");
+}
+
+/* The group that says most about compute, the larger the better: 0 for what says nothing. */
+static int worth(const zes_engine_properties_t *p)
+{
+    if (p->onSubdevice)
+        return 0;
+    switch (p->type) {
+    case ZES_ENGINE_GROUP_COMPUTE_ALL:
+        return 3;
+    case ZES_ENGINE_GROUP_3D_RENDER_COMPUTE_ALL:
+        return 2;
+    case ZES_ENGINE_GROUP_ALL:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+static void find_engine(hm_ze_sysman *s)
+{
+    zes_engine_handle_t all[HANDLES];
+    uint32_t count;
+    int best = 0;
+    ze_result_t result;
+    ENUMERATE(s, zesDeviceEnumEngineGroups, all, count, result);
+    for (uint32_t i = 0; i < count && !result; i++) {
+        zes_engine_properties_t p = {.stype = ZES_STRUCTURE_TYPE_ENGINE_PROPERTIES};
+        result = s->api->zesEngineGetProperties(all[i], &p);
+        if (!result && worth(&p) > best) {
+            best = worth(&p);
+            s->engine = all[i];
+        }
+    }
+    if (!s->engine)
+        none(s, HM_ZE_busy_us, HM_ZE_busy_share, "zesDeviceEnumEngineGroups", result, "the driver tells of no group of compute engines");
+}
+
+/* Loaders with zesInit have handles of Sysman of their own: the device is found again by its UUID. */
+static bool find_by_uuid(hm_ze_sysman *s, zes_driver_handle_t driver, const ze_device_uuid_t *uuid)
+{
+    zes_device_handle_t devices[HM_ZE_DEVICES];
+    uint32_t count = HM_ZE_DEVICES;
+    if (s->api->sysman_devices(driver, &count, devices))
+        return false;
+    for (uint32_t i = 0; i < count && i < HM_ZE_DEVICES; i++) {
+        zes_device_properties_t p = {.stype = ZES_STRUCTURE_TYPE_DEVICE_PROPERTIES};
+        p.core.stype = ZE_STRUCTURE_TYPE_DEVICE_PROPERTIES;
+        if (!s->api->zesDeviceGetProperties(devices[i], &p) && !memcmp(p.core.uuid.id, uuid->id, sizeof uuid->id)) {
+            s->device = devices[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+static void find_device(hm_ze_sysman *s, const hm_ze_found *found)
+{
+    zes_driver_handle_t drivers[8];
+    uint32_t count = 8;
+    if (!s->api->sysman_init || !s->api->sysman_drivers || !s->api->sysman_devices) {
+        s->device = (zes_device_handle_t)found->device; /* one handle for both, where ZES_ENABLE_SYSMAN was set before zeInit */
+        return;
+    }
+    ze_result_t result = s->api->sysman_init(0);
+    if (result) {
+        say_result(s->all, "zesInit", result);
+        return;
+    }
+    result = s->api->sysman_drivers(&count, drivers);
+    if (result) {
+        say_result(s->all, "zesDriverGet", result);
+        return;
+    }
+    for (uint32_t i = 0; i < count && i < 8; i++)
+        if (find_by_uuid(s, drivers[i], &found->properties.uuid))
+            return;
+    snprintf(s->all, WHY, "Sysman does not know a device of the UUID %s", found->id.uuid);
+}
+
+hm_status hm_ze_sysman_open(hm_ze_sysman **out, const char *device, hm_error *err)
+{
+    const hm_ze_api *api;
+    hm_status st = hm_ze_load(&api, err);
+    if (st)
+        return st;
+    hm_ze_found *found = hm_calloc(1, sizeof *found, "ze: a device", err);
+    hm_ze_sysman *s = hm_calloc(1, sizeof *s, "ze: Sysman", err);
+    st = found && s ? hm_ze_choose(api, found, device, err) : HM_EABSENT;
+    if (st) {
+        free(found);
+        free(s);
+        return st;
+    }
+    s->api = api;
+    find_device(s, found);
+    free(found);
+    if (s->device) {
+        find_memory(s);
+        find_power(s);
+        find_clock(s);
+        find_sensors(s);
+        find_engine(s);
+    }
+    *out = s;
+    return HM_OK;
+}
+
+void hm_ze_sysman_close(hm_ze_sysman **sysman)
+{
+    free(*sysman);
+    *sysman = NULL;
+}
+
+static void set(hm_ze_reading *out, hm_ze_quantity q, double value)
+{
+    out->of[q].there = true;
+    out->of[q].value = value;
+}
+
+static void read_memory(hm_ze_sysman *s, hm_ze_reading *out)
+{
+    uint64_t size = 0, free_bytes = 0;
+    for (uint32_t i = 0; i < s->memories_count; i++) {
+        zes_mem_state_t state = {.stype = ZES_STRUCTURE_TYPE_MEM_STATE};
+        ze_result_t result = s->api->zesMemoryGetState(s->memories[i], &state);
+        if (result || state.free > state.size) {
+            none(s, HM_ZE_memory_used_bytes, HM_ZE_memory_free_bytes, "zesMemoryGetState", result,
+                 "zesMemoryGetState: more is free than there is");
+            return;
+        }
+        size += state.size;
+        free_bytes += state.free;
+    }
+    if (!s->memories_count)
+        return;
+    set(out, HM_ZE_memory_used_bytes, (double)(size - free_bytes));
+    set(out, HM_ZE_memory_free_bytes, (double)free_bytes);
+}
+
+static void read_energy(hm_ze_sysman *s, hm_ze_reading *out)
+{
+    zes_power_energy_counter_t now;
+    if (!s->power)
+        return;
+    ze_result_t result = s->api->zesPowerGetEnergyCounter(s->power, &now);
+    if (result) {
+        none(s, HM_ZE_energy_uj, HM_ZE_power_w, "zesPowerGetEnergyCounter", result, NULL);
+        return;
+    }
+    set(out, HM_ZE_energy_uj, (double)now.energy);
+    if (s->energy_known && now.timestamp > s->energy.timestamp && now.energy >= s->energy.energy)
+        set(out, HM_ZE_power_w, (double)(now.energy - s->energy.energy) / (double)(now.timestamp - s->energy.timestamp));
+    else
+        snprintf(s->why[HM_ZE_power_w], WHY, "the counter of energy was not read before, or did not go on since");
+    s->energy = now;
+    s->energy_known = true;
+}
+
+static void read_clock(hm_ze_sysman *s, hm_ze_reading *out)
+{
+    zes_freq_state_t state = {.stype = ZES_STRUCTURE_TYPE_FREQ_STATE};
+    if (!s->clock)
+        return;
+    ze_result_t result = s->api->zesFrequencyGetState(s->clock, &state);
+    if (result || state.actual < 0)
+        none(s, HM_ZE_frequency_mhz, HM_ZE_frequency_mhz, "zesFrequencyGetState", result,
+             "zesFrequencyGetState: the driver does not know it");
+    else
+        set(out, HM_ZE_frequency_mhz, state.actual);
+}
+
+static void read_sensors(hm_ze_sysman *s, hm_ze_reading *out)
+{
+    double hottest = 0;
+    for (uint32_t i = 0; i < s->sensors_count; i++) {
+        double now;
+        ze_result_t result = s->api->zesTemperatureGetState(s->sensors[i], &now);
+        if (result) {
+            none(s, HM_ZE_temperature_c, HM_ZE_temperature_c, "zesTemperatureGetState", result, NULL);
+            return;
+        }
+        hottest = !i || now > hottest ? now : hottest;
+    }
+    if (s->sensors_count)
+        set(out, HM_ZE_temperature_c, hottest);
+}
+
+static void read_activity(hm_ze_sysman *s, hm_ze_reading *out)
+{
+    zes_engine_stats_t now;
+    if (!s->engine)
+        return;
+    ze_result_t result = s->api->zesEngineGetActivity(s->engine, &now);
+    if (result) {
+        none(s, HM_ZE_busy_us, HM_ZE_busy_share, "zesEngineGetActivity", result, NULL);
+        return;
+    }
+    set(out, HM_ZE_busy_us, (double)now.activeTime);
+    if (s->activity_known && now.timestamp > s->activity.timestamp && now.activeTime >= s->activity.activeTime)
+        set(out, HM_ZE_busy_share, (double)(now.activeTime - s->activity.activeTime) / (double)(now.timestamp - s->activity.timestamp));
+    else
+        snprintf(s->why[HM_ZE_busy_share], WHY, "the counter of activity was not read before, or did not go on since");
+    s->activity = now;
+    s->activity_known = true;
+}
+
+void hm_ze_sysman_read(hm_ze_sysman *s, hm_ze_reading *out)
+{
+    *out = (hm_ze_reading){.at_ns = hm_now_ns()};
+    read_memory(s, out);
+    read_energy(s, out);
+    read_clock(s, out);
+    read_sensors(s, out);
+    read_activity(s, out);
+    for (int q = 0; q < HM_ZE_QUANTITIES; q++)
+        if (!out->of[q].there)
+            out->of[q].why = s->all[0] ? s->all : s->why[q];
+}

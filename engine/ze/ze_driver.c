@@ -51,8 +51,6 @@ static void close_gpu(hm_gpu **gpu)
     if (!g)
         return;
     if (g->context) {
-        if (g->now && !g->dead.status)
-            hm_ze_wait(g, NULL); /* what it fails with is why nothing can be waited for */
         hm_ze_lists_close(g);
         hm_ze_times_close(g);
         hm_ze_modules_close(g);

@@ -206,6 +206,8 @@ hm_status hm_ze_launch(hm_gpu *gpu, const hm_gpu_command *command, uint64_t *tic
 hm_status hm_ze_copy(hm_gpu *gpu, void *to, const void *from, size_t bytes, uint64_t *ticket, hm_error *err);
 hm_status hm_ze_fill(hm_gpu *gpu, void *to, uint32_t pattern, size_t bytes, uint64_t *ticket, hm_error *err);
 hm_status hm_ze_wait(hm_gpu *gpu, hm_error *err);
+/* Waits as well as can be before something is taken away: what a failure left behind is given a moment, a lost device none. */
+void hm_ze_settle(hm_gpu *gpu);
 
 /* ze_record.c */
 hm_status hm_ze_record(hm_gpu *gpu, hm_error *err);

@@ -73,20 +73,66 @@ void hm_ze_recording_free(hm_gpu *gpu, hm_gpu_recording *r)
     free(r);
 }
 
-/* When something is broken but not lost, what runs is still given a moment to end before its memory is taken away. */
-static void settle(hm_gpu *gpu)
+hm_status hm_ze_signal(hm_gpu *gpu, ze_event_handle_t event, hm_error *err)
 {
-    if (gpu->queue)
+    return HM_ZE(gpu, err, zeCommandListAppendBarrier, gpu->now, event, 0, NULL);
+}
+
+hm_status hm_ze_wait_event(hm_gpu *gpu, ze_event_handle_t event, hm_error *err)
+{
+    ze_result_t result;
+    while ((result = gpu->api->zeEventHostSynchronize(event, HM_ZE_SLICE_NS)) == ZE_RESULT_NOT_READY) {
+        hm_status st = HM_ZE(gpu, err, zeContextGetStatus, gpu->context);
+        if (st)
+            return st;
+    }
+    hm_status st = hm_ze_check(gpu, result, "zeEventHostSynchronize", err);
+    return st ? st : HM_ZE(gpu, err, zeEventHostReset, event);
+}
+
+/* Also in the middle of a recording, whose commands are not among those waited for. */
+static hm_status wait_now(hm_gpu *gpu, hm_error *err)
+{
+    hm_error why;
+    hm_status st = hm_ze_signal(gpu, gpu->done, &why);
+    if (!st)
+        st = hm_ze_wait_event(gpu, gpu->done, &why);
+    if (st) {
+        hm_ze_give_up(gpu, &why); /* nobody knows what is done */
+        return hm_fail(err, st, "%s", why.text);
+    }
+    gpu->pending = false;
+    st = hm_ze_stages_done(gpu, err);
+    return st ? st : hm_ze_times_done(gpu, err);
+}
+
+hm_status hm_ze_wait(hm_gpu *gpu, hm_error *err)
+{
+    hm_status st = hm_ze_alive(gpu, err);
+    if (st)
+        return st;
+    if (gpu->recording)
+        return hm_fail(err, HM_EBUG, "%s: a wait among commands that are recorded", gpu->where);
+    return gpu->pending ? wait_now(gpu, err) : HM_OK;
+}
+
+void hm_ze_settle(hm_gpu *gpu)
+{
+    if (!gpu->pending)
+        return;
+    if (!gpu->dead.status)
+        wait_now(gpu, NULL); /* what it fails with is told by whatever is asked for next */
+    if (gpu->pending && !gpu->lost) {
         gpu->api->zeCommandQueueSynchronize(gpu->queue, CLOSE_NS);
-    if (gpu->now && gpu->done && !gpu->api->zeEventHostReset(gpu->done) &&
-        !gpu->api->zeCommandListAppendBarrier(gpu->now, gpu->done, 0, NULL))
-        gpu->api->zeEventHostSynchronize(gpu->done, CLOSE_NS);
+        if (!gpu->api->zeEventHostReset(gpu->done) && !gpu->api->zeCommandListAppendBarrier(gpu->now, gpu->done, 0, NULL))
+            gpu->api->zeEventHostSynchronize(gpu->done, CLOSE_NS);
+    }
+    gpu->pending = false;
 }
 
 void hm_ze_lists_close(hm_gpu *gpu)
 {
-    if (gpu->dead.status && !gpu->lost && gpu->pending)
-        settle(gpu);
+    hm_ze_settle(gpu);
     hm_ze_recording_free(gpu, gpu->recording);
     while (gpu->kept) {
         hm_gpu_recording *next = gpu->kept->next;
@@ -106,45 +152,6 @@ void hm_ze_lists_close(hm_gpu *gpu)
     gpu->queue = NULL;
     gpu->pool = NULL;
     gpu->events_count = 0;
-}
-
-hm_status hm_ze_signal(hm_gpu *gpu, ze_event_handle_t event, hm_error *err)
-{
-    return HM_ZE(gpu, err, zeCommandListAppendBarrier, gpu->now, event, 0, NULL);
-}
-
-hm_status hm_ze_wait_event(hm_gpu *gpu, ze_event_handle_t event, hm_error *err)
-{
-    ze_result_t result;
-    while ((result = gpu->api->zeEventHostSynchronize(event, HM_ZE_SLICE_NS)) == ZE_RESULT_NOT_READY) {
-        hm_status st = HM_ZE(gpu, err, zeContextGetStatus, gpu->context);
-        if (st)
-            return st;
-    }
-    hm_status st = hm_ze_check(gpu, result, "zeEventHostSynchronize", err);
-    return st ? st : HM_ZE(gpu, err, zeEventHostReset, event);
-}
-
-hm_status hm_ze_wait(hm_gpu *gpu, hm_error *err)
-{
-    hm_error why;
-    hm_status st = hm_ze_alive(gpu, err);
-    if (st)
-        return st;
-    if (gpu->recording)
-        return hm_fail(err, HM_EBUG, "%s: a wait among commands that are recorded", gpu->where);
-    if (!gpu->pending)
-        return HM_OK;
-    st = hm_ze_signal(gpu, gpu->done, &why);
-    if (!st)
-        st = hm_ze_wait_event(gpu, gpu->done, &why);
-    if (st) {
-        hm_ze_give_up(gpu, &why); /* nobody knows what is done */
-        return hm_fail(err, st, "%s", why.text);
-    }
-    gpu->pending = false;
-    st = hm_ze_stages_done(gpu, err);
-    return st ? st : hm_ze_times_done(gpu, err);
 }
 
 static hm_status set_argument(hm_gpu *gpu, ze_kernel_handle_t kernel, uint32_t i, const hm_gpu_value *v, hm_error *err)

@@ -79,8 +79,7 @@ void hm_ze_free(hm_gpu *gpu, void *p)
         hm_log_write(gpu->log, HM_LOG_WARNING, "%s: an address is given back that was not allocated", gpu->where);
         return;
     }
-    if (gpu->pending && !gpu->dead.status && hm_ze_wait(gpu, &err))
-        hm_log_write(gpu->log, HM_LOG_WARNING, "%s", err.text);
+    hm_ze_settle(gpu);
     if (HM_ZE(gpu, &err, zeMemFree, gpu->context, p))
         hm_log_write(gpu->log, HM_LOG_WARNING, "%s", err.text);
     gpu->blocks_count--;

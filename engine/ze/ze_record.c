@@ -210,12 +210,10 @@ hm_status hm_ze_replay(hm_gpu *gpu, hm_gpu_recording *r, hm_error *err)
 
 void hm_ze_drop(hm_gpu *gpu, hm_gpu_recording **recording)
 {
-    hm_error why;
     hm_gpu_recording *r = *recording;
     if (!r)
         return;
-    if (gpu->pending && !gpu->dead.status && hm_ze_wait(gpu, &why))
-        hm_log_write(gpu->log, HM_LOG_WARNING, "%s", why.text);
+    hm_ze_settle(gpu);
     hm_ze_times_forget(gpu, r);
     for (hm_gpu_recording **at = &gpu->kept; *at; at = &(*at)->next)
         if (*at == r) {

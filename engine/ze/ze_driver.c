@@ -11,11 +11,18 @@ hm_status hm_ze_check(hm_gpu *gpu, ze_result_t result, const char *call, hm_erro
     if (result == ZE_RESULT_SUCCESS)
         return HM_OK;
     hm_status st = hm_ze_fail(gpu->where, result, call, &why);
-    if (hm_ze_is_lost(result)) {
-        gpu->lost = true;
+    if (hm_ze_is_lost(result))
         hm_ze_give_up(gpu, &why);
-    }
     return hm_fail(err, st, "%s", why.text);
+}
+
+void hm_ze_given_back(hm_gpu *gpu, ze_result_t result, const char *call)
+{
+    hm_error why;
+    if (result == ZE_RESULT_SUCCESS)
+        return;
+    hm_ze_fail(gpu->where, result, call, &why);
+    hm_log_write(gpu->log, HM_LOG_WARNING, "%s", why.text);
 }
 
 hm_status hm_ze_give_up(hm_gpu *gpu, const hm_error *why)
@@ -55,7 +62,7 @@ static void close_gpu(hm_gpu **gpu)
         hm_ze_times_close(g);
         hm_ze_modules_close(g);
         hm_ze_memory_close(g);
-        g->api->zeContextDestroy(g->context);
+        HM_ZE_GIVE_BACK(g, zeContextDestroy, g->context);
     }
     free(g->cache);
     free(g);

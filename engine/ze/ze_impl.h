@@ -118,7 +118,6 @@ struct hm_gpu {
     bool in_order; /* lists keep the order by themselves (spec 1.9); else a barrier follows every command */
     bool relaxed;  /* allocations over max_alloc_bytes */
     bool timestamps;
-    bool lost;     /* the device does not answer */
     hm_error dead; /* why nothing more can be done; status 0 while all is well */
 
     hm_ze_block *blocks; /* sorted by address */
@@ -131,7 +130,7 @@ struct hm_gpu {
     ze_command_list_handle_t now;    /* immediate: commands begin as they are appended */
     ze_command_queue_handle_t queue; /* executes recordings */
     ze_event_pool_handle_t pool;
-    ze_event_handle_t done, begin, end; /* for wait; around a replay */
+    ze_event_handle_t done, last, begin, end; /* for wait; for the end after a failure; around a replay */
     ze_event_handle_t events_made[8];
     int events_count;
     bool pending; /* something was asked for since the last wait */
@@ -150,6 +149,10 @@ struct hm_gpu {
 /* Checks a result: `HM_ZE(gpu, err, zeMemFree, context, p)` is a status. A device that is lost stays so. */
 #define HM_ZE(gpu, err, entry, ...) hm_ze_check(gpu, (gpu)->api->entry(__VA_ARGS__), #entry, err)
 hm_status hm_ze_check(hm_gpu *gpu, ze_result_t result, const char *call, hm_error *err);
+
+/* For what is destroyed: a failure is told to the log, and what it left behind is the driver's. */
+#define HM_ZE_GIVE_BACK(gpu, entry, ...) hm_ze_given_back(gpu, (gpu)->api->entry(__VA_ARGS__), #entry)
+void hm_ze_given_back(hm_gpu *gpu, ze_result_t result, const char *call);
 
 /* HM_OK while commands can be given. */
 hm_status hm_ze_alive(hm_gpu *gpu, hm_error *err);
@@ -197,6 +200,7 @@ void hm_ze_cache_get(hm_gpu *gpu, const hm_ze_cache_key *key, uint8_t **data, si
 void hm_ze_cache_put(hm_gpu *gpu, const hm_ze_cache_key *key, const uint8_t *data, size_t bytes);
 
 /* ze_list.c */
+#define HM_ZE_CLOSE_NS 2000000000u /* how long is waited at the end for what a failure left behind */
 #define HM_ZE_SLICE_NS 1000000000u /* of a wait, between two looks at whether the device is still there */
 hm_status hm_ze_lists_open(hm_gpu *gpu, hm_error *err);
 void hm_ze_lists_close(hm_gpu *gpu);
@@ -206,7 +210,8 @@ hm_status hm_ze_launch(hm_gpu *gpu, const hm_gpu_command *command, uint64_t *tic
 hm_status hm_ze_copy(hm_gpu *gpu, void *to, const void *from, size_t bytes, uint64_t *ticket, hm_error *err);
 hm_status hm_ze_fill(hm_gpu *gpu, void *to, uint32_t pattern, size_t bytes, uint64_t *ticket, hm_error *err);
 hm_status hm_ze_wait(hm_gpu *gpu, hm_error *err);
-/* Waits as well as can be before something is taken away: what a failure left behind is given a moment, a lost device none. */
+/* Waits as well as can be before something is taken away: what a failure left behind is given a moment;
+ * a device that is lost says so at once. */
 void hm_ze_settle(hm_gpu *gpu);
 
 /* ze_record.c */

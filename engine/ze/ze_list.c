@@ -5,8 +5,6 @@
 
 #include "engine/base/time.h"
 
-#define CLOSE_NS 2000000000u /* how long close waits for what another failure left behind */
-
 /* Of spec 1.9: commands of a list are done in its order. */
 #define QUEUE_IN_ORDER ((ze_command_queue_flags_t)1 << 1)
 
@@ -28,8 +26,8 @@ hm_status hm_ze_lists_open(hm_gpu *gpu, hm_error *err)
 {
     ze_command_queue_desc_t desc = {
         .stype = ZE_STRUCTURE_TYPE_COMMAND_QUEUE_DESC, .ordinal = gpu->ordinal, .mode = ZE_COMMAND_QUEUE_MODE_ASYNCHRONOUS};
-    const ze_event_pool_desc_t pool = {.stype = ZE_STRUCTURE_TYPE_EVENT_POOL_DESC, .flags = ZE_EVENT_POOL_FLAG_HOST_VISIBLE, .count = 5};
-    ze_event_handle_t *const events[] = {&gpu->done, &gpu->begin, &gpu->end, &gpu->halves[0].free, &gpu->halves[1].free};
+    const ze_event_pool_desc_t pool = {.stype = ZE_STRUCTURE_TYPE_EVENT_POOL_DESC, .flags = ZE_EVENT_POOL_FLAG_HOST_VISIBLE, .count = 6};
+    ze_event_handle_t *const events[] = {&gpu->done, &gpu->last, &gpu->begin, &gpu->end, &gpu->halves[0].free, &gpu->halves[1].free};
     hm_status st = HM_ZE(gpu, err, zeCommandQueueCreate, gpu->context, gpu->device, &desc, &gpu->queue);
     if (st) {
         gpu->queue = NULL;
@@ -47,30 +45,6 @@ hm_status hm_ze_lists_open(hm_gpu *gpu, hm_error *err)
     for (size_t i = 0; !st && i < sizeof events / sizeof *events; i++)
         st = make_event(gpu, events[i], err);
     return st;
-}
-
-static void free_runs(hm_gpu *gpu, hm_gpu_recording *r)
-{
-    while (r->runs) {
-        hm_ze_run *run = r->runs;
-        r->runs = run->next;
-        if (run->fence)
-            gpu->api->zeFenceDestroy(run->fence);
-        if (run->handle)
-            gpu->api->zeCommandListDestroy(run->handle);
-        free(run->events);
-        free(run);
-    }
-}
-
-void hm_ze_recording_free(hm_gpu *gpu, hm_gpu_recording *r)
-{
-    if (!r)
-        return;
-    free_runs(gpu, r);
-    free(r->commands);
-    free(r->values);
-    free(r);
 }
 
 hm_status hm_ze_signal(hm_gpu *gpu, ze_event_handle_t event, hm_error *err)
@@ -122,10 +96,10 @@ void hm_ze_settle(hm_gpu *gpu)
         return;
     if (!gpu->dead.status)
         wait_now(gpu, NULL); /* what it fails with is told by whatever is asked for next */
-    if (gpu->pending && !gpu->lost) {
-        gpu->api->zeCommandQueueSynchronize(gpu->queue, CLOSE_NS);
-        if (!gpu->api->zeEventHostReset(gpu->done) && !gpu->api->zeCommandListAppendBarrier(gpu->now, gpu->done, 0, NULL))
-            gpu->api->zeEventHostSynchronize(gpu->done, CLOSE_NS);
+    if (gpu->pending) {
+        gpu->api->zeCommandQueueSynchronize(gpu->queue, HM_ZE_CLOSE_NS);
+        if (!gpu->api->zeCommandListAppendBarrier(gpu->now, gpu->last, 0, NULL))
+            gpu->api->zeEventHostSynchronize(gpu->last, HM_ZE_CLOSE_NS);
     }
     gpu->pending = false;
 }
@@ -140,13 +114,13 @@ void hm_ze_lists_close(hm_gpu *gpu)
         gpu->kept = next;
     }
     if (gpu->now)
-        gpu->api->zeCommandListDestroy(gpu->now);
+        HM_ZE_GIVE_BACK(gpu, zeCommandListDestroy, gpu->now);
     if (gpu->queue)
-        gpu->api->zeCommandQueueDestroy(gpu->queue);
+        HM_ZE_GIVE_BACK(gpu, zeCommandQueueDestroy, gpu->queue);
     for (int i = 0; i < gpu->events_count; i++)
-        gpu->api->zeEventDestroy(gpu->events_made[i]);
+        HM_ZE_GIVE_BACK(gpu, zeEventDestroy, gpu->events_made[i]);
     if (gpu->pool)
-        gpu->api->zeEventPoolDestroy(gpu->pool);
+        HM_ZE_GIVE_BACK(gpu, zeEventPoolDestroy, gpu->pool);
     gpu->recording = NULL;
     gpu->now = NULL;
     gpu->queue = NULL;

@@ -71,7 +71,6 @@ hm_status hm_ze_alloc(hm_gpu *gpu, void **out, size_t bytes, hm_gpu_memory kind,
 
 void hm_ze_free(hm_gpu *gpu, void *p)
 {
-    hm_error err;
     if (!p)
         return;
     int at = blocks_below(gpu, p) - 1;
@@ -80,8 +79,7 @@ void hm_ze_free(hm_gpu *gpu, void *p)
         return;
     }
     hm_ze_settle(gpu);
-    if (HM_ZE(gpu, &err, zeMemFree, gpu->context, p))
-        hm_log_write(gpu->log, HM_LOG_WARNING, "%s", err.text);
+    HM_ZE_GIVE_BACK(gpu, zeMemFree, gpu->context, p);
     gpu->blocks_count--;
     memmove(gpu->blocks + at, gpu->blocks + at + 1, (size_t)(gpu->blocks_count - at) * sizeof *gpu->blocks);
 }
@@ -89,7 +87,7 @@ void hm_ze_free(hm_gpu *gpu, void *p)
 void hm_ze_memory_close(hm_gpu *gpu)
 {
     for (int i = 0; i < gpu->blocks_count; i++)
-        gpu->api->zeMemFree(gpu->context, gpu->blocks[i].at);
+        HM_ZE_GIVE_BACK(gpu, zeMemFree, gpu->context, gpu->blocks[i].at);
     free(gpu->blocks);
     free(gpu->downloads);
     gpu->blocks = NULL;

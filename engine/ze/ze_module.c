@@ -24,7 +24,7 @@ static void read_build_log(hm_gpu *gpu, ze_module_build_log_handle_t log, char *
         !gpu->api->zeModuleBuildLogGetString(log, &bytes, text))
         snprintf(out, size, "%s", text);
     free(text);
-    gpu->api->zeModuleBuildLogDestroy(log);
+    HM_ZE_GIVE_BACK(gpu, zeModuleBuildLogDestroy, log);
 }
 
 static ze_result_t create(hm_gpu *gpu, ze_module_format_t format, const uint8_t *data, size_t bytes, ze_module_handle_t *out, char *log,
@@ -152,7 +152,7 @@ hm_status hm_ze_kernel_get(hm_gpu *gpu, hm_gpu_kernel kernel, const hm_ze_kernel
     if (!st) {
         st = prepare(gpu, row, made, &k->arguments, err);
         if (st)
-            gpu->api->zeKernelDestroy(made);
+            HM_ZE_GIVE_BACK(gpu, zeKernelDestroy, made);
         else
             k->handle = made;
     }
@@ -165,10 +165,10 @@ void hm_ze_modules_close(hm_gpu *gpu)
 {
     for (int i = 0; i < HM_GPU_KERNELS; i++)
         if (gpu->kernels[i].handle)
-            gpu->api->zeKernelDestroy(gpu->kernels[i].handle);
+            HM_ZE_GIVE_BACK(gpu, zeKernelDestroy, gpu->kernels[i].handle);
     for (int i = 0; i < gpu->modules_count; i++)
         if (gpu->modules[i].handle)
-            gpu->api->zeModuleDestroy(gpu->modules[i].handle);
+            HM_ZE_GIVE_BACK(gpu, zeModuleDestroy, gpu->modules[i].handle);
     free(gpu->modules);
     memset(gpu->kernels, 0, sizeof gpu->kernels);
     gpu->modules = NULL;

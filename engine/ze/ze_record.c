@@ -38,6 +38,35 @@ hm_status hm_ze_remember(hm_gpu *gpu, const hm_ze_command *command, const hm_gpu
     return HM_OK;
 }
 
+static void free_run(hm_gpu *gpu, const hm_gpu_recording *r, hm_ze_run *run)
+{
+    if (run->busy) /* its last signal comes a little before its end */
+        gpu->api->zeFenceHostSynchronize(run->fence, HM_ZE_CLOSE_NS);
+    for (int i = 0; run->events && i < r->count; i++)
+        if (run->events[i])
+            hm_ze_event_put(gpu, run->events[i]);
+    if (run->fence)
+        HM_ZE_GIVE_BACK(gpu, zeFenceDestroy, run->fence);
+    if (run->handle)
+        HM_ZE_GIVE_BACK(gpu, zeCommandListDestroy, run->handle);
+    free(run->events);
+    free(run);
+}
+
+void hm_ze_recording_free(hm_gpu *gpu, hm_gpu_recording *r)
+{
+    if (!r)
+        return;
+    while (r->runs) {
+        hm_ze_run *next = r->runs->next;
+        free_run(gpu, r, r->runs);
+        r->runs = next;
+    }
+    free(r->commands);
+    free(r->values);
+    free(r);
+}
+
 /* What a recording does, between the signal that what was asked for before it is done, and the one that it is. */
 static hm_status fill_list(hm_gpu *gpu, const hm_gpu_recording *r, hm_ze_run *run, hm_error *err)
 {
@@ -58,19 +87,6 @@ static hm_status fill_list(hm_gpu *gpu, const hm_gpu_recording *r, hm_ze_run *ru
     if (!st)
         st = HM_ZE(gpu, err, zeCommandListAppendSignalEvent, list, gpu->end);
     return st ? st : HM_ZE(gpu, err, zeCommandListClose, list);
-}
-
-static void free_run(hm_gpu *gpu, const hm_gpu_recording *r, hm_ze_run *run)
-{
-    for (int i = 0; run->events && i < r->count; i++)
-        if (run->events[i])
-            hm_ze_event_put(gpu, run->events[i]);
-    if (run->fence)
-        gpu->api->zeFenceDestroy(run->fence);
-    if (run->handle)
-        gpu->api->zeCommandListDestroy(run->handle);
-    free(run->events);
-    free(run);
 }
 
 static hm_status make_run(hm_gpu *gpu, hm_gpu_recording *r, hm_ze_run **out, hm_error *err)
@@ -220,11 +236,6 @@ void hm_ze_drop(hm_gpu *gpu, hm_gpu_recording **recording)
             *at = r->next;
             break;
         }
-    while (r->runs) {
-        hm_ze_run *next = r->runs->next;
-        free_run(gpu, r, r->runs);
-        r->runs = next;
-    }
     hm_ze_recording_free(gpu, r);
     *recording = NULL;
 }

@@ -47,9 +47,9 @@ void hm_ze_times_close(hm_gpu *gpu)
 {
     hm_ze_times *t = &gpu->times;
     for (int i = 0; i < t->all_count; i++)
-        gpu->api->zeEventDestroy(t->all[i]);
+        HM_ZE_GIVE_BACK(gpu, zeEventDestroy, t->all[i]);
     for (int i = 0; i < t->pools_count; i++)
-        gpu->api->zeEventPoolDestroy(t->pools[i]);
+        HM_ZE_GIVE_BACK(gpu, zeEventPoolDestroy, t->pools[i]);
     free(t->all);
     free(t->pools);
     free(t->idle);

@@ -47,12 +47,21 @@ static inline void soft_use(void)
     }
 }
 
+/* Whether there is OpenCL for it; it says so when there is none. */
+static inline int soft_present(void)
+{
+    ze_result_t result = zeInit(ZE_INIT_FLAG_GPU_ONLY);
+    if (result)
+        fprintf(stderr, "skipped: zeInit: 0x%x: no OpenCL on the CPU: install pocl-opencl-icd\n", (unsigned)result);
+    return !result;
+}
+
 /* Each setting as "NAME=value"; what is not named is as it usually is. */
 static inline void soft_settings(const char *const *settings)
 {
     static const char *const all[] = {"DEFER",      "GUARD",    "FAIL",   "LOST",      "MEMORY_MB", "DEVICES",
                                       "TIMER_BITS", "TIMER_NS", "SYSMAN", "TIMEOUT_S", "TRACE"};
-    char name[64];
+    char name[128];
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         snprintf(name, sizeof name, "HM_SOFT_%s", all[i]);
         unsetenv(name);

@@ -52,15 +52,15 @@ ze_result_t hm_soft_take(void **out, const void *handle, soft_kind kind)
 {
     const soft_object *o = handle;
     if (!o) {
-        hm_soft_misuse("the handle of a %s is NULL", kind_names[kind]);
+        hm_soft_misuse("%s: the handle is NULL", kind_names[kind]);
         return ZE_RESULT_ERROR_INVALID_NULL_HANDLE;
     }
     if (o->magic != MAGIC)
-        return hm_soft_misuse("%p is no handle of a %s", handle, kind_names[kind]);
+        return hm_soft_misuse("%s: %p is no handle", kind_names[kind], handle);
     if (o->kind != kind)
-        return hm_soft_misuse("the handle is of a %s, not of a %s", kind_names[o->kind], kind_names[kind]);
+        return hm_soft_misuse("%s: the handle is of another thing, %s", kind_names[kind], kind_names[o->kind]);
     if (!o->alive)
-        return hm_soft_misuse("the %s was destroyed", kind_names[kind]);
+        return hm_soft_misuse("%s: it was destroyed", kind_names[kind]);
     *out = (void *)handle;
     return ZE_RESULT_SUCCESS;
 }

@@ -16,8 +16,10 @@ void *hm_bind_alloc(hm_ctx *c, size_t bytes, hm_error *err)
     void *p = c->ops.alloc(&c->ops, bytes ? bytes : 1);
     if (!p)
         hm_fail(err, HM_EABSENT, "weights: no memory for %zu bytes", bytes);
-    else
+    else {
+        c->owned_of[c->owned_count] = NULL;
         c->owned[c->owned_count++] = p;
+    }
     return p;
 }
 
@@ -32,18 +34,55 @@ static size_t elements(const hm_tensor *t)
     return t->bytes / hm_dtype_bytes(t->type);
 }
 
+/* Host bytes to new device memory. The first failure of an operation is told. */
+static hm_status send(hm_ctx *c, void **out, const void *host, size_t bytes, hm_error *err)
+{
+    void *p = hm_bind_alloc(c, bytes, err);
+    if (!p)
+        return err ? err->status : HM_EABSENT;
+    c->ops.upload(&c->ops, p, host, bytes);
+    if (hm_ops_status(&c->ops))
+        return hm_fail(err, c->error.status, "%s", c->error.text);
+    *out = p;
+    return HM_OK;
+}
+
+hm_status hm_bind_there(hm_ctx *c, const void **out, const void *host, size_t bytes, hm_error *err)
+{
+    void *p = NULL;
+    *out = host;
+    if (!c->ops.apart)
+        return HM_OK;
+    for (int i = 0; i < c->owned_count; i++)
+        if (c->owned_of[i] == host) {
+            *out = c->owned[i];
+            return HM_OK;
+        }
+    hm_status st = send(c, &p, host, bytes, err);
+    if (!st)
+        c->owned_of[c->owned_count - 1] = host;
+    *out = p;
+    return st;
+}
+
 /* Device float32 copy of a tensor. */
 static hm_status convert(hm_ctx *c, const hm_tensor *t, float **out, hm_error *err)
 {
     size_t n = elements(t);
-    float *p = hm_bind_alloc(c, n * sizeof *p, err);
+    void *p = c->ops.apart ? hm_calloc(n, sizeof(float), "converted weights", err) : hm_bind_alloc(c, n * sizeof(float), err);
+    hm_status st = HM_OK;
     if (!p)
         return err ? err->status : HM_EABSENT;
     hm_to_f32(p, t->data, t->type, n);
     if (t->type != HM_F32)
         c->counters.converted_bytes += t->bytes;
+    if (c->ops.apart) {
+        void *host = p;
+        st = send(c, &p, host, n * sizeof(float), err);
+        free(host);
+    }
     *out = p;
-    return HM_OK;
+    return st;
 }
 
 /* Older files store weight norm under other names. */
@@ -76,6 +115,12 @@ static hm_status find(const hm_binder *b, const char *name, const hm_tensor_row 
     return st ? st : hm_weights_find(b->w, (*t)->name, (*row)->rank, (*row)->shape, &b->c->counters, t, b->err);
 }
 
+hm_status hm_bind_host(const hm_binder *b, const hm_tensor **out, const char *name)
+{
+    const hm_tensor_row *row;
+    return find(b, name, &row, out);
+}
+
 hm_status hm_bind_look(const hm_binder *b, const hm_tensor **out, const hm_tensor_row **row, const char *name)
 {
     return look(b, name, row, out);
@@ -89,9 +134,8 @@ static hm_status bind_named(const hm_binder *b, const void **out, hm_dtype *type
     if (st)
         return st;
     *type = t->type;
-    *out = t->data;
     if (!b->f32 || t->type == HM_F32)
-        return HM_OK;
+        return hm_bind_there(b->c, out, t->data, t->bytes, b->err);
     st = convert(b->c, t, &copy, b->err);
     if (st)
         return st;
@@ -131,10 +175,11 @@ static hm_status bind_panels(const hm_binder *b, hm_linear *out, const hm_tensor
                              const char *key)
 {
     hm_pack_layer layer = {key, hm_layer_format(b->panels, t->type, m->in), m->out, m->in, 1};
+    size_t bytes = hm_panels_bytes(layer.format, m->out, m->in, 1);
     *out = (hm_linear){.type = t->type, .out = m->out, .in = m->in, .taps = 1, .panels = layer.format};
-    out->w = hm_pack_find(b->pack, &layer);
-    if (out->w)
-        return HM_OK;
+    const void *panels = hm_pack_find(b->pack, &layer);
+    if (panels)
+        return hm_bind_there(b->c, &out->w, panels, bytes, b->err);
     hm_status st = hm_weights_find(b->w, t->name, row->rank, row->shape, &b->c->counters, &t, b->err);
     if (st)
         return st;
@@ -144,7 +189,8 @@ static hm_status bind_panels(const hm_binder *b, hm_linear *out, const hm_tensor
                               .in = m->in,
                               .taps = 1,
                               .in_out = m->in_out};
-    return hm_pack_make(b->pack, &out->w, &layer, &source, &b->c->counters, b->err);
+    st = hm_pack_make(b->pack, &panels, &layer, &source, &b->c->counters, b->err);
+    return st ? st : hm_bind_there(b->c, &out->w, panels, bytes, b->err);
 }
 
 static hm_status bind_rows(const hm_binder *b, hm_linear *out, const matrix *m, const char *name)

@@ -26,10 +26,11 @@ typedef struct hm_ctx {
     const hm_backend *backend;
     hm_team *team;     /* threads of the host: for what is packed or made there */
     hm_team *own_team; /* the same, where the device has none */
-    hm_pack *pack; /* of the weights that are being bound; NULL: they stay in rows */
+    hm_pack *pack;     /* of the weights that are being bound; NULL: they stay in rows */
     const hm_probe *probe;
     const hm_log *log;
-    void *owned[HM_OWNED_MAX]; /* device memory of bound weights, freed by hm_bind_release */
+    void *owned[HM_OWNED_MAX];          /* device memory of bound weights, freed by hm_bind_release */
+    const void *owned_of[HM_OWNED_MAX]; /* of which host memory it is a copy as it stands there; NULL: of none */
     int owned_count;
 } hm_ctx;
 
@@ -142,6 +143,10 @@ hm_status hm_bind_look(const hm_binder *b, const hm_tensor **out, const hm_tenso
 /* The tensor where it lies; *type is what it holds afterwards, *row (may be NULL) its row. */
 hm_status hm_bind_tensor(const hm_binder *b, const void **out, hm_dtype *type, const hm_tensor_row **row, const char *name, ...)
     __attribute__((format(printf, 5, 6)));
+/* The tensor with its data where the host reads it. */
+hm_status hm_bind_host(const hm_binder *b, const hm_tensor **out, const char *name);
+/* Host memory of weights where operations read it: as it is, or, with a device whose memory is apart, its copy there, made once. */
+hm_status hm_bind_there(hm_ctx *c, const void **out, const void *host, size_t bytes, hm_error *err);
 /* Device memory that lives as long as the bound weights. */
 void *hm_bind_alloc(hm_ctx *c, size_t bytes, hm_error *err);
 void hm_bind_release(hm_ctx *c);

@@ -2,7 +2,7 @@
 # Only the sources listed here see toggles; everything else is linked from the archives, unreachable sections dropped.
 set(HM_TOGGLE_SOURCES
   engine/session/module.c engine/session/open.c engine/session/backends.c
-  engine/session/heart.c engine/session/heart_prompt.c engine/session/heart_music.c engine/session/heart_check.c engine/session/heart_many.c engine/session/many.c engine/session/codec_thread.c engine/cpu/cpu_ops_init.c
+  engine/session/heart.c engine/session/heart_prompt.c engine/session/heart_music.c engine/session/heart_check.c engine/session/heart_many.c engine/session/many.c engine/session/codec_thread.c engine/cpu/cpu_ops_init.c engine/gpu/gpu_ops_init.c
   engine/models/transformer.c engine/models/kv_cache.c engine/models/conv.c engine/models/heartmula_config.c engine/models/heartmula_song.c engine/models/heartmula.c
   engine/models/heartcodec_config.c engine/models/dit.c engine/models/scalar_model.c engine/models/heartcodec.c
   engine/models/qwen3_tts_config.c engine/models/qwen3_tts_prompt.c engine/models/qwen3_tts_utterance.c engine/models/qwen3_tts.c

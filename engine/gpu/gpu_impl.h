@@ -12,7 +12,8 @@
 #define HM_GPU_CONSTANTS ((size_t)1 << 20)    /* device memory of hm_gpu_constants outside recordings */
 #define HM_GPU_INPUTS ((size_t)128 << 10)     /* device memory of a segment's steps and constants */
 #define HM_GPU_SEGMENTS 64                    /* of a frame: whatever comes after them is not recorded */
-#define HM_GPU_MISSES 4                       /* a segment that differed so often in a row is not recorded any more */
+#define HM_GPU_MISSES 4                       /* a segment that differed so often in a row is not recorded ... */
+#define HM_GPU_REST 64                        /* ... for so many frames */
 #define HM_GPU_STALE 256                      /* blocks that wait to be freed ... */
 #define HM_GPU_STALE_BYTES ((size_t)64 << 20) /* ... and their bytes, before the device is waited for */
 

@@ -160,6 +160,7 @@ static bool keep_command(const hm_ops *op, hm_gpu_segment *s, const hm_gpu_asked
     return true;
 }
 
+/* To the device, or into the recording that is being made; steps come from the segment's inputs. */
 static void record_kept(const hm_ops *op, const hm_gpu_segment *s, int at)
 {
     const hm_gpu_asked *a = &s->asked[at];
@@ -174,6 +175,8 @@ static void begin_segment(const hm_ops *op)
     hm_gpu_segment *s = segment_of(dev);
     s->inputs_used = 0;
     dev->at = 0;
+    if (s->misses >= HM_GPU_MISSES && ++s->misses > HM_GPU_MISSES + HM_GPU_REST)
+        s->misses = 0;
     if (s->recording)
         dev->mode = HM_GPU_MATCHING;
     else if (s->misses >= HM_GPU_MISSES || open_inputs(dev, s, op->error))
@@ -193,6 +196,16 @@ static void send_inputs(const hm_ops *op, const hm_gpu_segment *s)
     hm_gpu_send(op, s->inputs_there, s->inputs, s->inputs_used);
 }
 
+/* The commands matched so far, with this frame's steps and constants, one by one. */
+static void issue_matched(const hm_ops *op)
+{
+    hm_device *dev = op->dev;
+    hm_gpu_segment *s = segment_of(dev);
+    send_inputs(op, s);
+    for (int i = 0; i < dev->at && hm_gpu_ready(op); i++)
+        record_kept(op, s, i);
+}
+
 /* The commands matched so far are recorded anew, or done at once where that has been tried too often. */
 static void begin_anew(const hm_ops *op)
 {
@@ -201,21 +214,14 @@ static void begin_anew(const hm_ops *op)
     drop_later(op, s);
     s->count = dev->at;
     s->values_count = dev->at ? s->asked[dev->at - 1].first + s->asked[dev->at - 1].count : 0;
-    if (++s->misses < HM_GPU_MISSES) {
-        begin_recording(op);
-        for (int i = 0; i < s->count && hm_gpu_ready(op); i++)
-            record_kept(op, s, i);
+    if (++s->misses >= HM_GPU_MISSES) {
+        dev->mode = HM_GPU_DIRECT;
+        issue_matched(op);
         return;
     }
-    dev->mode = HM_GPU_DIRECT;
-    send_inputs(op, s);                                      /* constants among them */
-    for (int i = 0; i < s->count && hm_gpu_ready(op); i++) { /* with the values of this frame */
-        hm_gpu_asked *a = &s->asked[i];
-        for (int j = a->first; j < a->first + a->count; j++)
-            if (s->values[j].kind == HM_GPU_STEP)
-                memcpy(&s->values[j].i64, s->inputs + s->places[j], sizeof s->values[j].i64);
-        hm_gpu_issue(op, a, s->values + a->first, NULL, NULL);
-    }
+    begin_recording(op);
+    for (int i = 0; i < s->count && hm_gpu_ready(op); i++)
+        record_kept(op, s, i);
 }
 
 static void replay(const hm_ops *op, bool again)
@@ -243,9 +249,16 @@ void hm_gpu_break(const hm_ops *op)
     hm_device *dev = op->dev;
     if (!dev->in_frame || dev->mode == HM_GPU_BEGINNING)
         return;
-    bool again = dev->mode == HM_GPU_MATCHING && dev->at == segment_of(dev)->count;
-    if (dev->mode == HM_GPU_MATCHING && !again && hm_gpu_ready(op))
-        begin_anew(op);
+    hm_gpu_segment *s = segment_of(dev);
+    bool again = dev->mode == HM_GPU_MATCHING && dev->at == s->count;
+    if (dev->mode == HM_GPU_MATCHING && !again && hm_gpu_ready(op)) {
+        if (s->misses + 1 < HM_GPU_MISSES) { /* fewer than usual, as in a last frame */
+            s->misses++;
+            issue_matched(op);
+            dev->mode = HM_GPU_DIRECT;
+        } else
+            begin_anew(op);
+    }
     if (dev->mode == HM_GPU_RECORDING)
         end_recording(op);
     if (dev->mode != HM_GPU_DIRECT)

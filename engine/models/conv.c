@@ -1,6 +1,9 @@
 #include "engine/models/conv.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/backend.h"
 
 /* The layout that folding gives (see fold_conv in ops.h). */
 static hm_linear folded_shape(const hm_conv *c)
@@ -31,25 +34,25 @@ uint64_t hm_conv_folded_bytes(const hm_conv *c)
     return (uint64_t)c->linear.out * (uint64_t)c->linear.in * (uint64_t)c->linear.taps * sizeof(float);
 }
 
-static void fold(hm_ctx *c, const hm_conv *conv, float *dst)
+static void fold(const hm_ops *op, const hm_conv *conv, float *dst)
 {
-    c->ops.fold_conv(&c->ops, &(hm_fold_args){.dst = dst,
-                                              .v = conv->v,
-                                              .type = conv->type,
-                                              .g = conv->g,
-                                              .d0 = conv->d0,
-                                              .d1 = conv->d1,
-                                              .taps = conv->taps,
-                                              .stride = conv->stride,
-                                              .repeat = conv->repeat,
-                                              .first = conv->first,
-                                              .columns = conv->columns});
+    op->fold_conv(op, &(hm_fold_args){.dst = dst,
+                                      .v = conv->v,
+                                      .type = conv->type,
+                                      .g = conv->g,
+                                      .d0 = conv->d0,
+                                      .d1 = conv->d1,
+                                      .taps = conv->taps,
+                                      .stride = conv->stride,
+                                      .repeat = conv->repeat,
+                                      .first = conv->first,
+                                      .columns = conv->columns});
 }
 
 const hm_linear *hm_conv_weights(hm_ctx *c, const hm_conv *conv)
 {
     if (hm_t(c)->precompute != HM_PRECOMPUTE_ONCE && !conv->linear.panels)
-        fold(c, conv, (float *)conv->linear.w);
+        fold(&c->ops, conv, (float *)conv->linear.w);
     return &conv->linear;
 }
 
@@ -71,8 +74,64 @@ static hm_status bind_folded(const hm_binder *b, hm_conv *conv, const char *v, c
         return HM_EABSENT;
     conv->linear.w = folded;
     if (hm_t(b->c)->precompute == HM_PRECOMPUTE_ONCE)
-        fold(b->c, conv, folded);
+        fold(&b->c->ops, conv, folded);
     return HM_OK;
+}
+
+/* The tensors v and g where the host reads them; g is malloc'ed. */
+static hm_status host_source(const hm_binder *b, hm_conv *conv, const char *v, const char *g)
+{
+    const hm_tensor *t;
+    hm_status st = hm_bind_host(b, &t, v);
+    if (st)
+        return st;
+    conv->v = t->data;
+    conv->type = t->type;
+    st = g ? hm_bind_host(b, &t, g) : HM_OK;
+    if (st || !g)
+        return st;
+    size_t n = t->bytes / hm_dtype_bytes(t->type);
+    conv->g = hm_calloc(n, sizeof *conv->g, "weight norm", b->err);
+    if (conv->g)
+        hm_to_f32(conv->g, t->data, t->type, n);
+    return conv->g ? HM_OK : HM_EABSENT;
+}
+
+/* Packs are the same whatever computes with them: where the device's memory is apart, the CPU folds. */
+static hm_status fold_on_host(const hm_binder *b, const hm_conv *conv, float *rows)
+{
+    hm_ctx *host = hm_calloc(1, sizeof *host, "folded weights", b->err);
+    if (!host)
+        return HM_EABSENT;
+    host->toggles = b->c->toggles;
+    hm_status st = hm_backend_open(host, "cpu", &(hm_device_options){.threads = hm_team_size(b->c->team), .isa = hm_isa_detect()}, b->err);
+    if (!st) {
+        fold(&host->ops, conv, rows);
+        b->c->counters.table_values += host->counters.table_values;
+        st = host->error.status ? hm_fail(b->err, host->error.status, "%s", host->error.text) : HM_OK;
+        hm_backend_close(host);
+    }
+    free(host);
+    return st;
+}
+
+static hm_status fold_and_pack_apart(const hm_binder *b, hm_conv *conv, const hm_pack_layer *layer, const char *v, const char *g)
+{
+    const void *panels = NULL;
+    float *rows = NULL;
+    hm_status st = host_source(b, conv, v, g);
+    if (!st) {
+        rows = hm_calloc(hm_conv_folded_bytes(conv), 1, "folded weights", b->err);
+        st = rows ? fold_on_host(b, conv, rows) : HM_EABSENT;
+    }
+    hm_panel_source source = {.w = rows, .type = HM_F32, .out = layer->out, .in = layer->in, .taps = layer->taps};
+    if (!st)
+        st = hm_pack_make(b->pack, &panels, layer, &source, &b->c->counters, b->err);
+    free(rows);
+    free(conv->g);
+    conv->v = conv->g = NULL;
+    conv->linear.w = panels;
+    return st;
 }
 
 /* Folds into memory that is given back, and packs from there. */
@@ -86,7 +145,7 @@ static hm_status fold_and_pack(const hm_binder *b, hm_conv *conv, const hm_pack_
     if (!rows)
         return hm_fail(b->err, HM_EABSENT, "%s: no memory for %llu bytes of folded weights", v,
                        (unsigned long long)hm_conv_folded_bytes(conv));
-    fold(b->c, conv, rows);
+    fold(op, conv, rows);
     hm_panel_source source = {.w = rows, .type = HM_F32, .out = layer->out, .in = layer->in, .taps = layer->taps};
     st = hm_ops_status(op) ? hm_fail(b->err, b->c->error.status, "%s", b->c->error.text)
                            : hm_pack_make(b->pack, &conv->linear.w, layer, &source, &b->c->counters, b->err);
@@ -103,7 +162,10 @@ static hm_status bind_panels(const hm_binder *b, hm_conv *conv, hm_dtype stored,
     snprintf(key, sizeof key, "%s/conv[%d:%d]*%d", v, conv->first, conv->first + conv->columns, conv->repeat ? conv->repeat : 1);
     hm_pack_layer layer = {key, l->panels, l->out, l->in, l->taps};
     l->w = hm_pack_find(b->pack, &layer);
-    return l->w ? HM_OK : fold_and_pack(b, conv, &layer, v, g);
+    hm_status st = HM_OK;
+    if (!l->w)
+        st = b->c->ops.apart ? fold_and_pack_apart(b, conv, &layer, v, g) : fold_and_pack(b, conv, &layer, v, g);
+    return st ? st : hm_bind_there(b->c, &l->w, l->w, hm_panels_bytes(l->panels, l->out, l->in, l->taps), b->err);
 }
 
 /* Sizes from the tensor v, and the weights, in the way that conv says already. */

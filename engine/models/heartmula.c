@@ -299,6 +299,8 @@ static void draw(hm_ctx *c, hm_mula_work *w, hm_mula_song *s, int k, const float
         } else
             op->pick(op, s->picked + at, logits, (s->stored ? s->stored : s->codes) + at);
     }
+    if (hm_t(c)->sync == HM_SYNC_STEP)
+        op->sync(op);
     hm_part_end(c, "sampling");
 }
 
@@ -402,6 +404,34 @@ static void decoder_step(hm_ctx *c, hm_mula_work *w, hm_mula_song *const *s, int
 
 /* --- frames --- */
 
+/* Whether frames are made before the end of those before them is looked at. */
+static bool runs_ahead(const hm_ctx *c, const hm_mula_song *s)
+{
+    return hm_t(c)->sync == HM_SYNC_AHEAD && c->ops.apart && hm_t(c)->codes == HM_CODES_DEFERRED && !s->request.meanwhile;
+}
+
+/* The same rule for frames that run ahead: flags of several are looked at together. */
+static bool frames_ended(hm_ctx *c, hm_mula_song *s)
+{
+    const hm_ops *op = &c->ops;
+    int K = s->m->config.codebooks, last = s->frames, kept = last % HM_MULA_AHEAD;
+    int32_t ends[HM_MULA_AHEAD] = {0};
+    if (!s->request.forced)
+        op->any_at_least(op, s->ends + kept, s->codes + (size_t)last * (size_t)K, K, s->m->config.audio_eos);
+    if (kept + 1 < HM_MULA_AHEAD && last + 1 < s->request.max_frames)
+        return false;
+    if (s->request.forced)
+        op->sync(op);
+    else
+        op->download(op, ends, s->ends, (size_t)(kept + 1) * sizeof *ends);
+    for (; s->checked <= last; s->checked++)
+        if (s->checked && ends[s->checked % HM_MULA_AHEAD]) {
+            s->frames = s->checked;
+            return true;
+        }
+    return false;
+}
+
 /* The end-of-song rule: any code of the frame >= audio_eos; frame 0 is never tested. */
 static bool frame_ends(hm_ctx *c, hm_mula_work *w, hm_mula_song *s)
 {
@@ -409,6 +439,12 @@ static bool frame_ends(hm_ctx *c, hm_mula_work *w, hm_mula_song *s)
     int K = s->m->config.codebooks, eos = s->m->config.audio_eos;
     size_t at = (size_t)s->frames * (size_t)K;
     int32_t any = 0;
+    if (runs_ahead(c, s))
+        return frames_ended(c, s);
+    if (hm_t(c)->codes == HM_CODES_DEFERRED && c->ops.apart && s->request.forced && hm_t(c)->sync != HM_SYNC_STEP) {
+        op->sync(op);
+        return false;
+    }
     if (hm_t(c)->codes == HM_CODES_DEFERRED) {
         op->any_at_least(op, w->flag, s->codes + at, K, eos);
         op->download(op, &any, w->flag, sizeof any);
@@ -465,7 +501,12 @@ void hm_mula_frame(hm_ctx *c, hm_mula_work *w, hm_mula_song *const *s, int n, bo
 {
     hm_mula_song *ordered[HM_MULA_BATCH] = {0};
     int count = 0;
+    bool alike = true; /* a first frame has no step of the backbone: it is like no other */
     assert(n <= w->batch);
+    for (int i = 0; i < n; i++)
+        alike = alike && s[i]->frames;
+    if (alike)
+        c->ops.frame(&c->ops, true);
     for (int rows = 1; rows <= 2; rows++) /* songs with guidance after those without */
         for (int i = 0; i < n; i++)
             if (s[i]->rows == rows)
@@ -480,6 +521,8 @@ void hm_mula_frame(hm_ctx *c, hm_mula_work *w, hm_mula_song *const *s, int n, bo
         ended[i] = frame_ends(c, w, s[i]);
         s[i]->frames++;
     }
+    if (alike)
+        c->ops.frame(&c->ops, false);
 }
 
 void hm_mula_prefill(hm_ctx *c, hm_mula_work *w, hm_mula_song *s)

@@ -52,9 +52,12 @@ typedef struct hm_mula_request {
     float temperature;
     uint64_t seed;
     const int32_t *stored;       /* [max_frames][K] fed back, or NULL */
+    bool forced;                 /* the end-of-song rule is not asked for */
+    bool meanwhile;              /* what becomes of frames waits for them: none runs ahead */
     const hm_logit_sink *logits; /* NULL: nobody looks */
 } hm_mula_request;
 
+#define HM_MULA_AHEAD 8  /* frames that are made before the first of them is looked at */
 #define HM_MULA_BATCH 16 /* songs that go side by side at most */
 
 /* Buffers of forwards, shared by the songs that are at work. What lies side by side in them goes pass by pass, in a pass song by song, of
@@ -81,6 +84,7 @@ typedef struct hm_mula_song {
     const hm_mula *m;
     hm_mula_request request;
     int frames;                  /* made so far */
+    int checked;                 /* of them, those that are known not to end the song (sync=ahead) */
     int rows, passes, pass_rows; /* batch rows in all (2 with guidance), passes, rows per pass */
     hm_kv_cache backbone_kv[2], decoder_kv[2];
     void *memory; /* device */
@@ -88,6 +92,7 @@ typedef struct hm_mula_song {
     float *last, *logits;    /* the backbone's last position [rows][Db], and the logits of codebook 0 there [rows][V] */
     float *picked;           /* [max_frames][K] guided logits of the codes that went on */
     int32_t *codes, *stored; /* device: [max_frames][K] each; stored NULL without */
+    int32_t *ends;           /* device: [HM_MULA_AHEAD] whether a frame ends the song (sync=ahead) */
     int32_t *host_codes;     /* [max_frames][K] as drawn */
     int32_t *host_fed;       /* [max_frames][K] as they went on, where the host knows them */
     float *host_picked;
@@ -109,7 +114,9 @@ void hm_mula_estimate(const hm_ctx *c, const hm_mula_config *g, const hm_mula_re
 /* The prompt through the backbone. */
 void hm_mula_prefill(hm_ctx *c, hm_mula_work *w, hm_mula_song *s);
 /* The next frame of n <= batch songs: the one before goes through the backbone, then the codes are drawn. A song's codes are those it
- * gets alone. ended[i]: the end-of-song rule met (never in frame 0); the frame is made and counted all the same. */
+ * gets alone. ended[i]: the end-of-song rule met (never in frame 0), in the last frame that song->frames counts; the frame is made and
+ * counted all the same. With sync=ahead that is told up to HM_MULA_AHEAD - 1 frames later, or with the last one of max_frames, and what was
+ * made after the end is not counted any more. */
 void hm_mula_frame(hm_ctx *c, hm_mula_work *w, hm_mula_song *const *songs, int n, bool *ended);
 /* Codes of `frames` frames from `first` on as drawn, to the host: [frames][K]. */
 void hm_mula_codes(hm_ctx *c, hm_mula_song *s, int first, int frames, int32_t *codes);

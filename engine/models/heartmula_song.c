@@ -149,6 +149,7 @@ static void song_layout(hm_layout *l, hm_mula_song *s, const hm_mula_config *g, 
     s->picked = hm_take_f32(l, codes);
     s->codes = hm_take(l, codes * sizeof(int32_t));
     s->stored = r->stored ? hm_take(l, codes * sizeof(int32_t)) : NULL;
+    s->ends = hm_take(l, HM_MULA_AHEAD * sizeof(int32_t));
 }
 
 /* What host_song takes, and the codes and logits of the result. */

@@ -216,7 +216,42 @@ static void draw(hm_ctx *c, hm_talker_work *w, hm_utterance *u, int g, const flo
         draw_passes(c, w, u, g, logits);
     else
         draw_fused(c, w, u, g, logits);
+    if (hm_t(c)->sync == HM_SYNC_STEP)
+        c->ops.sync(&c->ops);
     hm_part_end(c, "sampling");
+}
+
+/* Whether frames are made before the end of those before them is looked at. */
+static bool runs_ahead(const hm_ctx *c, const hm_utterance *u)
+{
+    bool history = hm_t(c)->penalty == HM_PENALTY_HISTORY && penalised(u);
+    return hm_t(c)->sync == HM_SYNC_AHEAD && c->ops.apart && hm_t(c)->codes == HM_CODES_DEFERRED && !history && !u->request.meanwhile;
+}
+
+/* Of frames that ran ahead: several are looked at together; codec_eos in one of them is the end, and what comes after it was never made. */
+static bool frames_ended(hm_ctx *c, hm_utterance *u)
+{
+    const hm_ops *op = &c->ops;
+    size_t G = (size_t)u->m->shape.groups;
+    int first = u->frames - (u->frames % HM_TALKER_AHEAD ? u->frames % HM_TALKER_AHEAD : HM_TALKER_AHEAD);
+    size_t at = (size_t)first * G, n = (size_t)(u->frames - first) * G;
+    if (u->frames % HM_TALKER_AHEAD && u->frames < u->request.max_frames)
+        return false;
+    if (u->request.force_length) {
+        op->sync(op);
+        return false;
+    }
+    op->download(op, u->host_codes + at, u->codes + at, n * sizeof(int32_t));
+    if (hm_ops_status(op))
+        return false;
+    if (!u->request.stored)
+        memcpy(u->host_fed + at, u->host_codes + at, n * sizeof(int32_t));
+    for (int f = first; f < u->frames; f++)
+        if (u->host_codes[(size_t)f * G] == (int32_t)u->m->shape.codec_eos) {
+            u->frames = f;
+            return true;
+        }
+    return false;
 }
 
 /* Whether codec_eos was drawn, where that is looked at before the rest of the frame is made; and the code, where the host needs it. */
@@ -225,7 +260,7 @@ static bool ends_early(hm_ctx *c, hm_utterance *u)
     const hm_ops *op = &c->ops;
     size_t at = code_at(u, 0);
     bool history = hm_t(c)->penalty == HM_PENALTY_HISTORY && penalised(u);
-    if (hm_t(c)->codes == HM_CODES_FRAME)
+    if (hm_t(c)->codes == HM_CODES_FRAME || runs_ahead(c, u))
         return false;
     if (hm_t(c)->codes == HM_CODES_DEFERRED) {
         if (eos_forbidden(u) && !history)
@@ -466,8 +501,9 @@ void hm_talker_frame(hm_ctx *c, hm_talker_work *w, hm_utterance *const *u, int n
 {
     hm_utterance *active[HM_TALKER_BATCH], *made[HM_TALKER_BATCH];
     int live = 0, count = 0;
-    bool alone = n == 1;
+    bool alone = n == 1, waits = hm_t(c)->sync == HM_SYNC_FRAME;
     assert(n <= w->batch);
+    c->ops.frame(&c->ops, true);
     for (int i = 0; i < n; i++) {
         draw(c, w, u[i], 0, u[i]->logits); /* 1  c_0                        */
         ended[i] = ends_early(c, u[i]);
@@ -484,6 +520,14 @@ void hm_talker_frame(hm_ctx *c, hm_talker_work *w, hm_utterance *const *u, int n
     }
     if (count && !hm_ops_status(&c->ops))
         finish_frames(c, w, made, count, alone); /* 4  into the talker            */
+    c->ops.frame(&c->ops, false);
+    for (int i = 0; i < n; i++) {
+        if (!ended[i] && runs_ahead(c, u[i]))
+            ended[i] = frames_ended(c, u[i]);
+        waits = waits && u[i]->request.force_length; /* nobody asked for the end */
+    }
+    if (waits)
+        c->ops.sync(&c->ops);
 }
 
 void hm_utterance_collect(hm_ctx *c, hm_utterance *u, int first, int frames, int32_t *codes, float *logits)

@@ -61,6 +61,7 @@ typedef struct hm_talker_request {
     const int32_t *stored;       /* [max_frames][G] fed back in place of the drawn ones, or NULL */
     const hm_logit_sink *logits; /* NULL: nobody looks */
     bool surplus;                /* the last frame goes through the talker too: for hm_utterance_surplus */
+    bool meanwhile;              /* what becomes of frames waits for them: none runs ahead */
 } hm_talker_request;
 
 /* Prompt rows that a request makes; 0: its text has no token between the template's. */
@@ -86,8 +87,10 @@ void hm_talker_estimate(const hm_ctx *c, const hm_talker_shape *g, const hm_talk
 /* The prompt through the talker (sections 5 and 6). prefix: with the toggle, the rows that the work's last prompt began with as well are
  * not computed again (their keys and values are copied). */
 void hm_utterance_prefill(hm_ctx *c, hm_talker_work *work, hm_utterance *u);
+#define HM_TALKER_AHEAD 8 /* frames that are made before the first of them is looked at */
 /* The next frame of n <= batch utterances (section 7): group 0 is drawn, then the others, then the frame goes through the talker unless it
- * is an utterance's last. ended[i]: codec_eos was drawn, no frame was made. */
+ * is an utterance's last. ended[i]: codec_eos was drawn, no frame was made. With sync=ahead that is told up to HM_TALKER_AHEAD - 1 frames
+ * later, or with the last one of max_frames, and what was made after the end is not counted any more. */
 void hm_talker_frame(hm_ctx *c, hm_talker_work *work, hm_utterance *const *u, int n, bool *ended);
 
 /* Frames made so far, and where their codes that go on lie on the device: [frames][G]. */

@@ -427,5 +427,7 @@ int hm_transformer_forward(hm_ctx *c, const hm_transformer *m, hm_transformer_sc
         normalise(c, &st, y, end, m->norm, NULL, kept); /* 8  y = norm(x) */
     else
         op->copy(op, y, end, (size_t)kept * D * sizeof *y);
+    if (hm_t(c)->sync == HM_SYNC_STEP)
+        op->sync(op);
     return only_last ? 1 : S;
 }

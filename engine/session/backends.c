@@ -6,6 +6,8 @@
 
 #include "engine/cpu/cpu.h"
 #include "engine/cpu/cpu_ops_init.h"
+#include "engine/gpu/driver.h"
+#include "engine/gpu/gpu_ops_init.h"
 #include "variants/variants.h"
 
 static hm_status cpu_open(hm_device **out, const hm_device_options *o, hm_error *err)
@@ -31,6 +33,34 @@ static hm_status cpu_split(hm_device *whole, hm_device **first, hm_device **seco
     return st || !before ? st : hm_cpu_open_at(first, before, 0, isa, err);
 }
 
+static hm_status ze_open(hm_device **out, const hm_device_options *o, hm_error *err)
+{
+    hm_gpu_options options = {.device = o->device, .cache = o->cache_dir, .timestamps = o->timestamps, .log = o->log};
+    return hm_gpu_open(out, &hm_ze_driver, &options, err);
+}
+
+static void gpu_facts(const hm_device *dev, hm_device_facts *out)
+{
+    const hm_gpu_facts *f = hm_gpu_device_facts(dev);
+    *out = (hm_device_facts){.software = f->software, .memory_bytes = f->memory_bytes};
+    snprintf(out->isa, sizeof out->isa, "%s %s", f->backend, f->api);
+    snprintf(out->name, sizeof out->name, "%s", f->name);
+    snprintf(out->driver, sizeof out->driver, "%s", f->driver);
+    snprintf(out->uuid, sizeof out->uuid, "%s", f->uuid);
+}
+
+static hm_team *no_team(hm_device *dev)
+{
+    (void)dev;
+    return NULL;
+}
+
+static hm_status gpu_split(hm_device *whole, hm_device **first, hm_device **second, hm_error *err)
+{
+    *first = NULL;
+    return hm_gpu_open_beside(second, whole, err);
+}
+
 static const hm_backend backends[] = {
     {.name = "cpu",
      .bit = HM_BACKEND_CPU,
@@ -41,6 +71,14 @@ static const hm_backend backends[] = {
      .ops_init = hm_cpu_ops_init,
      .team = hm_cpu_team,
      .split = cpu_split},
+    {.name = "ze",
+     .bit = HM_BACKEND_ZE,
+     .open = ze_open,
+     .close = hm_gpu_close,
+     .facts = gpu_facts,
+     .ops_init = hm_gpu_ops_init,
+     .team = no_team,
+     .split = gpu_split},
 };
 
 #define BACKENDS ((int)(sizeof backends / sizeof *backends))

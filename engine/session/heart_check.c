@@ -71,8 +71,10 @@ static void check_frames(hm_engine *e, hm_mula_work *work, hm_mula_song *song, c
     for (*kept = 0; *kept < k->frames && !hm_ops_status(&c->ops); (*kept)++) {
         bool ended;
         hm_mula_frame(c, work, &song, 1, &ended);
-        if (ended && k->stop_at_eos)
+        if (ended && k->stop_at_eos) {
+            *kept = song->frames - 1;
             return;
+        }
     }
 }
 
@@ -89,6 +91,8 @@ static hm_status check_lm(hm_engine *e, const hm_check *k, hm_error *err)
     struct margin_watch watch = {outer, margins, K, k->frames};
     hm_probe probe = {.self = &watch, .tap = watch_tap};
     hm_mula_request request = {.muq = k->muq, .max_frames = k->frames, .cfg_scale = k->cfg_scale, .topk = 1, .temperature = 1.0f};
+    request.forced = !k->stop_at_eos;
+    request.meanwhile = k->stop_at_eos; /* frames after the end are not told */
     hm_status st = codes && logits && margins ? check_prompt(e, k, &ids, &request, err) : HM_EABSENT;
     request.text_ids = ids;
     if (!st)
@@ -125,7 +129,14 @@ static hm_status check_rope(hm_engine *e, const hm_check *k, hm_error *err)
     if (!theta)
         return hm_fail(err, HM_EABSENT, "rope check: no memory");
     float *cos_at = theta + half, *sin_at = cos_at + room;
-    hm_mula_theta(theta, k->head_dim);
+    float *host = hm_calloc((size_t)half, sizeof *host, "angles", err);
+    if (!host) {
+        c->ops.free(&c->ops, theta);
+        return HM_EABSENT;
+    }
+    hm_mula_theta(host, k->head_dim);
+    c->ops.upload(&c->ops, theta, host, (size_t)half * sizeof *host);
+    free(host);
     for (int i = 0; i < k->n; i++)
         c->ops.rope_table(&c->ops, cos_at + (size_t)i * (size_t)half, sin_at + (size_t)i * (size_t)half, theta, half, k->positions[i], 1);
     hm_tap(c, "theta", theta, 0, 1, 1, half, false);

@@ -249,6 +249,8 @@ hm_status hm_heart_prompted_open(hm_engine *e, const hm_request *r, hm_heart_pro
                                          .temperature = (float)r->temperature,
                                          .seed = r->seed,
                                          .stored = r->stored_codes,
+                                         .forced = r->force_length,
+                                         .meanwhile = hm_heart_streams(&e->ctx, r),
                                          .logits = r->logits}};
     if (!st)
         st = hm_heart_prompt(e, r, &p->ids, &p->request.n, &p->request.slot, err);
@@ -313,7 +315,7 @@ static int draw_frames(hm_engine *e, struct making *m, bool *ended)
             break;
         if (end && !m->r->force_length) {
             *ended = true;
-            break;
+            return song->frames - 1;
         }
         frames = f + 1;
         if (m->audio)

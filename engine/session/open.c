@@ -48,6 +48,11 @@ static hm_status open_device(hm_engine *e, const hm_engine_options *o, hm_error 
     hm_status st = hm_backend_open(&e->ctx, o->backend, &options, err);
     if (st)
         return st;
+    if (e->ctx.ops.apart && hm_t(&e->ctx)->load == HM_WEIGHTS_LAZY)
+        return hm_fail(
+            err, HM_EUSAGE,
+            "load=lazy: stages of weights come and go in the host's memory, but the device %s keeps copies of its own; take load=mmap",
+            e->ctx.backend->name);
     e->ctx.backend->facts(e->ctx.dev, d);
     f->backend = e->ctx.backend->name;
     f->device = d->name;
@@ -133,6 +138,16 @@ static hm_status choose_family(hm_engine *e, const hm_engine_options *o, hm_erro
     return st;
 }
 
+/* The device has copies of its own: pages of mapped files are nobody's. */
+static void give_back_host(hm_engine *e)
+{
+    hm_weights *const weights[] = {e->lm_weights, e->codec_weights};
+    hm_pack *const packs[] = {e->lm_pack, e->codec_pack};
+    e->ctx.ops.sync(&e->ctx.ops);
+    for (int i = 0; i < 2; i++)
+        e->ctx.counters.given_back_bytes += hm_weights_give_back(weights[i]) + hm_pack_give_back(packs[i]);
+}
+
 static void fill_facts(hm_engine *e)
 {
     char joined[128];
@@ -173,7 +188,9 @@ hm_status hm_session_open(hm_engine **out, const hm_engine_options *o, hm_error 
         st = hm_session_status(&e->ctx, err);
     if (!st)
         st = finish_packs(e, err);
-    if (!st && hm_t(&e->ctx)->load == HM_WEIGHTS_MMAP && hm_t(&e->ctx)->panels == HM_PANELS_ROWS)
+    if (!st && e->ctx.ops.apart)
+        give_back_host(e);
+    else if (!st && hm_t(&e->ctx)->load == HM_WEIGHTS_MMAP && hm_t(&e->ctx)->panels == HM_PANELS_ROWS)
         hm_weights_read_in(e->lm_weights); /* packs do so by themselves */
     hm_span_end(o->probe, HM_SPAN_PHASE, "load");
     if (st) {

@@ -49,6 +49,7 @@ static hm_status talk_request(hm_engine *e, const hm_speech_check *k, hm_qwen_pr
                              .speaker_vector = k->speaker_embedding,
                              .streaming_text = k->streaming_text,
                              .max_frames = k->frames,
+                             .meanwhile = hm_tapping(&e->ctx), /* frames after the end are not told */
                              .min_frames = MIN_FRAMES,
                              .draw = {.greedy = true, .temperature = 1},
                              .sub_draw = {.greedy = true, .temperature = 1},

@@ -296,6 +296,7 @@ hm_status hm_qwen_prompt_open(hm_engine *e, const hm_request *r, hm_qwen_prompt 
     t->streaming_text = s->streaming_text < 0 ? e->qwen->talker.shape.kind == HM_TTS_BASE : s->streaming_text > 0;
     t->max_frames = r->max_frames;
     t->force_length = r->force_length;
+    t->meanwhile = hm_qwen_streams(&e->ctx, r);
     t->min_frames = MIN_FRAMES;
     t->seed = r->seed;
     t->stored = r->stored_codes;

@@ -4,6 +4,7 @@
 
 #include "engine/base/isa.h"
 #include "harness/commands.h"
+#include "harness/engine_open.h"
 #include "harness/module.h"
 #include "harness/plan.h"
 #include "harness/precision.h"
@@ -30,9 +31,11 @@ static void print_row(void *self, const hm_verify_row *r)
         printf("  %-32s %-16s %10.2e %10.2e %10.0e  %s\n", r->tensor, r->shape, r->max_abs, r->max_rel, r->tolerance, r->text);
 }
 
-static hm_status verify_variant(const char *variant, const char *dir, int64_t threads, const char *isa, bool run_manifests,
-                                bool misses_only, int *missed, hm_error *err)
+static hm_status verify_variant(const hm_engine_choice *choice, const char *dir, bool run_manifests, bool misses_only, int *missed,
+                                hm_error *err)
 {
+    const char *variant = choice->variant;
+    char compiled[HM_MODEL_PATH];
     hm_module *module = NULL;
     struct printer printer = {.misses_only = misses_only};
     hm_status st = hm_module_open(&module, variant, err);
@@ -40,8 +43,11 @@ static hm_status verify_variant(const char *variant, const char *dir, int64_t th
         return st;
     hm_verify verify = {.api = hm_module_api(module),
                         .toggles = hm_module_option(module),
-                        .threads = (int)threads,
-                        .isa = isa,
+                        .backend = choice->backend,
+                        .device = choice->device,
+                        .driver_cache = hm_compiled_folder(compiled),
+                        .threads = (int)choice->threads,
+                        .isa = choice->isa,
                         .run_manifests = run_manifests,
                         .self = &printer,
                         .row = print_row};
@@ -68,17 +74,17 @@ static hm_status named_variants(const char *text, char **buffer, hm_strings *lis
 
 hm_status hm_cmd_verify(const hm_command *self, int argc, char **argv, hm_error *err)
 {
-    const char *variants = "best", *isa = NULL;
-    int64_t threads = 0;
+    hm_engine_choice choice = {.variant = "best", .backend = "cpu"};
     bool run_manifests = false, misses_only = false, helped;
     char *buffer = NULL;
     hm_strings args = {0}, list = {0};
-    hm_precision precision = {0};
     const hm_option options[] = {
-        {"variant", 'v', HM_OPT_STRING, &variants, "V,...", "variants to verify, or all", 0, 0, NULL},
-        HM_PRECISION_OPTION(&precision),
-        {"threads", 't', HM_OPT_INT, &threads, "N", "threads; 0: all CPUs this process may use", 0, 1024, NULL},
-        {"isa", 0, HM_OPT_STRING, &isa, "ISA", HM_ISA_NAMES "; the best here when not given", 0, 0, NULL},
+        {"variant", 'v', HM_OPT_STRING, &choice.variant, "V,...", "variants to verify, or all", 0, 0, NULL},
+        HM_PRECISION_OPTION(&choice.precision),
+        {"backend", 0, HM_OPT_STRING, &choice.backend, "NAME", "where to compute", 0, 0, hm_backend_choices},
+        HM_DEVICE_OPTION(&choice.device),
+        {"threads", 't', HM_OPT_INT, &choice.threads, "N", "threads; 0: all CPUs this process may use", 0, 1024, NULL},
+        {"isa", 0, HM_OPT_STRING, &choice.isa, "ISA", HM_ISA_NAMES "; the best here when not given", 0, 0, NULL},
         {"run-manifests", 0, HM_OPT_FLAG, &run_manifests, NULL, "load and run models whose manifest has no goldens beside it", 0, 0, NULL},
         {"misses", 0, HM_OPT_FLAG, &misses_only, NULL, "print what misses only", 0, 0, NULL},
         {0},
@@ -89,12 +95,16 @@ hm_status hm_cmd_verify(const hm_command *self, int argc, char **argv, hm_error 
     if (args.count != 1)
         return hm_fail(err, HM_EUSAGE, "verify: expected a folder of goldens (hmbench verify --help)");
     int missed = 0;
-    hm_strings asked = {{variants}, 1};
-    st = hm_precision_apply_list(&precision, &asked, "best", err);
+    hm_strings asked = {{choice.variant}, 1};
+    if (choice.device && !strcmp(choice.backend, "cpu"))
+        return hm_device_alone(choice.device, err);
+    st = hm_precision_apply_list(&choice.precision, &asked, "best", err);
     if (!st)
         st = named_variants(asked.items[0], &buffer, &list, err);
-    for (int i = 0; i < list.count && !st; i++)
-        st = verify_variant(list.items[i], args.items[0], threads, isa, run_manifests, misses_only, &missed, err);
+    for (int i = 0; i < list.count && !st; i++) {
+        choice.variant = list.items[i];
+        st = verify_variant(&choice, args.items[0], run_manifests, misses_only, &missed, err);
+    }
     free(buffer);
     if (!st && missed)
         st = hm_fail(err, HM_EDIFFERS, "verify %s: %d results differ from the goldens", args.items[0], missed);

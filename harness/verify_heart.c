@@ -329,7 +329,9 @@ static hm_status open_engine(hm_verify *v, const hm_probe *probe, json_t *lm, js
 {
     return v->api->open(out,
                         &(hm_engine_options){.source = {.lm_manifest = lm, .codec_manifest = codec, .tokenizer = tokenizer, .seed = seed},
-                                             .backend = "cpu",
+                                             .backend = v->backend,
+                                             .device = v->device,
+                                             .driver_cache = v->driver_cache,
                                              .threads = v->threads,
                                              .isa = v->isa,
                                              .toggles = v->toggles,

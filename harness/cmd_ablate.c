@@ -5,6 +5,7 @@
 #include "harness/ablate.h"
 #include "harness/cmd_plot.h"
 #include "harness/commands.h"
+#include "harness/engine_open.h"
 #include "harness/measure.h"
 #include "harness/output_options.h"
 #include "harness/precision.h"
@@ -34,6 +35,10 @@ static hm_status parse(const hm_command *self, int argc, char **argv, ablate_arg
         {"model", 'm', HM_OPT_STRING, &m->plan.model, "LIST", "folders of weights, or presets (default: a mini one for each task)", 0, 0,
          NULL},
         {"threads", 't', HM_OPT_STRING, &m->plan.threads, "N", "threads (default: all CPUs)", 0, 0, NULL},
+        {"backend", 0, HM_OPT_STRING, &m->plan.backend, "NAME", "where to compute", 0, 0, hm_backend_choices},
+        HM_DEVICE_OPTION(&m->plan.device),
+        {"env-profile", 0, HM_OPT_STRING, &m->plan.env_profile, "NAME", "environment of all processes (hmbench list env-profiles)", 0, 0,
+         hm_env_profiles},
         {"filter", 'f', HM_OPT_STRING, &m->plan.filter, "REGEX", "only cases whose suite/name matches", 0, 0, NULL},
         {"rounds", 'n', HM_OPT_INT, &a->rounds, "N", "rounds; from 6 on there are intervals", 1, 1000, NULL},
         {"warmup", 0, HM_OPT_STRING, &m->warmup, "KIND", "first frames and one solver step; a full run; none", 0, 0, hm_warmup_names},

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "harness/commands.h"
+#include "harness/engine_open.h"
 #include "harness/gate.h"
 #include "harness/gate_simulation.h"
 #include "harness/iterations.h"
@@ -49,6 +50,10 @@ static hm_status parse(const hm_command *self, int argc, char **argv, calibrate_
         {"model", 'm', HM_OPT_STRING, &m->plan.model, "LIST", "folders of weights, or presets; each runs the cases it makes", 0, 0, NULL},
         {"filter", 'f', HM_OPT_STRING, &m->plan.filter, "REGEX", "only cases whose suite/name matches", 0, 0, NULL},
         {"threads", 't', HM_OPT_STRING, &m->plan.threads, "N", "of both (default: all CPUs)", 0, 0, NULL},
+        {"backend", 0, HM_OPT_STRING, &m->plan.backend, "NAME", "where both compute", 0, 0, hm_backend_choices},
+        HM_DEVICE_OPTION(&m->plan.device),
+        {"env-profile", 0, HM_OPT_STRING, &m->plan.env_profile, "NAME", "environment of both's processes (hmbench list env-profiles)", 0, 0,
+         hm_env_profiles},
         {"warmup", 0, HM_OPT_STRING, &m->warmup, "KIND", "a full run; first frames and one solver step; none", 0, 0, hm_warmup_names},
         {"max-time", 0, HM_OPT_DURATION, &m->max_time_s, "TIME", "no round starts that would end later; 0: no limit", 0, 1e9, NULL},
         {"settle", 0, HM_OPT_DURATION, &m->settle_s, "TIME", "longest wait before a turn until the CPU is as cool as in the first round", 0,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "harness/commands.h"
+#include "harness/engine_open.h"
 #include "harness/gate_session.h"
 #include "harness/output_check.h"
 #include "harness/output_options.h"
@@ -48,6 +49,10 @@ static hm_status parse(const hm_command *self, int argc, char **argv, gate_args 
         {"filter", 'f', HM_OPT_STRING, &m->plan.filter, "REGEX", "only cases whose suite/name matches", 0, 0, NULL},
         {"threads", 't', HM_OPT_STRING, &m->plan.threads, "N", "of both (default: all CPUs)", 0, 0, NULL},
         {"isa", 0, HM_OPT_STRING, &m->plan.isa, "NAME", "of both (default: the best here)", 0, 0, NULL},
+        {"backend", 0, HM_OPT_STRING, &m->plan.backend, "NAME", "where both compute", 0, 0, hm_backend_choices},
+        HM_DEVICE_OPTION(&m->plan.device),
+        {"env-profile", 0, HM_OPT_STRING, &m->plan.env_profile, "NAME", "environment of both's processes (hmbench list env-profiles)", 0, 0,
+         hm_env_profiles},
         {"warmup", 0, HM_OPT_STRING, &m->warmup, "KIND",
          "a full run; first frames and one solver step; none (default: full; none for counts)", 0, 0, hm_warmup_names},
         {"order", 0, HM_OPT_STRING, &a->order, "KIND", "of the arms in a round", 0, 0, hm_order_names},

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "harness/commands.h"
+#include "harness/engine_open.h"
 #include "harness/fidelity_run.h"
 #include "harness/machine.h"
 #include "harness/measure.h"
@@ -45,8 +46,6 @@ enum {
     MAX_ROUNDS = 40
 }; /* with --stop-at */
 
-static const char *const backends[] = {"cpu", NULL};
-
 static void take_word(void *self, const char *name, const char *value, bool on)
 {
     static const char *const ours[] = {"slurm",     "partition",    "nodes",        "constraint",        "slurm-time", "slurm-split",
@@ -77,7 +76,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"program", 0, HM_OPT_LIST, &m->plan.programs, "NAME=PATH",
          "another build of hmbench, its file or a folder with one: every variant by it, too", 0, 0, NULL},
         {"axis", 'a', HM_OPT_LIST, &m->plan.axes, "NAME=LIST",
-         "arms for each value of threads, isa, model, precision or a toggle: threads=1,2; flow_steps=5:20:5; threads=1:8:x2; precision=ladder",
+         "arms for each value of threads, isa, model, backend, device, env-profile, precision or a toggle: threads=1,2; backend=cpu,ze; "
+         "flow_steps=5:20:5; threads=1:8:x2; precision=ladder",
          0, 0, NULL},
         {"only-arm", 0, HM_OPT_LIST, &m->plan.only_arms, "NAME", "of all the arms that these options make, only this one", 0, 0, NULL},
         {"model", 'm', HM_OPT_STRING, &m->plan.model, "LIST",
@@ -85,7 +85,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
          0, NULL},
         {"threads", 't', HM_OPT_STRING, &m->plan.threads, "LIST", "thread counts, as in 1,2 (default: all CPUs)", 0, 0, NULL},
         {"isa", 0, HM_OPT_STRING, &m->plan.isa, "LIST", "instruction sets, as in scalar,avx2 (default: the best here)", 0, 0, NULL},
-        {"backend", 0, HM_OPT_STRING, &m->plan.backend, "NAME", "where to compute", 0, 0, backends},
+        HM_PLAN_DEVICE_OPTIONS(&m->plan),
+        HM_ENV_PROFILE_OPTION(&m->plan),
         {"filter", 'f', HM_OPT_STRING, &m->plan.filter, "REGEX", "only cases whose suite/name matches", 0, 0, NULL},
         {"rounds", 'n', HM_OPT_INT, &a->rounds, "N", "rounds; every arm runs once per case in each", 1, 1000, NULL},
         {"iters", 0, HM_OPT_INT, &a->iterations, "N", "timed generations in each run; the run's figure is their median", 1,
@@ -264,8 +265,23 @@ static bool write_trace(const hm_measure *m, const suite_args *a, char *path, si
             suite = plan->suites[i]->path;
     snprintf(name, sizeof name, "%s/%s", suite, plan->cases[first].name);
     snprintf(path, size, "%s/trace-%.8s.json", hm_measure_folder(m), hm_measure_session(m));
-    char *argv[] = {program,   "profile",           name, "--trace", path, "--repeat", "1", "--quiet", "--variant", (char *)last->variant,
-                    "--model", (char *)last->model, NULL};
+    char *argv[] = {program,
+                    "profile",
+                    name,
+                    "--trace",
+                    path,
+                    "--repeat",
+                    "1",
+                    "--quiet",
+                    "--variant",
+                    (char *)last->variant,
+                    "--model",
+                    (char *)last->model,
+                    "--backend",
+                    (char *)last->backend,
+                    *last->device ? "--device" : NULL,
+                    (char *)last->device,
+                    NULL};
     hm_process *process = NULL;
     hm_error err = {0};
     if (hm_process_start(&process, argv, &err))

@@ -8,6 +8,7 @@
 #include "engine/synth.h"
 #include "harness/commands.h"
 #include "harness/engine_open.h"
+#include "harness/env_profile.h"
 #include "harness/metrics.h"
 #include "harness/plan.h"
 #include "harness/precision.h"
@@ -80,6 +81,18 @@ static void isas(const sink *to)
 {
     for (int i = 0; hm_isa_choices[i]; i++)
         emit(to, hm_isa_choices[i], "instruction set");
+}
+
+static void backends(const sink *to)
+{
+    for (int i = 0; hm_backend_choices[i]; i++)
+        emit(to, hm_backend_choices[i], "backend");
+}
+
+static void env_profiles(const sink *to)
+{
+    for (int i = 0; hm_env_profiles[i]; i++)
+        emit(to, hm_env_profiles[i], hm_env_profile_text(hm_env_profiles[i]));
 }
 
 static void metrics(const sink *to)
@@ -185,6 +198,10 @@ static void axis_list(const sink *to, const char *typed)
         isas(&values);
     else if (!strncmp(typed, "model=", 6))
         models(&values);
+    else if (!strncmp(typed, "backend=", 8))
+        backends(&values);
+    else if (!strncmp(typed, "env-profile=", 12))
+        env_profiles(&values);
     else if (!strncmp(typed, "precision=", 10))
         precisions(&values);
 }
@@ -262,8 +279,9 @@ typedef struct naming {
 } naming;
 
 /* Values of options that have this name in every command, and what commands take in their first places. */
-static const naming option_values[] = {{"model", models}, {"metric", metrics}, {"session", sessions}, {"toggle", toggles},
-                                       {"suite", suites}, {"case", cases},     {"isa", isas},         {NULL, NULL}};
+static const naming option_values[] = {
+    {"model", models}, {"metric", metrics}, {"session", sessions}, {"toggle", toggles},           {"suite", suites},
+    {"case", cases},   {"isa", isas},       {"backend", backends}, {"env-profile", env_profiles}, {NULL, NULL}};
 static const naming first_places[] = {{"suite", suites},  {"batch", suites},   {"gate", suites},   {"calibrate", suites},
                                       {"ablate", suites}, {"profile", cases},  {"history", cases}, {"help", commands},
                                       {"synth", models},  {"inspect", models}, {NULL, NULL}};

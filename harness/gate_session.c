@@ -54,6 +54,10 @@ void hm_gate_next(const hm_gate *g, int c, char *out, size_t size)
     add_word(out, size, " ", "%s", what);
     add_word(out, size, " --variant ", "%s", arm->variant);
     add_word(out, size, " --model ", "%s", arm->model);
+    if (strcmp(arm->backend, "cpu"))
+        add_word(out, size, " --backend ", "%s", arm->backend);
+    if (*arm->device)
+        add_word(out, size, " --device ", "%s", arm->device);
     add_word(out, size, " --trace ", "%s.json", plan->cases[c].name);
     if (k->base < 0 || g->o->counts)
         return;

@@ -47,16 +47,16 @@ typedef struct list_field {
 } list_field;
 
 enum {
-    TEXTS = 10,
+    TEXTS = 12,
     LISTS = 6
 };
 
 static void fields_of(hm_measure_options *o, text_field texts[TEXTS], list_field lists[LISTS])
 {
-    const text_field t[TEXTS] = {{"threads", &o->plan.threads}, {"isa", &o->plan.isa},          {"model", &o->plan.model},
-                                 {"backend", &o->plan.backend}, {"filter", &o->plan.filter},    {"warmup", &o->warmup},
-                                 {"setup", &o->hooks.setup},    {"prepare", &o->hooks.prepare}, {"conclude", &o->hooks.conclude},
-                                 {"cleanup", &o->hooks.cleanup}};
+    const text_field t[TEXTS] = {{"threads", &o->plan.threads},  {"isa", &o->plan.isa},          {"model", &o->plan.model},
+                                 {"backend", &o->plan.backend},  {"filter", &o->plan.filter},    {"warmup", &o->warmup},
+                                 {"setup", &o->hooks.setup},     {"prepare", &o->hooks.prepare}, {"conclude", &o->hooks.conclude},
+                                 {"cleanup", &o->hooks.cleanup}, {"device", &o->plan.device},    {"env_profile", &o->plan.env_profile}};
     const list_field l[LISTS] = {{"suites", &o->plan.suites},     {"variants", &o->plan.variants}, {"commands", &o->plan.commands},
                                  {"programs", &o->plan.programs}, {"axes", &o->plan.axes},         {"only_arms", &o->plan.only_arms}};
     memcpy(texts, t, sizeof t);

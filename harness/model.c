@@ -46,6 +46,15 @@ hm_status hm_cache_packs(char *out, size_t size, hm_error *err)
     return st;
 }
 
+hm_status hm_cache_compiled(char *out, size_t size, hm_error *err)
+{
+    char cache[HM_MODEL_PATH];
+    hm_status st = hm_cache_path(cache, sizeof cache, err);
+    if (!st && (size_t)snprintf(out, size, "%s/compiled", cache) >= size)
+        st = hm_fail(err, HM_EUSAGE, "cache: the path of compiled modules is longer than %zu bytes", size - 1);
+    return st;
+}
+
 hm_status hm_model_cache_path(const char *preset, char *out, size_t size, hm_error *err)
 {
     char cache[HM_MODEL_PATH], hash[HM_PRESET_HASH] = "";

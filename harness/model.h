@@ -39,6 +39,9 @@ hm_status hm_cache_path(char *out, size_t size, hm_error *err);
 /* Folder of packed weights in the cache (engine/pack.h). Not made. */
 hm_status hm_cache_packs(char *out, size_t size, hm_error *err);
 
+/* Folder of what drivers of GPUs compile, per device and driver. Not made. */
+hm_status hm_cache_compiled(char *out, size_t size, hm_error *err);
+
 /* Folder of a preset in the cache; whether it is there or not. */
 hm_status hm_model_cache_path(const char *preset, char *out, size_t size, hm_error *err);
 

@@ -50,7 +50,7 @@ hm_status hm_plan_split(const char *list, char **buffer, hm_strings *out, hm_err
 bool hm_plan_same_output(const hm_plan_arm *a, const hm_plan_arm *b)
 {
     return !a->command && !b->command && !strcmp(a->model, b->model) && !strcmp(a->isa, b->isa) && !strcmp(a->backend, b->backend) &&
-           hm_toggles_distance(&a->toggles, &b->toggles) == HM_KIND_BITWISE;
+           !strcmp(a->device, b->device) && hm_toggles_distance(&a->toggles, &b->toggles) == HM_KIND_BITWISE;
 }
 
 bool hm_plan_runs(const hm_plan *plan, int case_index, int arm)
@@ -262,6 +262,8 @@ json_t *hm_plan_json(const hm_plan *plan)
         const hm_plan_arm *a = &plan->arms[i];
         json_array_append_new(arms, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "name", a->name, "toggles", a->toggles_text, "isa", a->isa,
                                               "threads", a->threads, "model", a->model, "command", or_empty(a->command)));
+        json_object_update_new(json_array_get(arms, (size_t)i), json_pack("{s:s, s:s, s:s}", "backend", a->backend, "device", a->device,
+                                                                          "env_profile", or_empty(a->env_profile)));
         if (a->program)
             json_object_set_new(json_array_get(arms, (size_t)i), "program", json_string(a->program));
     }
@@ -286,6 +288,9 @@ void hm_plan_arm_record(const hm_plan_arm *a, int position, hm_arm_record *out)
                            .threads = a->threads,
                            .model = a->model,
                            .command = a->command,
-                           .program = a->program};
+                           .program = a->program,
+                           .device = or_null(a->device),
+                           .env_profile = a->env_profile,
+                           .environment = a->environment};
     memcpy(out->id, a->id, sizeof out->id);
 }

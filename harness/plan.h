@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "harness/env_profile.h"
 #include "harness/model.h"
 #include "harness/options.h"
 #include "harness/store.h"
@@ -19,17 +20,19 @@ enum {
 
 /* Lists as typed; NULL or empty: the default. */
 typedef struct hm_plan_options {
-    hm_strings suites;    /* names or paths */
-    hm_strings variants;  /* "naive,best" each; commas between variants or between settings of one; "all", "none" */
-    hm_strings commands;  /* NAME=COMMAND: other programs that speak the worker protocol */
-    hm_strings programs;  /* NAME=PATH: other builds of hmbench (file, or folder with one); each runs every variant, too */
-    hm_strings only_arms; /* names: of all that these options make, the arms with them; empty: all */
-    hm_strings axes;      /* "threads=1,2", "flow_steps=5:20:5", "isa=scalar,avx2": arms are multiplied by their values; hm_plan_axes */
-    const char *threads;  /* "1,2"; NULL: all CPUs */
-    const char *isa;      /* "scalar,avx2"; NULL: the best */
-    const char *model;    /* "a,b"; NULL: a mini preset for each task of the cases */
-    const char *backend;  /* "cpu" */
-    const char *filter;   /* extended regular expression on "suite/case"; NULL: all */
+    hm_strings suites;       /* names or paths */
+    hm_strings variants;     /* "naive,best" each; commas between variants or between settings of one; "all", "none" */
+    hm_strings commands;     /* NAME=COMMAND: other programs that speak the worker protocol */
+    hm_strings programs;     /* NAME=PATH: other builds of hmbench (file, or folder with one); each runs every variant, too */
+    hm_strings only_arms;    /* names: of all that these options make, the arms with them; empty: all */
+    hm_strings axes;         /* "threads=1,2", "flow_steps=5:20:5", "isa=scalar,avx2": arms are multiplied by their values; hm_plan_axes */
+    const char *threads;     /* "1,2"; NULL: all CPUs */
+    const char *isa;         /* "scalar,avx2"; NULL: the best */
+    const char *model;       /* "a,b"; NULL: a mini preset for each task of the cases */
+    const char *backend;     /* "cpu,ze"; NULL: cpu */
+    const char *device;      /* "0,1": index or UUID of a backend's device; NULL: the first */
+    const char *env_profile; /* "none,level-zero": environment of worker processes; NULL: none */
+    const char *filter;      /* extended regular expression on "suite/case"; NULL: all */
 } hm_plan_options;
 
 typedef struct hm_plan_arm {
@@ -42,6 +45,9 @@ typedef struct hm_plan_arm {
     char isa[16];                  /* empty: the best */
     char model[HM_MODEL_PATH];     /* as asked for; hm_plan_resolve makes it a path */
     const char *backend, *command; /* command NULL: hmbench */
+    char device[48];               /* empty: the first */
+    const char *env_profile;       /* NULL: none */
+    char environment[HM_ENV_TEXT]; /* what its processes find of it: hm_env_text */
     const char *program;           /* another build of hmbench (a path); NULL: this one */
     int threads;
     bool any_case;      /* another program, and nobody knows what its model makes */
@@ -73,7 +79,7 @@ int hm_plan_pairs(const hm_plan *plan);
 hm_status hm_plan_make(hm_plan **out, const hm_plan_options *options, hm_error *err);
 void hm_plan_close(hm_plan **plan);
 
-/* Names of axes that are no toggles: "threads", "isa", "model", then NULL. Every toggle is one, too. */
+/* Names of axes that are no toggles, then NULL. Every toggle is one, too. */
 extern const char *const hm_plan_axes[];
 
 /* Splits a list of variants: a piece with '=' goes on with the settings of the variant before it ("best:attn=scores,kv=concat,naive"

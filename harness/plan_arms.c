@@ -10,6 +10,7 @@
 #include "engine/base/isa.h"
 #include "harness/axis.h"
 #include "harness/engine_open.h"
+#include "harness/env_profile.h"
 #include "harness/precision_axis.h"
 
 enum {
@@ -44,12 +45,18 @@ static void write_toggles(hm_plan_arm *a)
     }
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return !strcmp(a ? a : "", b ? b : "");
+}
+
 static hm_plan_arm *same_program(hm_plan *plan, const hm_plan_arm *a)
 {
     for (int i = 0; i < plan->arm_count; i++) {
         hm_plan_arm *b = &plan->arms[i];
         if (!b->command && a->program == b->program && !memcmp(&a->toggles, &b->toggles, sizeof a->toggles) && a->threads == b->threads &&
-            !strcmp(a->isa, b->isa) && !strcmp(a->model, b->model))
+            !strcmp(a->isa, b->isa) && !strcmp(a->model, b->model) && !strcmp(a->backend, b->backend) && !strcmp(a->device, b->device) &&
+            same_text(a->env_profile, b->env_profile))
             return b;
     }
     return NULL;
@@ -94,7 +101,7 @@ static hm_status parse_threads(const char *text, int *out, hm_error *err)
 
 /* What multiplies variants into arms. */
 typedef struct axes {
-    hm_axis model, isa, threads;
+    hm_axis model, isa, threads, backend, device, env_profile;
     hm_axis toggle[AXES]; /* settings, those of a range that the toggle does not have left out */
     const char *toggle_name[AXES];
     int toggles;
@@ -107,49 +114,99 @@ typedef struct axes {
 } axes;
 
 /* What one arm is made of. */
+enum {
+    PROGRAM,
+    MODEL,
+    ISA,
+    THREADS,
+    BACKEND,
+    DEVICE,
+    ENVIRONMENT,
+    CHOICES
+};
 typedef struct choice {
     const char *text, *label; /* the variant; as it is named */
-    int program, model, isa, threads;
+    int at[CHOICES];          /* of the axes */
 } choice;
 
-static hm_status add_choice(hm_plan *plan, const hm_plan_options *o, const axes *x, const hm_toggles *set, choice k, hm_error *err)
+/* Backend, its device, environment. What says nothing of a backend is left out: instruction sets of GPUs, devices of the CPU. */
+static hm_status choose_device(hm_plan_arm *a, const axes *x, const choice *k, hm_error *err)
 {
-    char model[HM_MODEL_PATH], near[HM_SUGGESTION];
-    hm_plan_arm a = {.toggles = *set, .look = x->looks[k.model], .backend = o->backend ? o->backend : "cpu"};
-    a.program = x->program[k.program];
-    zero_without_effect(&a.toggles, a.look.family, HM_BACKEND_CPU);
-    size_t length = strlen(k.text);
+    const char *device = x->device.items[k->at[DEVICE]], *isa = x->isa.items[k->at[ISA]];
+    const char *profile = x->env_profile.items[k->at[ENVIRONMENT]];
+    char near[HM_SUGGESTION];
+    a->backend = hm_backend_choice(x->backend.items[k->at[BACKEND]], err);
+    if (!a->backend)
+        return HM_EUSAGE;
+    bool cpu = !strcmp(a->backend, "cpu");
+    if (strlen(device) >= sizeof a->device)
+        return hm_fail(err, HM_EUSAGE, "--device \"%.60s...\": expected an index or a UUID (hmbench list devices)", device);
+    snprintf(a->device, sizeof a->device, "%s", cpu ? "" : device);
+    if (*isa && hm_isa_parse(isa) < 0)
+        return hm_fail(err, HM_EUSAGE, "--isa \"%.40s\": expected " HM_ISA_NAMES "%s", isa, hm_did_you_mean(near, isa, hm_isa_choices));
+    snprintf(a->isa, sizeof a->isa, "%s", cpu ? isa : "");
+    hm_status st = hm_env_profile_check(profile, err);
+    for (int i = 1; hm_env_profiles[i] && !st; i++)
+        if (!strcmp(profile, hm_env_profiles[i]))
+            a->env_profile = hm_env_profiles[i];
+    hm_env_text(a->env_profile, a->environment, sizeof a->environment);
+    return st;
+}
+
+static void name_arm(hm_plan_arm *a, const axes *x, const choice *k)
+{
+    char model[HM_MODEL_PATH];
+    bool cpu = !strcmp(a->backend, "cpu");
+    hm_model_name(a->model, model, sizeof model);
+    add_to_name(a, "model", model, x->model.count);
+    add_to_name(a, "backend", a->backend, x->backend.count);
+    if (!cpu)
+        add_to_name(a, "device", *a->device ? a->device : "0", x->device.count);
+    else
+        add_to_name(a, "isa", a->isa, x->isa.count);
+    add_to_name(a, "threads", x->threads.items[k->at[THREADS]], x->threads.count);
+    add_to_name(a, "env-profile", a->env_profile ? a->env_profile : hm_env_profiles[0], x->env_profile.count);
+    if (a->program)
+        add_to_name(a, "program", x->program_name[k->at[PROGRAM]], 2);
+}
+
+static hm_status add_choice(hm_plan *plan, const axes *x, const hm_toggles *set, const choice *k, hm_error *err)
+{
+    hm_plan_arm a = {.toggles = *set, .look = x->looks[k->at[MODEL]], .program = x->program[k->at[PROGRAM]]};
+    size_t length = strlen(k->text);
     if (length >= sizeof a.variant)
-        return hm_fail(err, HM_EUSAGE, "variant \"%.60s...\": %zu characters; %zu at most", k.text, length, sizeof a.variant - 1);
-    memcpy(a.variant, k.text, length + 1);
-    snprintf(a.name, sizeof a.name, "%.120s", k.label);
-    snprintf(a.model, sizeof a.model, "%s", x->model.items[k.model]);
-    snprintf(a.isa, sizeof a.isa, "%s", x->isa.items[k.isa]);
-    if (a.isa[0] && hm_isa_parse(a.isa) < 0)
-        return hm_fail(err, HM_EUSAGE, "--isa \"%.40s\": expected " HM_ISA_NAMES "%s", a.isa, hm_did_you_mean(near, a.isa, hm_isa_choices));
-    hm_status st = parse_threads(x->threads.items[k.threads], &a.threads, err);
-    hm_model_name(a.model, model, sizeof model);
-    add_to_name(&a, "model", model, x->model.count);
-    add_to_name(&a, "isa", a.isa, x->isa.count);
-    add_to_name(&a, "threads", x->threads.items[k.threads], x->threads.count);
-    if (a.program)
-        add_to_name(&a, "program", x->program_name[k.program], 2);
+        return hm_fail(err, HM_EUSAGE, "variant \"%.60s...\": %zu characters; %zu at most", k->text, length, sizeof a.variant - 1);
+    memcpy(a.variant, k->text, length + 1);
+    snprintf(a.name, sizeof a.name, "%.120s", k->label);
+    snprintf(a.model, sizeof a.model, "%s", x->model.items[k->at[MODEL]]);
+    hm_status st = choose_device(&a, x, k, err);
+    if (!st)
+        st = parse_threads(x->threads.items[k->at[THREADS]], &a.threads, err);
+    if (st)
+        return st;
+    zero_without_effect(&a.toggles, a.look.family, hm_backend_bit(a.backend));
+    name_arm(&a, x, k);
     write_toggles(&a);
     return st ? st : add_arm(plan, &a, err);
 }
 
 /* label: the variant without the settings of axes, and those behind it. */
-static hm_status add_variant(hm_plan *plan, const hm_plan_options *o, const char *text, const char *label, const axes *x, hm_error *err)
+static hm_status add_variant(hm_plan *plan, const char *text, const char *label, const axes *x, hm_error *err)
 {
+    /* the last one turns first; programs last, so that a program's arms stand together */
+    const int counts[CHOICES] = {x->programs,      x->model.count,  x->isa.count,        x->threads.count,
+                                 x->backend.count, x->device.count, x->env_profile.count};
+    static const int order[CHOICES] = {PROGRAM, MODEL, BACKEND, DEVICE, ISA, THREADS, ENVIRONMENT};
+    choice k = {.text = text, .label = label};
     hm_toggles set;
     hm_status st = strlen(text) < HM_VARIANT_SPEC
                        ? hm_variant_parse(text, &set, NULL, err)
                        : hm_fail(err, HM_EUSAGE, "variant \"%.60s...\": longer than %d bytes", text, HM_VARIANT_SPEC - 1);
-    for (int p = 0; p < x->programs && !st; p++)
-        for (int m = 0; m < x->model.count && !st; m++)
-            for (int i = 0; i < x->isa.count && !st; i++)
-                for (int t = 0; t < x->threads.count && !st; t++)
-                    st = add_choice(plan, o, x, &set, (choice){text, label, p, m, i, t}, err);
+    for (int turning = 0; turning >= 0 && !st;) {
+        st = add_choice(plan, x, &set, &k, err);
+        for (turning = CHOICES - 1; turning >= 0 && ++k.at[order[turning]] == counts[order[turning]]; turning--)
+            k.at[order[turning]] = 0;
+    }
     return st;
 }
 
@@ -168,7 +225,7 @@ static void add_setting(const axes *x, int axis, int at, char spec[2 * HM_VARIAN
 }
 
 /* The variant with every combination of the toggles' values. */
-static hm_status add_settings(hm_plan *plan, const hm_plan_options *o, const char *text, const axes *x, hm_error *err)
+static hm_status add_settings(hm_plan *plan, const char *text, const axes *x, hm_error *err)
 {
     int at[AXES] = {0}, turning;
     hm_status st = HM_OK;
@@ -178,14 +235,14 @@ static hm_status add_settings(hm_plan *plan, const hm_plan_options *o, const cha
         snprintf(label, sizeof label, "%.*s", HM_VARIANT_SPEC, text);
         for (int i = 0; i < x->toggles; i++)
             add_setting(x, i, at[i], spec, label);
-        st = add_variant(plan, o, spec, label, x, err);
+        st = add_variant(plan, spec, label, x, err);
         for (turning = x->toggles - 1; turning >= 0 && ++at[turning] == x->toggle[turning].count; turning--)
             at[turning] = 0;
     } while (turning >= 0 && !st);
     return st;
 }
 
-static hm_status add_list(hm_plan *plan, const hm_plan_options *o, const char *list, const axes *x, hm_error *err)
+static hm_status add_list(hm_plan *plan, const char *list, const axes *x, hm_error *err)
 {
     char *buffer = NULL;
     hm_strings names;
@@ -195,9 +252,9 @@ static hm_status add_list(hm_plan *plan, const hm_plan_options *o, const char *l
     for (int i = 0; i < names.count && !st; i++) {
         if (!strcmp(names.items[i], "all"))
             for (int v = 0; v < n && !st; v++)
-                st = add_settings(plan, o, all[v].name, x, err);
+                st = add_settings(plan, all[v].name, x, err);
         else if (strcmp(names.items[i], "none"))
-            st = add_settings(plan, o, names.items[i], x, err);
+            st = add_settings(plan, names.items[i], x, err);
     }
     free(buffer);
     return st;
@@ -207,16 +264,26 @@ static hm_status add_list(hm_plan *plan, const hm_plan_options *o, const char *l
 static hm_status add_command(hm_plan *plan, const char *text, const axes *x, hm_error *err)
 {
     char model[HM_MODEL_PATH];
+    int profiles = x->env_profile.count;
     const char *equals = strchr(text, '=');
     hm_status st = HM_OK;
     if (!equals || equals == text || !equals[1] || equals - text > 60)
         return hm_fail(err, HM_EUSAGE, "--arm \"%.80s\": expected NAME=COMMAND", text);
-    for (int m = 0; m < x->model.count && !st; m++) {
-        hm_plan_arm a = {.backend = "command", .command = equals + 1, .any_case = !x->known[m], .look = x->looks[m]};
+    for (int i = 0; i < x->model.count * profiles && !st; i++) {
+        int m = i / profiles;
+        choice k = {.at[ENVIRONMENT] = i % profiles};
+        hm_plan_arm a = {.any_case = !x->known[m], .look = x->looks[m]};
+        st = choose_device(&a, x, &k, err);
+        if (st)
+            return st;
+        a.backend = "command";
+        a.command = equals + 1;
+        a.isa[0] = a.device[0] = 0;
         snprintf(a.name, sizeof a.name, "%.*s", (int)(equals - text), text);
         snprintf(a.model, sizeof a.model, "%s", x->model.items[m]);
         hm_model_name(a.model, model, sizeof model);
         add_to_name(&a, "model", model, x->model.count);
+        add_to_name(&a, "env-profile", a.env_profile ? a.env_profile : hm_env_profiles[0], profiles);
         st = add_arm(plan, &a, err);
     }
     return st;
@@ -298,12 +365,12 @@ static hm_status keep_values(hm_plan *plan, const hm_toggle_info *toggle, hm_axi
     return kept ? HM_OK : hm_fail(err, HM_EUSAGE, "--axis %s: none of its values is in the range; it has %s", toggle->name, toggle->names);
 }
 
-const char *const hm_plan_axes[] = {"threads", "isa", "model", "precision", NULL};
+const char *const hm_plan_axes[] = {"threads", "isa", "model", "backend", "device", "env-profile", "precision", NULL};
 
 /* Which axis a name means: *toggle NULL: one of hm_plan_axes, *own (NULL: the formats of weights). */
 static hm_status find_axis(axes *x, const char *name, hm_axis **own, const hm_toggle_info **toggle, hm_error *err)
 {
-    hm_axis *axis[] = {&x->threads, &x->isa, &x->model, NULL}; /* in the order of hm_plan_axes */
+    hm_axis *axis[] = {&x->threads, &x->isa, &x->model, &x->backend, &x->device, &x->env_profile, NULL}; /* in the order of hm_plan_axes */
     const char *names[128];
     int n, count = 0;
     const hm_toggle_info *list = hm_toggle_list(&n);
@@ -322,9 +389,11 @@ static hm_status find_axis(axes *x, const char *name, hm_axis **own, const hm_to
     }
     names[count] = NULL;
     char near[HM_SUGGESTION];
-    return hm_fail(err, HM_EUSAGE,
-                   "--axis %.60s: there is none of this name%s (threads, isa, model, precision, or a toggle: hmbench list toggles)", name,
-                   hm_did_you_mean(near, name, names));
+    return hm_fail(
+        err, HM_EUSAGE,
+        "--axis %.60s: there is none of this name%s (threads, isa, model, backend, device, env-profile, precision, or a toggle: hmbench "
+        "list toggles)",
+        name, hm_did_you_mean(near, name, names));
 }
 
 /* The formats of weights as one more axis. */
@@ -397,6 +466,15 @@ static hm_status read_program(hm_plan *plan, axes *x, const char *text, hm_error
     return HM_OK;
 }
 
+/* A device that no backend here has: the CPU is one. */
+static hm_status check_devices(const axes *x, hm_error *err)
+{
+    bool other = false;
+    for (int i = 0; i < x->backend.count; i++)
+        other = other || strcmp(x->backend.items[i], "cpu");
+    return other || !x->device.buffer ? HM_OK : hm_device_alone(x->device.items[0], err);
+}
+
 /* Options of the same meaning, and defaults where there are none. */
 static hm_status read_axes(hm_plan *plan, const hm_plan_options *o, axes *x, hm_error *err)
 {
@@ -406,17 +484,22 @@ static hm_status read_axes(hm_plan *plan, const hm_plan_options *o, axes *x, hm_
     const struct {
         hm_axis *axis;
         const char *what, *text, *fallback;
-    } own[] = {{&x->model, "--model", o->model, models}, {&x->isa, "--isa", o->isa, NULL}, {&x->threads, "--threads", o->threads, NULL}};
-    for (int i = 0; i < 3 && !st; i++)
+    } own[] = {{&x->model, "--model", o->model, models},     {&x->isa, "--isa", o->isa, NULL},
+               {&x->threads, "--threads", o->threads, NULL}, {&x->backend, "--backend", o->backend, "cpu"},
+               {&x->device, "--device", o->device, NULL},    {&x->env_profile, "--env-profile", o->env_profile, NULL}};
+    const int count = sizeof own / sizeof *own;
+    for (int i = 0; i < count && !st; i++)
         if (own[i].text)
             st = hm_axis_parse(own[i].axis, own[i].what, own[i].text, own[i].axis == &x->threads, err);
     for (int i = 0; i < o->axes.count && !st; i++)
         st = read_axis(plan, x, o->axes.items[i], err);
-    for (int i = 0; i < 3 && !st; i++)
+    for (int i = 0; i < count && !st; i++)
         if (!own[i].axis->buffer && own[i].fallback && *own[i].fallback)
             st = hm_axis_parse(own[i].axis, own[i].what, own[i].fallback, false, err);
         else if (!own[i].axis->buffer)
             *own[i].axis = (hm_axis){.items = {""}, .count = 1};
+    if (!st)
+        st = check_devices(x, err);
     x->programs = 1;
     for (int i = 0; i < o->programs.count && !st; i++)
         st = read_program(plan, x, o->programs.items[i], err);
@@ -432,16 +515,16 @@ hm_status hm_plan_make_arms(hm_plan *plan, const hm_plan_options *o, hm_error *e
     if (!st)
         st = look_at_models(plan, o, x, err);
     for (int i = 0; i < o->variants.count && !st; i++)
-        st = add_list(plan, o, o->variants.items[i], x, err);
+        st = add_list(plan, o->variants.items[i], x, err);
     if (!st && !o->variants.count)
-        st = add_list(plan, o, "naive,best", x, err);
+        st = add_list(plan, "naive,best", x, err);
     for (int i = 0; i < o->commands.count && !st; i++)
         st = add_command(plan, o->commands.items[i], x, err);
     if (!st && !plan->arm_count)
         st = hm_fail(err, HM_EUSAGE, "no arms: name variants with --variant, or programs with --arm");
-    hm_axis_free(&x->model);
-    hm_axis_free(&x->isa);
-    hm_axis_free(&x->threads);
+    hm_axis *const own[] = {&x->model, &x->isa, &x->threads, &x->backend, &x->device, &x->env_profile};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        hm_axis_free(own[i]);
     for (int i = 0; i < x->toggles; i++)
         hm_axis_free(&x->toggle[i]);
     free(x);

@@ -159,6 +159,9 @@ json_t *hm_proto_open(const hm_open_order *order, const char *type, const hm_cas
                           order->threads, "encoders", order->encoders, "skip_codec", order->skip_codec);
     set_text(o, "variant", order->variant);
     set_text(o, "isa", order->isa);
+    set_text(o, "device", order->device);
+    if (order->timestamps)
+        json_object_set_new(o, "timestamps", json_true());
     if (c)
         json_object_set_new(o, "case", pack_case(c));
     return o;
@@ -194,6 +197,10 @@ hm_status hm_proto_read_open(const json_t *m, hm_open_order *out, hm_error *err)
         st = hm_json_string(m, "backend", false, &out->backend, WHERE, err);
     if (!st)
         st = hm_json_string(m, "isa", false, &out->isa, WHERE, err);
+    if (!st)
+        st = hm_json_string(m, "device", false, &out->device, WHERE, err);
+    if (!st)
+        st = hm_json_bool(m, "timestamps", false, &out->timestamps, WHERE, err);
     if (!st)
         st = hm_json_int(m, "threads", 0, 1024, false, &threads, WHERE, err);
     if (!st)
@@ -357,6 +364,11 @@ json_t *hm_proto_opened(const hm_opened *w)
     set_text(o, "backend", w->backend);
     set_text(o, "isa", w->isa);
     set_text(o, "device", w->device);
+    set_text(o, "device_uuid", w->device_uuid);
+    set_text(o, "device_driver", w->device_driver);
+    if (w->device_memory_bytes)
+        set_int(o, "device_memory_bytes", w->device_memory_bytes);
+    json_object_set_new(o, "software", json_boolean(w->software));
     set_text(o, "variant", w->variant);
     set_int(o, "threads", w->threads);
     set_int(o, "load_ns", w->load_ns);
@@ -437,10 +449,16 @@ hm_status hm_proto_read_opened(const json_t *m, hm_opened *w, hm_error *err)
         const char *key;
         char *out;
         size_t size;
-    } texts[] = {{"model", w->model.kind, sizeof w->model.kind}, {"kind", w->model.speech_kind, sizeof w->model.speech_kind},
-                 {"size", w->model.size, sizeof w->model.size},  {"fingerprint", w->model.id, sizeof w->model.id},
-                 {"backend", w->backend, sizeof w->backend},     {"isa", w->isa, sizeof w->isa},
-                 {"device", w->device, sizeof w->device},        {"variant", w->variant, sizeof w->variant}};
+    } texts[] = {{"model", w->model.kind, sizeof w->model.kind},
+                 {"kind", w->model.speech_kind, sizeof w->model.speech_kind},
+                 {"size", w->model.size, sizeof w->model.size},
+                 {"fingerprint", w->model.id, sizeof w->model.id},
+                 {"backend", w->backend, sizeof w->backend},
+                 {"isa", w->isa, sizeof w->isa},
+                 {"device", w->device, sizeof w->device},
+                 {"variant", w->variant, sizeof w->variant},
+                 {"device_uuid", w->device_uuid, sizeof w->device_uuid},
+                 {"device_driver", w->device_driver, sizeof w->device_driver}};
     const struct {
         const char *key;
         int *out;
@@ -457,6 +475,10 @@ hm_status hm_proto_read_opened(const json_t *m, hm_opened *w, hm_error *err)
         st = read_count(m, counts[i].key, INT32_MAX, counts[i].out, err);
     if (!st)
         st = hm_json_int(m, "load_ns", 0, INT64_MAX, false, &w->load_ns, WHERE, err);
+    if (!st)
+        st = hm_json_int(m, "device_memory_bytes", 0, INT64_MAX, false, &w->device_memory_bytes, WHERE, err);
+    if (!st)
+        st = hm_json_bool(m, "software", false, &w->software, WHERE, err);
     if (!st)
         st = hm_json_double(m, "frame_s", false, &w->model.frame_s, WHERE, err);
     if (!st)

@@ -17,6 +17,9 @@ enum {
 typedef struct hm_opened {
     hm_model_record model; /* id empty: no fingerprint */
     char backend[32], isa[16], device[128], variant[256];
+    char device_uuid[48], device_driver[64];
+    int64_t device_memory_bytes; /* of its own */
+    bool software;               /* a GPU that is a program: what it takes says nothing about hardware */
     int threads;
     int64_t load_ns;
     bool stored_codes; /* it can feed codes back */
@@ -39,6 +42,8 @@ typedef struct hm_run_order {
 /* What a worker is to open. */
 typedef struct hm_open_order {
     const char *variant, *model, *backend, *isa; /* isa NULL: the best */
+    const char *device;                          /* of the backend; NULL: the first */
+    bool timestamps;                             /* operations are timed on the device */
     int threads;
     bool encoders; /* what cloning a voice takes, too */
     bool skip_codec;

@@ -93,7 +93,15 @@
     I(predicted_codec_bytes, 0, "from shapes alone: what decoding takes at most")                               \
     I(predicted_total_bytes, 0, "from shapes alone: largest sum at any time, mapped weights left out")          \
     I(prefill_flops, 0, "floating-point operations of prefill")                                                 \
-    I(prefill_weight_bytes, 0, "weights that the operations of prefill read, each pass anew")
+    I(prefill_weight_bytes, 0, "weights that the operations of prefill read, each pass anew")                   \
+    I(device_busy_ns, 0, "within generate: the device had work, by its own timestamps")                         \
+    I(device_used_bytes, 0, "most memory of the device in use during the timed call, by whomever")              \
+    I(device_energy_uj, 0, "microjoules of the device's card during the timed call")                            \
+    R(device_power_w, "of the device's card, mean")                                                             \
+    R(device_busy_share, "share of the timed call that the device's engines were busy, as it tells")            \
+    R(device_clock_mhz, "of the device, mean of readings")                                                      \
+    R(device_temperature_c, "of the device's hottest sensor")                                                   \
+    T(device_note, 200, "what the device does not tell, and why")
 
 #define HM_UNKNOWN INT64_MIN
 

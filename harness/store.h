@@ -101,6 +101,8 @@ typedef struct hm_arm_record {
     const char *model;                     /* folder */
     const char *command;                   /* of an arm that is another program, or NULL */
     const char *program;                   /* another build of hmbench that runs the variant, or NULL */
+    const char *device;                    /* asked for; NULL: the first */
+    const char *env_profile, *environment; /* NULL: none; not known */
 } hm_arm_record;
 
 typedef enum hm_run_status {
@@ -135,6 +137,10 @@ typedef struct hm_run_record {
     const char *warmup;             /* first, full, none */
     const char *isa;                /* used; NULL unknown */
     int threads;                    /* used; 0 unknown */
+    const char *device;             /* name of what it ran on; NULL unknown, and then the next four are too */
+    const char *device_uuid, *device_driver;
+    int64_t device_memory_bytes; /* 0: the host's */
+    bool software;
     const hm_sample *samples;
     int sample_count;
     const hm_artifact_record *artifacts;
@@ -210,10 +216,10 @@ hm_status hm_store_each_run(hm_store *store, const char *session_id, void (*row)
                             hm_error *err);
 
 /* Mean duration of past good runs of a case with these toggles, isa, threads and model folder by this program (NULL: hmbench itself) or
- * command (NULL: none) on this machine; *found tells. */
+ * command (NULL: none), on this backend and device (NULL: the first) of this machine; *found tells. */
 hm_status hm_store_expected_ns(hm_store *store, const char *machine_id, const char *case_id, const char *toggles, int threads,
-                               const char *isa, const char *model, const char *program, const char *command, int64_t *out_ns, bool *found,
-                               hm_error *err);
+                               const char *isa, const char *model, const char *program, const char *command, const char *backend,
+                               const char *device, int64_t *out_ns, bool *found, hm_error *err);
 
 /* A question by the user, on a connection that cannot write. One callback for the names, one per row; NULL texts are NULLs.
  * HM_EUSAGE with SQLite's message when the SQL is wrong, is more than one statement, or would write. */

@@ -179,8 +179,8 @@ hm_status hm_store_each_run(hm_store *store, const char *session_id, void (*row)
 }
 
 hm_status hm_store_expected_ns(hm_store *store, const char *machine_id, const char *case_id, const char *toggles, int threads,
-                               const char *isa, const char *model, const char *program, const char *command, int64_t *out_ns, bool *found,
-                               hm_error *err)
+                               const char *isa, const char *model, const char *program, const char *command, const char *backend,
+                               const char *device, int64_t *out_ns, bool *found, hm_error *err)
 {
     hm_query q;
     *found = false;
@@ -189,7 +189,7 @@ hm_status hm_store_expected_ns(hm_store *store, const char *machine_id, const ch
                   "r.session_id "
                   "WHERE s.machine_id = :machine_id AND r.case_id = :case_id AND a.toggles IS :toggles AND a.threads = :threads "
                   "AND a.isa IS :isa AND a.model = :model AND r.status = 'ok' AND r.round >= 0 AND r.dropped_reason IS NULL "
-                  "AND a.program IS :program AND a.command IS :command",
+                  "AND a.program IS :program AND a.command IS :command AND a.backend = :backend AND a.device IS :device",
                   err);
     hm_bind_text(&q, ":machine_id", machine_id);
     hm_bind_text(&q, ":case_id", case_id);
@@ -199,6 +199,8 @@ hm_status hm_store_expected_ns(hm_store *store, const char *machine_id, const ch
     hm_bind_text(&q, ":model", model);
     hm_bind_text(&q, ":program", program);
     hm_bind_text(&q, ":command", command);
+    hm_bind_text(&q, ":backend", backend);
+    hm_bind_text(&q, ":device", device);
     if (hm_query_row(&q) && hm_query_int(&q, 0) != HM_UNKNOWN) {
         *out_ns = hm_query_int(&q, 0);
         *found = true;

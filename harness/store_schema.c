@@ -511,10 +511,30 @@ static const char part_tables[] =
     "  PRIMARY KEY(sample_id, part, span)\n"
     ") STRICT, WITHOUT ROWID;\n";
 
+static const char device_columns[] =
+    "ALTER TABLE arm ADD COLUMN device TEXT /* of the backend, as asked for: index or UUID, NULL: the first */;\n"
+    "ALTER TABLE arm ADD COLUMN env_profile TEXT /* of --env-profile, NULL: none */;\n"
+    "ALTER TABLE arm ADD COLUMN environment TEXT /* NAME=VALUE with blanks between, of the variables that drivers and runtimes read; empty: "
+    "none is set, NULL: not known */;\n"
+    "ALTER TABLE run ADD COLUMN device TEXT /* name of what it ran on, NULL: not known */;\n"
+    "ALTER TABLE run ADD COLUMN device_uuid TEXT /* of it, NULL: it has none, or not known */;\n"
+    "ALTER TABLE run ADD COLUMN device_driver TEXT /* version, NULL: it has none, or not known */;\n"
+    "ALTER TABLE run ADD COLUMN device_memory_bytes INTEGER /* bytes of its own, NULL: it uses the host's, or not known */;\n"
+    "ALTER TABLE run ADD COLUMN software INTEGER /* 1: a GPU that is a program, whose times say nothing about hardware; NULL: not known */;\n"
+    "ALTER TABLE sample ADD COLUMN device_busy_ns INTEGER /* ns within generate in which the device had work, by its own timestamps */;\n"
+    "ALTER TABLE sample ADD COLUMN device_used_bytes INTEGER /* bytes, most memory of the device in use during the timed call, by whomever */;\n"
+    "ALTER TABLE sample ADD COLUMN device_energy_uj INTEGER /* uJ of the device's card during the timed call */;\n"
+    "ALTER TABLE sample ADD COLUMN device_power_w REAL /* W of the device's card, mean */;\n"
+    "ALTER TABLE sample ADD COLUMN device_busy_share REAL /* share of the timed call that its engines were busy, as it tells */;\n"
+    "ALTER TABLE sample ADD COLUMN device_clock_mhz REAL /* MHz, mean of readings */;\n"
+    "ALTER TABLE sample ADD COLUMN device_temperature_c REAL /* degrees C of its hottest sensor */;\n"
+    "ALTER TABLE sample ADD COLUMN device_note TEXT /* what the device does not tell, and why */;\n";
+
 const hm_migration hm_migrations[] = {{{first_tables, first_views}},
                                       {{fidelity_table, NULL}},
                                       {{speech_columns, stream_view}},
                                       {{limit_table, NULL}},
                                       {{verdict_tables, machine_state_columns}},
-                                      {{part_tables, NULL}}};
+                                      {{part_tables, NULL}},
+                                      {{device_columns, NULL}}};
 const int hm_migration_count = (int)(sizeof hm_migrations / sizeof *hm_migrations);

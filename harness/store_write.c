@@ -149,7 +149,7 @@ static hm_status put_arms(hm_store *store, const char *session_id, const hm_arm_
     hm_query q;
     hm_query_open(&q, store,
                   "INSERT INTO arm VALUES(:id, :session_id, :position, :name, :variant, :toggles, :coincides, :backend, :isa, :threads, "
-                  ":precision, :model, :command, :program, NULL)",
+                  ":precision, :model, :command, :program, NULL, :device, :env_profile, :environment)",
                   err);
     for (int i = 0; i < count; i++) {
         const hm_arm_record *a = &arms[i];
@@ -167,6 +167,9 @@ static hm_status put_arms(hm_store *store, const char *session_id, const hm_arm_
         hm_bind_text(&q, ":model", a->model);
         hm_bind_text(&q, ":command", a->command);
         hm_bind_text(&q, ":program", a->program);
+        hm_bind_text(&q, ":device", a->device);
+        hm_bind_text(&q, ":env_profile", a->env_profile);
+        hm_bind_text(&q, ":environment", a->environment);
         hm_query_run(&q);
     }
     return hm_query_close(&q);
@@ -320,8 +323,8 @@ static hm_status put_frame_times(hm_store *store, const char *sample_id, const h
 static hm_status put_parts(hm_store *store, const char *sample_id, const hm_sample *s, hm_error *err)
 {
     hm_query q;
-    hm_query_open(&q, store, "INSERT INTO sample_part VALUES(:sample_id, :part, :span, :format, :pass_bytes, :distinct_bytes, :frame_passes)",
-                  err);
+    hm_query_open(&q, store,
+                  "INSERT INTO sample_part VALUES(:sample_id, :part, :span, :format, :pass_bytes, :distinct_bytes, :frame_passes)", err);
     for (int i = 0; i < s->part_count; i++) {
         hm_bind_text(&q, ":sample_id", sample_id);
         hm_bind_text(&q, ":part", s->parts[i].part);
@@ -397,7 +400,8 @@ static hm_status put_run_row(hm_store *store, const hm_run_record *r, hm_error *
     hm_query q;
     hm_query_open(&q, store,
                   "INSERT INTO run VALUES(:id, :session_id, :arm_id, :case_id, :model_id, :round, :slot, :status, :reason, :started_utc, "
-                  ":duration_ns, :memory_available_bytes, :warmup, :isa, :threads, NULL)",
+                  ":duration_ns, :memory_available_bytes, :warmup, :isa, :threads, NULL, :device, :device_uuid, :device_driver, "
+                  ":device_memory_bytes, :software)",
                   err);
     hm_bind_text(&q, ":id", r->id);
     hm_bind_text(&q, ":session_id", r->session_id);
@@ -414,6 +418,11 @@ static hm_status put_run_row(hm_store *store, const hm_run_record *r, hm_error *
     hm_bind_text(&q, ":warmup", r->warmup);
     hm_bind_text(&q, ":isa", r->isa);
     hm_bind_int(&q, ":threads", r->threads ? r->threads : HM_UNKNOWN);
+    hm_bind_text(&q, ":device", r->device);
+    hm_bind_text(&q, ":device_uuid", r->device_uuid);
+    hm_bind_text(&q, ":device_driver", r->device_driver);
+    hm_bind_int(&q, ":device_memory_bytes", r->device_memory_bytes ? r->device_memory_bytes : HM_UNKNOWN);
+    hm_bind_int(&q, ":software", r->device ? r->software : HM_UNKNOWN);
     hm_query_run(&q);
     return hm_query_close(&q);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "harness/env_profile.h"
 #include "harness/machine.h"
 
 static const int64_t SECOND = 1000000000, GRACE_NS = 2000000000;
@@ -118,6 +119,24 @@ static bool tell(talk *l, json_t *message)
     return false;
 }
 
+/* What is started: the arm's program, within its environment. */
+static void arguments(char *argv[HM_ENV_MOST + 8], const hm_plan_arm *arm, char *program, char room[HM_ENV_TEXT])
+{
+    char *const own[] = {program, "worker", NULL}, *const other[] = {"/bin/sh", "-c", (char *)arm->command, NULL};
+    /* another build has modules of its own: ours would be what is measured */
+    char *const build_of[] = {"/bin/sh", "-c", "unset HMBENCH_MODULES; exec \"$0\" worker", (char *)arm->program, NULL};
+    char *const *command = arm->command ? other : arm->program && strcmp(arm->program, program) ? build_of : own;
+    const char *words[HM_ENV_MOST + 1];
+    int n = 0;
+    if (hm_env_profile_words(arm->env_profile, words, room))
+        argv[n++] = "/usr/bin/env";
+    for (int i = 0; words[i]; i++)
+        argv[n++] = (char *)words[i];
+    for (int i = 0; command[i]; i++)
+        argv[n++] = command[i];
+    argv[n] = NULL;
+}
+
 /* Starts the arm's program and greets it. build: what it was built from, or NULL. */
 static bool greet(talk *l, const hm_plan_arm *arm, hm_build_record *build)
 {
@@ -125,10 +144,9 @@ static bool greet(talk *l, const hm_plan_arm *arm, hm_build_record *build)
     hm_error err = {0};
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
     program[n > 0 ? n : 0] = 0;
-    char *own[] = {program, "worker", NULL}, *other[] = {"/bin/sh", "-c", (char *)arm->command, NULL};
-    /* another build has modules of its own: ours would be what is measured */
-    char *build_of[] = {"/bin/sh", "-c", "unset HMBENCH_MODULES; exec \"$0\" worker", (char *)arm->program, NULL};
-    char **argv = arm->command ? other : arm->program && strcmp(arm->program, program) ? build_of : own;
+    char *argv[HM_ENV_MOST + 8];
+    char room[HM_ENV_TEXT];
+    arguments(argv, arm, program, room);
     l->deadline_ns = hm_clock_now(hm_clock_real()) + l->timeout_ns;
     if (hm_process_start(&l->process, argv, &err)) {
         give_up(l, HM_RUN_FAILED, "%s", err.text);
@@ -150,6 +168,7 @@ static hm_open_order open_order(const hm_plan_arm *arm, bool skip_codec)
                            .model = arm->model,
                            .backend = arm->backend,
                            .isa = arm->isa[0] ? arm->isa : NULL,
+                           .device = arm->device[0] ? arm->device : NULL,
                            .threads = arm->threads,
                            .encoders = !strcmp(arm->look.kind ? arm->look.kind : "", "base"),
                            .skip_codec = skip_codec};

@@ -103,6 +103,8 @@ static hm_engine_choice choice_of(worker *w, const hm_open_order *order)
                               .model = order->model,
                               .backend = order->backend,
                               .isa = order->isa,
+                              .device = order->device,
+                              .timestamps = order->timestamps,
                               .threads = order->threads,
                               .need_lm = true,
                               .need_codec = !order->skip_codec,
@@ -158,6 +160,10 @@ static hm_status on_open(worker *w, const json_t *message, hm_error *err)
     snprintf(said.backend, sizeof said.backend, "%s", f->backend);
     snprintf(said.isa, sizeof said.isa, "%s", f->isa);
     snprintf(said.device, sizeof said.device, "%s", f->device);
+    snprintf(said.device_uuid, sizeof said.device_uuid, "%s", f->device_uuid ? f->device_uuid : "");
+    snprintf(said.device_driver, sizeof said.device_driver, "%s", f->driver ? f->driver : "");
+    said.device_memory_bytes = (int64_t)f->device_memory_bytes;
+    said.software = f->software;
     snprintf(said.variant, sizeof said.variant, "%s", order.variant);
     said.threads = f->threads;
     said.load_ns = f->load_ns;

@@ -130,15 +130,15 @@ static inline hm_status import_text(hm_store *store, const char *text, int64_t *
 static inline hm_store *make_full_store(const char *path)
 {
     hm_error err = {0};
-    char *text = fixture(5);
+    char *text = fixture(6);
     int64_t rows;
     hm_store *store = open_store(path, HM_STORE_CREATE);
     GOOD(import_text(store, text, &rows, &err));
     free(text);
     GOOD(hm_store_exec(store,
-                       "INSERT INTO sample_part VALUES('x1', 'backbone', 'backbone', 'int8', 1000, 1000, 1),"
-                       "('x1', 'decoder', 'decoder', 'bf16', 200, 200, NULL);"
-                       "UPDATE fidelity_codebook SET relative_rms = 0.0625;"
+                       "UPDATE run SET device = 'GPU', device_uuid = '8680', device_driver = '1.3', device_memory_bytes = 17, software = 1 "
+                       "WHERE id = 'r1';"
+                       "UPDATE arm SET device = '0', env_profile = 'none', environment = '' WHERE id = 'a1';"
                        "UPDATE run SET dropped_reason = 'throttled' WHERE id IN ('r3', 'r4');"
                        "UPDATE sample SET energy_uj = 1500000, clock_khz = 3000000 WHERE id = 'x1'",
                        &err));

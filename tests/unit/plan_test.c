@@ -334,6 +334,43 @@ static void axes_of_toggles_multiply_variants(void **state)
     hm_plan_close(&plan);
 }
 
+static void backends_devices_and_environments_are_axes(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"best backend=cpu env-profile=none",
+                                        "best backend=cpu env-profile=level-zero",
+                                        "best backend=ze device=0 env-profile=none",
+                                        "best backend=ze device=0 env-profile=level-zero",
+                                        "best backend=ze device=8680a056 env-profile=none",
+                                        "best backend=ze device=8680a056 env-profile=level-zero"};
+    hm_arm_record record;
+    hm_plan *plan = NULL;
+    hm_error err = {0};
+    hm_plan_options o = {.suites = {{"short"}, 1}, .variants = {{"best"}, 1}, .filter = "plain", .backend = "cpu,ze", .isa = "scalar"};
+    o.axes = (hm_strings){{"device=0,8680a056", "env-profile=none,level-zero"}, 2};
+    if (hm_plan_make(&plan, &o, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(plan->arm_count, 6); /* the CPU is one device */
+    for (int i = 0; i < 6; i++)
+        assert_string_equal(plan->arms[i].name, names[i]);
+    assert_string_equal(plan->arms[0].isa, "scalar");
+    assert_string_equal(plan->arms[2].isa, ""); /* of CPUs */
+    assert_non_null(strstr(plan->arms[0].toggles_text, "sync=step")); /* a toggle that does nothing there */
+    assert_non_null(strstr(plan->arms[2].toggles_text, "sync=ahead"));
+    assert_non_null(strstr(plan->arms[3].environment, "ZE_FLAT_DEVICE_HIERARCHY=FLAT"));
+    hm_plan_arm_record(&plan->arms[4], 4, &record);
+    assert_string_equal(record.backend, "ze");
+    assert_string_equal(record.device, "8680a056");
+    assert_null(record.env_profile);
+    hm_plan_arm_record(&plan->arms[1], 1, &record);
+    assert_null(record.device);
+    assert_string_equal(record.env_profile, "level-zero");
+    assert_false(hm_plan_same_output(&plan->arms[0], &plan->arms[2]));
+    assert_false(hm_plan_same_output(&plan->arms[2], &plan->arms[4]));
+    assert_true(hm_plan_same_output(&plan->arms[2], &plan->arms[3]));
+    hm_plan_close(&plan);
+}
+
 static void the_axis_of_precisions_makes_a_ladder_and_each_part_alone(void **state)
 {
     (void)state;
@@ -424,6 +461,9 @@ static void wrong_words_are_refused_with_the_option(void **state)
     o.filter = "design";
     o.model = "heartmula-tiny";
     assert_int_equal(refuse(o, "--model heartmula-tiny: makes music"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(backend, "npu"), "--backend \"npu\": expected one of cpu, ze"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(device, "1"), "--device 1: the CPU is one device"), HM_EUSAGE);
+    assert_int_equal(refuse(WITH(env_profile, "levl-zero"), "did you mean \"level-zero\""), HM_EUSAGE);
     assert_int_equal(refuse(WITH(model, "qwen3-tts-mni"), "did you mean \"qwen3-tts-mini\""), HM_EMISSING);
     assert_int_equal(refuse(WITH(model, "/nowhere"), "/nowhere"), HM_EMISSING);
     assert_int_equal(refuse(WITH(model, "/proc/self"), "neither a HeartMuLa nor a Qwen3-TTS"), HM_EMISSING);
@@ -442,6 +482,7 @@ int main(void)
                                        cmocka_unit_test(the_same_words_make_the_same_plan),
                                        cmocka_unit_test(values_are_lists_and_ranges_and_doublings),
                                        cmocka_unit_test(axes_of_toggles_multiply_variants),
+                                       cmocka_unit_test(backends_devices_and_environments_are_axes),
                                        cmocka_unit_test(the_axis_of_precisions_makes_a_ladder_and_each_part_alone),
                                        cmocka_unit_test(other_builds_run_every_variant_too),
                                        cmocka_unit_test(wrong_words_are_refused_with_the_option)};

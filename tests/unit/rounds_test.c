@@ -556,14 +556,26 @@ static void speech_goes_through_the_protocol_whole(void **state)
                             .sub_topk = 50,
                             .topk = 50};
     hm_case_record read;
-    hm_open_order open = {.variant = "best", .model = "/m", .backend = "cpu", .encoders = true}, open_back;
+    hm_open_order open = {.variant = "best", .model = "/m", .backend = "ze", .device = "1", .timestamps = true, .encoders = true},
+                  open_back;
+    hm_opened said = {.device = "GPU", .device_uuid = "8680", .device_driver = "1.3", .device_memory_bytes = 17, .software = true}, heard;
     m = hm_proto_open(&open, "open", &plain);
     assert_int_equal(hm_proto_read_case(m, &read, &err), HM_OK); /* the published settings stand for what is left out */
     assert_true(read.temperature == 0.9 && read.top_p == 1 && read.repetition_penalty == 1.05 && read.sub_temperature == 0.9 &&
                 read.sub_top_p == 1);
     assert_string_equal(read.kind, "custom_voice");
     assert_int_equal(hm_proto_read_open(m, &open_back, &err), HM_OK);
-    assert_true(open_back.encoders);
+    assert_true(open_back.encoders && open_back.timestamps);
+    assert_string_equal(open_back.backend, "ze");
+    assert_string_equal(open_back.device, "1");
+    json_decref(m);
+    m = hm_proto_opened(&said);
+    assert_int_equal(hm_proto_read_opened(m, &heard, &err), HM_OK);
+    assert_string_equal(heard.device_uuid, "8680");
+    assert_string_equal(heard.device_driver, "1.3");
+    assert_true(heard.software && heard.device_memory_bytes == 17);
+    json_object_set_new(m, "software", json_string("yes"));
+    assert_int_equal(hm_proto_read_opened(m, &heard, &err), HM_EFORMAT);
     json_decref(m);
 }
 

@@ -406,18 +406,20 @@ static void past_runs_tell_how_long_the_next_will_take(void **state)
     fill(store, &session, arms);
     GOOD(put_run(store, &session, &arms[0], 0, 1000, &err));
     GOOD(put_run(store, &session, &arms[0], 1, 2000, &err));
-    assert_int_equal(hm_store_expected_ns(store, "m1", "c1", "kv=0", 0, NULL, "/m", NULL, NULL, &ns, &found, &err), HM_OK);
+    assert_int_equal(hm_store_expected_ns(store, "m1", "c1", "kv=0", 0, NULL, "/m", NULL, NULL, "cpu", NULL, &ns, &found, &err), HM_OK);
     assert_true(found);
     assert_int_equal(ns, 1505);
-    assert_int_equal(hm_store_expected_ns(store, "m1", "c1", "kv=1", 0, NULL, "/m", NULL, NULL, &ns, &found, &err), HM_OK);
+    assert_int_equal(hm_store_expected_ns(store, "m1", "c1", "kv=1", 0, NULL, "/m", NULL, NULL, "cpu", NULL, &ns, &found, &err), HM_OK);
     assert_false(found);
-    assert_int_equal(hm_store_expected_ns(store, "m1", "c1", "kv=0", 0, NULL, "/m", "/other/hmbench", NULL, &ns, &found, &err), HM_OK);
+    assert_int_equal(hm_store_expected_ns(store, "m1", "c1", "kv=0", 0, NULL, "/m", "/other/hmbench", NULL, "cpu", NULL, &ns, &found, &err),
+                     HM_OK);
     assert_false(found); /* another program's time is its own */
     GOOD(hm_store_exec(store, "UPDATE arm SET program = '/other/hmbench' WHERE toggles = 'kv=0'", &err));
-    assert_int_equal(hm_store_expected_ns(store, "m1", "c1", "kv=0", 0, NULL, "/m", "/other/hmbench", NULL, &ns, &found, &err), HM_OK);
+    assert_int_equal(hm_store_expected_ns(store, "m1", "c1", "kv=0", 0, NULL, "/m", "/other/hmbench", NULL, "cpu", NULL, &ns, &found, &err),
+                     HM_OK);
     assert_true(found);
     GOOD(hm_store_exec(store, "UPDATE arm SET program = NULL, toggles = NULL, command = './x' WHERE toggles = 'kv=0'", &err));
-    assert_int_equal(hm_store_expected_ns(store, "m1", "c1", NULL, 0, NULL, "/m", NULL, "./x", &ns, &found, &err), HM_OK);
+    assert_int_equal(hm_store_expected_ns(store, "m1", "c1", NULL, 0, NULL, "/m", NULL, "./x", "cpu", NULL, &ns, &found, &err), HM_OK);
     assert_true(found);
     hm_store_close(&store);
 }

@@ -60,7 +60,10 @@ static void expect_content_of(hm_store *store, int version)
     expect(store, "SELECT count(*) || coalesce(max(max_logit_difference), '') FROM fidelity_codebook", version < 5 ? "0" : "12.5");
     expect(store, "SELECT count(*) || coalesce(max(total_ns), '') FROM frame_time", version < 5 ? "0" : "19000");
     expect(store, "SELECT count(*) || coalesce(max(reason), '') FROM verdict", version < 5 ? "0" : "1slower");
-    expect(store, "SELECT count(*) FROM sample_part", "0");
+    expect(store, "SELECT count(*) || coalesce(sum(pass_bytes), '') FROM sample_part", version < 6 ? "0" : "21200");
+    expect(store, "SELECT count(*) FROM fidelity_codebook WHERE relative_rms = 0.0625", version < 6 ? "0" : "1");
+    expect(store, "SELECT sum(device IS NULL AND software IS NULL) FROM run", "5");
+    expect(store, "SELECT sum(device IS NULL AND env_profile IS NULL AND environment IS NULL) FROM arm", "3");
     expect(store, "SELECT count(*) FROM pragma_foreign_key_check", "0");
     expect(store, "PRAGMA integrity_check", "ok");
 }

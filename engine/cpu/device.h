@@ -18,8 +18,7 @@
 #define HM_CPU_GEMM_DEPTH 256                /* inputs summed in registers before they join the sum in memory */
 #define HM_CPU_PANEL_TILE_ROWS 96            /* rows of a GEMM tile over panels: multiple of every micro kernel's height */
 #define HM_CPU_PANEL_TILE_COLS 256           /* most columns of one ... */
-#define HM_CPU_PANEL_QUANT_ROWS 48           /* ... of quantised weights, whose rows take more of the second cache ... */
-#define HM_CPU_PANEL_QUANT_COLS 512          /* ... and whose inputs are quantised once per tile */
+#define HM_CPU_PANEL_QUANT_COLS 512          /* ... of quantised weights: their inputs are quantised once per tile */
 #define HM_CPU_PANEL_GRAIN_ROWS 12           /* what tiles are multiples of: strips of rows ... */
 #define HM_CPU_PANEL_GRAIN_COLS 32           /* ... and of columns */
 #define HM_CPU_THIN_COLS 4                   /* a GEMM of so few outputs is done as dot products ... */

@@ -91,8 +91,7 @@ static void cut_panel_tiles(hm_cpu_gemm *g, int threads)
 {
     int out = g->w->out, want = threads > 1 ? 4 * threads : 1;
     bool quantised = hm_format_quantised(g->w->panels);
-    int rows = quantised ? HM_CPU_PANEL_QUANT_ROWS : HM_CPU_PANEL_TILE_ROWS,
-        cols = quantised ? HM_CPU_PANEL_QUANT_COLS : HM_CPU_PANEL_TILE_COLS;
+    int rows = HM_CPU_PANEL_TILE_ROWS, cols = quantised ? HM_CPU_PANEL_QUANT_COLS : HM_CPU_PANEL_TILE_COLS;
     for (;;) {
         g->tile_rows = split(g->M, rows, HM_CPU_PANEL_GRAIN_ROWS);
         g->tile_cols = split(out, cols, HM_CPU_PANEL_GRAIN_COLS);

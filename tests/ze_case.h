@@ -45,8 +45,9 @@ static inline bool ze_case_there(void)
 /* Settings of the software device, "HM_SOFT_DEFER=1 HM_SOFT_DEVICES=2", in the place of all others; counts begin anew. */
 static inline void ze_case_settings(const ze_soft *soft, const char *settings)
 {
-    static const char *const names[] = {"HM_SOFT_DEFER",   "HM_SOFT_GUARD",      "HM_SOFT_FAIL",     "HM_SOFT_LOST",   "HM_SOFT_MEMORY_MB",
-                                        "HM_SOFT_DEVICES", "HM_SOFT_TIMER_BITS", "HM_SOFT_TIMER_NS", "HM_SOFT_SYSMAN", "HM_SOFT_TIMEOUT_S"};
+    static const char *const names[] = {"HM_SOFT_DEFER",     "HM_SOFT_GUARD",     "HM_SOFT_FAIL",       "HM_SOFT_LOST",
+                                        "HM_SOFT_MEMORY_MB", "HM_SOFT_DEVICES",   "HM_SOFT_TIMER_BITS", "HM_SOFT_TIMER_NS",
+                                        "HM_SOFT_SYSMAN",    "HM_SOFT_TIMEOUT_S", "HM_SOFT_API_MINOR"};
     char *copy = strdup(settings), *rest = copy;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unsetenv(names[i]);

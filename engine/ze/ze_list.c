@@ -22,6 +22,21 @@ static hm_status make_event(hm_gpu *gpu, ze_event_handle_t *out, hm_error *err)
     return st;
 }
 
+/* The library's validation layer may be older than the driver and not know the flag: then barriers keep the order. */
+static hm_status open_now(hm_gpu *gpu, ze_command_queue_desc_t desc, hm_error *err)
+{
+    desc.flags = gpu->in_order ? QUEUE_IN_ORDER : 0;
+    ze_result_t result = gpu->api->zeCommandListCreateImmediate(gpu->context, gpu->device, &desc, &gpu->now);
+    if (gpu->in_order && result == ZE_RESULT_ERROR_INVALID_ENUMERATION) {
+        gpu->in_order = false;
+        desc.flags = 0;
+        result = gpu->api->zeCommandListCreateImmediate(gpu->context, gpu->device, &desc, &gpu->now);
+    }
+    if (result)
+        gpu->now = NULL;
+    return hm_ze_check(gpu, result, "zeCommandListCreateImmediate", err);
+}
+
 hm_status hm_ze_lists_open(hm_gpu *gpu, hm_error *err)
 {
     ze_command_queue_desc_t desc = {
@@ -33,12 +48,9 @@ hm_status hm_ze_lists_open(hm_gpu *gpu, hm_error *err)
         gpu->queue = NULL;
         return st;
     }
-    desc.flags = gpu->in_order ? QUEUE_IN_ORDER : 0;
-    st = HM_ZE(gpu, err, zeCommandListCreateImmediate, gpu->context, gpu->device, &desc, &gpu->now);
-    if (st) {
-        gpu->now = NULL;
+    st = open_now(gpu, desc, err);
+    if (st)
         return st;
-    }
     st = HM_ZE(gpu, err, zeEventPoolCreate, gpu->context, &pool, 1, &gpu->device, &gpu->pool);
     if (st)
         gpu->pool = NULL;

@@ -295,6 +295,26 @@ static void replays_follow_one_another_without_a_wait(void **state)
     ze->close(&gpu); /* gives back the others */
 }
 
+static void lists_that_keep_their_order_need_no_barriers(void **state)
+{
+    uint64_t barriers[2];
+    for (int newer = 0; newer < 2; newer++) {
+        ze_case_settings(&soft, newer ? SETTINGS " HM_SOFT_API_MINOR=9" : SETTINGS);
+        commands_are_done_in_the_order_in_which_they_are_asked_for(state);
+        barriers[newer] = soft.calls("zeCommandListAppendBarrier");
+        ze_case_clean(&soft);
+        what_is_recorded_is_done_by_each_replay_and_not_before(state);
+        soft.reload();
+        replays_follow_one_another_without_a_wait(state);
+        ze_case_clean(&soft);
+    }
+    assert_true(barriers[0] >= 120);          /* one per command */
+    if (getenv("ZE_ENABLE_VALIDATION_LAYER")) /* of a library that does not know such lists */
+        assert_true(barriers[1] == 1 || barriers[1] == barriers[0]);
+    else
+        assert_int_equal(barriers[1], 1); /* the one that is waited for */
+}
+
 static void an_empty_recording_does_nothing(void **state)
 {
     (void)state;
@@ -667,6 +687,7 @@ int main(int argc, char **argv)
         CASE(memory_of_the_host_and_shared_memory_are_read_and_written_by_both),
         CASE(what_is_recorded_is_done_by_each_replay_and_not_before),
         CASE(replays_follow_one_another_without_a_wait),
+        CASE(lists_that_keep_their_order_need_no_barriers),
         CASE(an_empty_recording_does_nothing),
         CASE(what_cannot_be_recorded_is_refused),
         CASE(what_does_not_fit_is_refused_before_the_device_sees_it),

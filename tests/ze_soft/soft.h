@@ -10,6 +10,7 @@
  *   HM_SOFT_MEMORY_MB=N      memory of a device (2048)
  *   HM_SOFT_DEVICES=N        one or two (1)
  *   HM_SOFT_TIMER_BITS=N     valid bits of timestamps (32); HM_SOFT_TIMER_NS=N: ns of a tick (52)
+ *   HM_SOFT_API_MINOR=N      minor version of the interface that the driver says it has (4): from 9 on lists can keep their order
  *   HM_SOFT_SYSMAN=all|none  whether it has Sysman (all)
  *   HM_SOFT_TIMEOUT_S=N      a wait that long ends in "device lost" (20)
  *   HM_SOFT_REPORT=FILE      calls, leaks and misuse, as JSON, when the driver is unloaded; HM_SOFT_TRACE=FILE: every call, a line each
@@ -60,7 +61,7 @@ ze_result_t hm_soft_misuse(const char *format, ...) __attribute__((format(printf
 
 typedef struct soft_settings {
     bool defer, guard, sysman;
-    int devices, timer_bits, timeout_s;
+    int devices, timer_bits, timeout_s, api_minor;
     uint64_t timer_ns, memory_bytes, lost_at;
 } soft_settings;
 

@@ -86,7 +86,7 @@ static ze_result_t driver_api(ze_driver_handle_t handle, ze_api_version_t *out)
     ENTER(zeDriverGetApiVersion);
     DRIVER(handle);
     NEED(out);
-    *out = ZE_API_VERSION_CURRENT;
+    *out = (ze_api_version_t)ZE_MAKE_VERSION(1, hm_soft_settings.api_minor);
     return ZE_RESULT_SUCCESS;
 }
 

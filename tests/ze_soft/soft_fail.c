@@ -98,6 +98,7 @@ static void settings_read(void)
     s->memory_bytes = number("HM_SOFT_MEMORY_MB", 2048) << 20;
     s->lost_at = number("HM_SOFT_LOST", 0);
     s->timeout_s = (int)number("HM_SOFT_TIMEOUT_S", 20);
+    s->api_minor = (int)number("HM_SOFT_API_MINOR", ZE_MINOR_VERSION(ZE_API_VERSION_CURRENT));
     const char *sysman = getenv("HM_SOFT_SYSMAN");
     s->sysman = !sysman || strcmp(sysman, "none");
     read_rules(getenv("HM_SOFT_FAIL"));

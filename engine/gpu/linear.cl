@@ -621,7 +621,8 @@ KERNEL(fold_norm, 64)(GLOBAL float *scale, GLOBAL const char *v, GLOBAL const fl
     if (ITEM == 0) {
         for (int i = 1; i < 64; i++)
             add_wide(&high, &low, highs[i], lows[i]);
-        scale[a] = g[a] / sqrt(high);
+        const float root = sqrt(high), norm = root + (FMA(-root, root, high) + low) / (2.0f * root); /* rounded once */
+        scale[a] = divided(g[a], high > 0 ? norm : high);
     }
 }
 

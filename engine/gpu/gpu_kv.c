@@ -56,10 +56,16 @@ static void gpu_kv_put(const hm_ops *op, const hm_kv_view *kv, const float *k, c
     if (!hm_gpu_ready(op))
         return;
     op->count->kv_written_bytes += 2 * one * (uint64_t)B * (uint64_t)S * (uint64_t)kv->heads;
-    HM_GPU_LAUNCH(op, "kv_put", kv_put, (int64_t)B * S * kv->heads, 1, 1, hm_gpu_pointer(kv->k), hm_gpu_pointer(kv->v),
-                  hm_gpu_pointer(kv->k_scale), hm_gpu_pointer(kv->v_scale), hm_gpu_pointer(k), hm_gpu_pointer(v), type_value(kv),
-                  hm_gpu_i32(kv->panels), hm_gpu_i32(kv->heads), hm_gpu_i64(kv->batch), hm_gpu_i64(kv->head), hm_gpu_i64(kv->slot),
-                  hm_gpu_i32(S), hm_gpu_i32(stored_from), hm_gpu_i32(Dh), hm_gpu_step(pos));
+#define PUT                                                                                                                         \
+    hm_gpu_pointer(k), hm_gpu_pointer(v), hm_gpu_i32(kv->heads), hm_gpu_i64(kv->batch), hm_gpu_i64(kv->head), hm_gpu_i64(kv->slot), \
+        hm_gpu_i32(S), hm_gpu_i32(stored_from), hm_gpu_i32(Dh), hm_gpu_step(pos)
+    if (kv->type == HM_I8)
+        HM_GPU_LAUNCH(op, "kv_put", kv_put_int8, (int64_t)B * S * kv->heads, 1, 1, hm_gpu_pointer(kv->k), hm_gpu_pointer(kv->v),
+                      hm_gpu_pointer(kv->k_scale), hm_gpu_pointer(kv->v_scale), PUT);
+    else
+        HM_GPU_LAUNCH(op, "kv_put", kv_put, (int64_t)B * S * kv->heads, 1, 1, hm_gpu_pointer(kv->k), hm_gpu_pointer(kv->v), type_value(kv),
+                      hm_gpu_i32(kv->panels), PUT);
+#undef PUT
 }
 
 static void gpu_causal_mask(const hm_ops *op, float *mask, int S, int slots, int pos, int window)

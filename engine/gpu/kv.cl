@@ -6,7 +6,6 @@
 #define LANES 16 /* HM_KV_LANES */
 #define F32 0
 #define BF16 1
-#define I8 2
 
 /* An item is an angle. */
 KERNEL(rope_table, 64)
@@ -62,46 +61,59 @@ DEVICE float scale_of(GLOBAL const float *x, int Dh, LOCAL float *space)
     return most < as_f32(0x7F800000u) ? divided(most, 127.0f) : as_f32(0x7FC00000u);
 }
 
-DEVICE void store(GLOBAL char *to, long at, int type, float x, float scale)
-{
-    if (type == F32)
-        ((GLOBAL float *)to)[at] = x;
-    else if (type == BF16)
-        ((GLOBAL ushort *)to)[at] = f32_bf16(x);
-    else
-        to[at] = quantised(x, scale);
-}
+/* What the kernels below share: where keys and values go, and from where; k_at, v_at: of the head's first element in a panel. */
+#define PUT                                                                                                                       \
+    GLOBAL const float *RESTRICT from_k, GLOBAL const float *RESTRICT from_v, const int heads, const long batch, const long head, \
+        const long slot_stride, const int S, const int from_heads, const int Dh, STEP(pos)
+#define PUT_OPEN                                                                                 \
+    const long m = GROUP(0) / heads, h = GROUP(0) % heads, slot = STEP_OF(pos) + m % S;          \
+    const long row = m / S * batch + h * head, panel = row + slot / PANEL * PANEL * slot_stride; \
+    const long k_at = panel + slot % PANEL, v_at = panel + slot % PANEL * LANES;                 \
+    GLOBAL const float *xk = from_k + (m * from_heads + h / (heads / from_heads)) * Dh;          \
+    GLOBAL const float *xv = from_v + (m * from_heads + h / (heads / from_heads)) * Dh;
+
+/* Element i of a head in a panel of values. */
+#define VALUE_AT(i) ((i) / LANES * (PANEL * LANES) + (i) % LANES)
 
 /* A group is a head that is stored of a row. */
 KERNEL(kv_put, 64)
-(GLOBAL char *k, GLOBAL char *v, GLOBAL float *k_scale, GLOBAL float *v_scale, GLOBAL const float *RESTRICT from_k,
- GLOBAL const float *RESTRICT from_v, const int type, const int panels, const int heads, const long batch, const long head,
- const long slot_stride, const int S, const int from_heads, const int Dh, STEP(pos))
+(GLOBAL char *k, GLOBAL char *v, const int type, const int panels, PUT)
+{
+    PUT_OPEN
+    int last = panels ? (int)slot_stride : Dh;
+    for (int i = ITEM; i < last; i += 64) {
+        float key = i < Dh ? xk[i] : 0.0f, value = i < Dh ? xv[i] : 0.0f;
+        if (!panels) {
+            ((GLOBAL float *)k)[row + slot * slot_stride + i] = key;
+            ((GLOBAL float *)v)[row + slot * slot_stride + i] = value;
+        }
+        if (panels && i < Dh && type == F32)
+            ((GLOBAL float *)k)[k_at + (long)i * PANEL] = key;
+        if (panels && i < Dh && type == BF16)
+            ((GLOBAL ushort *)k)[k_at + (long)i * PANEL] = f32_bf16(key);
+        if (panels && type == F32)
+            ((GLOBAL float *)v)[v_at + VALUE_AT(i)] = value;
+        if (panels && type == BF16)
+            ((GLOBAL ushort *)v)[v_at + VALUE_AT(i)] = f32_bf16(value);
+    }
+}
+
+/* The same into panels of int8, with a scale of each head's keys and one of its values. */
+KERNEL(kv_put_int8, 64)
+(GLOBAL char *k, GLOBAL char *v, GLOBAL float *k_scale, GLOBAL float *v_scale, PUT)
 {
     SHARED(float, space, GROUP_SPACE(64));
-    long m = GROUP(0) / heads, h = GROUP(0) % heads, slot = STEP_OF(pos) + m % S, row = m / S * batch + h * head;
-    GLOBAL const float *xk = from_k + (m * from_heads + h / (heads / from_heads)) * Dh;
-    GLOBAL const float *xv = from_v + (m * from_heads + h / (heads / from_heads)) * Dh;
-    if (!panels) {
-        for (int i = ITEM; i < Dh; i += 64) {
-            ((GLOBAL float *)k)[row + slot * slot_stride + i] = xk[i];
-            ((GLOBAL float *)v)[row + slot * slot_stride + i] = xv[i];
-        }
+    PUT_OPEN
+    float of_k = scale_of(xk, Dh, space), of_v = scale_of(xv, Dh, space);
+    for (int i = ITEM; i < slot_stride; i += 64) {
+        if (i < Dh)
+            k[k_at + (long)i * PANEL] = quantised(xk[i], of_k);
+        v[v_at + VALUE_AT(i)] = i < Dh ? quantised(xv[i], of_v) : 0;
     }
-    float scales[2] = {0, 0};
-    if (type == I8) {
-        scales[0] = scale_of(xk, Dh, space);
-        scales[1] = scale_of(xv, Dh, space);
-        if (ITEM == 0) {
-            k_scale[row / slot_stride + slot] = scales[0];
-            v_scale[row / slot_stride + slot] = scales[1];
-        }
+    if (ITEM == 0) {
+        k_scale[row / slot_stride + slot] = of_k;
+        v_scale[row / slot_stride + slot] = of_v;
     }
-    long at = row + slot / PANEL * PANEL * slot_stride;
-    for (int i = ITEM; panels && i < Dh; i += 64)
-        store(k, at + (long)i * PANEL + slot % PANEL, type, xk[i], scales[0]);
-    for (int i = ITEM; panels && i < slot_stride; i += 64)
-        store(v, at + i / LANES * (PANEL * LANES) + slot % PANEL * LANES + i % LANES, type, i < Dh ? xv[i] : 0.0f, scales[1]);
 }
 
 /* Slots of a row, side by side; groups cover at least the slots there are. window: 0: none. */

@@ -224,8 +224,18 @@ typedef struct soft_value {
     unsigned char data[SOFT_VALUE_BYTES];
 } soft_value;
 
+/* What kernels of a name did, for the report. */
+typedef struct soft_spent {
+    char name[96];
+    uint64_t launches, ns;
+} soft_spent;
+
+soft_spent *hm_soft_spent_of(const char *name); /* lives as long as the driver; NULL: there are too many */
+const soft_spent *hm_soft_spent_all(int *count);
+
 typedef struct soft_kernel {
     soft_object object;
+    soft_spent *spent;
     soft_module *module;
     const soft_entry_point *entry;
     cl_kernel kernel;

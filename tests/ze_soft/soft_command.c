@@ -314,6 +314,10 @@ ze_result_t hm_soft_command_run(const soft_command *c)
     }
     uint64_t end_ns = hm_soft_now_ns();
     c->device->busy_ns += end_ns - begin_ns;
+    if (c->what == SOFT_LAUNCH && c->kernel->spent) {
+        c->kernel->spent->launches++;
+        c->kernel->spent->ns += end_ns - begin_ns;
+    }
     if (st) {
         atomic_store(&lost, true);
         return ZE_RESULT_ERROR_DEVICE_LOST;

@@ -223,6 +223,12 @@ static void write_report(FILE *f)
     for (int i = 0, some = 0; i < SOFT_ENTRIES; i++)
         if (atomic_load(&fails.calls[i]))
             fprintf(f, "%s\n    \"%s\": %lu", some++ ? "," : "", entries[i].name, (unsigned long)atomic_load(&fails.calls[i]));
+    int kernels = 0;
+    const soft_spent *spent = hm_soft_spent_all(&kernels);
+    fprintf(f, "\n  },\n  \"kernels\": {");
+    for (int i = 0; i < kernels; i++)
+        fprintf(f, "%s\n    \"%s\": {\"launches\": %llu, \"ms\": %.3f}", i ? "," : "", spent[i].name, (unsigned long long)spent[i].launches,
+                (double)spent[i].ns * 1e-6);
     fprintf(f, "\n  },\n  \"leaks\": {\n    \"memory\": %llu", (unsigned long long)hm_soft_memory_alive());
     for (int i = 0; i < SOFT_KINDS; i++)
         fprintf(f, ",\n    \"%s\": %llu", hm_soft_kind_name((soft_kind)i), (unsigned long long)hm_soft_objects_alive((soft_kind)i));

@@ -24,7 +24,7 @@ echo "ninja $*" >>"$build/calls"
 : >"$build/running"; sleep 0.1; rm "$build/running"
 PROGRAM
 printf '#!/bin/bash\n[ ! -e "%s/no-$2" ]\n' "$scratch" >"$scratch/bin/pkg-config"
-for name in gcc gnuplot; do printf '#!/bin/bash\n' >"$scratch/bin/$name"; done
+for name in gcc gnuplot clang-15 llvm-spirv-15 spirv-val; do printf '#!/bin/bash\n' >"$scratch/bin/$name"; done
 for name in apt-get apt-cache sudo; do printf '#!/bin/bash\necho "$(basename "$0") $*" >>"%s/apt"\nexit 1\n' "$scratch" >"$scratch/bin/$name"; done
 chmod +x "$scratch/bin"/*
 export PATH=$scratch/bin:$PATH

@@ -7,6 +7,7 @@
 #include "harness/commands.h"
 #include "harness/engine_open.h"
 #include "harness/measure.h"
+#include "harness/metrics.h"
 #include "harness/output_options.h"
 #include "harness/precision.h"
 #include "harness/verdict_store.h"
@@ -68,6 +69,8 @@ static hm_status show(hm_store *store, const char *session, const ablate_args *a
     hm_ablations ablations = {0};
     hm_document *d = NULL;
     hm_status st = hm_store_get_series(store, session, a->metric, &set, err);
+    for (int i = 0; i < set.count && !st; i++)
+        st = hm_series_check_hardware(&set, &set.items[i], err);
     if (!st)
         st = hm_ablate_judge(&set, &a->only, &ablations, err);
     if (!st && a->output.format) {
@@ -102,6 +105,8 @@ static hm_status measure(ablate_args *a, hm_error *err)
     hm_measure *m = NULL;
     char *buffer = NULL;
     hm_status st = a->m.resume ? HM_OK : choose_arms(a, &buffer, err);
+    if (!st)
+        a->m.judges_times = hm_metric_timed(a->metric);
     if (!st)
         st = hm_measure_begin(&m, &a->m, err);
     if (!st)

@@ -285,8 +285,9 @@ static hm_status print_arm(const arm_run *r, hm_error *err)
     char model[HM_MODEL_PATH];
     hm_table *t = hm_table_new(titles);
     hm_model_name(a->model, model, sizeof model);
-    printf("%s%s, variant %s, %d threads, %s: %d request%s, median of %d round%s\n", model,
-           r->opened.synthetic ? " (synthetic weights)" : "", a->variant, r->opened.facts->threads, r->opened.facts->isa, r->queue.count,
+    printf("%s%s, variant %s, %d threads, %s%s: %d request%s, median of %d round%s\n", model,
+           r->opened.synthetic ? " (synthetic weights)" : "", a->variant, r->opened.facts->threads, r->opened.facts->isa,
+           r->opened.facts->software ? " (software device: times say nothing about hardware)" : "", r->queue.count,
            r->queue.count == 1 ? "" : "s", r->rounds, r->rounds == 1 ? "" : "s");
     for (int i = 0; i < r->args->size_count; i++) {
         const measured *m = &r->sizes[i];
@@ -326,9 +327,9 @@ static json_t *arm_json(const arm_run *r)
         json_object_set_new(row, "speedup", gain > 0 ? json_real(gain) : json_null());
         json_array_append_new(rows, row);
     }
-    return json_pack("{s:s, s:b, s:s, s:s, s:i, s:i, s:i, s:o}", "model", model, "synthetic", r->opened.synthetic, "variant", a->variant,
-                     "isa", r->opened.facts->isa, "threads", r->opened.facts->threads, "requests", r->queue.count, "rounds", r->rounds,
-                     "sizes", rows);
+    return json_pack("{s:s, s:b, s:b, s:s, s:s, s:i, s:i, s:i, s:o}", "model", model, "synthetic", r->opened.synthetic, "software",
+                     r->opened.facts->software, "variant", a->variant, "isa", r->opened.facts->isa, "threads", r->opened.facts->threads,
+                     "requests", r->queue.count, "rounds", r->rounds, "sizes", rows);
 }
 
 /* An interrupted run still tells of the rounds that are complete. */

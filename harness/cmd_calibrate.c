@@ -346,6 +346,7 @@ hm_status hm_cmd_calibrate(const hm_command *self, int argc, char **argv, hm_err
     if (!a)
         return HM_EABSENT;
     a->m = hm_measure_defaults("calibrate");
+    a->m.judges_times = true;
     a->m.keep_audio = a->m.limits = false;
     a->m.warmup = "full";
     a->m.rounds = 30;

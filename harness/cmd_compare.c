@@ -422,6 +422,11 @@ static hm_status compare(comparison *c, const hm_strings *names, hm_error *err)
         st = match_rows(c, err);
     if (!st)
         st = check_rows(c, err);
+    for (int i = 0; i < c->count && !st; i++) {
+        st = hm_group_check_hardware(c->rows[i].base, err);
+        if (!st)
+            st = hm_group_check_hardware(c->rows[i].arm, err);
+    }
     for (int i = 0; i < c->count && !st; i++)
         st = judge_row(c, &c->rows[i], err);
     if (!st)

@@ -4,6 +4,7 @@
 #include "harness/commands.h"
 #include "harness/deliver.h"
 #include "harness/progress.h"
+#include "harness/settings.h"
 #include "harness/stream_out.h"
 #include "harness/text_input.h"
 
@@ -11,7 +12,7 @@
 
 typedef struct generate_args {
     hm_engine_choice engine;
-    const char *tags, *lyrics, *intro, *verse, *chorus, *output, *codes;
+    const char *tags, *lyrics, *intro, *verse, *chorus, *output, *codes, *settings;
     double seconds, cfg, temperature, guidance;
     int64_t topk, seed, steps;
     bool stream, force_length, quiet, json;
@@ -35,6 +36,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, generate_a
         {"intro-style", 0, HM_OPT_STRING, &a->intro, "TEXT", "tags of the [Intro] sections alone", 0, 0, NULL},
         {"verse-style", 0, HM_OPT_STRING, &a->verse, "TEXT", "tags of the [Verse] sections alone", 0, 0, NULL},
         {"chorus-style", 0, HM_OPT_STRING, &a->chorus, "TEXT", "tags of the [Chorus] sections alone", 0, 0, NULL},
+        HM_SETTINGS_OPTION(&a->settings),
         {"force-length", 0, HM_OPT_FLAG, &a->force_length, NULL, "go on to the full length even if the song ends before", 0, 0, NULL},
         HM_ENGINE_CHOICE_OPTIONS(a->engine),
         {"json", 0, HM_OPT_FLAG, &a->json, NULL, "the result as one JSON object on standard output", 0, 0, NULL},
@@ -91,11 +93,23 @@ hm_status hm_cmd_generate(const hm_command *self, int argc, char **argv, hm_erro
                        .guidance = 1.25};
     char *tags = NULL, *lyrics = NULL;
     bool helped;
+    const hm_settings *settings = hm_settings_given(argc, argv);
+    if (settings) { /* defaults of what is not said */
+        a.seconds = settings->seconds;
+        a.cfg = settings->cfg;
+        a.topk = settings->topk;
+        a.temperature = settings->temperature;
+    }
     hm_status st = parse(self, argc, argv, &a, &helped, err);
     if (st || helped)
         return st;
-    const hm_delivery delivery = {
-        .path = a.output, .codes_path = a.codes, .variant = a.engine.variant, .stream = a.stream, .quiet = a.quiet, .json = a.json};
+    const hm_delivery delivery = {.path = a.output,
+                                  .codes_path = a.codes,
+                                  .variant = a.engine.variant,
+                                  .settings = a.settings,
+                                  .stream = a.stream,
+                                  .quiet = a.quiet,
+                                  .json = a.json};
     st = check_args(&a, err);
     if (!st)
         st = hm_delivery_check(&delivery, "generate", err);

@@ -29,6 +29,9 @@ static void tell_what_is_left_out(const hm_history *h)
                      h->other_machines, h->other_machines == 1 ? "" : "s");
     if (h->unhealthy)
         hm_log_write(hm_log_stderr(false), HM_LOG_WARNING, "%d result%s left out: bad audio", h->unhealthy, h->unhealthy == 1 ? "" : "s");
+    if (h->software)
+        hm_log_write(hm_log_stderr(false), HM_LOG_WARNING, "%d result%s left out: of a software device", h->software,
+                     h->software == 1 ? "" : "s");
 }
 
 /* With its changes of `least` and more. */

@@ -6,13 +6,16 @@
 
 #include "engine/base/probe.h"
 #include "engine/synth.h"
+#include "engine/ze/ze.h"
 #include "harness/commands.h"
+#include "harness/env_profile.h"
 #include "harness/machine.h"
 #include "harness/metrics.h"
 #include "harness/model.h"
 #include "harness/module.h"
 #include "harness/output_options.h"
 #include "harness/run_report.h"
+#include "harness/settings.h"
 #include "harness/table.h"
 #include "suites/suite.h"
 #include "variants/variants.h"
@@ -106,15 +109,70 @@ static hm_status fill_models(sink *out, const char *const *titles, hm_error *err
     return HM_OK;
 }
 
+/* Level Zero: each device, or why there is none. */
+static hm_status add_ze_devices(sink *out, const char *const *titles, hm_error *err)
+{
+    hm_error why = {0};
+    int count = 0;
+    hm_ze_device *list = hm_calloc(HM_ZE_DEVICES, sizeof *list, "the list of devices", err);
+    if (!list)
+        return HM_EABSENT;
+    if (hm_ze_list(list, HM_ZE_DEVICES, &count, &why))
+        add_row(out, titles, (const char *[]){"ze", NULL, NULL, NULL, NULL, NULL, "absent", why.text});
+    for (int i = 0; i < count && i < HM_ZE_DEVICES; i++) {
+        const hm_gpu_facts *f = &list[i].facts;
+        char index[16], memory[32], api[24];
+        snprintf(index, sizeof index, "%d", list[i].index);
+        snprintf(memory, sizeof memory, "%.0f", (double)f->memory_bytes * 1e-6);
+        snprintf(api, sizeof api, "ze %s", f->api);
+        add_row(out, titles,
+                (const char *[]){"ze", index, api, f->driver, f->memory_bytes ? memory : NULL, f->uuid,
+                                 f->software     ? "software device"
+                                 : !list[i].gpu  ? "no GPU"
+                                 : f->integrated ? "integrated GPU"
+                                                 : "GPU",
+                                 f->name});
+    }
+    free(list);
+    return HM_OK;
+}
+
 static hm_status fill_devices(sink *out, const char *const *titles, hm_error *err)
 {
     hm_machine_record m;
-    char cpus[16], memory[32];
-    (void)err;
+    char memory[32], what[32];
     hm_machine_read(&m);
-    snprintf(cpus, sizeof cpus, "%d", m.cpus);
     snprintf(memory, sizeof memory, "%.0f", (double)m.memory_bytes * 1e-6);
-    add_row(out, titles, (const char *[]){"cpu", cpus, m.isa, memory, m.cpu_model});
+    snprintf(what, sizeof what, "%d CPUs", m.cpus);
+    add_row(out, titles, (const char *[]){"cpu", NULL, m.isa, NULL, memory, NULL, what, m.cpu_model});
+    return add_ze_devices(out, titles, err);
+}
+
+static hm_status fill_env_profiles(sink *out, const char *const *titles, hm_error *err)
+{
+    (void)err;
+    for (int i = 0; hm_env_profiles[i]; i++) {
+        const char *profile = hm_env_profiles[i];
+        add_row(out, titles, (const char *[]){profile, NULL, NULL, hm_env_profile_text(profile), NULL});
+        for (const hm_env_variable *v = hm_env_variables; v->name && !out->names; v++)
+            if (!strcmp(v->profile, profile))
+                add_row(out, titles, (const char *[]){profile, v->name, v->value, v->reader, v->source});
+    }
+    return HM_OK;
+}
+
+static hm_status fill_settings(sink *out, const char *const *titles, hm_error *err)
+{
+    (void)err;
+    for (int i = 0; i < HM_SETTINGS; i++) {
+        const hm_settings *s = &hm_settings_list[i];
+        char cfg[24], topk[16], temperature[24], seconds[24];
+        snprintf(cfg, sizeof cfg, "%g", s->cfg);
+        snprintf(topk, sizeof topk, "%d", s->topk);
+        snprintf(temperature, sizeof temperature, "%g", s->temperature);
+        snprintf(seconds, sizeof seconds, "%g", s->seconds);
+        add_row(out, titles, (const char *[]){s->name, cfg, topk, temperature, seconds, s->text});
+    }
     return HM_OK;
 }
 
@@ -198,7 +256,7 @@ static hm_status fill_cases(sink *out, const char *const *titles, hm_error *err)
 
 static const struct listing {
     const char *name;
-    const char *titles[8];
+    const char *titles[10];
     hm_status (*fill)(sink *out, const char *const *titles, hm_error *err);
     const char *hint; /* under the table */
 } listings[] = {
@@ -222,7 +280,18 @@ static const struct listing {
      {"name", "model", ">MB", "state", "what it is", NULL},
      fill_models,
      "Presets have made weights: right in structure, speed and memory, not in sound. --model also takes a folder of real weights."},
-    {"devices", {"backend", ">CPUs", "isa", ">MB", "device", NULL}, fill_devices, NULL},
+    {"devices",
+     {"backend", ">index", "interface", "driver", ">MB", "uuid", "kind", "device", NULL},
+     fill_devices,
+     "--backend ze --device INDEX (or UUID) computes there. What a software device takes says nothing about hardware and is not ranked."},
+    {"env-profiles",
+     {"name", "variable", "value", "read by", "source", NULL},
+     fill_env_profiles,
+     "suite --env-profile NAME sets them for worker processes. The engine itself reads no environment."},
+    {"settings",
+     {"name", ">cfg", ">topk", ">temperature", ">seconds", "what it is", NULL},
+     fill_settings,
+     "--settings NAME of generate, speak and suite; explicit options win."},
     {"metrics",
      {"name", "unit", "better", "meaning", NULL},
      fill_metrics,

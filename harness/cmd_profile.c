@@ -90,8 +90,12 @@ static hm_status find_case(hm_profile *p, hm_error *err)
 {
     char suite[HM_MODEL_PATH];
     const char *name = p->args->name, *yaml = strstr(name, ".yaml"), *slash = yaml ? (yaml[5] == '/' ? yaml + 5 : NULL) : strchr(name, '/');
-    const char *wanted = slash ? slash + 1 : NULL, *names[64] = {0};
+    const char *wanted = slash ? slash + 1 : NULL, *names[64] = {0}, *at = wanted ? strrchr(wanted, '@') : NULL;
+    char plain[HM_MODEL_PATH];
     snprintf(suite, sizeof suite, "%.*s", slash ? (int)(slash - name) : (int)strlen(name), name);
+    p->settings = at ? hm_settings_find(at + 1) : NULL; /* as suites name a case with --settings */
+    snprintf(plain, sizeof plain, "%.*s", p->settings ? (int)(at - wanted) : HM_MODEL_PATH - 1, wanted ? wanted : "");
+    wanted = wanted ? plain : NULL;
     hm_status st = hm_suite_open(&p->suite, suite, err);
     if (st)
         return st;
@@ -110,7 +114,9 @@ static hm_status find_case(hm_profile *p, hm_error *err)
 
 static void make_request(hm_profile *p)
 {
-    const hm_case_record c = hm_case_of(p->suite, p->kase);
+    hm_case_record c = hm_case_of(p->suite, p->kase);
+    if (p->settings)
+        hm_settings_apply(p->settings, &c);
     int frames = p->args->seconds > 0 ? (int)(p->args->seconds * HM_SUITE_FRAMES_PER_SECOND + 0.5) : c.frames;
     p->request = hm_case_request(&c);
     p->request.max_frames = frames > 0 ? frames : 1;

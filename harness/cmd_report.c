@@ -81,7 +81,7 @@ static hm_status make_page(const hm_journal *journal, char **text, size_t *size,
 static int find_arm(const hm_journal_session *s, const char *name)
 {
     for (int a = 0; a < s->arm_count; a++)
-        if (!strcmp(s->arms[a].name, name))
+        if (hm_journal_arm_is(&s->arms[a], name))
             return a;
     return -1;
 }
@@ -93,6 +93,9 @@ static hm_status lines_of(const report_args *a, const hm_journal_session *s, boo
     for (int c = 0; c < s->case_count && !st && arm >= 0; c++) {
         if (a->label ? strcmp(a->label, s->cases[c].label) : c != hm_journal_longest_case(s))
             continue;
+        if (s->arms[arm].software)
+            return hm_fail(err, HM_EINVALID, "report --line: %.80s ran on a software device, whose times say nothing about hardware",
+                           s->arms[arm].name);
         st = hm_report_line(s, arm, c, *explain, file, err);
         *explain = false; /* once is enough */
         ++*count;

@@ -5,6 +5,7 @@
 #include "engine/audio/audio.h"
 #include "harness/commands.h"
 #include "harness/deliver.h"
+#include "harness/settings.h"
 #include "harness/stream_out.h"
 #include "harness/text_input.h"
 
@@ -14,7 +15,7 @@
 
 typedef struct speak_args {
     hm_engine_choice engine;
-    const char *text, *text_file, *speaker, *language, *instruct, *design, *reference, *reference_text, *output, *codes;
+    const char *text, *text_file, *speaker, *language, *instruct, *design, *reference, *reference_text, *output, *codes, *settings;
     double seconds, temperature, top_p, penalty, sub_temperature, sub_top_p; /* NaN: the model's own */
     int64_t topk, sub_topk, seed;                                            /* topk -1: the model's own */
     bool stream, force_length, streaming_text, whole_text, quiet, json;
@@ -43,6 +44,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, speak_args
         {"sub-topk", 0, HM_OPT_INT, &a->sub_topk, "N", "as --topk, for a frame's other codes", -1, 1000000, NULL},
         {"sub-temperature", 0, HM_OPT_DOUBLE, &a->sub_temperature, "X", "as --temperature, for a frame's other codes", 0.001, 100, NULL},
         {"sub-top-p", 0, HM_OPT_DOUBLE, &a->sub_top_p, "X", "as --top-p, for a frame's other codes", 0.001, 1, NULL},
+        HM_SETTINGS_OPTION(&a->settings),
         {"force-length", 0, HM_OPT_FLAG, &a->force_length, NULL, "go on to the full length even if the speech ends before", 0, 0, NULL},
         {"streaming-text", 0, HM_OPT_FLAG, &a->streaming_text, NULL, "one token of the text a frame: what base models do", 0, 0, NULL},
         {"local-split", 0, HM_OPT_FLAG, &a->engine.local_split, NULL,
@@ -162,11 +164,23 @@ hm_status hm_cmd_speak(const hm_command *self, int argc, char **argv, hm_error *
                     .seed = 1};
     speak_inputs in = {0};
     bool helped;
+    const hm_settings *settings = hm_settings_given(argc, argv);
+    if (settings) /* defaults of what is not said; guidance is of music */
+        a.seconds = settings->seconds;
+    if (settings && !settings->longest) {
+        a.topk = settings->topk;
+        a.temperature = settings->temperature;
+    }
     hm_status st = parse(self, argc, argv, &a, &helped, err);
     if (st || helped)
         return st;
-    const hm_delivery delivery = {
-        .path = a.output, .codes_path = a.codes, .variant = a.engine.variant, .stream = a.stream, .quiet = a.quiet, .json = a.json};
+    const hm_delivery delivery = {.path = a.output,
+                                  .codes_path = a.codes,
+                                  .variant = a.engine.variant,
+                                  .settings = a.settings,
+                                  .stream = a.stream,
+                                  .quiet = a.quiet,
+                                  .json = a.json};
     st = check_args(&a, err);
     if (!st)
         st = hm_delivery_check(&delivery, "speak", err);

@@ -9,6 +9,7 @@
 #include "harness/output_options.h"
 #include "harness/places.h"
 #include "harness/precision.h"
+#include "harness/settings.h"
 #include "harness/slurm.h"
 #include "harness/store_leak.h"
 #include "harness/suite_report.h"
@@ -87,6 +88,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"isa", 0, HM_OPT_STRING, &m->plan.isa, "LIST", "instruction sets, as in scalar,avx2 (default: the best here)", 0, 0, NULL},
         HM_PLAN_DEVICE_OPTIONS(&m->plan),
         HM_ENV_PROFILE_OPTION(&m->plan),
+        HM_SETTINGS_OPTION(&m->plan.settings),
         {"filter", 'f', HM_OPT_STRING, &m->plan.filter, "REGEX", "only cases whose suite/name matches", 0, 0, NULL},
         {"rounds", 'n', HM_OPT_INT, &a->rounds, "N", "rounds; every arm runs once per case in each", 1, 1000, NULL},
         {"iters", 0, HM_OPT_INT, &a->iterations, "N", "timed generations in each run; the run's figure is their median", 1,

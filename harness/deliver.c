@@ -58,6 +58,7 @@ hm_status hm_deliver(const hm_delivery *d, const hm_engine_opened *o, const hm_r
     hm_run_report report = {.path = to_stdout ? "standard output" : d->path,
                             .codes_path = d->codes_path,
                             .variant = d->variant,
+                            .settings = d->settings,
                             .model = o->model,
                             .engine = o->facts,
                             .request = q,

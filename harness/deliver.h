@@ -9,8 +9,9 @@ typedef struct hm_delivery {
     const char *path;       /* of the audio; NULL: codes alone are made */
     const char *codes_path; /* NULL: not kept */
     const char *variant;
-    bool stream;      /* the audio is written while it is made; path may be "-" */
-    bool quiet, json; /* no summary on stderr; one JSON object on stdout */
+    const char *settings; /* of --settings; NULL: none */
+    bool stream;          /* the audio is written while it is made; path may be "-" */
+    bool quiet, json;     /* no summary on stderr; one JSON object on stdout */
 } hm_delivery;
 
 /* Whether that can be, before there is anything to deliver: suffix, folders, standard output taken twice. command: for messages. */

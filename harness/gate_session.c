@@ -1,4 +1,5 @@
 #include "harness/gate_session.h"
+#include "harness/metrics.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -150,6 +151,7 @@ static hm_status make_options(hm_gate *g, hm_measure_options *o, hm_error *err)
         o->plan.programs.items[o->plan.programs.count++] = g->program;
     }
     o->exact = g->o->counts;
+    o->judges_times = !g->o->counts && hm_metric_timed(g->o->metric);
     if (g->o->kind != HM_BASE_STORED && !g->o->counts) {
         o->self = g;
         o->decided = hm_gate_decided;

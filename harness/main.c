@@ -84,7 +84,8 @@ const hm_command hm_commands[] = {
     {"history", hm_cmd_history, "how a figure went from commit to commit on one machine, and where it changed", "history CASE [options]",
      "hmbench history short/plain\nhmbench history short --arm best --metric generate --since 2006-01-02\n"
      "hmbench history short/plain --plot history.svg\nhmbench history short --fail -o json"},
-    {"list", hm_cmd_list, "what there is to choose from", "list suites|cases|variants|toggles|models|devices|metrics [--json]",
+    {"list", hm_cmd_list, "what there is to choose from",
+     "list suites|cases|variants|toggles|models|devices|settings|env-profiles|metrics [--json]",
      "hmbench list variants\nhmbench list toggles --json\nhmbench list models --names"},
     {"synth", hm_cmd_synth, "made weights in the real folder layout", "synth PRESET DIR [--seed N]",
      "hmbench synth heartmula-mini /tmp/mini\nhmbench synth heartmula-3b ~/synthetic-3b --seed 7"},

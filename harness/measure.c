@@ -323,6 +323,7 @@ static hm_status rounds(hm_measure *m, hm_error *err)
                                 .decided = m->o.decided || m->o.stop_at > 0 ? decided : NULL,
                                 .cold = m->o.cold,
                                 .stream = m->o.stream,
+                                .judges_times = m->o.judges_times,
                                 .quiet = m->o.quiet};
     return hm_suite_run(m->store, &options, &m->outcome, err);
 }

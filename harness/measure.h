@@ -46,6 +46,7 @@ typedef struct hm_measure_options {
     bool trace;          /* a timeline after the rounds, of commands that write one */
     bool limits;         /* measures what the machine can do, at the end */
     bool exact;          /* figures that do not depend on how fast the machine is are all that counts: no round is spoilt by it */
+    bool judges_times;   /* an arm that turns out to run on a software device ends the session: HM_EINVALID */
     bool quiet;          /* nothing to stderr but errors */
     bool resume;         /* goes on with a stored session of this kind: its options replace plan, warmup, hooks and the like */
     const char *session; /* that one; NULL: the last of this kind that is not complete */

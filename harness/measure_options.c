@@ -47,7 +47,7 @@ typedef struct list_field {
 } list_field;
 
 enum {
-    TEXTS = 12,
+    TEXTS = 13,
     LISTS = 6
 };
 
@@ -56,7 +56,8 @@ static void fields_of(hm_measure_options *o, text_field texts[TEXTS], list_field
     const text_field t[TEXTS] = {{"threads", &o->plan.threads},  {"isa", &o->plan.isa},          {"model", &o->plan.model},
                                  {"backend", &o->plan.backend},  {"filter", &o->plan.filter},    {"warmup", &o->warmup},
                                  {"setup", &o->hooks.setup},     {"prepare", &o->hooks.prepare}, {"conclude", &o->hooks.conclude},
-                                 {"cleanup", &o->hooks.cleanup}, {"device", &o->plan.device},    {"env_profile", &o->plan.env_profile}};
+                                 {"cleanup", &o->hooks.cleanup}, {"device", &o->plan.device},    {"env_profile", &o->plan.env_profile},
+                                 {"settings", &o->plan.settings}};
     const list_field l[LISTS] = {{"suites", &o->plan.suites},     {"variants", &o->plan.variants}, {"commands", &o->plan.commands},
                                  {"programs", &o->plan.programs}, {"axes", &o->plan.axes},         {"only_arms", &o->plan.only_arms}};
     memcpy(texts, t, sizeof t);

@@ -89,3 +89,19 @@ const hm_metric *hm_metric_find(const char *name)
             return m;
     return NULL;
 }
+
+bool hm_metric_timed(const char *name)
+{
+    static const char *const units[] = {"ms", "frames/s", "tok/s", "codes/s", "GB/s", "GFLOP/s", "%", "J", "J/s", "MHz", "C"};
+    static const char *const others[] = {
+        "rtf",          "x_real_time",  "stalls",           "c50",         "c100",     "c200", "ipc", "cycles",
+        "instructions", "cache_misses", "context_switches", "page_faults", "throttled"};
+    const hm_metric *m = hm_metric_find(name);
+    for (size_t i = 0; m && i < sizeof units / sizeof *units; i++)
+        if (!strcmp(m->unit, units[i]))
+            return true;
+    for (size_t i = 0; m && i < sizeof others / sizeof *others; i++)
+        if (!strcmp(m->name, others[i]))
+            return true;
+    return false;
+}

@@ -8,6 +8,7 @@
 
 #include "harness/case.h"
 #include "harness/plan_arms.h"
+#include "harness/settings.h"
 
 hm_status hm_plan_split(const char *list, char **buffer, hm_strings *out, hm_error *err)
 {
@@ -162,15 +163,37 @@ static hm_status hash_speech(hm_case_record *c, hm_error *err)
                        c->repetition_penalty, c->sub_temperature, c->sub_top_p, (unsigned long long)c->seed);
 }
 
-static hm_status add_case(hm_plan *plan, const hm_suite *suite, const hm_suite_case *c, hm_error *err)
+/* The case under another name, with the settings. */
+static hm_status set_case(hm_plan *plan, hm_case_record *r, const char *settings, hm_error *err)
+{
+    size_t size = strlen(r->name) + strlen(settings) + 2;
+    const hm_settings *s = hm_settings_find(settings);
+    char near[HM_SUGGESTION], *name = s ? hm_calloc(1, size, "plan", err) : NULL;
+    if (!s)
+        return hm_fail(err, HM_EUSAGE, "--settings \"%.40s\": there are none of this name%s (hmbench list settings)", settings,
+                       hm_did_you_mean(near, settings, hm_settings_names));
+    if (!name)
+        return HM_EABSENT;
+    hm_settings_apply(s, r);
+    snprintf(name, size, "%s@%s", r->name, settings);
+    r->name = plan->case_names[plan->case_name_count++] = name;
+    return HM_OK;
+}
+
+static hm_status add_case(hm_plan *plan, const hm_suite *suite, const hm_suite_case *c, const char *settings, hm_error *err)
 {
     if (plan->case_count == HM_PLAN_CASES)
         return hm_fail(err, HM_EUSAGE, "more than %d cases: narrow them with --filter", HM_PLAN_CASES);
     hm_case_record *r = &plan->cases[plan->case_count];
+    if (plan->case_name_count == HM_PLAN_CASES)
+        return hm_fail(err, HM_EUSAGE, "more than %d cases: narrow them with --filter", HM_PLAN_CASES);
     *r = hm_case_of(suite, c);
-    hm_status st = hm_case_task(r) == HM_TASK_SPEECH ? hash_speech(r, err) : hash_music(r, err);
+    hm_status st = settings ? set_case(plan, r, settings, err) : HM_OK;
+    if (st)
+        return st;
+    st = hm_case_task(r) == HM_TASK_SPEECH ? hash_speech(r, err) : hash_music(r, err);
     if (!st)
-        st = hash_format(r->id, err, "%s\1%s\1%s\1%d %.17g", suite->name, c->name, r->request_hash, c->flow_steps, c->flow_guidance);
+        st = hash_format(r->id, err, "%s\1%s\1%s\1%d %.17g", suite->name, r->name, r->request_hash, c->flow_steps, c->flow_guidance);
     for (int i = 0; i < plan->case_count && !st; i++)
         if (!strcmp(plan->cases[i].id, r->id))
             return HM_OK; /* the same suite was named twice */
@@ -209,9 +232,9 @@ static hm_status make_cases(hm_plan *plan, const hm_plan_options *o, hm_error *e
         st = hm_suite_open(&plan->suites[plan->suite_count], o->suites.items[i], err);
         const hm_suite *suite = st ? NULL : plan->suites[plan->suite_count++];
         for (int k = 0; suite && k < suite->case_count && !st; k++, total++) {
-            snprintf(text, sizeof text, "%s/%s", suite->name, suite->cases[k].name);
+            snprintf(text, sizeof text, "%s/%s%s%s", suite->name, suite->cases[k].name, o->settings ? "@" : "", or_empty(o->settings));
             if (!o->filter || !regexec(&filter, text, 0, NULL, 0))
-                st = add_case(plan, suite, &suite->cases[k], err);
+                st = add_case(plan, suite, &suite->cases[k], o->settings, err);
         }
     }
     if (o->filter)
@@ -247,6 +270,8 @@ void hm_plan_close(hm_plan **plan)
         return;
     for (int i = 0; i < (*plan)->suite_count; i++)
         hm_suite_close(&(*plan)->suites[i]);
+    for (int i = 0; i < (*plan)->case_name_count; i++)
+        free((*plan)->case_names[i]);
     for (int i = 0; i < (*plan)->program_count; i++)
         free((*plan)->programs[i]);
     free(*plan);

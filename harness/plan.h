@@ -32,6 +32,7 @@ typedef struct hm_plan_options {
     const char *backend;     /* "cpu,ze"; NULL: cpu */
     const char *device;      /* "0,1": index or UUID of a backend's device; NULL: the first */
     const char *env_profile; /* "none,level-zero": environment of worker processes; NULL: none */
+    const char *settings;    /* of hm_settings_names: every case's sampling or length; NULL: its own */
     const char *filter;      /* extended regular expression on "suite/case"; NULL: all */
 } hm_plan_options;
 
@@ -61,6 +62,8 @@ typedef struct hm_plan {
     int suite_count;
     hm_case_record cases[HM_PLAN_CASES]; /* texts point into suites */
     int case_count;
+    char *case_names[HM_PLAN_CASES]; /* "plain@speed": owned, where settings changed a case */
+    int case_name_count;
     hm_plan_arm arms[HM_PLAN_ARMS];
     int arm_count;
     char *programs[HM_PLAN_PROGRAMS]; /* paths of other builds */

@@ -7,6 +7,7 @@
 #include "harness/memory_sampler.h"
 #include "harness/probe.h"
 #include "reports/stats.h"
+#include "harness/settings.h"
 #include "suites/suite.h"
 #include "traces/chrome.h"
 
@@ -47,6 +48,7 @@ typedef struct hm_profile_cost {
 } hm_profile_cost;
 
 typedef struct hm_profile {
+    const hm_settings *settings; /* of the case; NULL: its own */
     const hm_profile_args *args;
     hm_suite *suite;
     const hm_suite_case *kase;

@@ -206,8 +206,9 @@ hm_status hm_profile_print(const hm_profile *p, int64_t events, hm_error *err)
     hm_status st = hm_trace_check(p->args->trace, &rules, err);
     if (st)
         return st;
-    printf("%s/%s, variant %s, %s%s, %d threads, %s\n", p->suite->name, p->kase->name, p->args->engine.variant, p->opened.model,
-           p->opened.synthetic ? " (synthetic weights)" : "", p->opened.facts->threads, p->opened.facts->isa);
+    printf("%s/%s, variant %s, %s%s, %d threads, %s%s\n", p->suite->name, p->kase->name, p->args->engine.variant, p->opened.model,
+           p->opened.synthetic ? " (synthetic weights)" : "", p->opened.facts->threads, p->opened.facts->isa,
+           p->opened.facts->software ? ", software device: times say nothing about hardware" : "");
     printf("load %.1f ms; traced run: prefill %.1f ms, generate %.1f ms, decode %.1f ms, other %.1f ms\n",
            (double)p->opened.facts->load_ns / 1e6, (double)r->prefill_ns / 1e6, (double)r->generate_ns / 1e6, (double)r->decode_ns / 1e6,
            (double)other_ns / 1e6);

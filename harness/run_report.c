@@ -122,6 +122,20 @@ static void print_places(const hm_run_report *p, FILE *f)
         fprintf(f, "  place     every part on %s\n", r->places[0].device);
 }
 
+/* As they came to be: explicit options win. */
+static void print_settings(const hm_run_report *p, FILE *f)
+{
+    const hm_request *q = p->request;
+    fprintf(f, "  settings  %s: ", p->settings);
+    if (p->engine->task == HM_TASK_MUSIC)
+        fprintf(f, "cfg %g, ", q->music.cfg_scale);
+    if (q->topk >= 0)
+        fprintf(f, "topk %d, ", q->topk);
+    if (q->temperature >= 0)
+        fprintf(f, "temperature %g, ", q->temperature);
+    fprintf(f, "%.4g s at most\n", q->max_frames * p->engine->frame_seconds);
+}
+
 void hm_run_report_print(const hm_run_report *p, FILE *f)
 {
     const hm_result *r = p->result;
@@ -138,6 +152,11 @@ void hm_run_report_print(const hm_run_report *p, FILE *f)
     print_voice(p, f);
     fprintf(f, "  with      %s, %s on %s (%s, %d threads)%s\n", p->model, p->variant, p->engine->backend, p->engine->isa,
             p->engine->threads, p->synthetic ? ", synthetic weights" : "");
+    if (p->settings)
+        print_settings(p, f);
+    if (p->engine->driver)
+        fprintf(f, "  device    %s, driver %s%s\n", p->engine->device, p->engine->driver,
+                p->engine->software ? ": a software device, whose times say nothing about hardware" : "");
     print_places(p, f);
     print_times(p, f);
     if (p->player)
@@ -267,9 +286,13 @@ json_t *hm_run_report_json(const hm_run_report *p)
     json_object_set_new(o, "fingerprint", json_string(p->engine->fingerprint));
     json_object_set_new(o, "synthetic", json_boolean(p->synthetic));
     json_object_set_new(o, "variant", json_string(p->variant));
+    json_object_set_new(o, "settings", p->settings ? json_string(p->settings) : json_null());
     json_object_set_new(o, "backend", json_string(p->engine->backend));
     json_object_set_new(o, "isa", json_string(p->engine->isa));
     json_object_set_new(o, "device", json_string(p->engine->device));
+    json_object_set_new(o, "device_uuid", p->engine->device_uuid ? json_string(p->engine->device_uuid) : json_null());
+    json_object_set_new(o, "driver", p->engine->driver ? json_string(p->engine->driver) : json_null());
+    json_object_set_new(o, "software", json_boolean(p->engine->software));
     json_object_set_new(o, "threads", json_integer(p->engine->threads));
     json_object_set_new(o, "seed", json_integer((json_int_t)p->request->seed));
     json_object_set_new(o, "frames", json_integer(r->frames));

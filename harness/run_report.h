@@ -14,6 +14,7 @@ typedef struct hm_run_report {
     const char *path;       /* of the audio; NULL: none was written */
     const char *codes_path; /* NULL: none */
     const char *variant, *model;
+    const char *settings; /* of --settings; NULL: none */
     const hm_engine_facts *engine;
     const hm_request *request;
     const hm_result *result;

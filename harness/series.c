@@ -27,6 +27,17 @@ int hm_series_values(const hm_series_set *set, const hm_series *series, double *
     return n;
 }
 
+hm_status hm_series_check_hardware(const hm_series_set *set, const hm_series *s, hm_error *err)
+{
+    if (!set->timed || !s || !s->software)
+        return HM_OK;
+    return hm_fail(
+        err, HM_EINVALID,
+        "%.80s: %.80s ran on a software device, whose times say nothing about hardware; exact counts (gate --counts-only, compare "
+        "--metric launches), codes and fidelity are sound",
+        s->label, s->arm);
+}
+
 const hm_series *hm_series_find(const hm_series_set *set, const char *case_id, const char *arm_id)
 {
     for (int i = 0; i < set->count; i++)

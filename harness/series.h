@@ -20,6 +20,8 @@ typedef struct hm_series {
     const char *variant, *isa, *warmup;                       /* likewise */
     int threads;                                              /* used by that run; 0: not known */
     const char *build_id;                                     /* of the program that ran it */
+    const char *device, *driver, *environment;                /* what it ran on (UUID, else name), and within; NULL: not known */
+    bool software;                                            /* on a GPU that is a program: its times say nothing about hardware */
 } hm_series;
 
 typedef struct hm_series_set {
@@ -28,6 +30,7 @@ typedef struct hm_series_set {
     hm_series *items; /* by case (frames, suite, name), then arm position; those that failed altogether too */
     int count, rounds;
     double direction; /* 1: less is better, -1: more is better */
+    bool timed;       /* the metric is one of time: hm_metric_timed */
     char unit[16];
     void *memory;
 } hm_series_set;
@@ -39,6 +42,9 @@ void hm_series_set_free(hm_series_set *set);
 
 /* Whether there can be a verdict on it: HM_EUSAGE as above, and where neither less nor more is better. */
 hm_status hm_series_check_metric(const char *metric, hm_error *err);
+
+/* HM_EINVALID, in one sentence: the metric is one of time, and this series (NULL is fine) is of a software device. */
+hm_status hm_series_check_hardware(const hm_series_set *set, const hm_series *series, hm_error *err);
 
 /* The series of an arm on a case, NULL when there is none. */
 const hm_series *hm_series_find(const hm_series_set *set, const char *case_id, const char *arm_id);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/env_profile.h"
 #include "harness/model.h"
 #include "harness/options.h"
 #include "harness/series.h"
@@ -20,6 +21,7 @@ enum {
 /* What makes two sessions' values points of one series. */
 typedef struct key {
     char case_id[HM_HASH_TEXT], toggles[1024], model_id[HM_HASH_TEXT], isa[16], warmup[16], build[256];
+    char device[128], environment[HM_ENV_TEXT]; /* "": not known, or nothing */
     int threads;
 } key;
 
@@ -183,7 +185,8 @@ static hm_status read_facts(reading *r, const hm_series *s, key *k, hm_history_p
 static bool same_key(const key *a, const key *b)
 {
     return !strcmp(a->case_id, b->case_id) && !strcmp(a->toggles, b->toggles) && !strcmp(a->model_id, b->model_id) &&
-           !strcmp(a->isa, b->isa) && !strcmp(a->warmup, b->warmup) && !strcmp(a->build, b->build) && a->threads == b->threads;
+           !strcmp(a->isa, b->isa) && !strcmp(a->warmup, b->warmup) && !strcmp(a->build, b->build) && a->threads == b->threads &&
+           !strcmp(a->device, b->device) && !strcmp(a->environment, b->environment);
 }
 
 /* Index of the series, made when it is new; -1 without memory. */
@@ -256,14 +259,18 @@ static hm_status add_arm(reading *r, const session_row *session, const hm_series
         return out_of_memory(r);
     if (!n || !s->toggles || !s->model_id || !s->build_id) /* another program, or nothing measured */
         return HM_OK;
-    if (s->unhealthy) {
-        r->out->unhealthy++;
+    if (s->unhealthy || (s->software && set->timed)) {
+        r->out->unhealthy += s->unhealthy;
+        r->out->software += !s->unhealthy;
         return HM_OK;
     }
     snprintf(k.case_id, sizeof k.case_id, "%s", s->case_id);
     snprintf(k.model_id, sizeof k.model_id, "%s", s->model_id);
     snprintf(k.isa, sizeof k.isa, "%s", s->isa ? s->isa : "");
     snprintf(k.warmup, sizeof k.warmup, "%s", s->warmup ? s->warmup : "");
+    snprintf(k.device, sizeof k.device, "%s",
+             s->isa && !strncmp(s->isa, "ze", 2) && s->device ? s->device : ""); /* a CPU is the machine's */
+    snprintf(k.environment, sizeof k.environment, "%s", s->environment ? s->environment : "");
     only_set_toggles(s->toggles, k.toggles, sizeof k.toggles);
     hm_status st = read_facts(r, s, &k, &point, &like);
     if (st)
@@ -441,6 +448,11 @@ hm_status hm_store_get_history(hm_store *store, const hm_history_filter *filter,
         st = finish(&r);
     if (!st)
         drop_empty(&r);
+    if (!st && !out->count && out->software && !out->unhealthy)
+        st = hm_fail(err, HM_EINVALID,
+                     "history: \"%.80s\" ran on a software device alone, whose %.40s says nothing about hardware (a count "
+                     "has a history: --metric launches)",
+                     filter->label, filter->metric);
     if (!st && !out->count)
         st = hm_fail(err, HM_EMISSING, "history: no good runs of \"%.80s\"%s%s%s%s on %s%s%s", filter->label,
                      filter->arm ? " by the arm " : "", filter->arm ? filter->arm : "", filter->since ? " since " : "",

@@ -188,15 +188,26 @@ static int nearest_arm(const reading *r, const char *toggles)
     return best;
 }
 
-/* An arm's name without " model=...": here it stands under its model. */
-static const char *arm_name(hm_journal_data *d, const char *name)
+/* An arm's name without " model=...": here it stands under its model. One whose times do not rank says so. */
+static const char *arm_name(hm_journal_data *d, const char *name, bool software)
 {
     const char *from = name ? strstr(name, " model=") : NULL, *to = from ? strchr(from + 1, ' ') : NULL;
-    char *copy = from ? take(d, strlen(name) + 1, 1) : NULL;
+    const char *mark = software ? HM_SOFTWARE_MARK : "";
+    char *copy = name && (from || software) ? take(d, strlen(name) + strlen(mark) + 1, 1) : NULL;
     if (!copy)
         return keep_or(d, name, "?");
-    sprintf(copy, "%.*s%s", (int)(from - name), name, to ? to : "");
+    sprintf(copy, "%.*s%s%s", (int)(from ? (size_t)(from - name) : strlen(name)), name, to ? to : "", mark);
     return copy;
+}
+
+/* Of a GPU, which has a driver. */
+static const char *device_text(hm_journal_data *d, const char *name, const char *driver)
+{
+    char text[240];
+    if (!name || !driver)
+        return NULL;
+    snprintf(text, sizeof text, "%s, driver %s", name, driver);
+    return keep(d, text);
 }
 
 /* Whether a variant as text is `best` in what concerns the formats of weights. */
@@ -220,7 +231,8 @@ static hm_status read_arms(reading *r)
 {
     hm_query q;
     hm_query_open(&q, r->store,
-                  "SELECT a.id, a.name, a.variant, a.toggles, a.coincides, a.precision, max(u.threads), max(u.isa) FROM arm a "
+                  "SELECT a.id, a.name, a.variant, a.toggles, a.coincides, a.precision, max(u.threads), max(u.isa), "
+                  "max(u.software), max(u.device), max(u.device_driver), a.environment, a.backend FROM arm a "
                   "LEFT JOIN run u ON u.arm_id = a.id WHERE a.session_id = :id AND a.model = :model GROUP BY a.id ORDER BY a.position",
                   r->err);
     hm_bind_text(&q, ":id", r->s.id);
@@ -235,15 +247,20 @@ static hm_status read_arms(reading *r)
         const char *toggles = keep(r->data, hm_query_text(&q, 3)), *variant = hm_query_text(&q, 2);
         const hm_variant_info *info = variant ? hm_variant_find(variant) : NULL;
         snprintf(r->arm_ids[n], HM_UUID_TEXT, "%s", hm_query_text(&q, 0));
-        r->arms[n] = (hm_journal_arm){.name = arm_name(r->data, hm_query_text(&q, 1)),
-                                      .text = info ? info->text : NULL,
-                                      .base = nearest_arm(r, toggles),
-                                      .default_formats = reads_as_best(variant),
-                                      .coincides = keep(r->data, hm_query_text(&q, 4)),
-                                      .precision = keep(r->data, hm_query_text(&q, 5)),
-                                      .flow_steps = flow_steps_of(toggles),
-                                      .threads = hm_query_int(&q, 6) > 0 ? (int)hm_query_int(&q, 6) : 0,
-                                      .isa = keep(r->data, hm_query_text(&q, 7))};
+        bool software = hm_query_int(&q, 8) == 1;
+        r->arms[n] =
+            (hm_journal_arm){.name = arm_name(r->data, hm_query_text(&q, 1), software),
+                             .software = software,
+                             .device = device_text(r->data, hm_query_text(&q, 9), hm_query_text(&q, 10)),
+                             .environment = hm_query_text(&q, 11) && *hm_query_text(&q, 11) ? keep(r->data, hm_query_text(&q, 11)) : NULL,
+                             .text = info ? info->text : NULL,
+                             .base = nearest_arm(r, toggles),
+                             .default_formats = reads_as_best(variant),
+                             .coincides = keep(r->data, hm_query_text(&q, 4)),
+                             .precision = keep(r->data, hm_query_text(&q, 5)),
+                             .flow_steps = flow_steps_of(toggles),
+                             .threads = hm_query_int(&q, 6) > 0 ? (int)hm_query_int(&q, 6) : 0,
+                             .isa = keep(r->data, hm_query_text(&q, 7))};
         r->toggles[n] = toggles;
         if (r->arms[n].base >= 0)
             r->arms[n].changes = changed_toggles(r->data, r->toggles[r->arms[n].base], toggles);
@@ -612,6 +629,8 @@ static void finish_results(reading *r)
         for (size_t k = 0; k < sizeof stats / sizeof *stats; k++)
             finish_stat(stats[k]);
         g->result.wall_by_round_ms = g->rounds;
+        g->result.software = r->arms[i / r->s.case_count].software;
+        g->result.gpu = r->arms[i / r->s.case_count].device != NULL;
         g->result.output = judge_output(g, reference);
         if (g->result.output == HM_OUTPUT_EQUAL)
             g->result.snr_db = g->result.spectral_snr_db = INFINITY;

@@ -72,6 +72,7 @@ static hm_status find_metric(reading *r)
 {
     const hm_metric *m = hm_metric_find(r->metric);
     r->set->direction = 1;
+    r->set->timed = hm_metric_timed(r->metric);
     if (m && m->column) {
         r->column = m->column;
         r->set->direction = !strcmp(m->direction, "higher") ? -1 : 1;
@@ -140,7 +141,8 @@ static hm_status read_items(reading *r)
     hm_query q;
     hm_query_open(&q, r->store,
                   "SELECT u.case_id, u.arm_id, c.suite || '/' || c.name, a.name, a.position, c.frames, sum(u.status <> 'ok'), "
-                  "sum(u.status = 'ok' AND u.dropped_reason IS NOT NULL), a.toggles, a.variant, coalesce(a.build_id, s.build_id), a.model "
+                  "sum(u.status = 'ok' AND u.dropped_reason IS NOT NULL), a.toggles, a.variant, coalesce(a.build_id, s.build_id), a.model, "
+                  "a.environment, max(coalesce(u.software, 0)), max(coalesce(u.device_uuid, u.device)), max(u.device_driver) "
                   "FROM run u JOIN suite_case c ON c.id = u.case_id JOIN arm a ON a.id = u.arm_id JOIN session s ON s.id = u.session_id "
                   "WHERE u.session_id = :id AND u.round >= 0 GROUP BY u.case_id, u.arm_id ORDER BY c.frames, c.suite, c.name, c.id, "
                   "a.position",
@@ -164,6 +166,10 @@ static hm_status read_items(reading *r)
         s->variant = keep(r, hm_query_text(&q, 9));
         s->build_id = keep(r, hm_query_text(&q, 10));
         s->model = keep(r, hm_query_text(&q, 11));
+        s->environment = keep(r, hm_query_text(&q, 12));
+        s->software = hm_query_int(&q, 13) == 1;
+        s->device = keep(r, hm_query_text(&q, 14));
+        s->driver = keep(r, hm_query_text(&q, 15));
         if (!s->label || !s->arm || !s->model)
             q.status = hm_fail(r->err, HM_EABSENT, "series: out of memory");
     }

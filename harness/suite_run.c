@@ -88,6 +88,12 @@ static hm_status on_opened(void *self, const hm_opened *opened, hm_run_order *or
     const hm_plan_arm *a = &r->plan->arms[r->arm];
     char id[HM_HASH_TEXT];
     hm_status st = HM_OK;
+    if (opened->software && r->o->judges_times)
+        return hm_fail(
+            err, HM_EINVALID,
+            "%.80s runs on a software device (%.80s), whose times say nothing about hardware; exact counts (gate --counts-only), "
+            "codes and fidelity are sound",
+            a->name, opened->device);
     if (!opened->stored_codes || r->keep_made)
         return HM_OK;
     memcpy(id, opened->model.id, sizeof id);
@@ -274,6 +280,8 @@ static void report_turn(const suite_run *r, const hm_turn *turn, int round)
         say(r, "%8.2f s", wall);
         if (s->audio_s > 0)
             say(r, "  RTF %.3f", wall / s->audio_s);
+        if (turn->opened.software)
+            say(r, "  software device");
         if (s->output.compared)
             say(r, "  codes %s", s->output.codes_equal ? "equal" : "differ");
         if (s->health[0] && strcmp(s->health, "ok"))

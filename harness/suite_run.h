@@ -28,8 +28,9 @@ typedef struct hm_suite_options {
     hm_hooks hooks; /* prepare and conclude of the timed turns; setup and cleanup are the caller's */
     void *self;
     bool (*decided)(void *self, int case_index, int rounds_done); /* as in hm_rounds; NULL: never */
-    bool cold;   /* before the rounds, each arm starts once per case with its model's files out of the page cache */
-    bool stream; /* arms that decode in pieces hand them over as they come */
+    bool cold;         /* before the rounds, each arm starts once per case with its model's files out of the page cache */
+    bool stream;       /* arms that decode in pieces hand them over as they come */
+    bool judges_times; /* as in hm_measure_options */
     bool quiet;
 } hm_suite_options;
 

@@ -200,6 +200,14 @@ const hm_series *hm_group_unhealthy(const hm_group *g)
     return NULL;
 }
 
+hm_status hm_group_check_hardware(const hm_group *g, hm_error *err)
+{
+    hm_status st = HM_OK;
+    for (int i = 0; i < g->count && !st; i++)
+        st = hm_series_check_hardware(&g->side->sets[g->set[i]], g->series[i], err);
+    return st;
+}
+
 /* ---- what forbids a comparison ---- */
 
 /* One series of a group and where it comes from. */
@@ -279,6 +287,18 @@ static hm_status differing(const member *a, const member *b, unsigned may_differ
     }
     if (!one_session && x->threads && y->threads)
         differing_number("threads", x->threads, y->threads, out, size);
+    if (!one_session) { /* within one they were asked for, and the arms' names tell */
+        differing_text("device", x->device, y->device, out, size);
+        differing_text("driver", x->driver, y->driver, out, size);
+        differing_text("environment",
+                       x->environment && *x->environment ? x->environment
+                       : x->environment                  ? "none"
+                                                         : NULL,
+                       y->environment && *y->environment ? y->environment
+                       : y->environment                  ? "none"
+                                                         : NULL,
+                       out, size);
+    }
     if (!(may_differ & HM_MAY_WARMUP))
         differing_text("warm-up", x->warmup, y->warmup, out, size);
     return st;

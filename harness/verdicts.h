@@ -45,6 +45,8 @@ void hm_groups_free(hm_group **groups, int count);
 /* Values of all sessions; malloc'ed. per_frame: divided by the frames of the case. */
 hm_status hm_group_values(const hm_group *group, bool per_frame, double **x, int *n, hm_error *err);
 const hm_series *hm_group_unhealthy(const hm_group *group); /* the first series that is; NULL: none */
+/* hm_series_check_hardware of all of them. */
+hm_status hm_group_check_hardware(const hm_group *group, hm_error *err);
 
 /* What may differ, as bits. */
 enum {

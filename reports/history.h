@@ -37,6 +37,7 @@ typedef struct hm_history {
     int count;
     char metric[64], machine[160]; /* machine: its CPU and id, as text */
     int other_machines, unhealthy; /* sessions left out: of other machines; arms left out: that did not make sound */
+    int software;                  /* arms left out: their times are of a software device */
 } hm_history;
 
 void hm_history_free(hm_history *history);

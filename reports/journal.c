@@ -45,6 +45,17 @@ bool hm_journal_bad(const hm_journal_result *r)
     return r->health && !strcmp(r->health, "bad");
 }
 
+bool hm_journal_ranks(const hm_journal_result *r)
+{
+    return !r->software && !hm_journal_bad(r);
+}
+
+bool hm_journal_arm_is(const hm_journal_arm *arm, const char *name)
+{
+    size_t n = strlen(name);
+    return !strncmp(arm->name, name, n) && (!arm->name[n] || !strcmp(arm->name + n, HM_SOFTWARE_MARK));
+}
+
 void hm_cell_rtf(hm_sheet *t, const hm_journal_result *r)
 {
     double rtf = hm_journal_rtf(r);
@@ -266,7 +277,7 @@ void hm_journal_arm_section(const hm_journal_session *s, int arm, const hm_notes
 int hm_journal_final_arm(const hm_journal_session *s)
 {
     for (int i = s->arm_count - 1; i > 0; i--)
-        if (!strcmp(s->arms[i].name, "best"))
+        if (hm_journal_arm_is(&s->arms[i], "best"))
             return i;
     return s->arm_count - 1;
 }
@@ -326,6 +337,19 @@ void hm_journal_say_synthetic(const hm_journal_session *s, hm_document *d)
         hm_document_text(d, "**Synthetic weights**: speed, memory and exactness are real, how it sounds is not.");
 }
 
+void hm_journal_say_software(const hm_journal_session *s, hm_document *d)
+{
+    const char *device = NULL;
+    for (int a = 0; a < s->arm_count && !device; a++)
+        if (s->arms[a].software)
+            device = s->arms[a].device ? s->arms[a].device : "a GPU that is a program";
+    if (device)
+        hm_document_text(
+            d,
+            "**Software device** (%s): what it takes says nothing about hardware and does not rank; counts, codes and fidelity are sound.",
+            device);
+}
+
 /* What a user gave, to stand in a span of code: there only a backtick means anything. malloc'ed. */
 static char *as_code(const char *text)
 {
@@ -365,6 +389,7 @@ static void session_section(const hm_journal_session *parts, int count, const hm
         if (count > 1)
             hm_document_heading(d, 2, "%s (session %s)", s->model, short_id);
         hm_journal_say_synthetic(s, d);
+        hm_journal_say_software(s, d);
         for (int a = 0; a < s->arm_count; a++)
             hm_journal_arm_section(s, a, notes, d);
         hm_journal_summary(s, d);
@@ -414,6 +439,7 @@ hm_document *hm_journal_tables(const hm_journal_session *sessions, int count)
         const hm_journal_session *s = &sessions[i];
         hm_document_text(d, "%s", s->model);
         hm_journal_say_synthetic(s, d);
+        hm_journal_say_software(s, d);
         for (int a = 0; a < s->arm_count; a++) {
             hm_document_text(d, "%s%s", s->arms[a].name, a == 0 && s->arm_count > 1 ? " (baseline)" : "");
             arm_sheet(s, a, d);

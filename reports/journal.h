@@ -109,7 +109,8 @@ typedef struct hm_journal_result {
 #undef HM_JOURNAL_FIGURE
     int sample_rate_hz, channels, bits;
     double bit_rate_kbps, peak, rms, silence_share;
-    const char *codec, *health, *health_reasons;                   /* may be NULL; health: the worst of the samples */
+    const char *codec, *health, *health_reasons; /* may be NULL; health: the worst of the samples */
+    bool software, gpu;                          /* of its arm: on a software device; not on the CPU whose limits the session tells */
     const char *places, *energy_source, *counter_note, *cold_note; /* may be NULL */
     const hm_journal_span *spans;
     int span_count;
@@ -170,6 +171,9 @@ typedef struct hm_journal_arm {
     int threads;                 /* used; 0: not known */
     const char *isa, *precision; /* may be NULL */
     int base;                    /* the earlier arm it differs least from; -1: none */
+    bool software;               /* on a GPU that is a program: its times do not rank */
+    const char *device;          /* its name and driver; NULL: the CPU, or not known */
+    const char *environment;     /* variables that were set; NULL: none, or not known */
     bool default_formats;        /* `best`, or best with settings that leave the formats of its weights as they are */
 } hm_journal_arm;
 
@@ -224,6 +228,11 @@ typedef struct hm_journal {
     const hm_journal_session *sessions; /* in order of time */
     int session_count;
 } hm_journal;
+
+/* Behind the name of an arm whose times do not rank. */
+#define HM_SOFTWARE_MARK " (software device)"
+/* Whether an arm is called so, the mark left out. */
+bool hm_journal_arm_is(const hm_journal_arm *arm, const char *name);
 
 /* The result of an arm on a case. */
 static inline const hm_journal_result *hm_journal_at(const hm_journal_session *s, int arm, int kase)

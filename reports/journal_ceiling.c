@@ -26,26 +26,34 @@ static double larger(double a, double b)
 /* GB/s at which weights of this size can be read: from caches when they fit there. */
 static double reading_limit(const hm_journal_session *s, const hm_journal_result *r)
 {
+    if (r->gpu)
+        return NAN; /* the session's limits are the CPU's */
     return r->distinct_weight_mb <= s->cache_mb ? s->cache_gb_s : s->memory_gb_s;
+}
+
+static double peak_gflop_s(const hm_journal_session *s, const hm_journal_result *r)
+{
+    return r->gpu ? NAN : s->peak_gflop_s;
 }
 
 /* The least ms that a frame of generate takes: its weights read, its operations done; whichever is more. */
 static double least_generate_ms(const hm_journal_session *s, const hm_journal_result *r)
 {
-    return larger(r->frame_weight_mb / reading_limit(s, r), r->frame_gflop * 1e3 / s->peak_gflop_s);
+    return larger(r->frame_weight_mb / reading_limit(s, r), r->frame_gflop * 1e3 / peak_gflop_s(s, r));
 }
 
 static double least_decode_ms(const hm_journal_session *s, const hm_journal_result *r)
 {
-    return r->codec_frame_gflop * 1e3 / s->peak_gflop_s;
+    return r->codec_frame_gflop * 1e3 / peak_gflop_s(s, r);
 }
 
 /* Work of ms milliseconds: GFLOP, and MB of weights read (NaN: not known), against limits of the session; limit_gb_s is that of the reading. */
-static hm_phase_rate rate_of(const hm_journal_session *s, double gflop, double weight_mb, double ms, double limit_gb_s)
+static hm_phase_rate rate_of(const hm_journal_session *s, const hm_journal_result *r, double gflop, double weight_mb, double ms,
+                             double limit_gb_s)
 {
     hm_phase_rate rate = {
         .gflop_s = gflop * 1e3 / ms, .gb_s = weight_mb / ms, .flops_per_byte = gflop * 1e3 / weight_mb, .limit_gb_s = limit_gb_s};
-    rate.share_flops = rate.gflop_s / s->peak_gflop_s;
+    rate.share_flops = rate.gflop_s / peak_gflop_s(s, r);
     rate.share_gb = rate.gb_s / limit_gb_s;
     return rate;
 }
@@ -53,18 +61,19 @@ static hm_phase_rate rate_of(const hm_journal_session *s, double gflop, double w
 hm_phase_rate hm_journal_prefill_rate(const hm_journal_session *s, const hm_journal_result *r)
 {
     double ms = r->prefill_ms.n && r->prefill_ms.mean > 0 ? r->prefill_ms.mean : NAN;
-    return rate_of(s, r->prefill_gflop, r->prefill_weight_mb, ms, reading_limit(s, r));
+    return rate_of(s, r, r->prefill_gflop, r->prefill_weight_mb, ms, reading_limit(s, r));
 }
 
 hm_phase_rate hm_journal_generate_rate(const hm_journal_session *s, const hm_journal_result *r)
 {
-    return rate_of(s, r->frame_gflop, r->frame_weight_mb, frame_ms(r), reading_limit(s, r));
+    return rate_of(s, r, r->frame_gflop, r->frame_weight_mb, frame_ms(r), reading_limit(s, r));
 }
 
 hm_phase_rate hm_journal_decode_rate(const hm_journal_session *s, const hm_journal_result *r)
 {
     double gflop = r->codec_frame_gflop > 0 ? r->codec_frame_gflop : NAN;
-    hm_phase_rate rate = rate_of(s, gflop, NAN, decoding_ms(r), s->memory_gb_s); /* how often it reads its weights is its own business */
+    hm_phase_rate rate =
+        rate_of(s, r, gflop, NAN, decoding_ms(r), r->gpu ? NAN : s->memory_gb_s); /* how often it reads its weights is its own business */
     rate.flops_per_byte = r->codec_weight_mb > 0 ? gflop * 1e3 * r->frames / r->codec_weight_mb : NAN;
     return rate;
 }

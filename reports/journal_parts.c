@@ -322,6 +322,15 @@ void hm_journal_environment(const hm_journal_session *s, hm_document *d)
         fact(t, "threads", s->arms[0].threads > 0 ? text : NULL);
         fact(t, "instruction set", s->arms[0].isa);
     }
+    for (int a = 0; a < s->arm_count; a++) {
+        char name[200];
+        snprintf(name, sizeof name, "device of %.160s", s->arms[a].name);
+        if (s->arms[a].device)
+            fact(t, name, s->arms[a].device);
+        snprintf(name, sizeof name, "environment of %.160s", s->arms[a].name);
+        if (s->arms[a].environment)
+            fact(t, name, s->arms[a].environment);
+    }
     snprintf(text, sizeof text, "%.1f GB", s->memory_gb);
     fact(t, "memory", isfinite(s->memory_gb) ? text : NULL);
     fact(t, "frequency governor", s->governor);

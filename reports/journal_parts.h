@@ -17,7 +17,8 @@ void hm_cell_output(hm_sheet *table, const hm_journal_result *result);
 
 double hm_journal_rtf(const hm_journal_result *result); /* NaN without samples */
 double hm_journal_tok_s(const hm_journal_result *result);
-bool hm_journal_bad(const hm_journal_result *result); /* its audio was judged bad: it does not rank */
+bool hm_journal_bad(const hm_journal_result *result);   /* its audio was judged bad: it does not rank */
+bool hm_journal_ranks(const hm_journal_result *result); /* its audio is not bad, and its times are of hardware */
 
 /* The arm that the summary ends with: "best" when there is one, else the last. */
 int hm_journal_final_arm(const hm_journal_session *session);
@@ -27,6 +28,8 @@ void hm_journal_arm_section(const hm_journal_session *session, int arm, const hm
 
 /* That weights are synthetic, if they are. */
 void hm_journal_say_synthetic(const hm_journal_session *session, hm_document *d);
+/* That times of a software device say nothing about hardware, if there is one. */
+void hm_journal_say_software(const hm_journal_session *session, hm_document *d);
 /* That bad audio does not rank, if there is any. */
 void hm_journal_say_bad(const hm_journal_session *session, hm_document *d);
 

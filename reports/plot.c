@@ -1,5 +1,6 @@
 #include "reports/plot.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "reports/plot_session.h"
@@ -60,11 +61,40 @@ void hm_plot_key_below(FILE *f, int entries, int height)
             8.0 / height, 4.6 + 1.15 * rows);
 }
 
-hm_status hm_plot_write(const hm_journal_session *s, hm_plot_kind kind, const char *output, FILE *script, hm_error *err)
+/* A copy without the arms whose times do not rank, and for a roof, which is the CPU's, without those elsewhere; arms and results are
+ * malloc'ed. */
+static hm_status hardware_of(const hm_journal_session *s, hm_plot_kind kind, hm_journal_session *out, hm_error *err)
 {
-    hm_status st = hm_plot_check_path(output, err);
-    if (st)
-        return st;
+    hm_journal_arm *arms = malloc(((size_t)s->arm_count + 1) * sizeof *arms);
+    hm_journal_result *results = malloc(((size_t)s->arm_count * (size_t)s->case_count + 1) * sizeof *results);
+    int *place = malloc(((size_t)s->arm_count + 1) * sizeof *place);
+    *out = *s;
+    out->arms = arms;
+    out->results = results;
+    out->arm_count = 0;
+    for (int a = 0; a < s->arm_count && arms && results && place; a++) {
+        bool elsewhere = kind == HM_PLOT_ROOFLINE && s->arms[a].device;
+        place[a] = s->arms[a].software || elsewhere ? -1 : out->arm_count;
+        if (place[a] < 0)
+            continue;
+        memcpy(&results[out->arm_count * s->case_count], hm_journal_at(s, a, 0), (size_t)s->case_count * sizeof *results);
+        arms[out->arm_count] = s->arms[a];
+        arms[out->arm_count++].base = s->arms[a].base < 0 ? -1 : place[s->arms[a].base];
+    }
+    bool whole = arms && results && place;
+    free(place);
+    if (whole && (out->arm_count || !s->arm_count))
+        return HM_OK;
+    free(arms);
+    free(results);
+    return whole ? hm_fail(err, HM_EINVALID, "plot: every arm of session %.8s ran on a %s: there is nothing to draw", s->id,
+                           kind == HM_PLOT_ROOFLINE ? "GPU, whose limits are not known"
+                                                    : "software device, whose times say nothing about hardware")
+                 : hm_fail(err, HM_EABSENT, "plot: no memory");
+}
+
+static hm_status write_kind(const hm_journal_session *s, hm_plot_kind kind, const char *output, FILE *script, hm_error *err)
+{
     switch (kind) {
     case HM_PLOT_LADDER:
         return hm_plot_ladder(s, output, script, err);
@@ -82,4 +112,18 @@ hm_status hm_plot_write(const hm_journal_session *s, hm_plot_kind kind, const ch
         return hm_plot_positions(s, output, script, err);
     }
     return hm_fail(err, HM_EBUG, "plot: no kind %d", (int)kind);
+}
+
+hm_status hm_plot_write(const hm_journal_session *s, hm_plot_kind kind, const char *output, FILE *script, hm_error *err)
+{
+    hm_journal_session hardware;
+    hm_status st = hm_plot_check_path(output, err);
+    if (!st)
+        st = hardware_of(s, kind, &hardware, err);
+    if (st)
+        return st;
+    st = write_kind(&hardware, kind, output, script, err);
+    free((void *)(uintptr_t)hardware.arms);
+    free((void *)(uintptr_t)hardware.results);
+    return st;
 }

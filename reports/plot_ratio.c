@@ -46,7 +46,10 @@ static void put_figure(const hm_journal_session *s, int arm, int kase, int row, 
     else if (up.n)
         snprintf(text, sizeof text, "%.2fx", up.ratio);
     else
-        snprintf(text, sizeof text, hm_journal_bad(r) || hm_journal_bad(base) ? "audio judged bad" : "not measured");
+        snprintf(text, sizeof text,
+                 r->software || base->software               ? "software device"
+                 : hm_journal_bad(r) || hm_journal_bad(base) ? "audio judged bad"
+                                                             : "not measured");
     fputs("set label ", f);
     hm_plot_quoted(f, text);
     fprintf(f, " at graph 1.015, first %d left tc rgb '#444444'\n", row);

@@ -137,6 +137,7 @@ static void model_section(page *p, const hm_journal_session *s)
     hm_document *d = p->d;
     hm_document_heading(d, 2, "%s", s->model);
     hm_journal_say_synthetic(s, d);
+    hm_journal_say_software(s, d);
     hm_journal_summary(s, d);
     picture(p, s, HM_PLOT_LADDER, "Real-time factor of every arm: lower is better. Bars: mean over rounds, ± standard deviation.");
     picture(p, s, HM_PLOT_RATIO, "Speed against the first arm with its 95 % interval (from six rounds on).");

@@ -13,7 +13,7 @@ hm_speed_up hm_journal_speed_up(const hm_journal_session *s, int base, int arm, 
     const hm_journal_result *a = hm_journal_at(s, base, kase), *b = hm_journal_at(s, arm, kase);
     hm_speed_up out = {0, NAN, NAN, NAN};
     double y[MAX_ROUNDS], sum_a = 0, sum_b = 0;
-    if (hm_journal_bad(a) || hm_journal_bad(b))
+    if (!hm_journal_ranks(a) || !hm_journal_ranks(b))
         return out;
     for (int r = 0; r < s->rounds && out.n < MAX_ROUNDS; r++) {
         if (!a->wall_by_round_ms || !b->wall_by_round_ms || !(a->wall_by_round_ms[r] > 0) || !(b->wall_by_round_ms[r] > 0))

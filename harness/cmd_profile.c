@@ -191,11 +191,14 @@ static hm_status open_all(hm_profile *p, const hm_probe *progress, hm_error *err
     hm_engine_choice choice = p->args->engine;
     choice.probe = hm_recorder_probe(p->recorder);
     choice.log = hm_log_stderr(false);
+    choice.timestamps = strcmp(choice.backend, "cpu") != 0;
     choice.need_lm = choice.need_codec = true;
     choice.need_encoders = p->kase->reference != NULL;
     st = hm_engine_open_chosen(&p->opened, &choice, err);
     if (!st && p->kase->reference)
         st = hm_case_reference(&p->request, &p->reference, p->kase->reference, p->opened.facts->sample_rate_hz, err);
+    if (!st)
+        st = hm_device_watch_open(&p->device, choice.backend, choice.device, err);
     return st ? st : hm_memory_sampler_open(&p->sampler, hm_clock_real(), err);
 }
 
@@ -207,11 +210,15 @@ static hm_status run_once(hm_profile *p, bool traced, hm_profile_run *run, hm_er
     hm_status st = traced ? hm_memory_sampler_start(p->sampler, err) : HM_OK;
     if (st)
         return st;
+    if (traced)
+        hm_device_watch_start(p->device);
     clock_gettime(CLOCK_REALTIME, &now);
     run->start_ns = hm_clock_now(hm_clock_real());
     st = p->opened.api->generate(p->opened.engine, &p->request, &result, err);
-    if (traced)
+    if (traced) {
         hm_memory_sampler_stop(p->sampler);
+        hm_device_watch_stop(p->device);
+    }
     if (!st) {
         run->wall_ns = result.wall_ns;
         run->prefill_ns = result.prefill_ns;
@@ -307,6 +314,7 @@ hm_status hm_cmd_profile(const hm_command *self, int argc, char **argv, hm_error
     p->args = &a;
     st = profile_case(p, &a, err);
     hm_memory_sampler_close(&p->sampler);
+    hm_device_watch_close(&p->device);
     hm_engine_close_chosen(&p->opened);
     hm_recorder_close(&p->recorder);
     hm_recorder_close(&p->beside);

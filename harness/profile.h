@@ -3,6 +3,7 @@
 #define HM_HARNESS_PROFILE_H
 
 #include "harness/case.h"
+#include "harness/device_watch.h"
 #include "harness/engine_open.h"
 #include "harness/memory_sampler.h"
 #include "harness/probe.h"
@@ -57,6 +58,7 @@ typedef struct hm_profile {
     hm_engine_opened opened;
     hm_recorder *recorder, *beside; /* beside: of the decoder's thread; NULL: it has none */
     hm_memory_sampler *sampler;
+    hm_device_watch *device; /* NULL: no GPU */
     hm_profile_run plain[HM_PROFILE_RUNS], traced[HM_PROFILE_RUNS];
     int plain_count, traced_count;
     uint64_t kv_bytes;
@@ -91,5 +93,12 @@ hm_status hm_profile_print(const hm_profile *p, int64_t events, hm_error *err);
 
 /* Frames of generate in the trace's window, and their time. */
 int64_t hm_profile_window_frames(const hm_profile *p, int64_t *ns);
+/* The same, from the first one's begin to the last one's end. */
+int64_t hm_profile_window_time(const hm_profile *p, int64_t *from_ns, int64_t *to_ns);
+
+/* Tracks and counters of devices with a clock of their own; pid: of the host. */
+hm_status hm_profile_write_devices(const hm_profile *p, hm_trace *trace, uint32_t pid, hm_error *err);
+/* How busy such a device was in the window's frames, and with what. */
+hm_status hm_profile_print_device(const hm_profile *p, hm_error *err);
 
 #endif

@@ -13,21 +13,35 @@
 #define MAX_ROWS 128
 #define COST_GOAL 0.01 /* of a frame, for phases and frames */
 
-int64_t hm_profile_window_frames(const hm_profile *p, int64_t *ns)
+/* Frames in the window: how many, their time, and when the first one begins and the last one ends. */
+static int64_t window_of(const hm_profile *p, int64_t *ns, int64_t *from_ns, int64_t *to_ns)
 {
     size_t n;
     int nodes;
     int64_t frames = 0;
     const hm_span *spans = hm_recorder_spans(p->recorder, &n);
     const hm_recorder_node *node = hm_recorder_nodes(p->recorder, &nodes);
-    *ns = 0;
+    *ns = *from_ns = *to_ns = 0;
     for (size_t i = 0; i < n; i++)
         if (node[spans[i].node].kind == HM_SPAN_STEP && !strcmp(node[spans[i].node].name, "frame") && spans[i].end_ns >= 0 &&
             spans[i].index >= p->args->window_from && spans[i].index < p->args->window_to) {
-            frames++;
+            *from_ns = frames++ ? *from_ns : spans[i].start_ns;
+            *to_ns = spans[i].end_ns;
             *ns += spans[i].end_ns - spans[i].start_ns;
         }
     return frames;
+}
+
+int64_t hm_profile_window_frames(const hm_profile *p, int64_t *ns)
+{
+    int64_t from_ns, to_ns;
+    return window_of(p, ns, &from_ns, &to_ns);
+}
+
+int64_t hm_profile_window_time(const hm_profile *p, int64_t *from_ns, int64_t *to_ns)
+{
+    int64_t ns;
+    return window_of(p, &ns, from_ns, to_ns);
 }
 
 static int compare_nodes(const void *a, const void *b)
@@ -216,7 +230,9 @@ hm_status hm_profile_print(const hm_profile *p, int64_t events, hm_error *err)
     if (st)
         return st;
     print_quarters(p);
-    st = print_rates(p, err);
+    st = hm_profile_print_device(p, err);
+    if (!st)
+        st = print_rates(p, err);
     if (!st)
         st = print_cost(p, err);
     if (st)

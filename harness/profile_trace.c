@@ -6,7 +6,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness/device_trace.h"
 #include "harness/limits.h"
 #include "harness/profile.h"
 
@@ -141,29 +140,6 @@ static void describe_cost(const hm_profile *p, hm_trace *t)
     describe_rate(t, "limit of FLOPs GFLOP/s", p->machine.gflop_s);
 }
 
-/* Commands of the engine's device, and of the decoder's where it has one of its own. */
-static hm_status write_devices(const hm_profile *p, hm_trace *t, hm_trace_track engine, hm_error *err)
-{
-    const hm_recorder *const recorders[] = {p->recorder, p->beside};
-    uint64_t flow = 1;
-    hm_status st = HM_OK;
-    for (int i = 0; i < 2 && recorders[i] && !st; i++) {
-        size_t n;
-        int64_t backwards;
-        char text[32];
-        const hm_device_span *spans = hm_recorder_device_spans(recorders[i], &n);
-        if (!n)
-            continue;
-        hm_trace_track host = {engine.pid, hm_recorder_thread(recorders[i])};
-        st = hm_device_trace(t, p->opened.facts->device, i, host, spans, n, &flow, &backwards, err);
-        snprintf(text, sizeof text, "%" PRId64, backwards);
-        hm_trace_other(
-            t, i ? "commands of the decoder that began before they were asked for" : "commands that began before they were asked for",
-            text);
-    }
-    return st;
-}
-
 hm_status hm_profile_write(const hm_profile *p, int64_t *events, hm_error *err)
 {
     hm_trace *t = NULL;
@@ -183,7 +159,7 @@ hm_status hm_profile_write(const hm_profile *p, int64_t *events, hm_error *err)
         write_spans(p, p->beside, t, decoder);
     }
     write_memory(p, t, engine.pid);
-    st = write_devices(p, t, engine, err);
+    st = hm_profile_write_devices(p, t, engine.pid, err);
     *events = hm_trace_events(t);
     if (!st)
         return hm_trace_close(&t, err);

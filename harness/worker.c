@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "harness/case.h"
+#include "harness/device_watch.h"
 #include "harness/engine_open.h"
 #include "harness/health.h"
 #include "harness/logits.h"
@@ -39,6 +40,7 @@ typedef struct worker {
     char real_packs[PATH_MAX]; /* of packed weights; "": none */
     int64_t progress_ns;       /* when the last one was sent */
     hm_watch watch;
+    hm_device_watch *device; /* NULL: no GPU */
     hm_phase_memory memory;
     hm_sample sample;
 } worker;
@@ -92,6 +94,7 @@ static void on_phase_end(void *self, hm_span_kind kind, const char *name)
 
 static void close_engine(worker *w)
 {
+    hm_device_watch_close(&w->device);
     if (w->is_open)
         hm_engine_close_chosen(&w->opened);
     w->is_open = false;
@@ -139,6 +142,9 @@ static hm_status on_open(worker *w, const json_t *message, hm_error *err)
     if (st)
         return st;
     w->is_open = true;
+    st = hm_device_watch_open(&w->device, order.backend, order.device, err);
+    if (st)
+        return st;
     w->skip_codec = order.skip_codec;
     w->encoders = order.encoders;
     if (!realpath(w->opened.path, w->real_path))
@@ -445,10 +451,13 @@ static hm_status run_once(worker *w, const hm_request *asked, turn_part part, co
     hm_phase_memory_clear(&w->memory);
     hm_sample_init(&w->sample);
     hm_watch_start(&w->watch);
+    hm_device_watch_start(w->device);
     hm_player_init(&ear.player, hm_clock_now(hm_clock_real()));
     st = w->opened.api->generate(w->opened.engine, request, &r, err);
     w->sample.wall_ns = r.wall_ns;
     hm_watch_fill(&w->watch, &w->sample);
+    hm_device_watch_stop(w->device);
+    hm_device_watch_fill(w->device, &w->sample);
     hm_status closed = hm_logits_close(&logits, !st, st ? NULL : err);
     st = st ? st : closed;
     if (!st && r.audio) {

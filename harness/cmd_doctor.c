@@ -9,49 +9,48 @@
 
 #include "engine/audio/audio.h"
 #include "engine/synth.h"
+#include "harness/color.h"
 #include "harness/commands.h"
+#include "harness/doctor.h"
 #include "harness/machine.h"
 #include "harness/model.h"
 #include "harness/module.h"
+#include "harness/output_options.h"
 #include "harness/phase_memory.h"
 #include "harness/run_report.h"
-#include "harness/table.h"
 #include "harness/watch.h"
 
-typedef enum finding {
-    FINE,
-    NOTE,
-    MISSING
-} finding; /* MISSING: something does not work without it */
+#define FINE HM_FINE
+#define NOTE HM_NOTE
+#define MISSING HM_MISSING
+#define add(doctor, name, state, ...) hm_doctor_add(doctor, name, state, NULL, NULL, __VA_ARGS__)
 
-#define MAX_FINDINGS 48
-
-typedef struct report {
-    struct {
-        const char *name;
-        finding state;
-        char value[400];
-    } items[MAX_FINDINGS];
-    int count;
-    bool missing;
-} report;
-
-static void add(report *r, const char *name, finding state, const char *format, ...) __attribute__((format(printf, 4, 5)));
-
-static void add(report *r, const char *name, finding state, const char *format, ...)
+void hm_doctor_add(hm_doctor *d, const char *name, hm_finding_state state, const char *version, const char *advice, const char *format, ...)
 {
     va_list ap;
-    if (r->count == MAX_FINDINGS)
+    if (d->count == HM_FINDINGS)
         return;
+    hm_finding *f = &d->items[d->count++];
+    snprintf(f->area, sizeof f->area, "%s", d->area ? d->area : "");
+    snprintf(f->name, sizeof f->name, "%s", name);
+    snprintf(f->version, sizeof f->version, "%s", version ? version : "");
+    snprintf(f->advice, sizeof f->advice, "%s", advice ? advice : "");
     va_start(ap, format);
-    vsnprintf(r->items[r->count].value, sizeof r->items[0].value, format, ap);
+    vsnprintf(f->value, sizeof f->value, format, ap);
     va_end(ap);
-    r->items[r->count].name = name;
-    r->items[r->count++].state = state;
-    r->missing = r->missing || state == MISSING;
+    f->state = state;
+    d->missing = d->missing || state == MISSING;
 }
 
-static void look_at_build(report *r)
+const hm_finding *hm_doctor_find(const hm_doctor *d, const char *name)
+{
+    for (int i = 0; i < d->count; i++)
+        if (!strcmp(d->items[i].name, name))
+            return &d->items[i];
+    return NULL;
+}
+
+static void look_at_build(hm_doctor *r)
 {
     hm_build_record b = {0};
     hm_error err;
@@ -66,7 +65,7 @@ static void look_at_build(report *r)
         add(r, "build type", NOTE, "%s: measure with Release", b.build_type);
 }
 
-static void look_at_machine(report *r)
+static void look_at_machine(hm_doctor *r)
 {
     hm_machine_record m;
     int64_t available = hm_memory_available();
@@ -92,7 +91,7 @@ static void look_at_machine(report *r)
 }
 
 /* What is watched around every timed call, and why not. */
-static void look_at_watched(report *r)
+static void look_at_watched(hm_doctor *r)
 {
     char text[200];
     hm_machine_state now;
@@ -117,7 +116,7 @@ static void look_at_watched(report *r)
     hm_perf_close(&perf);
 }
 
-static void look_at_libraries(report *r)
+static void look_at_libraries(hm_doctor *r)
 {
     hm_error err;
     hm_status st = hm_audio_check_path("/tmp/doctor.mp3", &err);
@@ -127,27 +126,6 @@ static void look_at_libraries(report *r)
         add(r, "mp3", NOTE, "this libsndfile cannot write it; .wav and .flac work");
     else
         add(r, "mp3", FINE, "can be written");
-}
-
-/* First program of that name in PATH. */
-static bool find_program(const char *name, char *out, size_t size)
-{
-    const char *path = getenv("PATH");
-    while (path && *path) {
-        size_t n = strcspn(path, ":");
-        snprintf(out, size, "%.*s/%s", (int)n, path, name);
-        if (n && !access(out, X_OK))
-            return true;
-        path += n + (path[n] == ':');
-    }
-    return false;
-}
-
-static void look_at_programs(report *r)
-{
-    char path[HM_MODEL_PATH];
-    bool plots = find_program("gnuplot", path, sizeof path);
-    add(r, "gnuplot", plots ? FINE : NOTE, "%s", plots ? path : "not found: `hmbench plot` needs it (apt install gnuplot-nox)");
 }
 
 static bool module_there(const char *name, char *path, size_t size)
@@ -161,7 +139,7 @@ static bool module_there(const char *name, char *path, size_t size)
     return false;
 }
 
-static void look_at_modules(report *r)
+static void look_at_modules(hm_doctor *r)
 {
     char path[HM_MODEL_PATH + 64], folder[HM_MODEL_PATH] = "", absent[200] = "";
     int count, found = 0;
@@ -184,7 +162,7 @@ static void look_at_modules(report *r)
         add(r, "variants", FINE, "all %d in %s", found, folder);
 }
 
-static void look_at_cache(report *r)
+static void look_at_cache(hm_doctor *r)
 {
     char path[HM_MODEL_PATH], models[512] = "";
     struct statvfs disk;
@@ -204,45 +182,118 @@ static void look_at_cache(report *r)
     add(r, "models", FINE, "%s", used ? models : "none made yet; presets are made on first use");
 }
 
-static hm_status print(const report *r, hm_error *err)
+static const char *const states[] = {"ok", "note", "MISSING"}, *const json_states[] = {"ok", "note", "missing"};
+
+/* By area, a line each; what to do below it. */
+static void print(const hm_doctor *d)
 {
-    static const char *const states[] = {"ok", "note", "MISSING"};
-    hm_table *table = hm_table_new((const char *[]){"what", "state", "found", NULL});
-    for (int i = 0; i < r->count; i++)
-        hm_table_row(table, (const char *[]){r->items[i].name, states[r->items[i].state], r->items[i].value});
-    return hm_table_end(table, stdout, hm_terminal_width(), err);
+    static const char *const areas[][2] = {{"hmbench", "hmbench"},
+                                           {"machine", "The machine"},
+                                           {"gpu", "GPUs"},
+                                           {"watched", "What is watched around a timed call"},
+                                           {"tools", "Other programs"}};
+    int width = 0;
+    for (int i = 0; i < d->count; i++)
+        width = (int)strlen(d->items[i].name) > width ? (int)strlen(d->items[i].name) : width;
+    for (size_t a = 0; a < sizeof areas / sizeof *areas; a++) {
+        printf("%s%s\n", a ? "\n" : "", areas[a][1]);
+        for (int i = 0; i < d->count; i++) {
+            const hm_finding *f = &d->items[i];
+            const char *color = hm_color_of(stdout, states[f->state]);
+            if (strcmp(f->area, areas[a][0]))
+                continue;
+            printf("  %s%-7s%s  %-*s  %s%s%s%s\n", color, states[f->state], hm_color_end(color), width, f->name, f->value,
+                   *f->version ? " [" : "", f->version, *f->version ? "]" : "");
+            if (*f->advice)
+                printf("  %7s  %*s  -> %s\n", "", width, "", f->advice);
+        }
+    }
 }
 
-static hm_status print_json(const report *r, hm_error *err)
+static json_t *text_or_null(const char *text)
 {
-    static const char *const states[] = {"ok", "note", "missing"};
+    return *text ? json_string(text) : json_null();
+}
+
+static hm_status print_json(const hm_doctor *d, hm_error *err)
+{
     json_t *list = json_array();
-    for (int i = 0; i < r->count; i++)
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s}", "name", r->items[i].name, "state", states[r->items[i].state], "value", r->items[i].value));
+    for (int i = 0; i < d->count; i++) {
+        const hm_finding *f = &d->items[i];
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "area", f->area, "name", f->name, "state", json_states[f->state],
+                                        "value", f->value, "version", text_or_null(f->version), "advice", text_or_null(f->advice)));
+    }
     return hm_json_print(list, err);
+}
+
+/* As a document: for -o and -O. */
+static hm_document *document_of(const hm_doctor *d)
+{
+    hm_sheet *t = hm_sheet_new(
+        (const char *const[]){"area|Area", "name|What", "state|State", "version|Version", "value|Found", "advice|What to do", NULL});
+    hm_document *document = hm_document_new("doctor");
+    for (int i = 0; i < d->count; i++) {
+        const hm_finding *f = &d->items[i];
+        hm_sheet_string(t, f->area);
+        hm_sheet_string(t, f->name);
+        hm_sheet_string(t, json_states[f->state]);
+        hm_sheet_string(t, *f->version ? f->version : NULL);
+        hm_sheet_string(t, f->value);
+        hm_sheet_string(t, *f->advice ? f->advice : NULL);
+    }
+    hm_document_sheet(document, "findings", t);
+    return document;
+}
+
+static hm_status tell(const hm_doctor *d, const hm_output_options *output, bool json, hm_error *err)
+{
+    hm_document *document = output->format || output->files.count ? document_of(d) : NULL;
+    hm_status st = HM_OK;
+    if (output->format)
+        st = hm_output_write(output, document, err);
+    else if (output->files.count)
+        st = hm_output_write_files(output, document, err);
+    hm_document_free(&document);
+    if (st || output->format)
+        return st;
+    if (json)
+        return print_json(d, err);
+    print(d);
+    return HM_OK;
 }
 
 hm_status hm_cmd_doctor(const hm_command *self, int argc, char **argv, hm_error *err)
 {
     bool json = false, helped;
-    const hm_option options[] = {{"json", 0, HM_OPT_FLAG, &json, NULL, "a JSON array instead of a table", 0, 0, NULL}, {0}};
+    hm_output_options output = {0};
+    const hm_option options[] = {
+        HM_OUTPUT_OPTIONS(output), {"json", 0, HM_OPT_FLAG, &json, NULL, "one JSON array instead of text", 0, 0, NULL}, {0}};
     hm_status st = hm_options_parse(self, options, argc, argv, NULL, 0, &helped, err);
+    if (!st && !helped)
+        st = hm_output_options_check(&output, "doctor", err);
     if (st || helped)
         return st;
-    report *r = hm_calloc(1, sizeof *r, "the report", err);
+    hm_doctor *r = hm_calloc(1, sizeof *r, "the report", err);
     if (!r)
         return HM_EABSENT;
+    r->area = "hmbench";
     look_at_build(r);
-    look_at_machine(r);
-    look_at_watched(r);
     look_at_libraries(r);
-    look_at_programs(r);
     look_at_modules(r);
     look_at_cache(r);
-    st = json ? print_json(r, err) : print(r, err);
-    if (!st && r->missing)
-        st = hm_fail(err, HM_EABSENT, "doctor: something that is needed is missing; see the rows above");
+    r->area = "machine";
+    look_at_machine(r);
+    hm_doctor_cpu(r);
+    r->area = "watched";
+    look_at_watched(r);
+    hm_doctor_gpus(r, "/");
+    hm_doctor_tools(r, "/");
+    st = tell(r, &output, json, err);
+    for (int i = 0, n = 0; i < r->count && !st && r->missing && !n; i++)
+        if (r->items[i].state == MISSING && ++n)
+            st = hm_fail(err, HM_EABSENT, "doctor: something that this machine needs is missing; the first: %s: %.300s", r->items[i].name,
+                         r->items[i].value);
     free(r);
     return st;
 }

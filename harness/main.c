@@ -103,7 +103,7 @@ const hm_command hm_commands[] = {
      "limits [--history] [options]",
      "hmbench limits\nhmbench limits --threads 1 -o json\nhmbench limits --history\n"
      "hmbench limits --no-save -O csv:limits.csv"},
-    {"doctor", hm_cmd_doctor, "what is here and what is missing", "doctor [--json]", "hmbench doctor\nhmbench doctor --json"},
+    {"doctor", hm_cmd_doctor, "what is here, whether it works, and what to do", "doctor [--json]", "hmbench doctor\nhmbench doctor --json\nhmbench doctor -O json:doctor.json"},
     {"cache", hm_cmd_cache, "presets and packed weights that were made on first use", "cache list|prune|path [--keep GB] [--packs]",
      "hmbench cache list\nhmbench cache prune\nhmbench cache prune --packs --keep 20\nHMBENCH_CACHE=/big/disk hmbench cache path"},
     {"completion", hm_cmd_completion, "completion for a shell", "completion bash|zsh|fish",

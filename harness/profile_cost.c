@@ -80,7 +80,7 @@ hm_status hm_profile_find_limits(hm_profile *p, hm_error *err)
     const hm_profile_limits nothing = {.memory_gb_s = NAN, .cache_gb_s = NAN, .gflop_s = NAN, .source = "not measured"};
     hm_machine_record machine;
     p->machine = nothing;
-    if (!p->args->limits)
+    if (!p->args->limits || strcmp(p->opened.facts->backend, "cpu")) /* those of GPUs are not known */
         return HM_OK;
     hm_machine_read(&machine);
     read_stored(p, &machine);

@@ -49,7 +49,9 @@ typedef struct hm_gpu_command {
 /* Times of a command on the device, in ns of CLOCK_MONOTONIC, aligned by pairs of readings of both clocks. */
 typedef struct hm_gpu_time {
     const char *name; /* of the kernel, "copy", "fill"; static text */
-    uint64_t ticket;  /* what the call that asked for it returned through *ticket */
+    uint32_t tag;     /* what the call that asked for it gave */
+    bool replayed;    /* with other commands of a recording ... */
+    int64_t asked_ns; /* ... and when that was asked for, or the command itself: CLOCK_MONOTONIC */
     int64_t begin_ns, end_ns;
     uint64_t bytes; /* of copies and fills */
 } hm_gpu_time;
@@ -64,12 +66,12 @@ typedef struct hm_gpu_driver {
     hm_status (*alloc)(hm_gpu *gpu, void **out, size_t bytes, hm_gpu_memory kind, hm_error *err); /* 64-byte aligned at least */
     void (*free)(hm_gpu *gpu, void *p);                                                           /* after what uses it is done */
 
-    /* In order. ticket: NULL, or out: the number by which take_times tells of it. */
-    hm_status (*launch)(hm_gpu *gpu, const hm_gpu_command *command, uint64_t *ticket, hm_error *err);
-    hm_status (*copy)(hm_gpu *gpu, void *to, const void *from, size_t bytes, uint64_t *ticket,
+    /* In order. tag: the caller's own number for take_times. */
+    hm_status (*launch)(hm_gpu *gpu, const hm_gpu_command *command, uint32_t tag, hm_error *err);
+    hm_status (*copy)(hm_gpu *gpu, void *to, const void *from, size_t bytes, uint32_t tag,
                       hm_error *err); /* host memory must live until it is done */
-    hm_status (*fill)(hm_gpu *gpu, void *to, uint32_t pattern, size_t bytes, uint64_t *ticket, hm_error *err); /* bytes: a multiple of 4 */
-    hm_status (*wait)(hm_gpu *gpu, hm_error *err);                                                             /* for all so far */
+    hm_status (*fill)(hm_gpu *gpu, void *to, uint32_t pattern, size_t bytes, uint32_t tag, hm_error *err); /* bytes: a multiple of 4 */
+    hm_status (*wait)(hm_gpu *gpu, hm_error *err);                                                         /* for all so far */
 
     /* Commands from record on are kept instead of done, until keep; then replay does them all, in order, as one command. drop waits first. */
     hm_status (*record)(hm_gpu *gpu, hm_error *err);
@@ -77,8 +79,8 @@ typedef struct hm_gpu_driver {
     hm_status (*replay)(hm_gpu *gpu, hm_gpu_recording *recording, hm_error *err);
     void (*drop)(hm_gpu *gpu, hm_gpu_recording **recording);
 
-    /* Up to `room` times that are complete and were not taken yet; with `timestamps` only. */
-    int (*take_times)(hm_gpu *gpu, hm_gpu_time *out, int room);
+    /* Up to `room` times of commands of this tag that are complete and were not taken yet, in order; with `timestamps` only. */
+    int (*take_times)(hm_gpu *gpu, uint32_t tag, hm_gpu_time *out, int room);
 } hm_gpu_driver;
 
 /* engine/ze. The library is looked for when a device is opened, never before. */

@@ -141,8 +141,10 @@ void hm_gpu_wait_all(const hm_ops *op)
     hm_status st = dev->shared->driver->wait(dev->shared->gpu, op->error);
     hm_gpu_unlock(dev);
     hm_span_end(op->probe, HM_SPAN_WAIT, "wait for device");
-    if (!st)
-        settle(dev);
+    if (st)
+        return;
+    hm_gpu_tell_times(op);
+    settle(dev);
 }
 
 void hm_gpu_settle(const hm_ops *op)
@@ -153,6 +155,7 @@ void hm_gpu_settle(const hm_ops *op)
     hm_gpu_lock(dev);
     dev->shared->driver->wait(dev->shared->gpu, hm_gpu_ready(op) ? op->error : &ignored);
     hm_gpu_unlock(dev);
+    hm_gpu_tell_times(op);
     settle(dev);
 }
 
@@ -226,8 +229,9 @@ void hm_gpu_send(const hm_ops *op, void *to, const void *host, size_t bytes)
     memcpy(staged, host, bytes);
     op->count->to_device_bytes += bytes;
     dev->pending = true;
+    hm_gpu_watch(op);
     hm_gpu_lock(dev);
-    dev->shared->driver->copy(dev->shared->gpu, to, staged, bytes, NULL, op->error);
+    dev->shared->driver->copy(dev->shared->gpu, to, staged, bytes, dev->tag, op->error);
     hm_gpu_unlock(dev);
 }
 
@@ -276,14 +280,15 @@ void hm_gpu_issue(const hm_ops *op, const hm_gpu_asked *a, const hm_gpu_value *v
     }
     op->count->launches++;
     dev->pending = true;
+    hm_gpu_watch(op);
     hm_gpu_lock(dev);
     if (a->kind == HM_GPU_LAUNCHED) {
         hm_gpu_command command = {a->kernel, {a->groups[0], a->groups[1], a->groups[2]}, all, count};
-        driver->launch(gpu, &command, NULL, op->error);
+        driver->launch(gpu, &command, dev->tag, op->error);
     } else if (a->kind == HM_GPU_COPIED)
-        driver->copy(gpu, a->to, a->from, a->bytes, NULL, op->error);
+        driver->copy(gpu, a->to, a->from, a->bytes, dev->tag, op->error);
     else
-        driver->fill(gpu, a->to, a->pattern, a->bytes, NULL, op->error);
+        driver->fill(gpu, a->to, a->pattern, a->bytes, dev->tag, op->error);
     hm_gpu_unlock(dev);
 }
 
@@ -371,6 +376,7 @@ static hm_status open_device(hm_device **out, hm_gpu_shared *s, hm_error *err)
     dev->shared = s;
     pthread_mutex_lock(&s->lock);
     s->users++;
+    dev->tag = ++s->tags;
     pthread_mutex_unlock(&s->lock);
     snprintf(dev->place, sizeof dev->place, "%s:%s", s->driver->backend, s->driver->facts(s->gpu)->software ? "software" : "gpu");
     hm_status st = open_ring(dev, &dev->stage, HM_GPU_STAGE, HM_GPU_HOST, err);
@@ -383,7 +389,7 @@ static hm_status open_device(hm_device **out, hm_gpu_shared *s, hm_error *err)
     dev->zero = zero;
     if (!st) {
         hm_gpu_lock(dev);
-        st = s->driver->fill(s->gpu, zero, 0, 64, NULL, err);
+        st = s->driver->fill(s->gpu, zero, 0, 64, dev->tag, err);
         hm_gpu_unlock(dev);
     }
     if (st)
@@ -399,6 +405,7 @@ hm_status hm_gpu_open(hm_device **out, const hm_gpu_driver *driver, const hm_gpu
     if (!s)
         return HM_EABSENT;
     s->driver = driver;
+    s->timestamps = o->timestamps;
     hm_status st = driver->open(&s->gpu, o, err);
     if (st) {
         free(s);

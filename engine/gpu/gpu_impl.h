@@ -14,6 +14,7 @@
 #define HM_GPU_SEGMENTS 64                    /* of a frame: whatever comes after them is not recorded */
 #define HM_GPU_MISSES 4                       /* a segment that differed so often in a row is not recorded ... */
 #define HM_GPU_REST 64                        /* ... for so many frames */
+#define HM_GPU_STRETCHES 64                   /* of time that are remembered until their commands are done */
 #define HM_GPU_STALE 256                      /* blocks that wait to be freed ... */
 #define HM_GPU_STALE_BYTES ((size_t)64 << 20) /* ... and their bytes, before the device is waited for */
 
@@ -30,7 +31,14 @@ typedef struct hm_gpu_shared {
     pthread_mutex_t lock; /* of all calls of the driver, and of what follows */
     hm_gpu_block *blocks; /* sorted by address */
     int count, room, users;
+    bool timestamps;
+    uint32_t tags; /* given to devices so far */
 } hm_gpu_shared;
+
+/* A time in which the probe wanted to be told of commands. */
+typedef struct hm_gpu_stretch {
+    int64_t from_ns, to_ns;
+} hm_gpu_stretch;
 
 typedef struct hm_gpu_ring {
     char *base;
@@ -85,6 +93,11 @@ struct hm_device {
     size_t stale_bytes;
     hm_gpu_recording *dropped[HM_GPU_SEGMENTS]; /* when the device is waited for next */
     int dropped_count;
+    /* times */
+    uint32_t tag;
+    bool watching;
+    int stretch; /* the latest one */
+    hm_gpu_stretch stretches[HM_GPU_STRETCHES];
     /* frames */
     bool records, in_frame;
     hm_gpu_mode mode;
@@ -113,6 +126,12 @@ void hm_gpu_send(const hm_ops *op, void *to, const void *host, size_t bytes);
 void hm_gpu_issue(const hm_ops *op, const hm_gpu_asked *asked, const hm_gpu_value *values, const int32_t *places, char *inputs);
 /* Counts, notes and asks. */
 void hm_gpu_start(const hm_ops *op, const char *what, const hm_gpu_asked *asked, const hm_gpu_value *values);
+
+/* gpu_times.c */
+/* Before a command is asked for: whether the probe wants to know of it. */
+void hm_gpu_watch(const hm_ops *op);
+/* After the device was waited for. */
+void hm_gpu_tell_times(const hm_ops *op);
 
 /* gpu_record.c */
 void hm_gpu_ask(const hm_ops *op, const hm_gpu_asked *asked, const hm_gpu_value *values);

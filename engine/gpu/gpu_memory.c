@@ -105,8 +105,9 @@ static void gpu_download(const hm_ops *op, void *host, const void *src, size_t b
     hm_span_begin(op->probe, HM_SPAN_OP, "download", -1);
     for (size_t at = 0; at < bytes && hm_gpu_ready(op);) {
         size_t n = bytes - at < HM_GPU_LAND ? bytes - at : HM_GPU_LAND;
+        hm_gpu_watch(op);
         hm_gpu_lock(dev);
-        dev->shared->driver->copy(dev->shared->gpu, dev->land.base, (const char *)src + at, n, NULL, op->error);
+        dev->shared->driver->copy(dev->shared->gpu, dev->land.base, (const char *)src + at, n, dev->tag, op->error);
         hm_gpu_unlock(dev);
         dev->pending = true;
         hm_gpu_wait_all(op);

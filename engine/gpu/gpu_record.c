@@ -233,6 +233,7 @@ static void replay(const hm_ops *op, bool again)
     send_inputs(op, s);
     if (!hm_gpu_ready(op))
         return;
+    hm_gpu_watch(op);
     hm_gpu_lock(dev);
     dev->shared->driver->replay(dev->shared->gpu, s->recording, op->error);
     hm_gpu_unlock(dev);

@@ -70,31 +70,31 @@ static void no_free(hm_gpu *gpu, void *p)
     (void)p;
 }
 
-static hm_status no_launch(hm_gpu *gpu, const hm_gpu_command *command, uint64_t *ticket, hm_error *err)
+static hm_status no_launch(hm_gpu *gpu, const hm_gpu_command *command, uint32_t tag, hm_error *err)
 {
     (void)gpu;
     (void)command;
-    (void)ticket;
+    (void)tag;
     return absent(err);
 }
 
-static hm_status no_copy(hm_gpu *gpu, void *to, const void *from, size_t bytes, uint64_t *ticket, hm_error *err)
+static hm_status no_copy(hm_gpu *gpu, void *to, const void *from, size_t bytes, uint32_t tag, hm_error *err)
 {
     (void)gpu;
     (void)to;
     (void)from;
     (void)bytes;
-    (void)ticket;
+    (void)tag;
     return absent(err);
 }
 
-static hm_status no_fill(hm_gpu *gpu, void *to, uint32_t pattern, size_t bytes, uint64_t *ticket, hm_error *err)
+static hm_status no_fill(hm_gpu *gpu, void *to, uint32_t pattern, size_t bytes, uint32_t tag, hm_error *err)
 {
     (void)gpu;
     (void)to;
     (void)pattern;
     (void)bytes;
-    (void)ticket;
+    (void)tag;
     return absent(err);
 }
 

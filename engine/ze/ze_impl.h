@@ -32,7 +32,7 @@ typedef enum hm_ze_what {
 
 typedef struct hm_ze_command {
     hm_ze_what what;
-    uint64_t ticket;
+    uint32_t tag;
     hm_gpu_kernel kernel; /* of launches */
     uint32_t groups[3];
     int first, count; /* of its values */
@@ -65,7 +65,8 @@ struct hm_gpu_recording {
 /* A command that was timed, until its time is known. */
 typedef struct hm_ze_timed {
     const char *name;
-    uint64_t ticket, bytes;
+    uint32_t tag;
+    uint64_t bytes;
     int64_t asked_ns;
     ze_event_handle_t event;
     hm_ze_run *run; /* whose event it is; NULL: goes back to the pool */
@@ -134,7 +135,7 @@ struct hm_gpu {
     ze_event_handle_t events_made[8];
     int events_count;
     bool pending; /* something was asked for since the last wait */
-    uint64_t tickets, turns;
+    uint64_t turns;
     hm_gpu_recording *recording; /* between record and keep */
     hm_gpu_recording *kept;
 
@@ -206,9 +207,9 @@ hm_status hm_ze_lists_open(hm_gpu *gpu, hm_error *err);
 void hm_ze_lists_close(hm_gpu *gpu);
 hm_status hm_ze_signal(hm_gpu *gpu, ze_event_handle_t event, hm_error *err);     /* after all so far */
 hm_status hm_ze_wait_event(hm_gpu *gpu, ze_event_handle_t event, hm_error *err); /* on the host; resets it */
-hm_status hm_ze_launch(hm_gpu *gpu, const hm_gpu_command *command, uint64_t *ticket, hm_error *err);
-hm_status hm_ze_copy(hm_gpu *gpu, void *to, const void *from, size_t bytes, uint64_t *ticket, hm_error *err);
-hm_status hm_ze_fill(hm_gpu *gpu, void *to, uint32_t pattern, size_t bytes, uint64_t *ticket, hm_error *err);
+hm_status hm_ze_launch(hm_gpu *gpu, const hm_gpu_command *command, uint32_t tag, hm_error *err);
+hm_status hm_ze_copy(hm_gpu *gpu, void *to, const void *from, size_t bytes, uint32_t tag, hm_error *err);
+hm_status hm_ze_fill(hm_gpu *gpu, void *to, uint32_t pattern, size_t bytes, uint32_t tag, hm_error *err);
 hm_status hm_ze_wait(hm_gpu *gpu, hm_error *err);
 /* Waits as well as can be before something is taken away: what a failure left behind is given a moment;
  * a device that is lost says so at once. */
@@ -237,6 +238,6 @@ hm_status hm_ze_time_later(hm_gpu *gpu, const hm_ze_command *command, int64_t as
 hm_status hm_ze_times_done(hm_gpu *gpu, hm_error *err);                       /* after a wait: all asked for is told */
 hm_status hm_ze_times_upto(hm_gpu *gpu, const hm_ze_run *run, hm_error *err); /* its execution is over: it and all before it are told */
 void hm_ze_times_forget(hm_gpu *gpu, const hm_gpu_recording *recording);      /* which is dropped */
-int hm_ze_take_times(hm_gpu *gpu, hm_gpu_time *out, int room);
+int hm_ze_take_times(hm_gpu *gpu, uint32_t tag, hm_gpu_time *out, int room);
 
 #endif

@@ -238,34 +238,16 @@ static hm_status check_launch(hm_gpu *gpu, const hm_gpu_command *c, hm_error *er
     return HM_OK;
 }
 
-static uint64_t next_ticket(hm_gpu *gpu, uint64_t *ticket)
-{
-    gpu->tickets++;
-    if (ticket)
-        *ticket = gpu->tickets;
-    return gpu->tickets;
-}
-
-static void no_ticket(uint64_t *ticket)
-{
-    if (ticket)
-        *ticket = 0;
-}
-
-hm_status hm_ze_launch(hm_gpu *gpu, const hm_gpu_command *command, uint64_t *ticket, hm_error *err)
+hm_status hm_ze_launch(hm_gpu *gpu, const hm_gpu_command *command, uint32_t tag, hm_error *err)
 {
     const uint32_t *g = command->groups;
     hm_status st = hm_ze_alive(gpu, err);
-    no_ticket(ticket);
     if (!st)
         st = check_launch(gpu, command, err);
     if (st || !g[0] || !g[1] || !g[2])
         return st;
-    const hm_ze_command c = {.what = HM_ZE_LAUNCH,
-                             .ticket = next_ticket(gpu, ticket),
-                             .kernel = command->kernel,
-                             .groups = {g[0], g[1], g[2]},
-                             .count = command->count};
+    const hm_ze_command c = {
+        .what = HM_ZE_LAUNCH, .tag = tag, .kernel = command->kernel, .groups = {g[0], g[1], g[2]}, .count = command->count};
     return give(gpu, &c, command->values, err);
 }
 
@@ -281,12 +263,12 @@ static hm_status check_range(hm_gpu *gpu, const void *p, size_t bytes, bool *our
 }
 
 /* Through the staging memory in pieces. Uploads are read at once, downloads are there after the next wait. */
-static hm_status copy_staged(hm_gpu *gpu, char *to, const char *from, size_t bytes, bool upload, uint64_t ticket, hm_error *err)
+static hm_status copy_staged(hm_gpu *gpu, char *to, const char *from, size_t bytes, bool upload, uint32_t tag, hm_error *err)
 {
     hm_status st = HM_OK;
     for (size_t done = 0; done < bytes && !st;) {
         size_t part = bytes - done < HM_ZE_STAGE ? bytes - done : HM_ZE_STAGE;
-        hm_ze_command c = {.what = HM_ZE_COPY, .ticket = ticket, .bytes = part};
+        hm_ze_command c = {.what = HM_ZE_COPY, .tag = tag, .bytes = part};
         char *at;
         st = hm_ze_stage(gpu, part, &at, err);
         if (st)
@@ -303,11 +285,10 @@ static hm_status copy_staged(hm_gpu *gpu, char *to, const char *from, size_t byt
     return st;
 }
 
-hm_status hm_ze_copy(hm_gpu *gpu, void *to, const void *from, size_t bytes, uint64_t *ticket, hm_error *err)
+hm_status hm_ze_copy(hm_gpu *gpu, void *to, const void *from, size_t bytes, uint32_t tag, hm_error *err)
 {
     bool to_ours, from_ours;
     hm_status st = hm_ze_alive(gpu, err);
-    no_ticket(ticket);
     if (!st)
         st = check_range(gpu, to, bytes, &to_ours, err);
     if (!st)
@@ -318,24 +299,22 @@ hm_status hm_ze_copy(hm_gpu *gpu, void *to, const void *from, size_t bytes, uint
         return hm_fail(err, HM_EBUG, "%s: a copy of %zu bytes between two addresses that are not of this device", gpu->where, bytes);
     if (gpu->recording && !(to_ours && from_ours))
         return hm_fail(err, HM_EBUG, "%s: a copy of %zu bytes from or to the host cannot be recorded", gpu->where, bytes);
-    uint64_t number = next_ticket(gpu, ticket);
     if (!to_ours || !from_ours)
-        return copy_staged(gpu, to, from, bytes, from_ours ? false : true, number, err);
-    const hm_ze_command c = {.what = HM_ZE_COPY, .ticket = number, .to = to, .from = from, .bytes = bytes};
+        return copy_staged(gpu, to, from, bytes, from_ours ? false : true, tag, err);
+    const hm_ze_command c = {.what = HM_ZE_COPY, .tag = tag, .to = to, .from = from, .bytes = bytes};
     return give(gpu, &c, NULL, err);
 }
 
-hm_status hm_ze_fill(hm_gpu *gpu, void *to, uint32_t pattern, size_t bytes, uint64_t *ticket, hm_error *err)
+hm_status hm_ze_fill(hm_gpu *gpu, void *to, uint32_t pattern, size_t bytes, uint32_t tag, hm_error *err)
 {
     bool ours;
     hm_status st = hm_ze_alive(gpu, err);
-    no_ticket(ticket);
     if (!st)
         st = check_range(gpu, to, bytes, &ours, err);
     if (st || !bytes)
         return st;
     if (!ours || bytes % sizeof pattern)
         return hm_fail(err, HM_EBUG, "%s: a fill of %zu bytes: expected a multiple of 4 in memory of this device", gpu->where, bytes);
-    const hm_ze_command c = {.what = HM_ZE_FILL, .ticket = next_ticket(gpu, ticket), .to = to, .bytes = bytes, .pattern = pattern};
+    const hm_ze_command c = {.what = HM_ZE_FILL, .tag = tag, .to = to, .bytes = bytes, .pattern = pattern};
     return give(gpu, &c, NULL, err);
 }

@@ -114,7 +114,7 @@ hm_status hm_ze_time_later(hm_gpu *gpu, const hm_ze_command *c, int64_t asked_ns
     if (st)
         return st;
     t->asked[t->asked_count++] =
-        (hm_ze_timed){.name = name_of(c), .ticket = c->ticket, .bytes = c->bytes, .asked_ns = asked_ns, .event = event, .run = run};
+        (hm_ze_timed){.name = name_of(c), .tag = c->tag, .bytes = c->bytes, .asked_ns = asked_ns, .event = event, .run = run};
     return HM_OK;
 }
 
@@ -123,7 +123,8 @@ static hm_status tell(hm_gpu *gpu, const hm_ze_timed *timed, hm_error *err)
 {
     hm_ze_times *t = &gpu->times;
     ze_kernel_timestamp_result_t stamps;
-    hm_gpu_time time = {.name = timed->name, .ticket = timed->ticket, .bytes = timed->bytes};
+    hm_gpu_time time = {
+        .name = timed->name, .tag = timed->tag, .replayed = timed->run != NULL, .asked_ns = timed->asked_ns, .bytes = timed->bytes};
     hm_status st = hm_ze_grow(&t->told, &t->told_room, t->told_count, sizeof *t->told, "times", err);
     if (!st)
         st = HM_ZE(gpu, err, zeEventQueryKernelTimestamp, timed->event, &stamps);
@@ -185,15 +186,17 @@ void hm_ze_times_forget(hm_gpu *gpu, const hm_gpu_recording *recording)
     t->asked_count = left;
 }
 
-int hm_ze_take_times(hm_gpu *gpu, hm_gpu_time *out, int room)
+int hm_ze_take_times(hm_gpu *gpu, uint32_t tag, hm_gpu_time *out, int room)
 {
     hm_ze_times *t = &gpu->times;
-    int count = t->told_count - t->told_first;
-    count = count < room ? count : room;
-    if (count > 0)
-        memcpy(out, t->told + t->told_first, (size_t)count * sizeof *out);
-    t->told_first += count > 0 ? count : 0;
+    int taken = 0, left = t->told_first;
+    for (int i = t->told_first; i < t->told_count; i++)
+        if (taken < room && t->told[i].tag == tag)
+            out[taken++] = t->told[i];
+        else
+            t->told[left++] = t->told[i];
+    t->told_count = left;
     if (t->told_first == t->told_count)
         t->told_first = t->told_count = 0;
-    return count;
+    return taken;
 }

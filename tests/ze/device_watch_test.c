@@ -25,7 +25,7 @@ static void use_device(size_t bytes)
     if (hm_ze_driver.open(&gpu, &(hm_gpu_options){0}, &err) || hm_ze_driver.alloc(gpu, &p, bytes, HM_GPU_DEVICE, &err))
         fail_msg("%s", err.text);
     for (int i = 0; i < 20; i++)
-        if (hm_ze_driver.fill(gpu, p, 0, bytes, NULL, &err) || hm_ze_driver.wait(gpu, &err))
+        if (hm_ze_driver.fill(gpu, p, 0, bytes, 0, &err) || hm_ze_driver.wait(gpu, &err))
             fail_msg("%s", err.text);
     usleep(3 * HM_DEVICE_WATCH_NS / 1000);
     hm_ze_driver.free(gpu, p);

@@ -178,16 +178,16 @@ static hm_status run_kernel(const hm_gpu_driver *driver, hm_gpu *gpu, trial *t, 
     if (!st)
         st = driver->alloc(gpu, &weight, sizeof t->weight, HM_GPU_DEVICE, err);
     if (!st)
-        st = driver->copy(gpu, x, t->x, sizeof t->x, NULL, err);
+        st = driver->copy(gpu, x, t->x, sizeof t->x, 0, err);
     if (!st)
-        st = driver->copy(gpu, weight, t->weight, sizeof t->weight, NULL, err);
+        st = driver->copy(gpu, weight, t->weight, sizeof t->weight, 0, err);
     const hm_gpu_value values[] = {hm_gpu_pointer(y), hm_gpu_pointer(x), hm_gpu_pointer(weight), hm_gpu_pointer(NULL), hm_gpu_pointer(NULL),
                                    hm_gpu_i32(WIDTH), hm_gpu_i32(1),     hm_gpu_i64(0),          hm_gpu_f32(EPS)};
     const hm_gpu_command command = {HM_K_rmsnorm, {ROWS, 1, 1}, values, (int)(sizeof values / sizeof *values)};
     if (!st)
-        st = driver->launch(gpu, &command, NULL, err);
+        st = driver->launch(gpu, &command, 0, err);
     if (!st)
-        st = driver->copy(gpu, t->y, y, sizeof t->y, NULL, err);
+        st = driver->copy(gpu, t->y, y, sizeof t->y, 0, err);
     if (!st)
         st = driver->wait(gpu, err);
     void *const all[] = {x, y, weight};

@@ -140,7 +140,7 @@ hm_status hm_ze_kernel_get(hm_gpu *gpu, hm_gpu_kernel kernel, const hm_ze_kernel
     hm_ze_kernel *k = &gpu->kernels[kernel];
     const hm_gpu_kernel_row *row = &hm_gpu_kernel_table[kernel];
     const ze_kernel_desc_t desc = {.stype = ZE_STRUCTURE_TYPE_KERNEL_DESC, .pKernelName = row->name};
-    ze_module_handle_t module;
+    ze_module_handle_t module = NULL;
     ze_kernel_handle_t made;
     *out = k;
     if (k->handle)

@@ -243,7 +243,7 @@ DEVICE void weigh_block(const task *t, int most, long block, long begin, long en
     }
     BARRIER();
     for (int r = 0; r < most; r++)
-        w[r * BLOCK + item] = top[r] == -INF ? 0.0f : exp(w[r * BLOCK + item] - top[r]);
+        w[r * BLOCK + item] = w[r * BLOCK + item] == -INF || top[r] == -INF ? 0.0f : exp(w[r * BLOCK + item] - top[r]);
     BARRIER();
     if (row < most) {
         float s = 0;
@@ -380,6 +380,7 @@ KERNEL(attention_stream, 256)(GLOBAL float *out, TASK)
         all_top[ITEM] = -INF;
         all_sum[ITEM] = 0;
     }
+    BARRIER();
     for (long block = begin / BLOCK * BLOCK; block < end; block += BLOCK) {
         weigh_block(&t, MANY, block, begin, end, w, lanes, top, sum);
         if (ITEM < MANY) {

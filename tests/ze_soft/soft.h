@@ -358,6 +358,7 @@ ze_result_t hm_soft_submit(soft_lane *lane, soft_command *c);
 ze_result_t hm_soft_submit_list(soft_lane *lane, soft_list *list);
 ze_result_t hm_soft_lane_wait(soft_lane *lane, uint64_t timeout_ns);
 ze_result_t hm_soft_flag_wait(const atomic_bool *flag, const char *what, uint64_t timeout_ns);
+void hm_soft_lanes_abandon(void);               /* nothing of what waits will run: the device is lost */
 void hm_soft_lanes_kick(void);                  /* something was signalled: what waits for it may run */
 void hm_soft_lanes_freed(const soft_memory *m); /* misuse when a command that waits uses it */
 bool hm_soft_lost(void);

@@ -147,6 +147,8 @@ static void trace_call(soft_entry entry)
 ze_result_t hm_soft_enter(soft_entry entry)
 {
     here = entry;
+    if (hm_soft_lost())
+        hm_soft_lanes_abandon();
     unsigned long call = atomic_fetch_add(&fails.calls[entry], 1) + 1;
     if (fails.trace)
         trace_call(entry);

@@ -114,6 +114,16 @@ static void drop_all(void)
             retire(lane, lane->first, false);
 }
 
+/* A device that is lost does nothing of what waits. */
+void hm_soft_lanes_abandon(void)
+{
+    pthread_mutex_lock(&lanes.lock);
+    while (lanes.running)
+        pthread_cond_wait(&lanes.changed, &lanes.lock);
+    drop_all();
+    pthread_mutex_unlock(&lanes.lock);
+}
+
 /* --- the device's thread --- */
 
 static void *serve(void *unused)
@@ -271,7 +281,7 @@ void hm_soft_lanes_freed(const soft_memory *m)
 {
     char what[160];
     pthread_mutex_lock(&lanes.lock);
-    for (const soft_lane *lane = lanes.lanes; lane; lane = lane->next)
+    for (const soft_lane *lane = hm_soft_lost() ? NULL : lanes.lanes; lane; lane = lane->next)
         for (size_t i = lane->first; i < lane->count; i++)
             if (hm_soft_command_uses(lane->steps[i].command, m, what, sizeof what)) {
                 hm_soft_misuse("allocation %llu of %zu bytes is freed while it is %s, which waits", (unsigned long long)m->id, m->bytes,

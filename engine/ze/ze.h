@@ -14,7 +14,7 @@ typedef struct hm_ze_device {
 
 #define HM_ZE_DEVICES 32 /* most that are looked at */
 
-/* Fills up to `room` devices and tells how many there are. HM_EABSENT in one line, with what to install: no library, no driver, no device. */
+/* Fills up to `room` devices and tells how many there are. HM_EABSENT in one line, with what to install: no library, driver or device. */
 hm_status hm_ze_list(hm_ze_device *out, int room, int *count, hm_error *err);
 
 /* Whether this build has the backend at all (level_zero/ze_api.h was found). */

@@ -84,7 +84,7 @@ typedef struct hm_ze_times {
     hm_ze_timed *asked; /* oldest first, from `taken` on */
     int asked_first, asked_count, asked_room;
     hm_gpu_time *told;
-    int told_first, told_count, told_room;
+    int told_count, told_room;
     int64_t last_end_ns;
 } hm_ze_times;
 

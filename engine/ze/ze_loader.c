@@ -101,36 +101,39 @@ hm_status hm_ze_fail(const char *where, ze_result_t result, const char *call, hm
                    row ? row->advice : "this program does not know that result: install a driver that matches the loader");
 }
 
-static void load(void)
+#define LIBRARY "libze_loader.so.1"
+
+static hm_status find_entries(void *library, hm_ze_api *api, hm_error *err)
 {
-    static const char *const name = "libze_loader.so.1";
-    hm_ze_api *api = &loaded.api;
-    hm_error *err = &loaded.error;
-    void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL); /* stays open: drivers have threads of their own */
-    if (!library) {
-        hm_fail(err, HM_EABSENT,
-                "ze: no %s here: install the Level Zero loader (Debian: libze1) and the GPU's driver (Debian: intel-opencl-icd)", name);
-        return;
-    }
-#define HM_ZE_FIND(entry)                                                                                                         \
-    if (!(*(void **)&api->entry = dlsym(library, #entry))) {                                                                      \
-        hm_fail(err, HM_EABSENT, "ze: %s has no %s: install a loader of Level Zero 1.4 or later (Debian: libze1)", name, #entry); \
-        return;                                                                                                                   \
-    }
+#define HM_ZE_FIND(entry)                                  \
+    if (!(*(void **)&api->entry = dlsym(library, #entry))) \
+        return hm_fail(err, HM_EABSENT, "ze: " LIBRARY " has no " #entry ": install a loader of Level Zero 1.4 or later (Debian: libze1)");
     HM_ZE_ENTRY_LIST(HM_ZE_FIND)
 #undef HM_ZE_FIND
 #define HM_ZE_FIND(field, entry, type) *(void **)&api->field = dlsym(library, entry);
     HM_ZE_NEWER_LIST(HM_ZE_FIND)
 #undef HM_ZE_FIND
-    if (!api->sysman_init)
+    return HM_OK;
+}
+
+static void load(void)
+{
+    hm_error *err = &loaded.error;
+    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL); /* stays open: drivers have threads of their own */
+    if (!library) {
+        hm_fail(err, HM_EABSENT,
+                "ze: no " LIBRARY " here: install the loader of Level Zero (Debian: libze1) and the GPU's driver (intel-opencl-icd)");
+        return;
+    }
+    if (find_entries(library, &loaded.api, err))
+        return;
+    if (!loaded.api.sysman_init)
         setenv("ZES_ENABLE_SYSMAN", "1", 0); /* how loaders before zesInit are told that Sysman is wanted */
-    ze_result_t result = api->zeInit(ZE_INIT_FLAG_GPU_ONLY);
+    ze_result_t result = loaded.api.zeInit(ZE_INIT_FLAG_GPU_ONLY);
     if (result == ZE_RESULT_ERROR_UNINITIALIZED)
-        hm_fail(
-            err, HM_EABSENT,
-            "ze: %s finds no driver with a GPU (zeInit: ZE_RESULT_ERROR_UNINITIALIZED): install the driver (Debian: intel-opencl-icd), and see that "
-            "/dev/dri/renderD* exists and may be read and written (group render)",
-            name);
+        hm_fail(err, HM_EABSENT,
+                "ze: no driver with a GPU (zeInit: ZE_RESULT_ERROR_UNINITIALIZED): install it (Debian: intel-opencl-icd), and see that "
+                "/dev/dri/renderD* exists and may be read and written (group render)");
     else if (result)
         hm_ze_fail("ze", result, "zeInit", err);
 }

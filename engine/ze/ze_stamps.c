@@ -189,14 +189,12 @@ void hm_ze_times_forget(hm_gpu *gpu, const hm_gpu_recording *recording)
 int hm_ze_take_times(hm_gpu *gpu, uint32_t tag, hm_gpu_time *out, int room)
 {
     hm_ze_times *t = &gpu->times;
-    int taken = 0, left = t->told_first;
-    for (int i = t->told_first; i < t->told_count; i++)
+    int taken = 0, left = 0;
+    for (int i = 0; i < t->told_count; i++)
         if (taken < room && t->told[i].tag == tag)
             out[taken++] = t->told[i];
         else
             t->told[left++] = t->told[i];
     t->told_count = left;
-    if (t->told_first == t->told_count)
-        t->told_first = t->told_count = 0;
     return taken;
 }

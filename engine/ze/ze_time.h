@@ -30,8 +30,8 @@ void hm_ze_clock_read(hm_ze_clock *clock, int64_t ns, uint64_t raw);
 int64_t hm_ze_clock_ns(const hm_ze_clock *clock, uint64_t ticks);
 uint64_t hm_ze_clock_ticks(const hm_ze_clock *clock, int64_t ns);
 
-/* Begin and end of a command by its raw stamps of `bits` valid bits. It did not begin before `earliest_ns`, give or take what the two clocks
- * disagree by (2 ms, or a quarter of the timer's range where that is less); what lasts longer than the range is told too short. */
+/* Begin and end of a command by its raw stamps of `bits` valid bits. It did not begin before `earliest_ns`, give or take what the two
+ * clocks disagree by (2 ms, or a quarter of the timer's range where that is less); what lasts longer than the range is told too short. */
 void hm_ze_clock_span(const hm_ze_clock *clock, unsigned bits, uint64_t raw_begin, uint64_t raw_end, int64_t earliest_ns, int64_t *begin_ns,
                       int64_t *end_ns);
 

@@ -219,11 +219,56 @@ static ze_result_t temperature_state(zes_temp_handle_t handle, double *out)
     return ZE_RESULT_SUCCESS;
 }
 
+/* --- entries of later versions, where the headers have them --- */
+
+#ifdef HM_SOFT_NEWER
+static ze_result_t newer_init(zes_init_flags_t flags)
+{
+    ENTER(zesInit);
+    (void)flags;
+    return hm_soft_cl_open() ? ZE_RESULT_SUCCESS : ZE_RESULT_ERROR_UNINITIALIZED;
+}
+
+static ze_result_t newer_drivers(uint32_t *count, zes_driver_handle_t *out)
+{
+    ENTER(zesDriverGet);
+    NEED(count);
+    hm_soft_count(count, 1);
+    if (out)
+        out[0] = (zes_driver_handle_t)hm_soft_devices;
+    return ZE_RESULT_SUCCESS;
+}
+
+static ze_result_t newer_devices(zes_driver_handle_t driver, uint32_t *count, zes_device_handle_t *out)
+{
+    ENTER(zesDeviceGet);
+    NEED(count);
+    if ((void *)driver != (void *)hm_soft_devices)
+        return hm_soft_misuse("%p is no handle of a driver", (void *)driver);
+    uint32_t some = hm_soft_count(count, (uint32_t)hm_soft_settings.devices);
+    for (uint32_t i = 0; out && i < some; i++)
+        out[i] = (zes_device_handle_t)&hm_soft_devices[i];
+    return ZE_RESULT_SUCCESS;
+}
+#endif
+
 /* --- tables --- */
+
+static void driver_table(zes_driver_dditable_t *t)
+{
+#ifdef HM_SOFT_NEWER
+    t->pfnGet = newer_drivers;
+#else
+    (void)t;
+#endif
+}
 
 static void device_table(zes_device_dditable_t *t)
 {
     t->pfnGetProperties = properties;
+#ifdef HM_SOFT_NEWER
+    t->pfnGet = newer_devices;
+#endif
     t->pfnPciGetProperties = pci_properties;
     t->pfnEnumMemoryModules = enum_memory;
     t->pfnEnumPowerDomains = enum_power;
@@ -279,8 +324,12 @@ TABLE(zesGetEngineProcAddrTable, zes_engine_dditable_t, engine_table(t))
 TABLE(zesGetFrequencyProcAddrTable, zes_frequency_dditable_t, frequency_table(t))
 TABLE(zesGetTemperatureProcAddrTable, zes_temperature_dditable_t, temperature_table(t))
 
+TABLE(zesGetDriverProcAddrTable, zes_driver_dditable_t, driver_table(t))
+#ifdef HM_SOFT_NEWER
+TABLE(zesGetGlobalProcAddrTable, zes_global_dditable_t, t->pfnInit = newer_init)
+#endif
+
 #define EMPTY(function, type) TABLE(function, type, (void)t)
-EMPTY(zesGetDriverProcAddrTable, zes_driver_dditable_t)
 EMPTY(zesGetSchedulerProcAddrTable, zes_scheduler_dditable_t)
 EMPTY(zesGetPerformanceFactorProcAddrTable, zes_performance_factor_dditable_t)
 EMPTY(zesGetStandbyProcAddrTable, zes_standby_dditable_t)

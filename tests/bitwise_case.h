@@ -14,7 +14,8 @@ typedef struct case_family {
     const char *folder;
     unsigned models; /* HM_MODEL_... */
     int codebooks;
-    hm_request request; /* of a forced length: the codes are compared to the end */
+    hm_request request;  /* of a forced length: the codes are compared to the end */
+    const char *backend; /* NULL: the CPU */
 } case_family;
 
 typedef struct case_setting {
@@ -26,6 +27,7 @@ static inline hm_result case_run_on(const case_family *f, const hm_toggles *togg
 {
     const hm_engine_api *api = case_runtime();
     hm_engine *e = case_open(api, &(hm_engine_options){.source.dir = f->folder,
+                                                       .backend = f->backend,
                                                        .threads = on.threads,
                                                        .isa = on.isa,
                                                        .toggles = toggles,
@@ -52,7 +54,8 @@ static inline void case_free(hm_result *result)
 
 static inline bool case_concerns(const case_family *f, const hm_toggle_info *toggle, int kind)
 {
-    return (int)toggle->kind == kind && toggle->models & f->models;
+    unsigned backend = f->backend ? HM_BACKEND_ZE : HM_BACKEND_CPU;
+    return (int)toggle->kind == kind && toggle->models & f->models && toggle->backends & backend;
 }
 
 /* Every bitwise toggle alone gives the bytes of naive. How many values were checked. */

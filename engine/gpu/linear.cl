@@ -1,7 +1,7 @@
 /* Linear layers and convolutions over rows.
  *
- * Order of a sum, weights of float types: DEPTH inputs at a time in order by multiply-adds from zero, and the blocks' sums are added in
- * order, as the CPU does it over panels. Rows [out][in] of few inputs' rows (few_rows_*) are the exception: item l adds inputs l, l+64 ...
+ * Order of a sum, weights of float types: DEPTH inputs at a time in order by multiply-adds (MADD) from zero, and the blocks' sums are
+ * added in order, as the CPU does it over panels. Rows [out][in] of few inputs' rows (few_rows_*) are the exception: item l adds inputs l, l+64 ...
  * Quantised weights: inputs are quantised first (hm_quantise); sum = sum + (float)(exact sum of a group) * (scale of the weights * scale of
  * the inputs), group by group in order. None of it depends on how many rows there are. */
 #include "engine/gpu/compat.inc"
@@ -71,89 +71,149 @@ DEVICE void few_store(GLOBAL float *y, GLOBAL const float *bias, int o, int out,
     }
 }
 
-/* sum[r] of inputs 0 .. n-1 of one output, for rows x + r*ldx; rows beyond `last` repeat it. value: the weight of input k. */
-#define FEW_SUMS(name, value)                                                                                                         \
-    DEVICE void name(const int rows, GLOBAL const char *w, long stride, GLOBAL const float *x, long ldx, int last, int n, float *sum) \
-    {                                                                                                                                 \
-        GLOBAL const float *x1 = x + (last < 1 ? last : 1) * ldx, *x2 = x + (last < 2 ? last : 2) * ldx,                              \
-                           *x3 = x + (last < 3 ? last : 3) * ldx;                                                                     \
-        float s0 = 0, s1 = 0, s2 = 0, s3 = 0;                                                                                         \
-        for (int k = 0; k < n; k++) {                                                                                                 \
-            const float v = value;                                                                                                    \
-            s0 = FMA(x[k], v, s0);                                                                                                    \
-            if (rows > 1)                                                                                                             \
-                s1 = FMA(x1[k], v, s1);                                                                                               \
-            if (rows > 2) {                                                                                                           \
-                s2 = FMA(x2[k], v, s2);                                                                                               \
-                s3 = FMA(x3[k], v, s3);                                                                                               \
-            }                                                                                                                         \
-        }                                                                                                                             \
-        sum[0] = s0;                                                                                                                  \
-        sum[1] = s1;                                                                                                                  \
-        sum[2] = s2;                                                                                                                  \
-        sum[3] = s3;                                                                                                                  \
-    }
-
 #define F32(at) (((GLOBAL const float *)w)[at])
 #define BF16(at) bf16_f32(((GLOBAL const ushort *)w)[at])
 #define F16(at) f16_f32(((GLOBAL const ushort *)w)[at])
 
-FEW_SUMS(sums_f32, F32(k *stride))
-FEW_SUMS(sums_bf16, BF16(k *stride))
-FEW_SUMS(sums_f16, F16(k *stride))
-FEW_SUMS(sums_pairs, BF16((k / 2) * stride + k % 2)) /* panels of bf16: two inputs side by side */
+/* Four outputs side by side, in one load. */
+typedef struct __attribute__((aligned(16))) words4 {
+    uint v[4];
+} words4;
+typedef struct __attribute__((aligned(8))) halves4 {
+    ushort v[4];
+} halves4;
 
-/* Weights whose outputs lie side by side. A slice of the group's items has a block of inputs, blocks are joined in order. lanes*slices
- * items; at: bytes of the first weight of this lane in block b of layer W. */
-#define FEW_BLOCKS(name, lanes, slices, sums, stride, at)                                       \
-    KERNEL(name, lanes *slices)(FEW_PARAMETERS)                                                 \
-    {                                                                                           \
-        SHARED(float, parts, TILE *lanes *slices);                                              \
-        FEW_PART(lanes)                                                                         \
-        const int lane = ITEM % lanes, slice = ITEM / lanes, blocks = (in + DEPTH - 1) / DEPTH; \
-        const int o = (int)(tile * lanes) + lane, column = o < out ? o : out - 1;               \
-        (void)column;                                                                           \
-        (void)x_scale;                                                                          \
-        for (int m = 0; m < M; m += TILE) {                                                     \
-            const int rows = M - m < TILE ? M - m : TILE;                                       \
-            float total[2] = {0, 0};                                                            \
-            for (int p = 0; p < 1 + pair; p++) {                                                \
-                GLOBAL const char *W = part + p == 0 ? w0 : part + p == 1 ? w1 : w2;            \
-                for (int first = 0; first < blocks; first += slices) {                          \
-                    const int b = first + slice;                                                \
-                    if (b < blocks) {                                                           \
-                        const int n = in - b * DEPTH < DEPTH ? in - b * DEPTH : DEPTH;          \
-                        GLOBAL const float *xb = x + (long)m * in + b * DEPTH;                  \
-                        GLOBAL const char *wb = W + (at);                                       \
-                        float sum[TILE];                                                        \
-                        if (rows == 1)                                                          \
-                            sums(1, wb, stride, xb, in, 0, n, sum);                             \
-                        else if (rows == 2)                                                     \
-                            sums(2, wb, stride, xb, in, 1, n, sum);                             \
-                        else                                                                    \
-                            sums(4, wb, stride, xb, in, rows - 1, n, sum);                      \
-                        for (int r = 0; r < TILE; r++)                                          \
-                            parts[(r * slices + slice) * lanes + lane] = sum[r];                \
-                    }                                                                           \
-                    BARRIER();                                                                  \
-                    if (slice < rows)                                                           \
-                        for (int s = 0; s < slices && first + s < blocks; s++)                  \
-                            total[p] += parts[(slice * slices + s) * lanes + lane];             \
-                    BARRIER();                                                                  \
-                }                                                                               \
-            }                                                                                   \
-            if (slice < rows)                                                                   \
-                few_store(y, bias, o, out, m + slice, total[0], total[1], pair, add);           \
-        }                                                                                       \
+/* to[r*ld + j] = sums over inputs 0 .. n-1 of four outputs, for rows x + r*ldx; rows beyond `last` repeat it. each: STEP4s of the inputs from
+ * k on. Sums are scalars, as not every compiler keeps arrays in registers. */
+#define STEP4(k, w0, w1, w2, w3)                                   \
+    {                                                              \
+        const float v0 = w0, v1 = w1, v2 = w2, v3 = w3, i0 = x[k]; \
+        a0 = MADD(i0, v0, a0);                                     \
+        a1 = MADD(i0, v1, a1);                                     \
+        a2 = MADD(i0, v2, a2);                                     \
+        a3 = MADD(i0, v3, a3);                                     \
+        if (rows > 1) {                                            \
+            const float i1 = x1[k];                                \
+            b0 = MADD(i1, v0, b0);                                 \
+            b1 = MADD(i1, v1, b1);                                 \
+            b2 = MADD(i1, v2, b2);                                 \
+            b3 = MADD(i1, v3, b3);                                 \
+        }                                                          \
+        if (rows > 2) {                                            \
+            const float i2 = x2[k], i3 = x3[k];                    \
+            c0 = MADD(i2, v0, c0);                                 \
+            c1 = MADD(i2, v1, c1);                                 \
+            c2 = MADD(i2, v2, c2);                                 \
+            c3 = MADD(i2, v3, c3);                                 \
+            d0 = MADD(i3, v0, d0);                                 \
+            d1 = MADD(i3, v1, d1);                                 \
+            d2 = MADD(i3, v2, d2);                                 \
+            d3 = MADD(i3, v3, d3);                                 \
+        }                                                          \
+    }
+DEVICE void store4(LOCAL float *to, float s0, float s1, float s2, float s3)
+{
+    to[0] = s0;
+    to[1] = s1;
+    to[2] = s2;
+    to[3] = s3;
+}
+
+#define FEW_SUMS(name, step, each)                                                                                                    \
+    DEVICE void name(const int rows, GLOBAL const char *w, const int stride, const int left, GLOBAL const float *x, const int ldx,    \
+                     int last, int n, LOCAL float *to, const int ld)                                                                  \
+    {                                                                                                                                 \
+        GLOBAL const float *x1 = x + (long)(last < 1 ? last : 1) * ldx, *x2 = x + (long)(last < 2 ? last : 2) * ldx,                  \
+                           *x3 = x + (long)(last < 3 ? last : 3) * ldx;                                                               \
+        float a0 = 0, a1 = 0, a2 = 0, a3 = 0, b0 = 0, b1 = 0, b2 = 0, b3 = 0, c0 = 0, c1 = 0, c2 = 0, c3 = 0, d0 = 0, d1 = 0, d2 = 0, \
+              d3 = 0;                                                                                                                 \
+        const int second = left > 1 ? 1 : 0, third = left > 2 ? 2 : 0, fourth = left > 3 ? 3 : 0; /* outputs that there are */        \
+        (void)second, (void)third, (void)fourth, (void)stride;                                                                        \
+        for (int k = 0; k < n; k += step) {                                                                                           \
+            each                                                                                                                      \
+        }                                                                                                                             \
+        store4(to, a0, a1, a2, a3);                                                                                                   \
+        if (rows > 1)                                                                                                                 \
+            store4(to + ld, b0, b1, b2, b3);                                                                                          \
+        if (rows > 2) {                                                                                                               \
+            store4(to + 2 * ld, c0, c1, c2, c3);                                                                                      \
+            store4(to + 3 * ld, d0, d1, d2, d3);                                                                                      \
+        }                                                                                                                             \
+    }
+
+FEW_SUMS(sums_panel_f32, 1, const words4 q = ((GLOBAL const words4 *)w)[k * 4];
+         STEP4(k, as_f32(q.v[0]), as_f32(q.v[1]), as_f32(q.v[2]), as_f32(q.v[3])))
+FEW_SUMS(sums_panel_bf16, 2, const words4 q = ((GLOBAL const words4 *)w)[k * 2];
+         STEP4(k, as_f32(q.v[0] << 16), as_f32(q.v[1] << 16), as_f32(q.v[2] << 16), as_f32(q.v[3] << 16)) if (k + 1 < n)
+             STEP4(k + 1, as_f32(q.v[0] & 0xFFFF0000u), as_f32(q.v[1] & 0xFFFF0000u), as_f32(q.v[2] & 0xFFFF0000u),
+                   as_f32(q.v[3] & 0xFFFF0000u)))
+FEW_SUMS(sums_panel_f16, 1, const halves4 q = ((GLOBAL const halves4 *)w)[k * 4];
+         STEP4(k, f16_f32(q.v[0]), f16_f32(q.v[1]), f16_f32(q.v[2]), f16_f32(q.v[3])))
+#define COLUMN_STEP(value)             \
+    const long row = (long)k * stride; \
+    STEP4(k, value(row), value(row + second), value(row + third), value(row + fourth))
+FEW_SUMS(sums_columns_f32, 1, COLUMN_STEP(F32))
+FEW_SUMS(sums_columns_bf16, 1, COLUMN_STEP(BF16))
+FEW_SUMS(sums_columns_f16, 1, COLUMN_STEP(F16))
+
+/* Joins `count` parts of each of rows x lanes sums to what the totals hold; parts: [TILE][most][lanes]. All items, after a barrier. */
+DEVICE void join_parts(LOCAL const float *parts, LOCAL float *totals, const int lanes, const int most, int rows, int count, int begins)
+{
+    for (int i = ITEM; i < rows * lanes; i += 64) {
+        float total = begins ? 0.0f : totals[i];
+        for (int s = 0; s < count; s++)
+            total += parts[(i / lanes * most + s) * lanes + i % lanes];
+        totals[i] = total;
+    }
+}
+
+/* Weights whose outputs lie side by side, four of them an item. A slice of the group's items has a block of inputs, blocks are joined in
+ * order. lanes*slices = 256; at: bytes of the first weight of output `o` in block b of layer W. */
+#define FEW_BLOCKS(name, lanes, slices, sums, at)                                                                                        \
+    KERNEL(name, 64)(FEW_PARAMETERS)                                                                                                     \
+    {                                                                                                                                    \
+        SHARED(float, parts, TILE *lanes *slices);                                                                                       \
+        SHARED(float, totals, 2 * TILE * lanes);                                                                                         \
+        FEW_PART(lanes)                                                                                                                  \
+        const int lane = ITEM % (lanes / 4) * 4, slice = ITEM / (lanes / 4), blocks = (in + DEPTH - 1) / DEPTH;                          \
+        const int wanted = (int)(tile * lanes) + lane, o = wanted < out ? wanted : out - 1, left = out - o;                              \
+        (void)x_scale;                                                                                                                   \
+        for (int m = 0; m < M; m += TILE) {                                                                                              \
+            const int rows = M - m < TILE ? M - m : TILE;                                                                                \
+            for (int p = 0; p < 1 + pair; p++) {                                                                                         \
+                GLOBAL const char *W = part + p == 0 ? w0 : part + p == 1 ? w1 : w2;                                                     \
+                for (int first = 0; first < blocks; first += slices) {                                                                   \
+                    const int b = first + slice;                                                                                         \
+                    if (b < blocks) {                                                                                                    \
+                        const int n = in - b * DEPTH < DEPTH ? in - b * DEPTH : DEPTH;                                                   \
+                        GLOBAL const float *xb = x + (long)m * in + b * DEPTH;                                                           \
+                        GLOBAL const char *wb = W + (at);                                                                                \
+                        LOCAL float *to = parts + slice * lanes + lane;                                                                  \
+                        if (rows == 1)                                                                                                   \
+                            sums(1, wb, out, left, xb, in, 0, n, to, slices *lanes);                                                     \
+                        else if (rows == 2)                                                                                              \
+                            sums(2, wb, out, left, xb, in, 1, n, to, slices *lanes);                                                     \
+                        else                                                                                                             \
+                            sums(4, wb, out, left, xb, in, rows - 1, n, to, slices * lanes);                                             \
+                    }                                                                                                                    \
+                    BARRIER();                                                                                                           \
+                    join_parts(parts, totals + p * TILE * lanes, lanes, slices, rows, blocks - first < slices ? blocks - first : slices, \
+                               first == 0);                                                                                              \
+                    BARRIER();                                                                                                           \
+                }                                                                                                                        \
+            }                                                                                                                            \
+            for (int i = ITEM; i < rows * lanes; i += 64)                                                                                \
+                few_store(y, bias, (int)(tile * lanes) + i % lanes, out, m + i / lanes, totals[i], totals[TILE * lanes + i], pair, add); \
+        }                                                                                                                                \
     }
 
 /* Panels: [k][16], of bf16 [k/2][16][2]; and rows of in_out. */
-FEW_BLOCKS(few_panel_f32, 16, 16, sums_f32, LANES, ((tile * in + b * DEPTH) * LANES + lane) * 4)
-FEW_BLOCKS(few_panel_bf16, 16, 16, sums_pairs, 2 * LANES, ((tile * ((in + 1) / 2) + b * (DEPTH / 2)) * LANES + lane) * 4)
-FEW_BLOCKS(few_panel_f16, 16, 16, sums_f16, LANES, ((tile * ((in + 1) / 2 * 2) + b * DEPTH) * LANES + lane) * 2)
-FEW_BLOCKS(few_columns_f32, 64, 4, sums_f32, out, ((long)b * DEPTH * out + column) * 4)
-FEW_BLOCKS(few_columns_bf16, 64, 4, sums_bf16, out, ((long)b * DEPTH * out + column) * 2)
-FEW_BLOCKS(few_columns_f16, 64, 4, sums_f16, out, ((long)b * DEPTH * out + column) * 2)
+FEW_BLOCKS(few_panel_f32, 16, 16, sums_panel_f32, ((tile * in + b * DEPTH) * LANES + lane) * 4)
+FEW_BLOCKS(few_panel_bf16, 16, 16, sums_panel_bf16, ((tile * ((in + 1) / 2) + b * (DEPTH / 2)) * LANES + lane) * 4)
+FEW_BLOCKS(few_panel_f16, 16, 16, sums_panel_f16, ((tile * ((in + 1) / 2 * 2) + b * DEPTH) * LANES + lane) * 2)
+FEW_BLOCKS(few_columns_f32, 64, 4, sums_columns_f32, ((long)b * DEPTH * out + o) * 4)
+FEW_BLOCKS(few_columns_bf16, 64, 4, sums_columns_bf16, ((long)b * DEPTH * out + o) * 2)
+FEW_BLOCKS(few_columns_f16, 64, 4, sums_columns_f16, ((long)b * DEPTH * out + o) * 2)
 
 /* Rows of W one after another: a group's items go along the inputs of ROW_OUTPUTS of them. */
 #define ROW_OUTPUTS 4
@@ -189,10 +249,10 @@ DEVICE void join_items(LOCAL float *parts, LOCAL float *eights, LOCAL float *res
             float s0 = 0, s1 = 0, s2 = 0, s3 = 0;                                                                                       \
             for (int k = ITEM; k < in; k += 64) {                                                                                       \
                 const float v = xr[k];                                                                                                  \
-                s0 = FMA(value(r0 + k), v, s0);                                                                                         \
-                s1 = FMA(value(r1 + k), v, s1);                                                                                         \
-                s2 = FMA(value(r2 + k), v, s2);                                                                                         \
-                s3 = FMA(value(r3 + k), v, s3);                                                                                         \
+                s0 = MADD(value(r0 + k), v, s0);                                                                                        \
+                s1 = MADD(value(r1 + k), v, s1);                                                                                        \
+                s2 = MADD(value(r2 + k), v, s2);                                                                                        \
+                s3 = MADD(value(r3 + k), v, s3);                                                                                        \
             }                                                                                                                           \
             parts[(r * ROW_OUTPUTS + 0) * 64 + ITEM] = s0;                                                                              \
             parts[(r * ROW_OUTPUTS + 1) * 64 + ITEM] = s1;                                                                              \
@@ -298,21 +358,24 @@ KERNEL(quantise, 64)
     }
 }
 
-/* whole[g*TILE + r] = exact sums of both groups of a block, w at this lane's first word. */
-#define BLOCK_SUMS(name, nibbles, convert)                                                                            \
-    DEVICE void name(const int rows, GLOBAL const uint *w, GLOBAL const uint *q, int row_words, int last, int *whole) \
-    {                                                                                                                 \
-        for (int i = 0; i < 2 * TILE; i++)                                                                            \
-            whole[i] = 0;                                                                                             \
-        for (int quad = 0; quad < 8; quad++) {                                                                        \
-            const uint both = w[quad * LANES], low = nibbles ? convert(both & 0x0F0F0F0Fu) : both,                    \
-                       high = nibbles ? convert(both >> 4 & 0x0F0F0F0Fu) : w[(8 + quad) * LANES];                     \
-            for (int r = 0; r < rows; r++) {                                                                          \
-                GLOBAL const uint *qr = q + (long)(r < last ? r : last) * row_words + quad;                           \
-                whole[r] = dot4(low, qr[0], whole[r]);                                                                \
-                whole[TILE + r] = dot4(high, qr[8], whole[TILE + r]);                                                 \
-            }                                                                                                         \
-        }                                                                                                             \
+/* whole[(g*TILE + r)*4 + j] = exact sums of both groups of a block of four outputs, w at their first words. */
+#define BLOCK_SUMS(name, nibbles, convert)                                                                              \
+    DEVICE void name(const int rows, GLOBAL const words4 *w, GLOBAL const uint *q, int row_words, int last, int *whole) \
+    {                                                                                                                   \
+        for (int i = 0; i < 8 * TILE; i++)                                                                              \
+            whole[i] = 0;                                                                                               \
+        for (int quad = 0; quad < 8; quad++) {                                                                          \
+            const words4 first = w[quad * (LANES / 4)], second = nibbles ? first : w[(8 + quad) * (LANES / 4)];         \
+            for (int r = 0; r < rows; r++) {                                                                            \
+                GLOBAL const uint *qr = q + (long)(r < last ? r : last) * row_words + quad;                             \
+                for (int j = 0; j < 4; j++) {                                                                           \
+                    const uint low = nibbles ? convert(first.v[j] & 0x0F0F0F0Fu) : first.v[j],                          \
+                               high = nibbles ? convert(first.v[j] >> 4 & 0x0F0F0F0Fu) : second.v[j];                   \
+                    whole[r * 4 + j] = dot4(low, qr[0], whole[r * 4 + j]);                                              \
+                    whole[(TILE + r) * 4 + j] = dot4(high, qr[8], whole[(TILE + r) * 4 + j]);                           \
+                }                                                                                                       \
+            }                                                                                                           \
+        }                                                                                                               \
     }
 
 #define AS_IT_IS(word) (word)
@@ -321,48 +384,49 @@ BLOCK_SUMS(block_int4, 1, int4_bytes)
 BLOCK_SUMS(block_fp4, 1, fp4_bytes)
 
 /* x: quantised rows, x_scale their scales. A slice of the group's items has a block; 16 blocks' groups are joined in order. */
-#define FEW_QUANTISED(name, sums, bytes)                                                                                \
-    KERNEL(name, 256)(FEW_PARAMETERS)                                                                                   \
-    {                                                                                                                   \
-        SHARED(float, parts, TILE * 2 * 256);                                                                           \
-        FEW_PART(LANES)                                                                                                 \
-        const int lane = ITEM % LANES, slice = ITEM / LANES, blocks = (in + BLOCK_INPUTS - 1) / BLOCK_INPUTS;           \
-        const int o = (int)(tile * LANES) + lane, words = blocks * (BLOCK_INPUTS / 4), groups = blocks * 2;             \
-        for (int m = 0; m < M; m += TILE) {                                                                             \
-            const int rows = M - m < TILE ? M - m : TILE;                                                               \
-            float total[2] = {0, 0};                                                                                    \
-            for (int p = 0; p < 1 + pair; p++) {                                                                        \
-                GLOBAL const char *W = part + p == 0 ? w0 : part + p == 1 ? w1 : w2;                                    \
-                for (int first = 0; first < blocks; first += 16) {                                                      \
-                    const int b = first + slice;                                                                        \
-                    if (b < blocks) {                                                                                   \
-                        GLOBAL const char *block = W + (tile * blocks + b) * bytes;                                     \
-                        GLOBAL const ushort *stored = (GLOBAL const ushort *)(block + bytes - 64) + lane;               \
-                        GLOBAL const uint *q = (GLOBAL const uint *)x + (long)m * words + b * (BLOCK_INPUTS / 4);       \
-                        int whole[2 * TILE];                                                                            \
-                        if (rows == 1)                                                                                  \
-                            sums(1, (GLOBAL const uint *)block + lane, q, words, 0, whole);                             \
-                        else if (rows == 2)                                                                             \
-                            sums(2, (GLOBAL const uint *)block + lane, q, words, 1, whole);                             \
-                        else                                                                                            \
-                            sums(4, (GLOBAL const uint *)block + lane, q, words, rows - 1, whole);                      \
-                        for (int g = 0; g < 2; g++) {                                                                   \
-                            const float scale = f16_f32(stored[g * LANES]);                                             \
-                            for (int r = 0; r < rows; r++)                                                              \
-                                parts[((r * 16 + slice) * 2 + g) * LANES + lane] =                                      \
-                                    (float)whole[g * TILE + r] * (scale * x_scale[(long)(m + r) * groups + b * 2 + g]); \
-                        }                                                                                               \
-                    }                                                                                                   \
-                    BARRIER();                                                                                          \
-                    if (slice < rows)                                                                                   \
-                        for (int s = 0; s < 32 && first * 2 + s < groups; s++)                                          \
-                            total[p] += parts[(slice * 32 + s) * LANES + lane];                                         \
-                    BARRIER();                                                                                          \
-                }                                                                                                       \
-            }                                                                                                           \
-            if (slice < rows)                                                                                           \
-                few_store(y, bias, o, out, m + slice, total[0], total[1], pair, add);                                   \
-        }                                                                                                               \
+#define FEW_QUANTISED(name, sums, bytes)                                                                                                 \
+    KERNEL(name, 64)(FEW_PARAMETERS)                                                                                                     \
+    {                                                                                                                                    \
+        SHARED(float, parts, TILE * 2 * 256);                                                                                            \
+        SHARED(float, totals, 2 * TILE * LANES);                                                                                         \
+        FEW_PART(LANES)                                                                                                                  \
+        const int lane = ITEM % 4 * 4, slice = ITEM / 4, blocks = (in + BLOCK_INPUTS - 1) / BLOCK_INPUTS;                                \
+        const int words = blocks * (BLOCK_INPUTS / 4), groups = blocks * 2;                                                              \
+        for (int m = 0; m < M; m += TILE) {                                                                                              \
+            const int rows = M - m < TILE ? M - m : TILE;                                                                                \
+            for (int p = 0; p < 1 + pair; p++) {                                                                                         \
+                GLOBAL const char *W = part + p == 0 ? w0 : part + p == 1 ? w1 : w2;                                                     \
+                for (int first = 0; first < blocks; first += 16) {                                                                       \
+                    const int b = first + slice;                                                                                         \
+                    if (b < blocks) {                                                                                                    \
+                        GLOBAL const char *block = W + (tile * blocks + b) * bytes;                                                      \
+                        GLOBAL const words4 *at = (GLOBAL const words4 *)block + lane / 4;                                               \
+                        GLOBAL const ushort *stored = (GLOBAL const ushort *)(block + bytes - 64) + lane;                                \
+                        GLOBAL const uint *q = (GLOBAL const uint *)x + (long)m * words + b * (BLOCK_INPUTS / 4);                        \
+                        int whole[8 * TILE];                                                                                             \
+                        if (rows == 1)                                                                                                   \
+                            sums(1, at, q, words, 0, whole);                                                                             \
+                        else if (rows == 2)                                                                                              \
+                            sums(2, at, q, words, 1, whole);                                                                             \
+                        else                                                                                                             \
+                            sums(4, at, q, words, rows - 1, whole);                                                                      \
+                        for (int i = 0; i < 8; i++) {                                                                                    \
+                            const int g = i / 4, j = i % 4;                                                                              \
+                            const float scale = f16_f32(stored[g * LANES + j]);                                                          \
+                            for (int r = 0; r < rows; r++)                                                                               \
+                                parts[((r * 16 + slice) * 2 + g) * LANES + lane + j] =                                                   \
+                                    (float)whole[(g * TILE + r) * 4 + j] * (scale * x_scale[(long)(m + r) * groups + b * 2 + g]);        \
+                        }                                                                                                                \
+                    }                                                                                                                    \
+                    BARRIER();                                                                                                           \
+                    join_parts(parts, totals + p * TILE * LANES, LANES, 32, rows, groups - first * 2 < 32 ? groups - first * 2 : 32,     \
+                               first == 0);                                                                                              \
+                    BARRIER();                                                                                                           \
+                }                                                                                                                        \
+            }                                                                                                                            \
+            for (int i = ITEM; i < rows * LANES; i += 64)                                                                                \
+                few_store(y, bias, (int)(tile * LANES) + i % LANES, out, m + i / LANES, totals[i], totals[TILE * LANES + i], pair, add); \
+        }                                                                                                                                \
     }
 
 FEW_QUANTISED(few_int8, block_int8, BYTES_INT8)
@@ -442,6 +506,53 @@ DEVICE void load_inputs(LOCAL float *a, const int rows, const int items, GLOBAL 
     }
 }
 
+/* sum[i*4 + j] += a[k*lda + i] * b[k*ldb + j] for k < n, in order; as scalars, as above. */
+#define ADD_PRODUCTS(name, type, of, term)                                                                       \
+    DEVICE void name(type *sum, LOCAL const of *a, const int lda, LOCAL const of *b, const int ldb, const int n) \
+    {                                                                                                            \
+        type s00 = sum[0], s01 = sum[1], s02 = sum[2], s03 = sum[3];                                             \
+        type s10 = sum[4], s11 = sum[5], s12 = sum[6], s13 = sum[7];                                             \
+        type s20 = sum[8], s21 = sum[9], s22 = sum[10], s23 = sum[11];                                           \
+        type s30 = sum[12], s31 = sum[13], s32 = sum[14], s33 = sum[15];                                         \
+        for (int k = 0; k < n; k++, a += lda, b += ldb) {                                                        \
+            const of a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3], b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3];     \
+            s00 = term(a0, b0, s00);                                                                             \
+            s01 = term(a0, b1, s01);                                                                             \
+            s02 = term(a0, b2, s02);                                                                             \
+            s03 = term(a0, b3, s03);                                                                             \
+            s10 = term(a1, b0, s10);                                                                             \
+            s11 = term(a1, b1, s11);                                                                             \
+            s12 = term(a1, b2, s12);                                                                             \
+            s13 = term(a1, b3, s13);                                                                             \
+            s20 = term(a2, b0, s20);                                                                             \
+            s21 = term(a2, b1, s21);                                                                             \
+            s22 = term(a2, b2, s22);                                                                             \
+            s23 = term(a2, b3, s23);                                                                             \
+            s30 = term(a3, b0, s30);                                                                             \
+            s31 = term(a3, b1, s31);                                                                             \
+            s32 = term(a3, b2, s32);                                                                             \
+            s33 = term(a3, b3, s33);                                                                             \
+        }                                                                                                        \
+        sum[0] = s00;                                                                                            \
+        sum[1] = s01;                                                                                            \
+        sum[2] = s02;                                                                                            \
+        sum[3] = s03;                                                                                            \
+        sum[4] = s10;                                                                                            \
+        sum[5] = s11;                                                                                            \
+        sum[6] = s12;                                                                                            \
+        sum[7] = s13;                                                                                            \
+        sum[8] = s20;                                                                                            \
+        sum[9] = s21;                                                                                            \
+        sum[10] = s22;                                                                                           \
+        sum[11] = s23;                                                                                           \
+        sum[12] = s30;                                                                                           \
+        sum[13] = s31;                                                                                           \
+        sum[14] = s32;                                                                                           \
+        sum[15] = s33;                                                                                           \
+    }
+ADD_PRODUCTS(add_products, float, float, MADD)
+ADD_PRODUCTS(add_dots, int, uint, dot4)
+
 /* 4 x 4 outputs of an item, from row r and column c of the tile on. */
 DEVICE void store_tile(const float *sum, long m0, long o0, GLOBAL float *y, GLOBAL const float *bias, GLOBAL const float *residual,
                        GLOBAL const float *snake_a, GLOBAL const float *snake_b, long ldy, int M, int out, int act, float slope,
@@ -470,12 +581,7 @@ DEVICE void store_tile(const float *sum, long m0, long o0, GLOBAL float *y, GLOB
             load_inputs(a, rows, items, x, ldx, tap_stride, m0, M, k0, in, taps);                                                     \
             load_weights(b, columns, items, w, type, o0, out, k0, in, taps);                                                          \
             BARRIER();                                                                                                                \
-            for (int k = 0; k < CHUNK; k++) {                                                                                         \
-                LOCAL const float *av = a + k * (rows + PAD) + r, *bv = b + k * (columns + PAD) + c;                                  \
-                for (int i = 0; i < 4; i++)                                                                                           \
-                    for (int j = 0; j < 4; j++)                                                                                       \
-                        sum[i * 4 + j] = FMA(av[i], bv[j], sum[i * 4 + j]);                                                           \
-            }                                                                                                                         \
+            add_products(sum, a + r, rows + PAD, b + c, columns + PAD, CHUNK);                                                        \
             BARRIER();                                                                                                                \
             if ((k0 + CHUNK) % DEPTH == 0 || k0 + CHUNK >= depth)                                                                     \
                 for (int i = 0; i < 16; i++) {                                                                                        \
@@ -553,12 +659,7 @@ DEVICE void load_blocks(LOCAL uint *b, LOCAL float *b_scale, const int columns, 
             BARRIER();                                                                                                                 \
             for (int g = 0; g < 2; g++) {                                                                                              \
                 int whole[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};                                                      \
-                for (int quad = g * 8; quad < g * 8 + 8; quad++) {                                                                     \
-                    LOCAL const uint *av = a + quad * (rows + PAD) + r, *bv = b + quad * (columns + PAD) + c;                          \
-                    for (int i = 0; i < 4; i++)                                                                                        \
-                        for (int j = 0; j < 4; j++)                                                                                    \
-                            whole[i * 4 + j] = dot4(av[i], bv[j], whole[i * 4 + j]);                                                   \
-                }                                                                                                                      \
+                add_dots(whole, a + g * 8 * (rows + PAD) + r, rows + PAD, b + g * 8 * (columns + PAD) + c, columns + PAD, 8);          \
                 for (int i = 0; i < 4; i++)                                                                                            \
                     for (int j = 0; j < 4; j++)                                                                                        \
                         all[i * 4 + j] += (float)whole[i * 4 + j] * (b_scale[g * columns + c + j] * a_scale[g * rows + r + i]);        \

@@ -364,7 +364,8 @@ void hm_soft_lanes_freed(const soft_memory *m); /* misuse when a command that wa
 bool hm_soft_lost(void);
 uint64_t hm_soft_commands_run(void);
 void hm_soft_commands_reset(void);
-void hm_soft_lanes_reset(void); /* commands are counted from zero, the device is not lost */
+/* Commands are counted from zero, the device is not lost, and this is done while nothing runs. */
+void hm_soft_lanes_reset(void (*with)(void));
 
 /* --- tables --- */
 

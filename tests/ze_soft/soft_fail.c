@@ -118,7 +118,7 @@ void hm_soft_settings_once(void)
     pthread_mutex_unlock(&fails.lock);
 }
 
-void hm_soft_reload(void)
+static void begin_anew(void)
 {
     pthread_mutex_lock(&fails.lock);
     settings_read();
@@ -129,7 +129,11 @@ void hm_soft_reload(void)
         free(fails.notes[i]);
     fails.note_count = 0;
     pthread_mutex_unlock(&fails.lock);
-    hm_soft_lanes_reset();
+}
+
+void hm_soft_reload(void)
+{
+    hm_soft_lanes_reset(begin_anew);
 }
 
 /* --- calls --- */

@@ -22,10 +22,13 @@ static struct {
     pthread_t thread;
 } lanes = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .wanted = PTHREAD_COND_INITIALIZER};
 
-void hm_soft_lanes_reset(void)
+void hm_soft_lanes_reset(void (*with)(void))
 {
     pthread_mutex_lock(&lanes.lock);
+    while (lanes.running)
+        pthread_cond_wait(&lanes.changed, &lanes.lock);
     hm_soft_commands_reset();
+    with();
     pthread_mutex_unlock(&lanes.lock);
 }
 

@@ -179,9 +179,14 @@ typedef struct bench_case {
 #define SPEECH_UNITS(c, m) {CONV(c, c, m, 7, 1), .snake = true}, SPEECH_CONV(c, m, 7, 1), SPEECH_CONV(c, m, 7, 3), \
     SPEECH_CONV(c, m, 7, 9), \
     SPEECH_CONV(c, m, 1, 1)
+/* One of a unit's convolutions in formats other than float32. */
+#define SPEECH_FORMAT(f, c, m) {CONV(c, c, m, 7, 3), .panels = f, .snake = true}
+#define SPEECH_FORMATS(c, m) SPEECH_FORMAT(HM_FORMAT_F16, c, m), SPEECH_FORMAT(HM_FORMAT_INT8, c, m), SPEECH_FORMAT(HM_FORMAT_INT4, c, m)
 #define ATTENTION(k, t, b, s, slots, h, kept, d) \
     .kind = k, .type = t, .in = slots, .M = s, .taps = 1, .dilation = 1, .heads = h, .stored = kept, .Dh = d, .batch = b
 #define DECODE(t, b, slots, h, kept) {ATTENTION(CASE_FLASH, t, b, 1, slots, h, kept, 128)}
+/* In every type of cache; 16/8 heads are those of a talker, 24/8 of a song's backbone. */
+#define DECODE_TYPES(b, slots, h, kept) DECODE(HM_F32, b, slots, h, kept), DECODE(HM_BF16, b, slots, h, kept), DECODE(HM_I8, b, slots, h, kept)
 #define PREFILL(t, s) {ATTENTION(CASE_FLASH, t, 1, s, s, 24, 8, 128)}
 #define ROWS(k, i, m) {.kind = k, .type = HM_F32, .in = i, .M = m, .taps = 1, .dilation = 1}
 /* What a team makes of a phase of so many floats, beside what one thread does. */
@@ -252,25 +257,33 @@ static const bench_case cases[] = {
     CONV_BESIDE(1536, 1024, 128, 7, 1),
     CONV_BESIDE(6144, 1536, 43, 2, 1),
     SPEECH_UNITS(768, 341),
+    SPEECH_FORMATS(768, 341),
     CONV_BESIDE(1920, 768, 136, 2, 1),
     SPEECH_UNITS(384, 682),
+    SPEECH_FORMATS(384, 682),
     CONV_BESIDE(768, 384, 341, 2, 1),
     SPEECH_UNITS(192, 1365),
+    SPEECH_FORMATS(192, 1365),
     CONV_BESIDE(288, 192, 910, 2, 1),
     SPEECH_UNITS(96, 2730),
+    SPEECH_FORMATS(96, 2730),
     CONV_BESIDE(1, 96, 2730, 7, 1),
-    DECODE(HM_F32, 2, 1000, 24, 8),
-    DECODE(HM_BF16, 2, 1000, 24, 8),
-    DECODE(HM_I8, 2, 1000, 24, 8),
-    DECODE(HM_F32, 2, 3000, 24, 8),
-    DECODE(HM_BF16, 2, 3000, 24, 8),
-    DECODE(HM_I8, 2, 3000, 24, 8),
-    DECODE(HM_F32, 1, 1000, 16, 8),
+    DECODE_TYPES(2, 1000, 24, 8),
+    DECODE_TYPES(2, 3000, 24, 8),
+    DECODE_TYPES(1, 256, 16, 8),
+    DECODE_TYPES(1, 1000, 16, 8),
+    DECODE_TYPES(1, 4096, 32, 8),
+    {ATTENTION(CASE_FLASH, HM_F32, 1, 1, 1000, 16, 8, 64)},
+    {ATTENTION(CASE_FLASH, HM_BF16, 1, 1, 1000, 16, 8, 64)},
+    {ATTENTION(CASE_FLASH, HM_I8, 1, 1, 1000, 16, 8, 64)},
     {ATTENTION(CASE_SCORES, HM_F32, 2, 1, 1000, 24, 8, 128)},
     PREFILL(HM_F32, 64),
     PREFILL(HM_F32, 256),
     PREFILL(HM_F32, 1000),
+    PREFILL(HM_BF16, 1000),
     PREFILL(HM_I8, 1000),
+    {ATTENTION(CASE_FLASH, HM_F32, 1, 256, 256, 16, 8, 128)},
+    {ATTENTION(CASE_FLASH, HM_F32, 1, 1000, 1000, 16, 8, 64)},
     {ATTENTION(CASE_SCORES, HM_F32, 1, 1000, 1000, 24, 8, 128)},
     {ATTENTION(CASE_SCORES, HM_F32, 1, 744, 744, 24, 24, 64), .kv_rows = true},
     {ATTENTION(CASE_FLASH, HM_F32, 1, 744, 744, 24, 24, 64), .kv_rows = true},
@@ -440,7 +453,9 @@ static const char *case_kernel(const bench_case *c)
 
 static const char *case_type(const bench_case *c)
 {
-    return c->panels ? hm_format_name(c->panels) : hm_format_name(hm_format_of(c->type));
+    if (c->type == HM_I8)
+        return hm_format_name(HM_FORMAT_INT8);
+    return hm_format_name(c->panels ? c->panels : hm_format_of(c->type));
 }
 
 static void measure_case(bench *b, const bench_case *c, const char *shape, double seconds, hm_cpu_bench_sink sink, void *self)

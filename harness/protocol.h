@@ -36,7 +36,8 @@ typedef struct hm_run_order {
     bool want_codes;    /* codes and logits come back */
     const char *logits; /* file for the logits of the first logit_frames frames (harness/logits.h), or NULL */
     int logit_frames;
-    bool stream; /* audio is taken piece by piece, as a player does */
+    bool stream;     /* audio is taken piece by piece, as a player does */
+    bool timestamps; /* the model is opened for an untimed run that tells how long the device was at work */
 } hm_run_order;
 
 /* What a worker is to open. */

@@ -50,7 +50,7 @@ static const struct figure {
 };
 enum {
     FIGURES = sizeof figures / sizeof *figures,
-    OF_COLD_STARTS = 3
+    OF_COLD_STARTS = 4 /* and of the untimed runs beside them */
 };
 
 #define ONE(name) +1
@@ -75,6 +75,22 @@ static hm_status read_figures(hm_reading *r)
         x->counter_note = hm_reading_keep(r, hm_query_text(&q, 4));
         for (int i = 0; i < FIGURES; i++)
             *(double *)((char *)x + figures[i].at) = hm_query_real(&q, 5 + i);
+    }
+    return hm_query_close(&q);
+}
+
+/* Of the untimed runs beside the cold starts. */
+static hm_status read_busy(hm_reading *r)
+{
+    hm_query q;
+    hm_reading_ask(
+        r, &q,
+        "SELECT r.arm_id, r.case_id, avg(1.0 * s.device_busy_ns / nullif(s.generate_ns, 0)) FROM run r JOIN sample s ON s.run_id = r.id "
+        "WHERE r.session_id = :id AND r.status = 'ok' AND s.device_busy_ns IS NOT NULL GROUP BY r.arm_id, r.case_id");
+    while (hm_query_row(&q)) {
+        hm_journal_result *x = hm_reading_result(r, hm_query_text(&q, 0), hm_query_text(&q, 1));
+        if (x)
+            x->device_busy = hm_query_real(&q, 2);
     }
     return hm_query_close(&q);
 }
@@ -268,8 +284,8 @@ static hm_status read_session_facts(hm_reading *r)
 
 hm_status hm_reading_figures(hm_reading *r)
 {
-    hm_status (*const parts[])(hm_reading *) = {read_session_facts, read_figures,   read_cold,     read_fidelity,    read_codebooks,
-                                                read_parts,         read_stretches, read_verdicts, read_calibrations};
+    hm_status (*const parts[])(hm_reading *) = {read_session_facts, read_figures, read_cold,      read_busy,     read_fidelity,
+                                                read_codebooks,     read_parts,   read_stretches, read_verdicts, read_calibrations};
     hm_status st = HM_OK;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && !st; i++)
         st = parts[i](r);

@@ -341,13 +341,40 @@ static hm_status cold_turn(suite_run *r, int c, int arm, hm_error *err)
     return st;
 }
 
+/* How busy the device is, for the journal's "Before and after": an untimed run of its own, since being asked costs time. */
+static hm_status busy_turn(suite_run *r, int c, int arm, hm_error *err)
+{
+    hm_turn turn = {0};
+    char title[256];
+    const hm_plan_arm *a = &r->plan->arms[arm];
+    hm_run_order order = {.c = r->plan->cases[c], .warmup = "none", .iterations = 1, .want_codes = true, .timestamps = true};
+    if (a->command || !strcmp(a->backend, "cpu"))
+        return HM_OK;
+    r->case_index = c;
+    r->arm = arm;
+    snprintf(title, sizeof title, "device %s %s", order.c.name, a->name);
+    hm_status st = take_turn(r, &order, title, &turn, err);
+    for (int i = 0; i < turn.sample_count; i++)
+        turn.samples[i].warmup = true;
+    if (!st && turn.status == HM_RUN_OK)
+        st = store_turn(r, &turn, HM_COLD_ROUND, arm, NULL, err);
+    if (!st && turn.status == HM_RUN_OK && turn.samples[0].device_busy_ns != HM_UNKNOWN && turn.samples[0].generate_ns > 0)
+        say(r, "device  %s/%s  %s  at work for %.0f %% of generate\n", order.c.suite, order.c.name, a->name,
+            100.0 * (double)turn.samples[0].device_busy_ns / (double)turn.samples[0].generate_ns);
+    hm_turn_free(&turn);
+    return st;
+}
+
 static hm_status cold_turns(suite_run *r, hm_error *err)
 {
     hm_status st = HM_OK;
     for (int c = 0; c < r->plan->case_count; c++)
         for (int a = 0; a < r->plan->arm_count && !st; a++)
-            if (hm_plan_runs(r->plan, c, a) && !r->plan->arms[a].refusal[0] && !r->cold_done[c * r->plan->arm_count + a])
+            if (hm_plan_runs(r->plan, c, a) && !r->plan->arms[a].refusal[0] && !r->cold_done[c * r->plan->arm_count + a]) {
                 st = cold_turn(r, c, a, err);
+                if (!st)
+                    st = busy_turn(r, c, a, err);
+            }
     return st;
 }
 

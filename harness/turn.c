@@ -175,10 +175,11 @@ static hm_open_order open_order(const hm_plan_arm *arm, bool skip_codec)
 }
 
 /* All of it, even for codes alone: the fingerprint is that of the parts that are open. */
-static bool open_model(talk *l, const hm_plan_arm *arm, hm_turn *out)
+static bool open_model(talk *l, const hm_plan_arm *arm, bool timestamps, hm_turn *out)
 {
     hm_error err = {0};
     hm_open_order open = open_order(arm, false);
+    open.timestamps = timestamps;
     json_t *answer = tell(l, hm_proto_open(&open, "open", NULL)) ? expect(l, "opened") : NULL;
     if (!answer)
         return false;
@@ -245,7 +246,7 @@ static bool take_samples(talk *l, const hm_run_order *order, hm_turn *out, int64
 
 static hm_status converse(talk *l, const hm_plan_arm *arm, hm_run_order *order, hm_turn *out, hm_error *err)
 {
-    if (!greet(l, arm, &out->build) || !open_model(l, arm, out))
+    if (!greet(l, arm, &out->build) || !open_model(l, arm, order->timestamps, out))
         return HM_OK;
     hm_status st = l->hooks->opened ? l->hooks->opened(l->hooks->self, &out->opened, order, err) : HM_OK;
     if (st)

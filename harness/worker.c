@@ -8,7 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/base/time.h"
 #include "harness/case.h"
+#include "harness/device_trace.h"
 #include "harness/device_watch.h"
 #include "harness/engine_open.h"
 #include "harness/health.h"
@@ -25,7 +27,8 @@
 
 enum {
     WARMUP_FRAMES = 4,
-    PROGRESS_INTERVAL_NS = 200000000
+    PROGRESS_INTERVAL_NS = 200000000,
+    DEVICE_COMMANDS = 1 << 20 /* of an untimed run that are looked at */
 };
 
 typedef struct worker {
@@ -39,6 +42,7 @@ typedef struct worker {
     char real_path[PATH_MAX];  /* of the model */
     char real_packs[PATH_MAX]; /* of packed weights; "": none */
     int64_t progress_ns;       /* when the last one was sent */
+    int64_t call_ns;           /* when the last call began */
     hm_watch watch;
     hm_device_watch *device; /* NULL: no GPU */
     hm_phase_memory memory;
@@ -116,11 +120,23 @@ static hm_engine_choice choice_of(worker *w, const hm_open_order *order)
                               .log = hm_log_stderr(false)};
 }
 
+/* A recorder that keeps a device's commands, too. */
+static hm_status record_device(worker *w, hm_error *err)
+{
+    hm_recorder_options options = {
+        .inner = &w->inner, .kinds = HM_SPAN_PHASE | HM_SPAN_STEP | HM_SPAN_PART | HM_SPAN_DEVICE, .device_capacity = DEVICE_COMMANDS};
+    hm_recorder_close(&w->recorder);
+    return hm_recorder_open(&w->recorder, &options, err);
+}
+
 /* A start that had to pack weights is no start as the next ones are: the engine is opened once more before anything is timed. */
 static hm_status open_engine(worker *w, const hm_open_order *order, hm_error *err)
 {
+    hm_status st = order->timestamps ? record_device(w, err) : HM_OK;
+    if (st)
+        return st;
     hm_engine_choice choice = choice_of(w, order);
-    hm_status st = hm_engine_open_chosen(&w->opened, &choice, err);
+    st = hm_engine_open_chosen(&w->opened, &choice, err);
     if (st || !w->opened.facts->load_counters.packed_bytes)
         return st;
     hm_engine_close_chosen(&w->opened);
@@ -345,6 +361,16 @@ static void fill_parts(hm_sample *s, const hm_parts *parts)
     }
 }
 
+/* Within generate, when all its commands are known. */
+static void fill_device_busy(worker *w, const hm_result *r)
+{
+    size_t n;
+    int64_t busy_ns, from_ns = w->call_ns + r->prefill_ns;
+    const hm_device_span *spans = hm_recorder_device_spans(w->recorder, &n);
+    if (n && !hm_recorder_dropped(w->recorder) && !hm_device_busy(spans, n, from_ns, from_ns + r->generate_ns, &busy_ns, NULL))
+        w->sample.device_busy_ns = busy_ns;
+}
+
 static void fill_sample(worker *w, const hm_request *request, const hm_result *r, const hm_audio_facts *audio)
 {
     hm_sample *s = &w->sample;
@@ -388,6 +414,7 @@ static void fill_sample(worker *w, const hm_request *request, const hm_result *r
     s->span_count = spans < (int)(sizeof s->spans / sizeof *s->spans) ? spans : (int)(sizeof s->spans / sizeof *s->spans);
     s->frame_time_count = hm_recorder_frame_times(w->recorder, s->frame_times);
     fill_parts(s, &r->parts);
+    fill_device_busy(w, r);
     add_counts(s, &r->counters, false);
     add_counts(s, &f->load_counters, true);
 }
@@ -453,6 +480,7 @@ static hm_status run_once(worker *w, const hm_request *asked, turn_part part, co
     hm_watch_start(&w->watch);
     hm_device_watch_start(w->device);
     hm_player_init(&ear.player, hm_clock_now(hm_clock_real()));
+    w->call_ns = hm_now_ns();
     st = w->opened.api->generate(w->opened.engine, request, &r, err);
     w->sample.wall_ns = r.wall_ns;
     hm_watch_fill(&w->watch, &w->sample);

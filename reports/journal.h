@@ -88,7 +88,8 @@ typedef struct hm_journal_stretch {
     X(stall_max_ms)  /* streamed */                                                           \
     X(cold)          /* 1: files were out of the page cache, 0: they could not be put out */  \
     X(cold_load_ms)  /* loading, in the process that began coldly */                          \
-    X(cold_first_ms) /* wall of its first generation */
+    X(cold_first_ms) /* wall of its first generation */                                       \
+    X(device_busy)   /* share of generate in which the device had work, in an untimed run */
 
 /* One arm on one case. hm_journal_result_none() is one without any figure. */
 typedef struct hm_journal_result {

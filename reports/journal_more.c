@@ -200,6 +200,48 @@ void hm_journal_cold(const hm_journal_session *s, hm_document *d)
            "means over rounds.");
 }
 
+static double frames_per_second(const hm_journal_result *r)
+{
+    return r->generate_ms.n && r->generate_ms.mean > 0 ? r->frames * 1e3 / r->generate_ms.mean : NAN;
+}
+
+/* A row: before, after, and how many times more (or less, of times). */
+static void before_after_row(hm_sheet *t, const hm_journal_session *s, int c, const char *what, const char *unit, double before,
+                             double after, double gain, int decimals)
+{
+    hm_sheet_string(t, s->model);
+    hm_sheet_string(t, s->cases[c].label);
+    hm_sheet_string(t, what);
+    hm_sheet_string(t, unit);
+    hm_sheet_number(t, before, decimals);
+    hm_sheet_number(t, after, decimals);
+    hm_sheet_value(t, gain, "%.2fx", gain);
+}
+
+void hm_journal_before_after(const hm_journal_session *s, hm_document *d)
+{
+    int final = hm_journal_final_arm(s);
+    if (s->arm_count < 2 || !final || !any_of(s, has_cold))
+        return;
+    hm_sheet *t = hm_sheet_new(
+        (const char *const[]){"model|", "case|Label", "figure|Figure", "unit|Unit", ">before|Before", ">after|After", ">gain|Gain", NULL});
+    for (int c = 0; c < s->case_count; c++) {
+        const hm_journal_result *a = hm_journal_at(s, 0, c), *b = hm_journal_at(s, final, c);
+        bool ranks = hm_journal_ranks(a) && hm_journal_ranks(b);
+        double x = a->cold > 0 ? a->cold_load_ms / 1e3 : NAN, y = b->cold > 0 ? b->cold_load_ms / 1e3 : NAN;
+        before_after_row(t, s, c, "checkpoint load, cold", "s", x, y, ranks ? x / y : NAN, 3);
+        x = frames_per_second(a);
+        y = frames_per_second(b);
+        before_after_row(t, s, c, "generate", "frames/s", x, y, ranks ? y / x : NAN, 2);
+        before_after_row(t, s, c, "device at work", "% of generate", 100 * a->device_busy, 100 * b->device_busy, NAN, 0);
+    }
+    hm_document_heading(d, 3, "Before and after: %s → %s", s->arms[0].name, s->arms[final].name);
+    hm_document_sheet(d, "before_after", t);
+    hm_document_text(
+        d,
+        "Load: files out of the page cache. Device at work: by its own timestamps, in an untimed run of its own; a dash: the CPU, or not told.");
+}
+
 /* ---- memory ---- */
 
 static bool has_ledger(const hm_journal_result *r)

@@ -10,7 +10,7 @@
 
 #define HM_CPU_WORK_BYTES ((size_t)1 << 20)  /* scratch of each thread: packed panels and tiles */
 #define HM_CPU_GEMV_MAX_ROWS 16              /* linear layers of up to this many rows read W once, in its stored order */
-#define HM_CPU_PANEL_MAX_IN (1 << 19)        /* most inputs of a row that quantised fit a thread's scratch */
+#define HM_CPU_PANEL_MAX_IN (1 << 18)        /* most inputs of a row that quantised fit a thread's scratch */
 #define HM_CPU_GEMV_BLOCK 64                 /* outputs finished together; threads split at this grain or finer */
 #define HM_CPU_GEMV_COLUMNS 4224             /* the same for input-major W: long runs of each row; half of 8197 codes fits */
 #define HM_CPU_GEMM_ROWS 192                 /* rows of a GEMM tile: multiple of every micro kernel's height */

@@ -196,13 +196,14 @@ static void audio_made_beside_the_frames_is_the_same(void **state)
 {
     (void)state;
     for (int i = 0; i < 2; i++) {
-        hm_toggles overlap = {HM_BEST_BUT_DECODE, .decode = HM_DECODE_OVERLAP};
+        hm_toggles stream = case_best, overlap = {HM_BEST_BUT_DECODE, .decode = HM_DECODE_OVERLAP};
         hm_request r = both[i]->request;
         int64_t heard = 0;
         hm_audio_sink sink = {.self = &heard, .write = count_samples};
         r.skip_codec = false;
         r.max_frames = 6;
-        hm_engine *a = open_on(both[i], &case_best, true), *b = open_on(both[i], &overlap, true);
+        stream.codec_len = overlap.codec_len = HM_CODEC_NEEDED;
+        hm_engine *a = open_on(both[i], &stream, true), *b = open_on(both[i], &overlap, true);
         hm_result whole = case_generate(case_runtime(), a, &r);
         r.sink = &sink;
         hm_result beside = case_generate(case_runtime(), b, &r);

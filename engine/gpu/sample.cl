@@ -228,7 +228,8 @@ DEVICE uint greatest(uint mine, LOCAL uint *space)
 
 /* --- the draw --- */
 
-/* A bound that the k greatest keys reach and, but for ties with the last, no other: bit by bit, until it parts off just k. */
+/* A bound that the k greatest keys reach and, but for ties with the last, no other: bit by bit, until it parts off just k. k = 0: what all
+ * that count reach. */
 DEVICE uint bound_of(GLOBAL const uint *keys, int V, uint k, LOCAL uint *space)
 {
     uint bound = 0, reaching = 0;
@@ -269,18 +270,20 @@ DEVICE void sort_descending(GLOBAL uint *a, int n)
     for (int i = n + ITEM; i < count; i += GROUP_ITEMS)
         a[i] = 0;
     BARRIER();
-    for (int width = 2; width <= count; width *= 2)
-        for (int apart = width / 2; apart; apart /= 2) {
-            for (int i = ITEM; i < count / 2; i += GROUP_ITEMS) {
-                int x = i / apart * 2 * apart + i % apart, y = x + apart;
-                uint u = a[x], v = a[y];
-                if (x & width ? u > v : u < v) {
-                    a[x] = v;
-                    a[y] = u;
-                }
+    int width = 2, apart = 1; /* one loop, since loops around barriers cost compilers dearly */
+    while (width <= count) {
+        for (int i = ITEM; i < count / 2; i += GROUP_ITEMS) {
+            int x = i / apart * 2 * apart + i % apart, y = x + apart;
+            uint u = a[x], v = a[y];
+            if (x & width ? u > v : u < v) {
+                a[x] = v;
+                a[y] = u;
             }
-            BARRIER();
         }
+        BARRIER();
+        width = apart == 1 ? width * 2 : width;
+        apart = apart == 1 ? width / 2 : apart / 2;
+    }
 }
 
 /* The sum in double of e[0..n), in order, as a float. */
@@ -302,7 +305,7 @@ DEVICE void drop_tail(GLOBAL const uint *keys, GLOBAL const uint *index, GLOBAL 
     for (int i = ITEM; i < n; i += GROUP_ITEMS)
         shares[i] = divided(exp_portable(of_key(sorted[i]) - top), sum);
     BARRIER();
-    if (ITEM == 0) {
+    if (ITEM == 0 && n > 0) {
         wide so_far = {0, 0};
         int last = n - 1, ties = 0;
         for (; last > 0; last--) {
@@ -345,7 +348,7 @@ KERNEL(sample, 256)
  const int spared, STEP(forbidden), const long seed, STEP(frame), const int codebook, GLOBAL char *token, STEP(token_at))
 {
     SHARED(uint, space, SPACE);
-    SHARED(uint, shared, 2);
+    SHARED(uint, cut, 2);
     SHARED(float, sum, 1);
     GLOBAL uint *keys = scratch, *index = scratch + room, *sorted = scratch + 3 * (long)room;
     GLOBAL float *e = (GLOBAL float *)(scratch + 2 * (long)room), *shares = (GLOBAL float *)(scratch + 4 * (long)room);
@@ -359,23 +362,19 @@ KERNEL(sample, 256)
         mine = key > mine ? key : mine;
     }
     uint top = greatest(mine, space);
-    uint bound = greedy && top ? top : 1;
-    if (!greedy && topk < V)
-        bound = bound_of(keys, V, (uint)topk, space);
+    uint bound = bound_of(keys, V, greedy || topk >= V ? 0 : (uint)topk, space);
     BARRIER();
-    int n = gather(keys, V, bound, index, space);
-    if (!greedy) {
-        for (int i = ITEM; i < n; i += GROUP_ITEMS)
-            e[i] = exp_portable(of_key(keys[index[i]]) - of_key(top));
-        BARRIER();
-        for (int pass = 0; pass <= nucleus; pass++) { /* what is left has another sum */
-            if (pass && n)
-                drop_tail(keys, index, e, n, of_key(top), sum[0], (ulong)limit, sorted, shares, space, shared);
-            if (ITEM == 0)
-                sum[0] = sum_of(e, n);
-            BARRIER();
-        }
-    }
+    int n = gather(keys, V, greedy && top ? top : bound, index, space), weighed = greedy ? 0 : n;
+    for (int i = ITEM; i < weighed; i += GROUP_ITEMS)
+        e[i] = exp_portable(of_key(keys[index[i]]) - of_key(top));
+    BARRIER();
+    if (ITEM == 0)
+        sum[0] = sum_of(e, weighed);
+    BARRIER();
+    drop_tail(keys, index, e, nucleus ? weighed : 0, of_key(top), sum[0], (ulong)limit, sorted, shares, space, cut);
+    if (ITEM == 0 && nucleus) /* what is left has another sum */
+        sum[0] = sum_of(e, weighed);
+    BARRIER();
     /* the race: the first of those that lead; the greatest logits all lead alike */
     for (int i = ITEM; i < n; i += GROUP_ITEMS) {
         float race = greedy ? 1.0f : divided(divided(e[i], sum[0]), draw_exp((ulong)seed, (uint)STEP_OF(frame), (uint)codebook, index[i]));

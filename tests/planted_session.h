@@ -22,9 +22,11 @@ typedef struct planted_run {
     double wall_ms;
     const char *case_id, *model_id, *health, *codes_hash, *warmup; /* NULL: c1, w1, ok, c0de, full */
     hm_run_status status;
-    int threads;          /* 0: 2 */
-    int64_t memory_bytes; /* 0: 1e8 */
-    int64_t launches;     /* 0: 42 */
+    int threads;                 /* 0: 2 */
+    int64_t memory_bytes;        /* 0: 1e8 */
+    int64_t launches;            /* 0: 42 */
+    bool software;               /* on a software device */
+    const char *device, *driver; /* NULL: a CPU, without a driver */
 } planted_run;
 
 /* arms: toggles[i] as `variant`'s text; names default to the variants. */
@@ -83,6 +85,11 @@ static inline void plant_run(planted *p, planted_run r)
                          .isa = "avx2",
                          .threads = r.threads ? r.threads : 2,
                          .memory_available_bytes = 99,
+                         .device = r.device     ? r.device
+                                   : r.software ? "soft"
+                                                : "CPU",
+                         .device_driver = r.driver,
+                         .software = r.software,
                          .samples = &sample,
                          .sample_count = r.status == HM_RUN_OK};
     hm_uuid_text(run.id);

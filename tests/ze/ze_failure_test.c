@@ -38,7 +38,7 @@ static hm_status fill(session *s, float *to, float value)
 {
     const hm_gpu_value values[] = {hm_gpu_pointer(to), hm_gpu_f32(value), hm_gpu_i64(VALUES)};
     const hm_gpu_command c = {HM_K_fill, {(VALUES + 63) / 64, 1, 1}, values, 3};
-    return ze->launch(s->gpu, &c, NULL, &s->err);
+    return ze->launch(s->gpu, &c, 0, &s->err);
 }
 
 static hm_status begin(session *s)
@@ -53,11 +53,11 @@ static hm_status begin(session *s)
 
 static hm_status copies(session *s)
 {
-    hm_status st = ze->copy(s->gpu, s->there, s->host, BIG, NULL, &s->err);
+    hm_status st = ze->copy(s->gpu, s->there, s->host, BIG, 0, &s->err);
     if (!st)
-        st = ze->fill(s->gpu, s->shared, 0, BYTES, NULL, &s->err);
+        st = ze->fill(s->gpu, s->shared, 0, BYTES, 0, &s->err);
     if (!st)
-        st = ze->copy(s->gpu, s->also, s->there, BYTES, NULL, &s->err);
+        st = ze->copy(s->gpu, s->also, s->there, BYTES, 0, &s->err);
     return st ? st : ze->wait(s->gpu, &s->err);
 }
 
@@ -67,7 +67,7 @@ static hm_status record(session *s)
     if (!st)
         st = fill(s, s->there, 2);
     if (!st)
-        st = ze->copy(s->gpu, s->shared, s->there, BYTES, NULL, &s->err);
+        st = ze->copy(s->gpu, s->shared, s->there, BYTES, 0, &s->err);
     if (!st)
         st = ze->keep(s->gpu, &s->recording, &s->err);
     for (int i = 0; i < 3 && !st; i++) {
@@ -94,10 +94,10 @@ static hm_status run_session(session *s)
     if (!st)
         st = record(s);
     if (!st)
-        st = ze->copy(s->gpu, s->host, s->shared, BYTES, NULL, &s->err);
+        st = ze->copy(s->gpu, s->host, s->shared, BYTES, 0, &s->err);
     if (!st)
         st = ze->wait(s->gpu, &s->err);
-    if (!st && (s->host[VALUES - 1] != 2 || !ze->take_times(s->gpu, &time, 1)))
+    if (!st && (s->host[VALUES - 1] != 2 || !ze->take_times(s->gpu, 0, &time, 1)))
         fail_msg("replayed %g", (double)s->host[VALUES - 1]);
     if (s->gpu) {
         ze->drop(s->gpu, &s->recording);

@@ -354,7 +354,7 @@ static void backends_devices_and_environments_are_axes(void **state)
     for (int i = 0; i < 6; i++)
         assert_string_equal(plan->arms[i].name, names[i]);
     assert_string_equal(plan->arms[0].isa, "scalar");
-    assert_string_equal(plan->arms[2].isa, ""); /* of CPUs */
+    assert_string_equal(plan->arms[2].isa, "");                       /* of CPUs */
     assert_non_null(strstr(plan->arms[0].toggles_text, "sync=step")); /* a toggle that does nothing there */
     assert_non_null(strstr(plan->arms[2].toggles_text, "sync=ahead"));
     assert_non_null(strstr(plan->arms[3].environment, "ZE_FLAT_DEVICE_HIERARCHY=FLAT"));
@@ -369,6 +369,33 @@ static void backends_devices_and_environments_are_axes(void **state)
     assert_false(hm_plan_same_output(&plan->arms[2], &plan->arms[4]));
     assert_true(hm_plan_same_output(&plan->arms[2], &plan->arms[3]));
     hm_plan_close(&plan);
+}
+
+static void settings_change_cases_and_their_names(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_plan *plan = NULL, *own = make("naive", NULL, "plain");
+    hm_plan_options o = {.suites = {{"short"}, 1}, .variants = {{"naive"}, 1}, .filter = "plain", .settings = "speed"};
+    if (hm_plan_make(&plan, &o, &err))
+        fail_msg("%s", err.text);
+    const hm_case_record *c = &plan->cases[0];
+    assert_string_equal(c->name, "plain@speed");
+    assert_true(c->cfg_scale == 1 && c->topk == 30 && c->temperature == 0.9);
+    assert_int_equal(c->frames, own->cases[0].frames); /* a suite's lengths are its own */
+    assert_string_not_equal(c->id, own->cases[0].id);
+    hm_plan_close(&plan);
+    o.settings = "long";
+    o.filter = "plain@long";
+    if (hm_plan_make(&plan, &o, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(plan->cases[0].frames, 6000);
+    assert_int_equal(plan->cases[0].topk, own->cases[0].topk);
+    hm_plan_close(&plan);
+    hm_plan_close(&own);
+    o.settings = "sped";
+    o.filter = "plain";
+    assert_int_equal(refuse(o, "did you mean \"speed\""), HM_EUSAGE);
 }
 
 static void the_axis_of_precisions_makes_a_ladder_and_each_part_alone(void **state)
@@ -483,6 +510,7 @@ int main(void)
                                        cmocka_unit_test(values_are_lists_and_ranges_and_doublings),
                                        cmocka_unit_test(axes_of_toggles_multiply_variants),
                                        cmocka_unit_test(backends_devices_and_environments_are_axes),
+                                       cmocka_unit_test(settings_change_cases_and_their_names),
                                        cmocka_unit_test(the_axis_of_precisions_makes_a_ladder_and_each_part_alone),
                                        cmocka_unit_test(other_builds_run_every_variant_too),
                                        cmocka_unit_test(wrong_words_are_refused_with_the_option)};

@@ -16,7 +16,11 @@
 #include "engine/base/probe.h"
 #include "variants/toggles.h"
 
-#define HM_ENGINE_ABI 7
+/* What program and module must agree on: changed by hand when a meaning changes, by itself when a struct they share changes its size. */
+#define HM_ENGINE_ABI                                                                                                              \
+    ((uint32_t)(8 + 31 * sizeof(hm_engine_options) + 37 * sizeof(hm_request) + 41 * sizeof(hm_result) + 43 * sizeof(hm_counters) + \
+                47 * sizeof(hm_probe) + 53 * sizeof(hm_engine_facts) + 59 * sizeof(hm_check) + 61 * sizeof(hm_memory_estimate) +   \
+                67 * sizeof(hm_engine_api)))
 
 typedef struct hm_engine hm_engine;
 

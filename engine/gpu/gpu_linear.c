@@ -154,9 +154,9 @@ typedef struct many {
 static hm_gpu_kernel many_kernel(const many *g, bool is_quantised, int *rows, int *columns)
 {
     *rows = *columns = WIDE_TILE;
-    if (g->w->out <= SMALL_TILE && !is_quantised) {
+    if (g->w->out <= SMALL_TILE) {
         *columns = SMALL_TILE;
-        return HM_K_many_64x16;
+        return is_quantised ? HM_K_many_quantised_64x16 : HM_K_many_64x16;
     }
     if (g->M <= SMALL_TILE) {
         *rows = SMALL_TILE;

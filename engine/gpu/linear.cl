@@ -218,18 +218,18 @@ FEW_BLOCKS(few_columns_f16, 64, 4, sums_columns_f16, ((long)b * DEPTH * out + o)
 /* Rows of W one after another: a group's items go along the inputs of ROW_OUTPUTS of them. */
 #define ROW_OUTPUTS 4
 
-/* sum of the 64 values of each of TILE*ROW_OUTPUTS sums, to results: in eights, then those. */
-DEVICE void join_items(LOCAL float *parts, LOCAL float *eights, LOCAL float *results)
+/* sum of the 64 values of each of rows*ROW_OUTPUTS sums, to results: in eights, then those. */
+DEVICE void join_items(LOCAL float *parts, LOCAL float *eights, LOCAL float *results, int rows)
 {
     BARRIER();
-    for (int i = ITEM; i < TILE * ROW_OUTPUTS * 8; i += 64) {
+    for (int i = ITEM; i < rows * ROW_OUTPUTS * 8; i += 64) {
         float sum = 0;
         for (int j = 0; j < 8; j++)
             sum += parts[(i / 8) * 64 + j * 8 + i % 8];
         eights[i] = sum;
     }
     BARRIER();
-    if (ITEM < TILE * ROW_OUTPUTS) {
+    if (ITEM < rows * ROW_OUTPUTS) {
         float sum = 0;
         for (int j = 0; j < 8; j++)
             sum += eights[ITEM * 8 + j];
@@ -279,7 +279,7 @@ ROW_SUMS(row_sums_f16, F16)
             for (int p = 0; p < 1 + pair; p++) {                                                                                           \
                 GLOBAL const char *W = part + p == 0 ? w0 : part + p == 1 ? w1 : w2;                                                       \
                 sums(rows, W, o, out, x + (long)m * in, in, rows - 1, parts);                                                              \
-                join_items(parts, eights, results + p * TILE * ROW_OUTPUTS);                                                               \
+                join_items(parts, eights, results + p * TILE * ROW_OUTPUTS, rows);                                                         \
             }                                                                                                                              \
             if (ITEM < rows * ROW_OUTPUTS)                                                                                                 \
                 few_store(y, bias, o + ITEM % ROW_OUTPUTS, out, m + ITEM / ROW_OUTPUTS, results[ITEM], results[TILE * ROW_OUTPUTS + ITEM], \
@@ -331,6 +331,7 @@ KERNEL(quantise, 64)
  const int padded, const float by)
 {
     SHARED(uint, tops, 64);
+    SHARED(float, inverses, 8);
     const long row = GROUP(0);
     const int quad = (int)GROUP(1) * 64 + ITEM, k = quad * 4;
     GLOBAL const float *at = x + row / per * ld + row % per * ld_part + k;
@@ -339,22 +340,22 @@ KERNEL(quantise, 64)
     const uint m01 = m0 > m1 ? m0 : m1, m23 = m2 > m3 ? m2 : m3; /* as whole numbers they have the same order, and NaN is the greatest */
     tops[ITEM] = m01 > m23 ? m01 : m23;
     BARRIER();
-    uint bits = 0;
-    for (int i = 0; i < 8; i++) {
-        const uint other = tops[ITEM / 8 * 8 + i];
-        bits = other > bits ? other : bits;
+    if (ITEM % 8 == 0 && k < padded) { /* one item for a group, as exact quotients are many steps */
+        uint bits = 0;
+        for (int i = 0; i < 8; i++)
+            bits = tops[ITEM + i] > bits ? tops[ITEM + i] : bits;
+        const float top = as_f32(bits), inverse = divided(127.0f, top);
+        inverses[ITEM / 8] = bits >= 0x7F800000u ? -1.0f : inverse > 3e38f ? 3e38f : inverse; /* of zeros and what is as good as zero */
+        scale[row * (padded / GROUP_INPUTS) + quad / 8] = divided(top, 127.0f) * by;
     }
-    const float top = as_f32(bits);
-    float inverse = divided(127.0f, top);
-    inverse = inverse > 3e38f ? 3e38f : inverse; /* of zeros and what is as good as zero */
+    BARRIER();
     if (k < padded) {
+        const float inverse = inverses[ITEM / 8];
         uint word = 0;
-        if (bits < 0x7F800000u)
+        if (inverse >= 0)
             word = ((uint)(int)rint(v0 * inverse) & 255u) | ((uint)(int)rint(v1 * inverse) & 255u) << 8 |
                    ((uint)(int)rint(v2 * inverse) & 255u) << 16 | ((uint)(int)rint(v3 * inverse) & 255u) << 24;
         q[row * (padded / 4) + quad] = word;
-        if (ITEM % 8 == 0)
-            scale[row * (padded / GROUP_INPUTS) + quad / 8] = divided(top, 127.0f) * by;
     }
 }
 
@@ -506,49 +507,59 @@ DEVICE void load_inputs(LOCAL float *a, const int rows, const int items, GLOBAL 
     }
 }
 
-/* sum[i*4 + j] += a[k*lda + i] * b[k*ldb + j] for k < n, in order; as scalars, as above. */
-#define ADD_PRODUCTS(name, type, of, term)                                                                       \
-    DEVICE void name(type *sum, LOCAL const of *a, const int lda, LOCAL const of *b, const int ldb, const int n) \
-    {                                                                                                            \
-        type s00 = sum[0], s01 = sum[1], s02 = sum[2], s03 = sum[3];                                             \
-        type s10 = sum[4], s11 = sum[5], s12 = sum[6], s13 = sum[7];                                             \
-        type s20 = sum[8], s21 = sum[9], s22 = sum[10], s23 = sum[11];                                           \
-        type s30 = sum[12], s31 = sum[13], s32 = sum[14], s33 = sum[15];                                         \
-        for (int k = 0; k < n; k++, a += lda, b += ldb) {                                                        \
-            const of a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3], b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3];     \
-            s00 = term(a0, b0, s00);                                                                             \
-            s01 = term(a0, b1, s01);                                                                             \
-            s02 = term(a0, b2, s02);                                                                             \
-            s03 = term(a0, b3, s03);                                                                             \
-            s10 = term(a1, b0, s10);                                                                             \
-            s11 = term(a1, b1, s11);                                                                             \
-            s12 = term(a1, b2, s12);                                                                             \
-            s13 = term(a1, b3, s13);                                                                             \
-            s20 = term(a2, b0, s20);                                                                             \
-            s21 = term(a2, b1, s21);                                                                             \
-            s22 = term(a2, b2, s22);                                                                             \
-            s23 = term(a2, b3, s23);                                                                             \
-            s30 = term(a3, b0, s30);                                                                             \
-            s31 = term(a3, b1, s31);                                                                             \
-            s32 = term(a3, b2, s32);                                                                             \
-            s33 = term(a3, b3, s33);                                                                             \
-        }                                                                                                        \
-        sum[0] = s00;                                                                                            \
-        sum[1] = s01;                                                                                            \
-        sum[2] = s02;                                                                                            \
-        sum[3] = s03;                                                                                            \
-        sum[4] = s10;                                                                                            \
-        sum[5] = s11;                                                                                            \
-        sum[6] = s12;                                                                                            \
-        sum[7] = s13;                                                                                            \
-        sum[8] = s20;                                                                                            \
-        sum[9] = s21;                                                                                            \
-        sum[10] = s22;                                                                                           \
-        sum[11] = s23;                                                                                           \
-        sum[12] = s30;                                                                                           \
-        sum[13] = s31;                                                                                           \
-        sum[14] = s32;                                                                                           \
-        sum[15] = s33;                                                                                           \
+/* sum[i*4 + j] += a[k*lda + i] * b[k*ldb + j] for k < n, a multiple of 8, in order; as scalars, as above. Eight steps of a loop are written
+ * out: PoCL, which turns loops that all items make inside out, keeps the sums in memory from one step to the next. */
+#define PRODUCTS_STEP(of, term)                                                                          \
+    {                                                                                                    \
+        const of a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3], b0 = b[0], b1 = b[1], b2 = b[2], b3 = b[3]; \
+        s00 = term(a0, b0, s00);                                                                         \
+        s01 = term(a0, b1, s01);                                                                         \
+        s02 = term(a0, b2, s02);                                                                         \
+        s03 = term(a0, b3, s03);                                                                         \
+        s10 = term(a1, b0, s10);                                                                         \
+        s11 = term(a1, b1, s11);                                                                         \
+        s12 = term(a1, b2, s12);                                                                         \
+        s13 = term(a1, b3, s13);                                                                         \
+        s20 = term(a2, b0, s20);                                                                         \
+        s21 = term(a2, b1, s21);                                                                         \
+        s22 = term(a2, b2, s22);                                                                         \
+        s23 = term(a2, b3, s23);                                                                         \
+        s30 = term(a3, b0, s30);                                                                         \
+        s31 = term(a3, b1, s31);                                                                         \
+        s32 = term(a3, b2, s32);                                                                         \
+        s33 = term(a3, b3, s33);                                                                         \
+        a += lda;                                                                                        \
+        b += ldb;                                                                                        \
+    }
+#define ADD_PRODUCTS(name, type, of, term)                                                                                          \
+    DEVICE void name(type *sum, LOCAL const of *a, const int lda, LOCAL const of *b, const int ldb, const int n)                    \
+    {                                                                                                                               \
+        type s00 = sum[0], s01 = sum[1], s02 = sum[2], s03 = sum[3];                                                                \
+        type s10 = sum[4], s11 = sum[5], s12 = sum[6], s13 = sum[7];                                                                \
+        type s20 = sum[8], s21 = sum[9], s22 = sum[10], s23 = sum[11];                                                              \
+        type s30 = sum[12], s31 = sum[13], s32 = sum[14], s33 = sum[15];                                                            \
+        for (int k = 0; k < n; k += 8) {                                                                                            \
+            PRODUCTS_STEP(of, term)                                                                                                 \
+            PRODUCTS_STEP(of, term)                                                                                                 \
+            PRODUCTS_STEP(of, term) PRODUCTS_STEP(of, term) PRODUCTS_STEP(of, term) PRODUCTS_STEP(of, term) PRODUCTS_STEP(of, term) \
+                PRODUCTS_STEP(of, term)                                                                                             \
+        }                                                                                                                           \
+        sum[0] = s00;                                                                                                               \
+        sum[1] = s01;                                                                                                               \
+        sum[2] = s02;                                                                                                               \
+        sum[3] = s03;                                                                                                               \
+        sum[4] = s10;                                                                                                               \
+        sum[5] = s11;                                                                                                               \
+        sum[6] = s12;                                                                                                               \
+        sum[7] = s13;                                                                                                               \
+        sum[8] = s20;                                                                                                               \
+        sum[9] = s21;                                                                                                               \
+        sum[10] = s22;                                                                                                              \
+        sum[11] = s23;                                                                                                              \
+        sum[12] = s30;                                                                                                              \
+        sum[13] = s31;                                                                                                              \
+        sum[14] = s32;                                                                                                              \
+        sum[15] = s33;                                                                                                              \
     }
 ADD_PRODUCTS(add_products, float, float, MADD)
 ADD_PRODUCTS(add_dots, int, uint, dot4)
@@ -670,6 +681,7 @@ DEVICE void load_blocks(LOCAL uint *b, LOCAL float *b_scale, const int columns, 
     }
 
 MANY_QUANTISED(many_quantised_64x64, 64, 64)
+MANY_QUANTISED(many_quantised_64x16, 64, 16)
 MANY_QUANTISED(many_quantised_16x64, 16, 64)
 
 /* Depthwise convolution: taps in order on top of the bias, products rounded. Groups of 64 values of y. */

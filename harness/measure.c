@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "engine/ze/ze.h"
 #include "harness/fidelity_run.h"
 #include "harness/limits.h"
 #include "harness/machine.h"
@@ -243,6 +244,20 @@ static hm_status check_tags(const hm_strings *tags, hm_error *err)
     return HM_OK;
 }
 
+/* A GPU that is asked for must be there before anything is stored or made. */
+static hm_status check_devices(const hm_plan *plan, hm_error *err)
+{
+    static hm_ze_device devices[HM_ZE_DEVICES];
+    hm_status st = HM_OK;
+    bool asked = false;
+    int count;
+    for (int i = 0; i < plan->arm_count && !asked; i++)
+        asked = !plan->arms[i].command && !plan->arms[i].program && !strcmp(plan->arms[i].backend, "ze");
+    if (asked)
+        st = hm_ze_list(devices, HM_ZE_DEVICES, &count, err);
+    return st;
+}
+
 hm_status hm_measure_begin(hm_measure **out, const hm_measure_options *options, hm_error *err)
 {
     hm_measure *m = hm_calloc(1, sizeof *m, "session", err);
@@ -259,6 +274,8 @@ hm_status hm_measure_begin(hm_measure **out, const hm_measure_options *options, 
         st = m->o.resume ? take_up(m, err) : hm_plan_make(&m->plan, &m->o.plan, err);
     if (!st && !m->o.quiet)
         hm_measure_say_plan(m->plan);
+    if (!st)
+        st = check_devices(m->plan, err);
     m->set_up = !st;
     if (!st)
         st = hm_hook_run("setup", m->o.hooks.setup, NULL, m->o.timeout_s * SECOND, m->o.quiet, hm_interrupted, err);

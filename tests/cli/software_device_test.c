@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -131,6 +132,18 @@ static void unlike_devices_drivers_and_environments_are_not_compared(void **stat
     }
 }
 
+static void a_gpu_that_is_not_there_is_told_before_anything_is_made(void **state)
+{
+    (void)state;
+    char other[112];
+    snprintf(other, sizeof other, "%s/other.db", folder);
+    setenv("ZE_ENABLE_ALT_DRIVERS", "/no/such/driver.so", 1);
+    expect(run_program("suite", "short", "--backend", "cpu,ze", "--model", "heartmula-tiny", "--db", other), 69, "", "ze");
+    expect(run_program("gate", "short", "--base", "naive", "--backend", "ze", "--model", "heartmula-tiny", "--db", other), 69, "", "ze");
+    unsetenv("ZE_ENABLE_ALT_DRIVERS");
+    assert_int_not_equal(access(other, F_OK), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +152,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(pictures_have_no_place_for_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_history_has_no_points_of_it, setup, teardown),
         cmocka_unit_test_setup_teardown(unlike_devices_drivers_and_environments_are_not_compared, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_gpu_that_is_not_there_is_told_before_anything_is_made, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,12 +84,17 @@ static hm_status walk(hm_status (*each)(void *self, const cache_entry *entry, hm
     return st;
 }
 
-static hm_status list_entry(void *self, const cache_entry *e, hm_error *err)
+static void add_row(hm_table *table, const char *name, int64_t bytes, const char *path)
 {
     char size[32];
+    snprintf(size, sizeof size, "%.1f", (double)bytes * 1e-6);
+    hm_table_row(table, (const char *[]){name, NULL, size, NULL, path});
+}
+
+static hm_status list_entry(void *self, const cache_entry *e, hm_error *err)
+{
     (void)err;
-    snprintf(size, sizeof size, "%.1f", (double)e->bytes * 1e-6);
-    hm_table_row(self, (const char *[]){e->name, NULL, size, NULL, e->path});
+    add_row(self, e->name, e->bytes, e->path);
     return HM_OK;
 }
 
@@ -148,11 +153,37 @@ static hm_status prune_entry(void *self, const cache_entry *e, hm_error *err)
     return HM_OK;
 }
 
+/* What drivers of GPUs made of kernels. */
+static hm_status list_compiled(hm_table *table, hm_error *err)
+{
+    char path[HM_MODEL_PATH];
+    hm_status st = hm_cache_compiled(path, sizeof path, err);
+    if (!st && !access(path, F_OK))
+        add_row(table, "(kernels of GPUs)", folder_bytes(path), path);
+    return st;
+}
+
+static hm_status prune_compiled(int64_t *freed, hm_error *err)
+{
+    char path[HM_MODEL_PATH];
+    hm_status st = hm_cache_compiled(path, sizeof path, err);
+    if (st || access(path, F_OK))
+        return st;
+    int64_t bytes = folder_bytes(path);
+    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS))
+        return hm_fail(err, HM_EIO, "cache: %s cannot be removed: %s", path, strerror(errno));
+    printf("removed %s\n", path);
+    *freed += bytes;
+    return HM_OK;
+}
+
 static hm_status list(hm_error *err)
 {
     char packs[HM_MODEL_PATH];
     hm_table *table = hm_table_new((const char *[]){"model", "packed", ">MB", "last use", "path", NULL});
     hm_status st = walk(list_entry, table, err);
+    if (!st)
+        st = list_compiled(table, err);
     if (!st)
         st = hm_cache_packs(packs, sizeof packs, err);
     if (!st)
@@ -167,12 +198,14 @@ static hm_status prune(double keep_gb, bool packs_only, hm_error *err)
     char packs[HM_MODEL_PATH];
     int64_t freed = 0;
     hm_status st = packs_only ? HM_OK : walk(prune_entry, &freed, err);
+    if (!st && !packs_only)
+        st = prune_compiled(&freed, err);
     if (!st)
         st = hm_cache_packs(packs, sizeof packs, err);
     if (!st)
         st = hm_pack_prune(packs, (uint64_t)(keep_gb * 1e9), pruned_pack, &freed, err);
     if (!st)
-        fprintf(stderr, "%.1f MB are free again; presets and packed weights are made anew on use\n", (double)freed * 1e-6);
+        fprintf(stderr, "%.1f MB are free again; presets, packed weights and kernels of GPUs are made anew on use\n", (double)freed * 1e-6);
     return st;
 }
 
@@ -183,10 +216,10 @@ hm_status hm_cmd_cache(const hm_command *self, int argc, char **argv, hm_error *
     double keep_gb = 0;
     bool helped, packs_only = false;
     hm_strings args = {0};
-    const hm_option options[] = {{"keep", 0, HM_OPT_DOUBLE, &keep_gb, "GB",
-                                  "prune: packed weights of at most so many GB stay, the last used ones", 0, 1e9, NULL},
-                                 {"packs", 0, HM_OPT_FLAG, &packs_only, NULL, "prune: packed weights alone", 0, 0, NULL},
-                                 {0}};
+    const hm_option options[] = {
+        {"keep", 0, HM_OPT_DOUBLE, &keep_gb, "GB", "prune: packed weights of at most so many GB stay, the last used ones", 0, 1e9, NULL},
+        {"packs", 0, HM_OPT_FLAG, &packs_only, NULL, "prune: packed weights alone", 0, 0, NULL},
+        {0}};
     hm_status st = hm_options_parse(self, options, argc, argv, &args, 1, &helped, err);
     if (st || helped)
         return st;

@@ -68,9 +68,22 @@ static hm_journal_result result(const double *rounds, double wall, double prefil
 
 static hm_journal_result results[6];
 static hm_journal_case cases[] = {{"short/plain", 27, 125, 0}, {"short/a|b", 13, 63, 0}};
-static hm_journal_arm arms[] = {{"naive", "the plain textbook way of everything", NULL, NULL, 10, 2, "avx2", NULL, -1},
-                                {"best", "every toggle that pays", "kv=prealloc,mask=none", "opt6", 10, 2, "avx2", NULL, 0},
-                                {"steps5", "best with 5 solver steps", "flow_steps=5", NULL, 5, 2, "avx2", NULL, 1}};
+static hm_journal_arm arms[] = {
+    {.name = "naive", .text = "the plain textbook way of everything", .flow_steps = 10, .threads = 2, .isa = "avx2", .base = -1},
+    {.name = "best",
+     .text = "every toggle that pays",
+     .changes = "kv=prealloc,mask=none",
+     .coincides = "opt6",
+     .flow_steps = 10,
+     .threads = 2,
+     .isa = "avx2"},
+    {.name = "steps5",
+     .text = "best with 5 solver steps",
+     .changes = "flow_steps=5",
+     .flow_steps = 5,
+     .threads = 2,
+     .isa = "avx2",
+     .base = 1}};
 static const hm_journal_failure failures[] = {{"steps5", "short/a|b", "timeout", "no answer for 60 s", 1}};
 
 static hm_journal_session session(void)

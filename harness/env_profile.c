@@ -74,7 +74,7 @@ hm_status hm_env_profile_check(const char *profile, hm_error *err)
     char near[HM_SUGGESTION];
     if (is_none(profile) || *hm_env_profile_text(profile))
         return HM_OK;
-    return hm_fail(err, HM_EUSAGE, "--env-profile \"%.60s\": there is none of this name%s (hmbench list env-profiles)", profile,
+    return hm_fail(err, HM_EUSAGE, "--env-profile \"%.60s\": no profile has this name%s (hmbench list env-profiles)", profile,
                    hm_did_you_mean(near, profile, hm_env_profiles));
 }
 

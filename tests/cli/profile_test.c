@@ -1,7 +1,6 @@
 /* hmbench profile, trace, journal and plot from the outside: a real timeline of a tiny model, and what they refuse. */
 #define _GNU_SOURCE
 #include "engine/audio/audio.h"
-#include "engine/base/team.h"
 #include "tests/cli_case.h"
 
 /* Half a second of a voice that is none: a buzz that comes and goes. */
@@ -69,7 +68,6 @@ static void a_profile_is_a_trace_that_keeps_the_rules(void **state)
     assert_int_equal(events_of(trace, "step", "frame"), 10);
     assert_int_equal(events_of(trace, "phase", NULL), 3);
     assert_true(events_of(trace, "op", NULL) > 20);
-    assert_true(events_of(trace, "sync", "wait for team") > 0 || hm_cpu_available() == 1);
     const json_t *other = json_object_get(trace, "otherData");
     assert_string_equal(json_string_value(json_object_get(other, "weights")), "synthetic");
     assert_string_equal(json_string_value(json_object_get(other, "limits")), "not measured");

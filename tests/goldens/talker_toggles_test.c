@@ -13,7 +13,7 @@ static bool concerns_talker(const hm_toggle_info *t)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (!strcmp(t->name, others[i]))
             return false;
-    return t->models & HM_MODEL_QWEN3_TTS;
+    return (t->models & HM_MODEL_QWEN3_TTS) && (t->backends & HM_BACKEND_CPU);
 }
 
 static uint64_t counter(const hm_counters *counters, const char *name)

@@ -251,6 +251,49 @@ static void ranges_cover_every_item_once_in_whole_grains(void **state)
             }
 }
 
+/* The caller is done when the other has begun, which then takes its time. */
+static void dawdle(void *arg, int part, int parts, int thread)
+{
+    atomic_int *begun = arg;
+    const struct timespec moment = {.tv_nsec = 1000000};
+    (void)part;
+    (void)parts;
+    if (thread) {
+        atomic_store(begun, 1);
+        for (int i = 0; i < 20; i++)
+            nanosleep(&moment, NULL);
+    }
+    for (int i = 0; i < 5000 && !atomic_load(begun); i++)
+        nanosleep(&moment, NULL);
+}
+
+static void count_wait(void *self, hm_span_kind kind, const char *name, int64_t index)
+{
+    (void)index;
+    assert_int_equal(kind, HM_SPAN_TEAM);
+    assert_string_equal(name, "wait for team");
+    ++*(int *)self;
+}
+
+static void end_of_wait(void *self, hm_span_kind kind, const char *name)
+{
+    (void)kind;
+    (void)name;
+    *(int *)self += 100;
+}
+
+static void a_caller_that_waits_for_the_others_tells_so(void **state)
+{
+    (void)state;
+    hm_team *team = open_team(2);
+    int told = 0;
+    atomic_int begun = 0;
+    const hm_probe probe = {.self = &told, .wanted = HM_SPAN_TEAM, .begin = count_wait, .end = end_of_wait};
+    hm_team_share(team, dawdle, &begun, 2, &probe);
+    assert_int_equal(told, 101);
+    hm_team_close(&team);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +303,7 @@ int main(void)
         cmocka_unit_test(sleeping_workers_and_a_sleeping_caller_are_woken),
         cmocka_unit_test(a_round_sees_what_other_threads_wrote_before),
         cmocka_unit_test(parts_go_to_who_is_free),
+        cmocka_unit_test(a_caller_that_waits_for_the_others_tells_so),
         cmocka_unit_test(a_team_can_be_opened_and_closed_many_times),
         cmocka_unit_test(two_teams_do_not_disturb_each_other),
         cmocka_unit_test(zero_threads_means_the_cpus_there_are),

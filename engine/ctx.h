@@ -166,12 +166,4 @@ const char *hm_formats_text(const hm_formats *f, char *out);
 /* A part whose weights have these formats, added to parts. */
 void hm_formats_part(hm_parts *parts, const hm_formats *f, const hm_part_weights *part);
 
-/* Bytes of weights that the forward of this linear layer reads. */
-static inline uint64_t hm_linear_bytes(const hm_linear *w)
-{
-    uint64_t weights = w->panels ? hm_panels_bytes(w->panels, w->out, w->in, w->taps)
-                                 : (uint64_t)w->out * (uint64_t)w->in * (uint64_t)w->taps * hm_dtype_bytes(w->type);
-    return weights + (w->bias ? (uint64_t)w->out * sizeof(float) : 0);
-}
-
 #endif

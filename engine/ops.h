@@ -278,6 +278,20 @@ struct hm_ops {
     void (*divide_rows)(const hm_ops *op, float *y, const float *x, const float *usage, float floor, int V, int D);
 };
 
+/* Bytes of weights that the forward of this linear layer reads. */
+static inline uint64_t hm_linear_bytes(const hm_linear *w)
+{
+    uint64_t weights = w->panels ? hm_panels_bytes(w->panels, w->out, w->in, w->taps)
+                                 : (uint64_t)w->out * (uint64_t)w->in * (uint64_t)w->taps * hm_dtype_bytes(w->type);
+    return weights + (w->bias ? (uint64_t)w->out * sizeof(float) : 0);
+}
+
+/* What every backend counts of a linear layer over M rows. */
+void hm_ops_count_linear(const hm_ops *op, const hm_linear *w, int M);
+
+/* Whether fold_conv knows this layout (columns are set); else the operation fails. */
+bool hm_ops_foldable(const hm_ops *op, const hm_fold_args *f);
+
 /* The first failure so far. */
 static inline hm_status hm_ops_status(const hm_ops *op)
 {

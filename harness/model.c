@@ -37,22 +37,24 @@ hm_status hm_cache_path(char *out, size_t size, hm_error *err)
     return HM_OK;
 }
 
-hm_status hm_cache_packs(char *out, size_t size, hm_error *err)
+/* A folder in the cache. */
+static hm_status cache_folder(const char *name, char *out, size_t size, hm_error *err)
 {
     char cache[HM_MODEL_PATH];
     hm_status st = hm_cache_path(cache, sizeof cache, err);
-    if (!st && (size_t)snprintf(out, size, "%s/packs", cache) >= size)
-        st = hm_fail(err, HM_EUSAGE, "cache: the path of its packs is longer than %zu bytes", size - 1);
+    if (!st && (size_t)snprintf(out, size, "%s/%s", cache, name) >= size)
+        st = hm_fail(err, HM_EUSAGE, "cache: the path of its folder \"%s\" is longer than %zu bytes", name, size - 1);
     return st;
+}
+
+hm_status hm_cache_packs(char *out, size_t size, hm_error *err)
+{
+    return cache_folder("packs", out, size, err);
 }
 
 hm_status hm_cache_compiled(char *out, size_t size, hm_error *err)
 {
-    char cache[HM_MODEL_PATH];
-    hm_status st = hm_cache_path(cache, sizeof cache, err);
-    if (!st && (size_t)snprintf(out, size, "%s/compiled", cache) >= size)
-        st = hm_fail(err, HM_EUSAGE, "cache: the path of compiled modules is longer than %zu bytes", size - 1);
-    return st;
+    return cache_folder("compiled", out, size, err);
 }
 
 hm_status hm_model_cache_path(const char *preset, char *out, size_t size, hm_error *err)

@@ -108,26 +108,13 @@ static void fold_part(void *arg, int index, int count)
     }
 }
 
-/* What the layouts of ops.h do not know. */
-static bool is_foldable(const hm_ops *op, const hm_fold_args *f)
-{
-    if (f->stride < 0 || (f->stride > 0 && f->taps % f->stride))
-        hm_fail(op->error, HM_EBUG, "fold_conv: kernel %d at stride %d; expected a multiple of the stride", f->taps, f->stride);
-    else if (f->first < 0 || f->columns < 1 || f->first + f->columns > f->d1 || (f->stride && (f->columns != f->d1 || f->repeat > 1)))
-        hm_fail(op->error, HM_EBUG,
-                "fold_conv: inputs %d to %d of %d, stride %d, rows repeated %d times; expected inputs that there are, all "
-                "of them and no repeated rows when transposed",
-                f->first, f->first + f->columns - 1, f->d1, f->stride, f->repeat);
-    return !hm_ops_status(op);
-}
-
 void hm_cpu_fold_conv(const hm_ops *op, const hm_fold_args *args)
 {
     hm_fold_args f = *args;
     f.columns = f.columns ? f.columns : f.d1;
     if (!hm_cpu_begin(op, "fold_conv"))
         return;
-    if (is_foldable(op, &f)) {
+    if (hm_ops_foldable(op, &f)) {
         uint64_t taps = f.repeat > 1 ? (uint64_t)f.repeat * (uint64_t)repeated_taps(&f) : (uint64_t)f.taps;
         hm_team_run_told(hm_cpu_team(op->dev), fold_part, &f, op->probe);
         op->count->table_values += (uint64_t)f.d0 * (uint64_t)f.columns * taps;

@@ -3,16 +3,6 @@
  * (linear_ex) gives the same bytes however its rows are cut into calls. */
 #include "engine/cpu/device.h"
 
-static void count_linear(const hm_ops *op, const hm_linear *w, int M)
-{
-    uint64_t elements = (uint64_t)w->out * (uint64_t)w->in * (uint64_t)w->taps;
-    op->count->linear_rows += (uint64_t)M;
-    op->count->flops += 2 * elements * (uint64_t)M;
-    uint64_t panels = w->panels ? hm_panels_bytes(w->panels, w->out, w->in, w->taps) : 0;
-    op->count->panel_bytes += panels;
-    op->count->weight_bytes += (panels ? panels : elements * hm_dtype_bytes(w->type)) + (w->bias ? 4 * (uint64_t)w->out : 0);
-}
-
 static double linear_work(const hm_linear *w, int M)
 {
     return (double)w->out * w->in * w->taps * M;
@@ -156,7 +146,7 @@ static void cpu_linear(const hm_ops *op, float *y, const float *x, const hm_line
 {
     if (!hm_cpu_begin(op, "linear"))
         return;
-    count_linear(op, w, M);
+    hm_ops_count_linear(op, w, M);
     dense(op, y, x, w, M, (hm_cpu_finish){0});
     hm_cpu_end(op, "linear");
 }
@@ -165,7 +155,7 @@ static void cpu_linear_add(const hm_ops *op, float *y, const float *x, const hm_
 {
     if (!hm_cpu_begin(op, "linear_add"))
         return;
-    count_linear(op, w, M);
+    hm_ops_count_linear(op, w, M);
     dense(op, y, x, w, M, (hm_cpu_finish){.residual = true});
     hm_cpu_end(op, "linear_add");
 }
@@ -174,7 +164,7 @@ static void cpu_linear_ex(const hm_ops *op, const hm_linear_args *a)
 {
     if (!hm_cpu_begin(op, "linear_ex"))
         return;
-    count_linear(op, a->w, a->M);
+    hm_ops_count_linear(op, a->w, a->M);
     hm_cpu_gemm g = {.w = a->w,
                      .y = a->y,
                      .x = a->x,
@@ -197,7 +187,7 @@ static void cpu_linear_multi(const hm_ops *op, int n, float *const y[], const fl
     hm_cpu_gemv job = {.parts = n, .x = x, .M = M};
     bool together = true;
     for (int i = 0; i < n; i++) {
-        count_linear(op, w[i], M);
+        hm_ops_count_linear(op, w[i], M);
         job.part[i] = (hm_cpu_gemv_part){w[i], y[i], w[i]->out};
         together = together && few_rows(w[i], M) && !w[i]->panels == !w[0]->panels;
     }
@@ -213,8 +203,8 @@ static void cpu_linear_swiglu(const hm_ops *op, float *y, const float *x, const 
 {
     if (!hm_cpu_begin(op, "linear_swiglu"))
         return;
-    count_linear(op, gate, M);
-    count_linear(op, up, M);
+    hm_ops_count_linear(op, gate, M);
+    hm_ops_count_linear(op, up, M);
     if (few_rows(gate, M) && gate->panels == up->panels && (gate->panels || (!gate->in_out && !up->in_out))) {
         hm_cpu_gemv job = {.part = {{gate, y, gate->out}, {up, y, up->out}}, .parts = 2, .swiglu = true, .x = x, .M = M};
         run_gemv(op, &job);

@@ -14,16 +14,6 @@ static int storage(const hm_linear *w)
     return w->panels ? (int)w->panels : (w->in_out ? 12 : 8) + (w->type == HM_BF16 ? 1 : w->type == HM_F16 ? 2 : 0);
 }
 
-static void count_linear(const hm_ops *op, const hm_linear *w, int M)
-{
-    uint64_t elements = (uint64_t)w->out * (uint64_t)w->in * (uint64_t)w->taps;
-    op->count->linear_rows += (uint64_t)M;
-    op->count->flops += 2 * elements * (uint64_t)M;
-    uint64_t panels = w->panels ? hm_panels_bytes(w->panels, w->out, w->in, w->taps) : 0;
-    op->count->panel_bytes += panels;
-    op->count->weight_bytes += (panels ? panels : elements * hm_dtype_bytes(w->type)) + (w->bias ? 4 * (uint64_t)w->out : 0);
-}
-
 static int whole_blocks(int in)
 {
     return (in + HM_PANEL_BLOCK - 1) / HM_PANEL_BLOCK * HM_PANEL_BLOCK;
@@ -257,7 +247,7 @@ static void gpu_linear(const hm_ops *op, float *y, const float *x, const hm_line
 {
     if (!hm_gpu_ready(op))
         return;
-    count_linear(op, w, M);
+    hm_ops_count_linear(op, w, M);
     dense(op, "linear", &(few){.y = {y}, .w = {w}, .parts = 1, .x = x, .M = M});
 }
 
@@ -265,7 +255,7 @@ static void gpu_linear_add(const hm_ops *op, float *y, const float *x, const hm_
 {
     if (!hm_gpu_ready(op))
         return;
-    count_linear(op, w, M);
+    hm_ops_count_linear(op, w, M);
     dense(op, "linear_add", &(few){.y = {y}, .w = {w}, .parts = 1, .add = true, .x = x, .M = M});
 }
 
@@ -273,7 +263,7 @@ static void gpu_linear_ex(const hm_ops *op, const hm_linear_args *a)
 {
     if (!hm_gpu_ready(op))
         return;
-    count_linear(op, a->w, a->M);
+    hm_ops_count_linear(op, a->w, a->M);
     run_many(op, "linear_ex",
              &(many){.w = a->w,
                      .y = a->y,
@@ -300,7 +290,7 @@ static void gpu_linear_multi(const hm_ops *op, int n, float *const y[], const fl
     if (!hm_gpu_ready(op))
         return;
     for (int i = 0; i < n; i++)
-        count_linear(op, w[i], M);
+        hm_ops_count_linear(op, w[i], M);
     for (int i = 0, parts; i < n; i += parts) {
         few f = {.x = x, .M = M};
         for (parts = 0; i + parts < n && alike(w[i], w[i + parts]); parts++) {
@@ -316,8 +306,8 @@ static void gpu_linear_swiglu(const hm_ops *op, float *y, const float *x, const 
 {
     if (!hm_gpu_ready(op))
         return;
-    count_linear(op, gate, M);
-    count_linear(op, up, M);
+    hm_ops_count_linear(op, gate, M);
+    hm_ops_count_linear(op, up, M);
     if (alike(gate, up)) {
         dense(op, "linear_swiglu", &(few){.y = {y, y}, .w = {gate, up}, .parts = 2, .pair = true, .x = x, .M = M});
         return;
@@ -337,24 +327,11 @@ static void gpu_depthwise(const hm_ops *op, float *y, const float *x, const floa
                   hm_gpu_pointer(bias), hm_gpu_i64(n), hm_gpu_i32(C), hm_gpu_i32(taps), hm_gpu_i64(step));
 }
 
-/* What the layouts of ops.h do not know. */
-static bool is_foldable(const hm_ops *op, const hm_fold_args *f)
-{
-    if (f->stride < 0 || (f->stride > 0 && f->taps % f->stride))
-        hm_fail(op->error, HM_EBUG, "fold_conv: kernel %d at stride %d; expected a multiple of the stride", f->taps, f->stride);
-    else if (f->first < 0 || f->columns < 1 || f->first + f->columns > f->d1 || (f->stride && (f->columns != f->d1 || f->repeat > 1)))
-        hm_fail(op->error, HM_EBUG,
-                "fold_conv: inputs %d to %d of %d, stride %d, rows repeated %d times; expected inputs that there are, all "
-                "of them and no repeated rows when transposed",
-                f->first, f->first + f->columns - 1, f->d1, f->stride, f->repeat);
-    return hm_gpu_ready(op);
-}
-
 static void gpu_fold_conv(const hm_ops *op, const hm_fold_args *args)
 {
     hm_fold_args f = *args;
     f.columns = f.columns ? f.columns : f.d1;
-    if (!hm_gpu_ready(op) || !is_foldable(op, &f))
+    if (!hm_gpu_ready(op) || !hm_ops_foldable(op, &f))
         return;
     int inputs = f.stride ? f.taps / f.stride : f.repeat > 1 ? (f.taps + f.repeat - 2) / f.repeat + 1 : f.taps;
     int64_t n = (int64_t)f.d0 * f.columns * inputs * (f.stride ? f.stride : f.repeat > 1 ? f.repeat : 1);

@@ -44,6 +44,8 @@ typedef struct hm_gpu_command {
     uint32_t groups[3];
     const hm_gpu_value *values;
     int count;
+    uint32_t shared; /* as in hm_gpu_launch_args */
+    bool early;      /* a kernel that may begin before the command before it ends does (hm_gpu_begin_early) */
 } hm_gpu_command;
 
 /* Times of a command on the device, in ns of CLOCK_MONOTONIC, aligned by pairs of readings of both clocks. */
@@ -85,6 +87,8 @@ typedef struct hm_gpu_driver {
 
 /* engine/ze. The library is looked for when a device is opened, never before. */
 extern const hm_gpu_driver hm_ze_driver;
+/* engine/cuda, likewise. */
+extern const hm_gpu_driver hm_cuda_driver;
 
 /* A device for hm_ops: launches, steps, frames that are replayed. */
 hm_status hm_gpu_open(hm_device **out, const hm_gpu_driver *driver, const hm_gpu_options *o, hm_error *err);
@@ -93,6 +97,8 @@ hm_status hm_gpu_open_beside(hm_device **out, hm_device *dev, hm_error *err);
 void hm_gpu_close(hm_device **dev);
 /* Whether frames (hm_ops.frame) are recorded and replayed. */
 void hm_gpu_record_frames(hm_device *dev, bool record);
+/* Whether kernels begin early that can (column `early` of engine/cuda/kernels.def). */
+void hm_gpu_begin_early(hm_device *dev, bool early);
 const hm_gpu_facts *hm_gpu_device_facts(const hm_device *dev);
 /* Fills the whole table; attention, fused entries and recording as gpu_ops_init.c then chooses. */
 void hm_gpu_ops_reference(hm_ops *ops, hm_device *dev, hm_counters *count, const hm_probe *probe, hm_error *error);

@@ -283,7 +283,7 @@ void hm_gpu_issue(const hm_ops *op, const hm_gpu_asked *a, const hm_gpu_value *v
     hm_gpu_watch(op);
     hm_gpu_lock(dev);
     if (a->kind == HM_GPU_LAUNCHED) {
-        hm_gpu_command command = {a->kernel, {a->groups[0], a->groups[1], a->groups[2]}, all, count};
+        hm_gpu_command command = {a->kernel, {a->groups[0], a->groups[1], a->groups[2]}, all, count, a->shared, dev->early};
         driver->launch(gpu, &command, dev->tag, op->error);
     } else if (a->kind == HM_GPU_COPIED)
         driver->copy(gpu, a->to, a->from, a->bytes, dev->tag, op->error);
@@ -304,7 +304,7 @@ void hm_gpu_start(const hm_ops *op, const char *what, const hm_gpu_asked *asked,
 
 void hm_gpu_launch(const hm_ops *op, const char *what, const hm_gpu_launch_args *args)
 {
-    hm_gpu_asked asked = {.kind = HM_GPU_LAUNCHED, .kernel = args->kernel, .count = args->count};
+    hm_gpu_asked asked = {.kind = HM_GPU_LAUNCHED, .kernel = args->kernel, .count = args->count, .shared = args->shared};
     if (!args->groups[0] || !args->groups[1] || !args->groups[2])
         return;
     if (args->count > HM_GPU_VALUES) {
@@ -432,6 +432,11 @@ const hm_gpu_facts *hm_gpu_device_facts(const hm_device *dev)
 void hm_gpu_record_frames(hm_device *dev, bool record)
 {
     dev->records = record;
+}
+
+void hm_gpu_begin_early(hm_device *dev, bool early)
+{
+    dev->early = early;
 }
 
 void hm_gpu_ops_reference(hm_ops *ops, hm_device *dev, hm_counters *count, const hm_probe *probe, hm_error *error)

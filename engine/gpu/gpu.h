@@ -16,18 +16,25 @@
 
 #include "engine/ops.h"
 
-/* One row per kernel in engine/gpu/kernels.def; the number of an entry is its place in the table. */
+/* One row per kernel in engine/gpu/kernels.def, then those of engine/cuda/kernels.def; the number of an entry is its place in the table. */
 typedef enum hm_gpu_kernel {
 #define HM_KERNEL(name, group, file) HM_K_##name,
 #include "engine/gpu/kernels.def"
 #undef HM_KERNEL
+    HM_GPU_SHARED_KERNELS, /* how many every driver has */
+    HM_GPU_BEFORE_CUDA = HM_GPU_SHARED_KERNELS - 1,
+#define HM_CUDA_KERNEL(name, group, file, shared, cluster, early) HM_K_cuda_##name,
+#define HM_CUDA_CALL(name, function) HM_K_cuda_##name,
+#include "engine/cuda/kernels.def"
+#undef HM_CUDA_KERNEL
+#undef HM_CUDA_CALL
     HM_GPU_KERNELS
 } hm_gpu_kernel;
 
 typedef struct hm_gpu_kernel_row {
-    const char *name; /* of the entry point: "hm_" and the row's name */
+    const char *name; /* of the entry point: "hm_" or "hm_cuda_", and the row's name */
     int group;        /* work items of a group, in one dimension */
-    const char *file; /* the source that holds it, without its suffix: one module of the device each */
+    const char *file; /* the source that holds it, without its suffix: one module of the device each; NULL: work of a library */
 } hm_gpu_kernel_row;
 
 extern const hm_gpu_kernel_row hm_gpu_kernel_table[HM_GPU_KERNELS];
@@ -87,16 +94,18 @@ typedef struct hm_gpu_launch_args {
     uint32_t groups[3]; /* of work items; 0 in any: nothing is launched */
     const hm_gpu_value *values;
     int count;
+    uint32_t shared; /* bytes of dynamic shared memory; of kernels of CUDA only */
 } hm_gpu_launch_args;
 
 /* Counted as a launch; noted in op->places and as a span of `what` (HM_SPAN_OP). Failures go to op->error. `groups`: how many of the kernel's groups. */
 void hm_gpu_launch(const hm_ops *op, const char *what, const hm_gpu_launch_args *args);
-#define HM_GPU_LAUNCH(op, what, name, x, y, z, ...)                                    \
-    hm_gpu_launch(op, what,                                                            \
-                  &(hm_gpu_launch_args){HM_K_##name,                                   \
-                                        {(uint32_t)(x), (uint32_t)(y), (uint32_t)(z)}, \
-                                        (const hm_gpu_value[]){__VA_ARGS__},           \
-                                        (int)(sizeof((const hm_gpu_value[]){__VA_ARGS__}) / sizeof(hm_gpu_value))})
+#define HM_GPU_LAUNCH(op, what, name, x, y, z, ...)                                                                \
+    hm_gpu_launch(op, what,                                                                                        \
+                  &(hm_gpu_launch_args){HM_K_##name,                                                               \
+                                        {(uint32_t)(x), (uint32_t)(y), (uint32_t)(z)},                             \
+                                        (const hm_gpu_value[]){__VA_ARGS__},                                       \
+                                        (int)(sizeof((const hm_gpu_value[]){__VA_ARGS__}) / sizeof(hm_gpu_value)), \
+                                        0})
 
 /* Whether more can be asked of the device: false after the first failure. Operations ask first. */
 static inline bool hm_gpu_ready(const hm_ops *op)

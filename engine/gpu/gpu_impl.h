@@ -53,7 +53,7 @@ typedef struct hm_gpu_asked {
         HM_GPU_FILLED
     } kind;
     hm_gpu_kernel kernel;
-    uint32_t groups[3], pattern;
+    uint32_t groups[3], pattern, shared;
     int first, count; /* values */
     void *to;
     const void *from;
@@ -99,7 +99,7 @@ struct hm_device {
     int stretch; /* the latest one */
     hm_gpu_stretch stretches[HM_GPU_STRETCHES];
     /* frames */
-    bool records, in_frame;
+    bool records, in_frame, early;
     hm_gpu_mode mode;
     int index, at; /* of the segment, and of the next command in it */
     hm_gpu_segment segments[HM_GPU_SEGMENTS];

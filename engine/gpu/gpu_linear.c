@@ -123,7 +123,7 @@ static void run_few(const hm_ops *op, const char *what, const few *f, const quan
                                    hm_gpu_i32(f->pair),
                                    hm_gpu_i32(f->add)};
     hm_gpu_launch(op, what,
-                  &(hm_gpu_launch_args){few_kernel(stored), {(uint32_t)groups, 1, 1}, values, (int)(sizeof values / sizeof *values)});
+                  &(hm_gpu_launch_args){few_kernel(stored), {(uint32_t)groups, 1, 1}, values, (int)(sizeof values / sizeof *values), 0});
 }
 
 /* --- many rows --- */
@@ -182,7 +182,7 @@ static void launch_many(const hm_ops *op, const char *what, const many *g, const
                                    hm_gpu_pointer(q ? q->scales : NULL)};
     const uint32_t groups[] = {(uint32_t)((g->M + rows - 1) / rows), (uint32_t)((w->out + columns - 1) / columns)};
     int count = (int)(sizeof values / sizeof *values) - (q ? 0 : 1);
-    hm_gpu_launch(op, what, &(hm_gpu_launch_args){kernel, {groups[0], groups[1], 1}, values, count});
+    hm_gpu_launch(op, what, &(hm_gpu_launch_args){kernel, {groups[0], groups[1], 1}, values, count, 0});
 }
 
 /* Quantised weights: as many rows at a time as scratch has room for their inputs. */

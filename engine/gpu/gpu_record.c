@@ -40,7 +40,7 @@ static bool same_command(const hm_gpu_segment *s, int at, const hm_gpu_asked *a,
         return false;
     if (a->kind != HM_GPU_LAUNCHED)
         return true;
-    if (a->kernel != b->kernel || memcmp(a->groups, b->groups, sizeof a->groups) || a->count != b->count)
+    if (a->kernel != b->kernel || memcmp(a->groups, b->groups, sizeof a->groups) || a->shared != b->shared || a->count != b->count)
         return false;
     for (int i = 0; i < a->count; i++)
         if (!same_value(&values[i], &s->values[b->first + i]))

@@ -124,9 +124,10 @@ static void no_drop(hm_gpu *gpu, hm_gpu_recording **recording)
     *recording = NULL;
 }
 
-static int no_times(hm_gpu *gpu, hm_gpu_time *out, int room)
+static int no_times(hm_gpu *gpu, uint32_t tag, hm_gpu_time *out, int room)
 {
     (void)gpu;
+    (void)tag;
     (void)out;
     (void)room;
     return 0;

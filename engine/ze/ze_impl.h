@@ -126,7 +126,7 @@ struct hm_gpu {
 
     hm_ze_module *modules;
     int modules_count;
-    hm_ze_kernel kernels[HM_GPU_KERNELS];
+    hm_ze_kernel kernels[HM_GPU_SHARED_KERNELS];
 
     ze_command_list_handle_t now;    /* immediate: commands begin as they are appended */
     ze_command_queue_handle_t queue; /* executes recordings */

@@ -216,7 +216,7 @@ static hm_status give(hm_gpu *gpu, const hm_ze_command *c, const hm_gpu_value *v
 static hm_status check_launch(hm_gpu *gpu, const hm_gpu_command *c, hm_error *err)
 {
     const hm_ze_kernel *kernel;
-    if ((unsigned)c->kernel >= HM_GPU_KERNELS)
+    if ((unsigned)c->kernel >= HM_GPU_SHARED_KERNELS)
         return hm_fail(err, HM_EBUG, "%s: there is no kernel %d", gpu->where, (int)c->kernel);
     const char *name = hm_gpu_kernel_table[c->kernel].name;
     hm_status st = hm_ze_kernel_get(gpu, c->kernel, &kernel, err);

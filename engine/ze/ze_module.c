@@ -163,7 +163,7 @@ hm_status hm_ze_kernel_get(hm_gpu *gpu, hm_gpu_kernel kernel, const hm_ze_kernel
 
 void hm_ze_modules_close(hm_gpu *gpu)
 {
-    for (int i = 0; i < HM_GPU_KERNELS; i++)
+    for (int i = 0; i < HM_GPU_SHARED_KERNELS; i++)
         if (gpu->kernels[i].handle)
             HM_ZE_GIVE_BACK(gpu, zeKernelDestroy, gpu->kernels[i].handle);
     for (int i = 0; i < gpu->modules_count; i++)

@@ -18,7 +18,7 @@
 
 /* What program and module must agree on: changed by hand when a meaning changes, by itself when a struct they share changes its size. */
 #define HM_ENGINE_ABI                                                                                                              \
-    ((uint32_t)(8 + 31 * sizeof(hm_engine_options) + 37 * sizeof(hm_request) + 41 * sizeof(hm_result) + 43 * sizeof(hm_counters) + \
+    ((uint32_t)(9 + 31 * sizeof(hm_engine_options) + 37 * sizeof(hm_request) + 41 * sizeof(hm_result) + 43 * sizeof(hm_counters) + \
                 47 * sizeof(hm_probe) + 53 * sizeof(hm_engine_facts) + 59 * sizeof(hm_check) + 61 * sizeof(hm_memory_estimate) +   \
                 67 * sizeof(hm_engine_api)))
 
@@ -53,7 +53,8 @@ typedef struct hm_engine_options {
 /* What a model makes. */
 typedef enum hm_task {
     HM_TASK_MUSIC,
-    HM_TASK_SPEECH
+    HM_TASK_SPEECH,
+    HM_TASK_TRANSCRIPT
 } hm_task;
 
 /* A song. Text is UTF-8; NULL styles are not given. */
@@ -79,6 +80,33 @@ typedef struct hm_speech_input {
     int sub_topk;                                                 /* 0: all, negative: the model's own */
 } hm_speech_input;
 
+#define HM_TEMPERATURES 8
+
+/* A recording to be written down. Codes are token ids here; max_frames of the request is max_new_tokens of a window, topk and seed are those
+ * of draws at temperatures above 0. Thresholds that are NAN do not apply. */
+typedef struct hm_transcript_input {
+    const float *audio; /* mono at 16 kHz */
+    int64_t samples;
+    double chunk_s; /* windows of up to 30 s that share a sixth with each neighbour; 0: one after the other, cut at timestamps */
+    int batch;      /* windows side by side */
+    int beams;      /* at temperature 0; 0: as the model's generation config says */
+    const char *language, *task; /* "en", "<|en|>", "english", NULL: detected; "transcribe", "translate", NULL: as section 6 says */
+    bool timestamps;
+    double temperatures[HM_TEMPERATURES];
+    int temperature_count; /* 0: temperature 0 alone */
+    double ratio_threshold, logprob_threshold, no_speech_threshold;
+} hm_transcript_input;
+
+/* What became of a window: ids without the end, in hm_result.codes. */
+typedef struct hm_transcript_window {
+    int64_t start, samples, left, right; /* of the recording; left and right: what it shares with its neighbours */
+    int first, count;                    /* codes[first .. first+count-1] */
+    int32_t language;                    /* id; -1: none */
+    bool skipped;                        /* no speech: its ids do not count */
+    int tries;                           /* temperatures that were tried */
+    double temperature, avg_logprob, ratio, no_speech_prob;
+} hm_transcript_window;
+
 /* Where audio goes while it is being made, in order. */
 typedef struct hm_audio_sink {
     void *self;
@@ -92,10 +120,11 @@ typedef struct hm_request {
     hm_task task;
     hm_music_input music;   /* of HM_TASK_MUSIC */
     hm_speech_input speech; /* of HM_TASK_SPEECH */
-    int max_frames;         /* >= 1; 80 ms each */
-    bool force_length;      /* exactly max_frames: the model's own end is not applied */
-    int topk;               /* >= 1; 1: always the likeliest. Speech: 0: all, negative: the model's own */
-    double temperature;     /* > 0. Speech: negative: the model's own */
+    hm_transcript_input transcript;
+    int max_frames;     /* >= 1; 80 ms each, or ids of a window */
+    bool force_length;  /* exactly max_frames: the model's own end is not applied */
+    int topk;           /* >= 1; 1: always the likeliest. Speech: 0: all, negative: the model's own */
+    double temperature; /* > 0. Speech: negative: the model's own */
     uint64_t seed;
     const int32_t *stored_codes; /* [frames][codebooks] fed back in place of the drawn ones, or NULL; frames = max_frames */
     bool skip_codec;             /* codes only */
@@ -126,11 +155,14 @@ typedef struct hm_result {
     int64_t prefill_ns, generate_ns, decode_ns, wall_ns; /* wall = the whole call; other = wall - the three; decode: after generate */
     int64_t overlapped_ns;                               /* decoding done before the last frame was made */
     int64_t reference_ns;                                /* of prefill: encoding the voice to clone */
-    hm_counters counters;                                /* of this call */
-    hm_work prefill_work, generate_work;                 /* of it; decoding did the rest. Zero: not told apart (generate_many) */
-    uint64_t weight_bytes, kv_bytes, scratch_bytes;      /* held: weights in use, caches at their largest, scratch at its largest */
-    uint64_t frame_weight_bytes;                         /* weights that one frame of generate has to read, each pass anew */
-    uint64_t distinct_weight_bytes;                      /* the same, each weight once */
+    hm_transcript_window *windows;                       /* of a transcript; codes hold their ids one after the other */
+    int window_count;
+    int64_t mel_ns, encode_ns;                      /* of prefill, of a transcript; generate is its decoding */
+    hm_counters counters;                           /* of this call */
+    hm_work prefill_work, generate_work;            /* of it; decoding did the rest. Zero: not told apart (generate_many) */
+    uint64_t weight_bytes, kv_bytes, scratch_bytes; /* held: weights in use, caches at their largest, scratch at its largest */
+    uint64_t frame_weight_bytes;                    /* weights that one frame of generate has to read, each pass anew */
+    uint64_t distinct_weight_bytes;                 /* the same, each weight once */
     double frame_flops;
     double codec_frame_flops;        /* of decoding one frame; 0: not known */
     uint64_t codec_bytes;            /* weights that one call of the decoder reads */
@@ -183,10 +215,10 @@ typedef struct hm_engine_facts {
     hm_counters load_counters;
 } hm_engine_facts;
 
-/* "music", "speech", as suite files and the database have it. */
+/* "music", "speech", "transcript", as suite files and the database have it. */
 static inline const char *hm_task_name(hm_task task)
 {
-    return task == HM_TASK_SPEECH ? "speech" : "music";
+    return task == HM_TASK_SPEECH ? "speech" : task == HM_TASK_TRANSCRIPT ? "transcript" : "music";
 }
 
 /* One golden computation (verification): inputs by field, outputs through probe->tap under the names of the golden files. */
@@ -204,8 +236,20 @@ typedef enum hm_check_kind {
     HM_CHECK_SPEAKER,       /* audio: mel, block0, block1, mfa, asp, embedding; or mel: all but mel */
     HM_CHECK_SPEECH_ENCODE, /* audio: seanet, transformer, downsample, codes */
     HM_CHECK_SPEECH_SAMPLE, /* logits, draw: probs */
-    HM_CHECK_SPEECH_CUT     /* reference_frames, total_frames, samples: cut (int32) */
+    HM_CHECK_SPEECH_CUT,    /* reference_frames, total_frames, samples: cut (int32) */
+    /* Whisper, inputs in `whisper` */
+    HM_CHECK_WHISPER /* one window: mel [mels][frames], enc.embed, enc.layer0 ..., enc.out, language (int32), language_margin,
+                        dec.sot_logits, dec.hidden0 ..., dec.first_logits, tokens (int32), margins, numbers: avg_logprob,
+                        no_speech_prob, score */
 } hm_check_kind;
+
+typedef struct hm_whisper_check {
+    const float *audio; /* mono at 16 kHz, up to 30 s */
+    int64_t samples;
+    const char *task; /* NULL: transcribe */
+    int max_tokens, beams;
+    bool timestamps;
+} hm_whisper_check;
 
 typedef struct hm_speech_check {
     /* TALK: ids of whole templates, or text through the source's tokenizer where ids are NULL */
@@ -262,6 +306,7 @@ typedef struct hm_check {
     int topk;
     double temperature;
     const hm_speech_check *speech;
+    const hm_whisper_check *whisper;
 } hm_check;
 
 typedef struct hm_engine_api {

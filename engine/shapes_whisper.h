@@ -5,7 +5,8 @@
 #include "engine/shapes.h"
 
 enum {
-    HM_WHISPER_LANGUAGES = 128
+    HM_WHISPER_LANGUAGES = 128,         /* at most */
+    HM_WHISPER_RELEASED_LANGUAGES = 100 /* of large-v3, in the order of their ids; other released models lack the last */
 };
 
 /* config.json. */
@@ -45,6 +46,8 @@ hm_status hm_whisper_generation_read(hm_whisper_generation *out, const json_t *c
 void hm_whisper_generation_close(hm_whisper_generation *generation);
 /* Id of a language given as "en", "<|en|>" or "english"; -1: the model has none of this name. */
 int32_t hm_whisper_language_id(const hm_whisper_generation *generation, const char *name);
+/* Code of a released language by index; NULL: there is no such. */
+const char *hm_whisper_language_code(int index);
 /* preprocessor_config.json, or NULL: demands what the front end computes (16 kHz, 400-point windows every 160 samples, 30 s) and the mels. */
 hm_status hm_whisper_preprocessor_check(const json_t *config, const hm_whisper_shape *shape, const char *where, hm_error *err);
 

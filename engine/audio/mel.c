@@ -1,4 +1,5 @@
 #include "engine/audio/mel.h"
+#include "engine/audio/mel_impl.h"
 
 #include <kiss_fftr.h>
 #include <limits.h>
@@ -25,7 +26,6 @@ struct mel {
     kiss_fft_cpx spectrum[BINS];
 };
 
-/* Slaney's scale: linear below 1 kHz, 27 steps per factor of 6.4 above. */
 static double mel_of_hz(double hz)
 {
     return hz < 1000 ? hz * 3 / 200 : 15 + 27 * log(hz / 1000) / log(6.4);
@@ -36,8 +36,7 @@ static double hz_of_mel(double mel)
     return mel < 15 ? mel * 200 / 3 : 1000 * exp((mel - 15) * log(6.4) / 27);
 }
 
-/* Corner i of the triangles: equal steps from 0 to half the rate. */
-static double corner(int i, int mels, int rate_hz)
+double hm_mel_corner(int i, int mels, int rate_hz)
 {
     return hz_of_mel(mel_of_hz(rate_hz / 2.0) * i / (mels + 1));
 }
@@ -45,7 +44,7 @@ static double corner(int i, int mels, int rate_hz)
 /* In double, rounded to float32 before and after the area norm, as librosa does. */
 static void make_filter(struct filter *f, int m, int mels, int rate_hz)
 {
-    double low = corner(m, mels, rate_hz), mid = corner(m + 1, mels, rate_hz), high = corner(m + 2, mels, rate_hz);
+    double low = hm_mel_corner(m, mels, rate_hz), mid = hm_mel_corner(m + 1, mels, rate_hz), high = hm_mel_corner(m + 2, mels, rate_hz);
     f->first = f->count = 0;
     for (int i = 0; i < BINS; i++) {
         double hz = (double)i * rate_hz / WINDOW;

@@ -131,4 +131,11 @@ void hm_gpu_audio_ops(hm_ops *ops);  /* gpu_audio.c: snake*, pad_reflect, moment
 void hm_gpu_attention_scores(const hm_ops *op, const hm_attention_args *args);
 void hm_gpu_attention_flash(const hm_ops *op, const hm_attention_args *args);
 
+/* Entries that a driver's own (engine/cuda/cuda_ops.h) leave to when what they are asked for does not suit them; these count. */
+void hm_gpu_linear(const hm_ops *op, float *y, const float *x, const hm_linear *w, int M);
+void hm_gpu_linear_add(const hm_ops *op, float *y, const float *x, const hm_linear *w, int M);
+void hm_gpu_linear_ex(const hm_ops *op, const hm_linear_args *args);
+void hm_gpu_linear_multi(const hm_ops *op, int n, float *const y[], const float *x, const hm_linear *const w[], int M);
+void hm_gpu_linear_swiglu(const hm_ops *op, float *y, const float *x, const hm_linear *gate, const hm_linear *up, int M);
+
 #endif

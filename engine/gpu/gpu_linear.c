@@ -243,7 +243,7 @@ static void dense(const hm_ops *op, const char *what, const few *f)
     }
 }
 
-static void gpu_linear(const hm_ops *op, float *y, const float *x, const hm_linear *w, int M)
+void hm_gpu_linear(const hm_ops *op, float *y, const float *x, const hm_linear *w, int M)
 {
     if (!hm_gpu_ready(op))
         return;
@@ -251,7 +251,7 @@ static void gpu_linear(const hm_ops *op, float *y, const float *x, const hm_line
     dense(op, "linear", &(few){.y = {y}, .w = {w}, .parts = 1, .x = x, .M = M});
 }
 
-static void gpu_linear_add(const hm_ops *op, float *y, const float *x, const hm_linear *w, int M)
+void hm_gpu_linear_add(const hm_ops *op, float *y, const float *x, const hm_linear *w, int M)
 {
     if (!hm_gpu_ready(op))
         return;
@@ -259,7 +259,7 @@ static void gpu_linear_add(const hm_ops *op, float *y, const float *x, const hm_
     dense(op, "linear_add", &(few){.y = {y}, .w = {w}, .parts = 1, .add = true, .x = x, .M = M});
 }
 
-static void gpu_linear_ex(const hm_ops *op, const hm_linear_args *a)
+void hm_gpu_linear_ex(const hm_ops *op, const hm_linear_args *a)
 {
     if (!hm_gpu_ready(op))
         return;
@@ -285,7 +285,7 @@ static bool alike(const hm_linear *a, const hm_linear *b)
     return storage(a) == storage(b) && a->in == b->in && a->taps == b->taps;
 }
 
-static void gpu_linear_multi(const hm_ops *op, int n, float *const y[], const float *x, const hm_linear *const w[], int M)
+void hm_gpu_linear_multi(const hm_ops *op, int n, float *const y[], const float *x, const hm_linear *const w[], int M)
 {
     if (!hm_gpu_ready(op))
         return;
@@ -302,7 +302,7 @@ static void gpu_linear_multi(const hm_ops *op, int n, float *const y[], const fl
     }
 }
 
-static void gpu_linear_swiglu(const hm_ops *op, float *y, const float *x, const hm_linear *gate, const hm_linear *up, int M)
+void hm_gpu_linear_swiglu(const hm_ops *op, float *y, const float *x, const hm_linear *gate, const hm_linear *up, int M)
 {
     if (!hm_gpu_ready(op))
         return;
@@ -350,11 +350,11 @@ static void gpu_fold_conv(const hm_ops *op, const hm_fold_args *args)
 
 void hm_gpu_linear_ops(hm_ops *ops)
 {
-    ops->linear = gpu_linear;
-    ops->linear_add = gpu_linear_add;
-    ops->linear_ex = gpu_linear_ex;
-    ops->linear_multi = gpu_linear_multi;
-    ops->linear_swiglu = gpu_linear_swiglu;
+    ops->linear = hm_gpu_linear;
+    ops->linear_add = hm_gpu_linear_add;
+    ops->linear_ex = hm_gpu_linear_ex;
+    ops->linear_multi = hm_gpu_linear_multi;
+    ops->linear_swiglu = hm_gpu_linear_swiglu;
     ops->depthwise = gpu_depthwise;
     ops->fold_conv = gpu_fold_conv;
 }

@@ -1,0 +1,11 @@
+/* Operations that CUDA's own kernels do, over those of engine/gpu. Each fills entries of a table that hm_gpu_ops_reference has filled; an entry
+ * leaves what does not suit it to the entry of engine/gpu, so that counts are the same either way. */
+#ifndef HM_ENGINE_CUDA_CUDA_OPS_H
+#define HM_ENGINE_CUDA_CUDA_OPS_H
+
+#include "engine/cuda/cuda.h"
+
+/* cuda_ops_decode.c: linear, linear_add, linear_multi, linear_swiglu of at most HM_FEW_ROWS rows over panels. */
+void hm_cuda_decode_ops(hm_ops *ops);
+
+#endif

@@ -4,10 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WAITS 98 /* tracks, behind all streams */
+#define OVERHEAD 99
+
+/* What is no command has tracks of its own behind those of the streams. */
+static int track_of(const hm_device_span *s)
+{
+    return s->kind == HM_DEVICE_WAIT ? WAITS : s->kind == HM_DEVICE_OVERHEAD ? OVERHEAD : s->stream;
+}
+
 static int by_begin(const void *a, const void *b)
 {
     const hm_device_span *x = a, *y = b;
-    int64_t first = x->stream != y->stream ? x->stream : x->begin_ns, second = x->stream != y->stream ? y->stream : y->begin_ns;
+    int streams[] = {track_of(x), track_of(y)};
+    int64_t first = streams[0] != streams[1] ? streams[0] : x->begin_ns, second = streams[0] != streams[1] ? streams[1] : y->begin_ns;
     return first < second ? -1 : first > second;
 }
 
@@ -29,6 +39,11 @@ static hm_status sorted(const hm_device_span *spans, size_t count, int (*order)(
     return HM_OK;
 }
 
+bool hm_device_works(const hm_device_span *s)
+{
+    return s->kind != HM_DEVICE_WAIT && s->kind != HM_DEVICE_OVERHEAD;
+}
+
 hm_status hm_device_busy(const hm_device_span *spans, size_t count, int64_t from_ns, int64_t to_ns, int64_t *busy_ns, hm_error *err)
 {
     hm_device_span *s;
@@ -38,7 +53,7 @@ hm_status hm_device_busy(const hm_device_span *spans, size_t count, int64_t from
         return st;
     for (size_t i = 0; i < count; i++) {
         int64_t begin = s[i].begin_ns > until ? s[i].begin_ns : until, end = s[i].end_ns < to_ns ? s[i].end_ns : to_ns;
-        if (end <= begin)
+        if (end <= begin || !hm_device_works(&s[i]))
             continue;
         busy += end - begin;
         until = end;
@@ -48,15 +63,15 @@ hm_status hm_device_busy(const hm_device_span *spans, size_t count, int64_t from
     return HM_OK;
 }
 
-static const char *category_of(const char *name)
-{
-    return !strcmp(name, "copy") ? "memcpy" : !strcmp(name, "fill") ? "memset" : "kernel";
-}
+/* By hm_device_span_kind. */
+static const char *const categories[] = {"kernel", "memcpy", "memset", "sync", "overhead"};
 
 static void name_lane(hm_trace *trace, hm_trace_track track, int stream, int lane)
 {
     char text[64];
-    if (lane)
+    if (stream >= WAITS)
+        snprintf(text, sizeof text, "%02d %s", stream, stream == WAITS ? "waits of the host" : "overhead of tracing");
+    else if (lane)
         snprintf(text, sizeof text, "%02d stream %d, beside others %d", 10 + stream, stream, lane);
     else
         snprintf(text, sizeof text, "%02d stream %d", 10 + stream, stream);
@@ -79,16 +94,17 @@ hm_status hm_device_trace(hm_trace *trace, const char *device, int ordinal, hm_t
     hm_trace_name_process(trace, pid, name);
     for (size_t i = 0; i < count; i++) {
         int64_t begin = s[i].begin_ns, end = s[i].end_ns;
-        if (!i || s[i].stream != s[i - 1].stream) {
+        int stream = track_of(&s[i]);
+        if (!i || stream != track_of(&s[i - 1])) {
             memset(busy_until, 0, sizeof busy_until);
             lanes = 0;
         }
         int lane = hm_trace_lane(busy_until, &begin, &end);
-        hm_trace_track track = {pid, (uint32_t)(s[i].stream * HM_TRACE_LANES + lane)};
+        hm_trace_track track = {pid, (uint32_t)(stream * HM_TRACE_LANES + lane)};
         if (lane == lanes)
-            name_lane(trace, track, s[i].stream, lanes++);
+            name_lane(trace, track, stream, lanes++);
         hm_trace_arg args[] = {{.key = s[i].bytes ? "bytes" : NULL, .number = (int64_t)s[i].bytes}, {0}};
-        hm_trace_span_add(trace, &(hm_trace_span){track, category_of(s[i].name), s[i].name, begin, end, args});
+        hm_trace_span_add(trace, &(hm_trace_span){track, categories[s[i].kind], s[i].name, begin, end, args});
         if (s[i].asked_ns < 0)
             continue;
         if (s[i].asked_ns <= begin)

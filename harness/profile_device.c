@@ -67,12 +67,13 @@ static int longest_first(const void *a, const void *b)
     return x->total_ns < y->total_ns ? 1 : x->total_ns > y->total_ns ? -1 : strcmp(x->name, y->name);
 }
 
-static int collect(const hm_device_span *spans, size_t n, int64_t from_ns, int64_t to_ns, kernel_row rows[MAX_KERNELS])
+/* Commands by name, or what is none: waits and overhead. */
+static int collect(const hm_device_span *spans, size_t n, int64_t from_ns, int64_t to_ns, bool commands, kernel_row rows[MAX_KERNELS])
 {
     int count = 0;
     for (size_t i = 0; i < n; i++) {
         int at = 0;
-        if (spans[i].begin_ns < from_ns || spans[i].begin_ns >= to_ns)
+        if (spans[i].begin_ns < from_ns || spans[i].begin_ns >= to_ns || hm_device_works(&spans[i]) != commands)
             continue;
         while (at < count && strcmp(rows[at].name, spans[i].name))
             at++;
@@ -85,6 +86,24 @@ static int collect(const hm_device_span *spans, size_t n, int64_t from_ns, int64
     }
     qsort(rows, (size_t)count, sizeof *rows, longest_first);
     return count;
+}
+
+/* Waits of the host and what timing took, where the driver tells of them. */
+static hm_status print_aside(const hm_device_span *spans, size_t n, int64_t from_ns, int64_t to_ns, int64_t frames, hm_error *err)
+{
+    kernel_row rows[MAX_KERNELS];
+    char calls[24], time[24];
+    int count = collect(spans, n, from_ns, to_ns, false, rows);
+    if (!count)
+        return HM_OK;
+    printf("\n");
+    hm_table *t = hm_table_new((const char *const[]){"waits of the host, overhead of tracing", ">calls/frame", ">ms/frame", NULL});
+    for (int i = 0; i < count; i++) {
+        snprintf(calls, sizeof calls, "%.1f", (double)rows[i].count / (double)frames);
+        snprintf(time, sizeof time, "%.4f", (double)rows[i].total_ns / 1e6 / (double)frames);
+        hm_table_row(t, (const char *const[]){rows[i].name, calls, time});
+    }
+    return hm_table_end(t, stdout, 0, err);
 }
 
 hm_status hm_profile_print_device(const hm_profile *p, hm_error *err)
@@ -105,11 +124,12 @@ hm_status hm_profile_print_device(const hm_profile *p, hm_error *err)
            p->opened.facts->software ? " (a software device: its times say nothing about hardware)" : "");
     hm_table *t =
         hm_table_new((const char *const[]){"command of the device", ">calls/frame", ">ms/frame", ">% of the device's time", NULL});
-    for (int i = 0, count = collect(spans, n, from_ns, to_ns, rows); i < count; i++) {
+    for (int i = 0, count = collect(spans, n, from_ns, to_ns, true, rows); i < count; i++) {
         snprintf(calls, sizeof calls, "%.1f", (double)rows[i].count / (double)frames);
         snprintf(time, sizeof time, "%.4f", (double)rows[i].total_ns / 1e6 / (double)frames);
         snprintf(share, sizeof share, "%.1f", busy_ns ? 100.0 * (double)rows[i].total_ns / (double)busy_ns : 0);
         hm_table_row(t, (const char *const[]){rows[i].name, calls, time, share});
     }
-    return hm_table_end(t, stdout, 0, err);
+    st = hm_table_end(t, stdout, 0, err);
+    return st ? st : print_aside(spans, n, from_ns, to_ns, frames, err);
 }

@@ -36,7 +36,7 @@ typedef struct hm_trace_track {
 #define HM_TRACE_DEVICE_PID 1000000u
 #define HM_TRACE_LANES 16 /* of one stream */
 
-/* Category: phase, step, part, op, kernel, memcpy, memset, sync, alloc, request. name: no addresses, no numbers that change. */
+/* Category: phase, step, part, op, kernel, memcpy, memset, sync, overhead, alloc, request. name: no addresses, no numbers that change. */
 typedef struct hm_trace_span {
     hm_trace_track track;
     const char *category, *name;

@@ -75,13 +75,22 @@ typedef enum hm_span_kind {
     HM_SPAN_ANY = 127
 } hm_span_kind;
 
+typedef enum hm_device_span_kind {
+    HM_DEVICE_KERNEL,
+    HM_DEVICE_COPY,
+    HM_DEVICE_FILL,
+    HM_DEVICE_WAIT,    /* no command: the host waited for the device, as its driver tells */
+    HM_DEVICE_OVERHEAD /* no command: what timing them took */
+} hm_device_span_kind;
+
 /* A command on a device. Commands come in the order in which they began on their stream. */
 typedef struct hm_device_span {
-    const char *name;         /* of the kernel, "copy", "fill"; static text */
+    const char *name;         /* of the kernel, "copy", "fill"; as long as the device is open */
     int64_t begin_ns, end_ns; /* on the device, in the clock of the host: CLOCK_MONOTONIC */
     int64_t asked_ns; /* when the host asked for it, within the span of an operation or frame; -1: with the one before it (a replay) */
     uint64_t bytes;   /* of copies and fills */
     int stream;       /* queue, from 0 on */
+    hm_device_span_kind kind;
 } hm_device_span;
 
 /* Named values for verification: a float32 or int32 array on the host, row-major. */

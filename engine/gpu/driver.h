@@ -50,12 +50,14 @@ typedef struct hm_gpu_command {
 
 /* Times of a command on the device, in ns of CLOCK_MONOTONIC, aligned by pairs of readings of both clocks. */
 typedef struct hm_gpu_time {
-    const char *name; /* of the kernel, "copy", "fill"; static text */
+    hm_device_span_kind kind;
+    const char *name; /* of the kernel, "copy", "fill"; as long as the device is open */
     uint32_t tag;     /* what the call that asked for it gave */
     bool replayed;    /* with other commands of a recording ... */
     int64_t asked_ns; /* ... and when that was asked for, or the command itself: CLOCK_MONOTONIC */
     int64_t begin_ns, end_ns;
     uint64_t bytes; /* of copies and fills */
+    int stream;     /* queue, from 0 on */
 } hm_gpu_time;
 
 /* Every entry is set. What returns hm_status says why through err; after HM_EABSENT of "device lost" all others fail likewise. */

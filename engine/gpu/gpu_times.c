@@ -39,11 +39,12 @@ void hm_gpu_tell_times(const hm_ops *op)
         hm_gpu_unlock(dev);
         for (int i = 0; i < n; i++) {
             const hm_gpu_time *t = &times[i];
-            bool together = t->replayed && t->asked_ns == replayed_ns;
-            replayed_ns = t->replayed ? t->asked_ns : -1;
+            bool aside = t->kind == HM_DEVICE_WAIT || t->kind == HM_DEVICE_OVERHEAD, together = t->replayed && t->asked_ns == replayed_ns;
+            hm_device_span span = {t->name, t->begin_ns, t->end_ns, aside || together ? -1 : t->asked_ns, t->bytes, t->stream, t->kind};
+            if (!aside)
+                replayed_ns = t->replayed ? t->asked_ns : -1;
             if (op->probe && op->probe->device && was_watched(dev, t->asked_ns))
-                op->probe->device(op->probe->self,
-                                  &(hm_device_span){t->name, t->begin_ns, t->end_ns, together ? -1 : t->asked_ns, t->bytes, 0});
+                op->probe->device(op->probe->self, &span);
         }
     }
 }

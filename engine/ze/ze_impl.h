@@ -64,6 +64,7 @@ struct hm_gpu_recording {
 
 /* A command that was timed, until its time is known. */
 typedef struct hm_ze_timed {
+    hm_device_span_kind kind;
     const char *name;
     uint32_t tag;
     uint64_t bytes;

@@ -113,8 +113,10 @@ hm_status hm_ze_time_later(hm_gpu *gpu, const hm_ze_command *c, int64_t asked_ns
     hm_status st = hm_ze_grow(&t->asked, &t->asked_room, t->asked_count, sizeof *t->asked, "times", err);
     if (st)
         return st;
-    t->asked[t->asked_count++] =
-        (hm_ze_timed){.name = name_of(c), .tag = c->tag, .bytes = c->bytes, .asked_ns = asked_ns, .event = event, .run = run};
+    static const hm_device_span_kind kinds[] = {
+        [HM_ZE_LAUNCH] = HM_DEVICE_KERNEL, [HM_ZE_COPY] = HM_DEVICE_COPY, [HM_ZE_FILL] = HM_DEVICE_FILL};
+    t->asked[t->asked_count++] = (hm_ze_timed){
+        .kind = kinds[c->what], .name = name_of(c), .tag = c->tag, .bytes = c->bytes, .asked_ns = asked_ns, .event = event, .run = run};
     return HM_OK;
 }
 
@@ -123,8 +125,12 @@ static hm_status tell(hm_gpu *gpu, const hm_ze_timed *timed, hm_error *err)
 {
     hm_ze_times *t = &gpu->times;
     ze_kernel_timestamp_result_t stamps;
-    hm_gpu_time time = {
-        .name = timed->name, .tag = timed->tag, .replayed = timed->run != NULL, .asked_ns = timed->asked_ns, .bytes = timed->bytes};
+    hm_gpu_time time = {.kind = timed->kind,
+                        .name = timed->name,
+                        .tag = timed->tag,
+                        .replayed = timed->run != NULL,
+                        .asked_ns = timed->asked_ns,
+                        .bytes = timed->bytes};
     hm_status st = hm_ze_grow(&t->told, &t->told_room, t->told_count, sizeof *t->told, "times", err);
     if (!st)
         st = HM_ZE(gpu, err, zeEventQueryKernelTimestamp, timed->event, &stamps);

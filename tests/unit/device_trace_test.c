@@ -28,7 +28,10 @@ static int64_t busy(const hm_device_span *spans, size_t count, int64_t from, int
 static void time_at_work_counts_what_overlaps_once_and_what_lies_outside_not(void **state)
 {
     (void)state;
-    const hm_device_span s[] = {{"b", 300, 400, -1, 0, 1}, {"a", 100, 200, -1, 0, 0}, {"a", 150, 250, -1, 0, 1}, {"c", 390, 500, -1, 0, 0}};
+    const hm_device_span s[] = {{"b", 300, 400, -1, 0, 1, HM_DEVICE_KERNEL},
+                                {"a", 100, 200, -1, 0, 0, HM_DEVICE_KERNEL},
+                                {"a", 150, 250, -1, 0, 1, HM_DEVICE_KERNEL},
+                                {"c", 390, 500, -1, 0, 0, HM_DEVICE_KERNEL}};
     assert_int_equal(busy(s, 4, 0, 1000), 350);
     assert_int_equal(busy(s, 4, 120, 320), 150);
     assert_int_equal(busy(s, 4, 250, 300), 0);
@@ -78,9 +81,11 @@ static void a_trace_with_overlapping_streams_and_replays_keeps_all_rules(void **
     hm_error err;
     hm_trace_report report;
     const hm_device_span s[] = {
-        {"linear", 1100000, 1500000, 1050000, 0, 0},  {"linear", 1400000, 1600000, 1060000, 0, 0}, /* two engines at once: a lane */
-        {"copy", 1200000, 1300000, 1070000, 4096, 1}, {"rmsnorm", 1700000, 1800000, 1650000, 0, 0},
-        {"linear", 1800000, 1900000, -1, 0, 0}, /* replayed with the one before */
+        {"linear", 1100000, 1500000, 1050000, 0, 0, HM_DEVICE_KERNEL},
+        {"linear", 1400000, 1600000, 1060000, 0, 0, HM_DEVICE_KERNEL}, /* two engines at once: a lane */
+        {"copy", 1200000, 1300000, 1070000, 4096, 1, HM_DEVICE_COPY},
+        {"rmsnorm", 1700000, 1800000, 1650000, 0, 0, HM_DEVICE_KERNEL},
+        {"linear", 1800000, 1900000, -1, 0, 0, HM_DEVICE_KERNEL}, /* replayed with the one before */
     };
     assert_int_equal(write_trace(s, 5), 0);
     assert_int_equal(hm_trace_check(PATH, &report, &err), HM_OK);
@@ -101,9 +106,36 @@ static void a_trace_with_overlapping_streams_and_replays_keeps_all_rules(void **
 static void a_command_that_began_before_it_was_asked_for_gets_no_arrow(void **state)
 {
     (void)state;
-    const hm_device_span s[] = {{"linear", 1100000, 1500000, 1200000, 0, 0}, {"linear", 1500000, 1600000, 1300000, 0, 0}};
+    const hm_device_span s[] = {{"linear", 1100000, 1500000, 1200000, 0, 0, HM_DEVICE_KERNEL},
+                                {"linear", 1500000, 1600000, 1300000, 0, 0, HM_DEVICE_KERNEL}};
     assert_int_equal(write_trace(s, 2), 1);
     assert_int_equal(count_of("s"), 1);
+}
+
+static void waits_and_overhead_have_tracks_of_their_own_and_are_no_work(void **state)
+{
+    (void)state;
+    hm_error err;
+    hm_trace_report report;
+    const hm_device_span s[] = {{"linear", 1100000, 1500000, 1050000, 0, 0, HM_DEVICE_KERNEL},
+                                {"wait for stream", 1060000, 1600000, -1, 0, 0, HM_DEVICE_WAIT},
+                                {"buffer flush", 1550000, 1700000, -1, 0, 0, HM_DEVICE_OVERHEAD}};
+    assert_int_equal(write_trace(s, 3), 0);
+    assert_int_equal(hm_trace_check(PATH, &report, &err), HM_OK);
+    assert_int_equal(report.errors, 0);
+    assert_int_equal(count_of("s"), 1);
+    assert_int_equal(busy(s, 3, 0, 2000000), 400000);
+    json_t *spans = events_of_phase("X"), *names = events_of_phase("M");
+    char *text = json_dumps(spans, JSON_COMPACT);
+    assert_non_null(strstr(text, "\"sync\""));
+    assert_non_null(strstr(text, "\"overhead\""));
+    free(text);
+    text = json_dumps(names, 0);
+    assert_non_null(strstr(text, "98 waits of the host"));
+    assert_non_null(strstr(text, "99 overhead of tracing"));
+    free(text);
+    json_decref(spans);
+    json_decref(names);
 }
 
 int main(void)
@@ -112,6 +144,7 @@ int main(void)
         cmocka_unit_test(time_at_work_counts_what_overlaps_once_and_what_lies_outside_not),
         cmocka_unit_test(a_trace_with_overlapping_streams_and_replays_keeps_all_rules),
         cmocka_unit_test(a_command_that_began_before_it_was_asked_for_gets_no_arrow),
+        cmocka_unit_test(waits_and_overhead_have_tracks_of_their_own_and_are_no_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
 #include "engine/gpu/driver.h"
 #include "engine/ze/ze.h"
 #include "engine/ze/ze_loader.h"
-#include "engine/ze/ze_time.h"
+#include "engine/gpu/device_clock.h"
 
 /* Memory that was allocated here. */
 typedef struct hm_ze_block {
@@ -74,7 +74,7 @@ typedef struct hm_ze_timed {
 } hm_ze_timed;
 
 typedef struct hm_ze_times {
-    hm_ze_clock clock;
+    hm_gpu_clock clock;
     unsigned kernel_bits; /* valid in the stamps of commands */
     ze_event_pool_handle_t *pools;
     int pools_count, pools_room;

@@ -28,7 +28,7 @@ static hm_status read_clock(hm_gpu *gpu, hm_error *err)
             ticks = device;
         }
     }
-    hm_ze_clock_read(&gpu->times.clock, at, ticks);
+    hm_gpu_clock_read(&gpu->times.clock, at, ticks);
     return HM_OK;
 }
 
@@ -38,7 +38,7 @@ hm_status hm_ze_times_open(hm_gpu *gpu, const hm_ze_found *found, hm_error *err)
     if (!p->timerResolution || !p->timestampValidBits || !p->kernelTimestampValidBits)
         return hm_fail(err, HM_EABSENT, "%s: commands cannot be timed: the driver tells no rate or width of the device's timer",
                        gpu->where);
-    hm_ze_clock_init(&gpu->times.clock, p->timerResolution, p->timestampValidBits);
+    hm_gpu_clock_init(&gpu->times.clock, p->timerResolution, p->timestampValidBits);
     gpu->times.kernel_bits = p->kernelTimestampValidBits;
     return read_clock(gpu, err);
 }
@@ -139,7 +139,7 @@ static hm_status tell(hm_gpu *gpu, const hm_ze_timed *timed, hm_error *err)
     if (st)
         return st;
     int64_t earliest = timed->asked_ns > t->last_end_ns ? timed->asked_ns : t->last_end_ns;
-    hm_ze_clock_span(&t->clock, t->kernel_bits, stamps.global.kernelStart, stamps.global.kernelEnd, earliest, &time.begin_ns, &time.end_ns);
+    hm_gpu_clock_span(&t->clock, t->kernel_bits, stamps.global.kernelStart, stamps.global.kernelEnd, earliest, &time.begin_ns, &time.end_ns);
     t->last_end_ns = time.end_ns;
     t->told[t->told_count++] = time;
     if (!timed->run)

@@ -1,4 +1,4 @@
-#include "engine/ze/ze_time.h"
+#include "engine/gpu/device_clock.h"
 
 #include <math.h>
 #include <string.h>
@@ -8,19 +8,19 @@ static uint64_t mask_of(unsigned bits)
     return bits >= 64 ? UINT64_MAX : ((uint64_t)1 << bits) - 1;
 }
 
-uint64_t hm_ze_unwrap(uint64_t raw, unsigned bits, uint64_t least)
+uint64_t hm_gpu_unwrap(uint64_t raw, unsigned bits, uint64_t least)
 {
     return least + ((raw - least) & mask_of(bits));
 }
 
-void hm_ze_clock_init(hm_ze_clock *clock, uint64_t hz, unsigned bits)
+void hm_gpu_clock_init(hm_gpu_clock *clock, uint64_t hz, unsigned bits)
 {
     memset(clock, 0, sizeof *clock);
     clock->bits = bits;
     clock->tick_ns = 1e9 / (double)hz;
 }
 
-void hm_ze_clock_read(hm_ze_clock *clock, int64_t ns, uint64_t raw)
+void hm_gpu_clock_read(hm_gpu_clock *clock, int64_t ns, uint64_t raw)
 {
     const unsigned bits = clock->bits;
     uint64_t ticks;
@@ -34,7 +34,7 @@ void hm_ze_clock_read(hm_ze_clock *clock, int64_t ns, uint64_t raw)
     double expected = (double)(ns - clock->last.ns) / clock->tick_ns;
     uint64_t guess = clock->last.ticks + (uint64_t)(expected > 0 ? expected : 0);
     uint64_t half = bits ? (uint64_t)1 << (bits > 63 ? 63 : bits - 1) : 0;
-    ticks = hm_ze_unwrap(raw, bits, guess > half ? guess - half : 0);
+    ticks = hm_gpu_unwrap(raw, bits, guess > half ? guess - half : 0);
     clock->before = clock->last;
     clock->last.ns = ns;
     clock->last.ticks = ticks;
@@ -46,14 +46,14 @@ void hm_ze_clock_read(hm_ze_clock *clock, int64_t ns, uint64_t raw)
 }
 
 /* ns per tick between the two readings, or the nominal rate where they are too close to tell. */
-static double rate(const hm_ze_clock *clock)
+static double rate(const hm_gpu_clock *clock)
 {
     int64_t ns = clock->last.ns - clock->before.ns;
     uint64_t ticks = clock->last.ticks - clock->before.ticks;
     return ns > 1000000 && ticks ? (double)ns / (double)ticks : clock->tick_ns;
 }
 
-int64_t hm_ze_clock_ns(const hm_ze_clock *clock, uint64_t ticks)
+int64_t hm_gpu_clock_ns(const hm_gpu_clock *clock, uint64_t ticks)
 {
     if ((int64_t)(ticks - clock->last.ticks) >= 0)
         return clock->last.ns + llround((double)(ticks - clock->last.ticks) * clock->tick_ns);
@@ -62,7 +62,7 @@ int64_t hm_ze_clock_ns(const hm_ze_clock *clock, uint64_t ticks)
     return clock->before.ns + llround((double)(ticks - clock->before.ticks) * rate(clock));
 }
 
-uint64_t hm_ze_clock_ticks(const hm_ze_clock *clock, int64_t ns)
+uint64_t hm_gpu_clock_ticks(const hm_gpu_clock *clock, int64_t ns)
 {
     if (ns >= clock->last.ns)
         return clock->last.ticks + (uint64_t)((double)(ns - clock->last.ns) / clock->tick_ns);
@@ -72,14 +72,14 @@ uint64_t hm_ze_clock_ticks(const hm_ze_clock *clock, int64_t ns)
     return back < clock->before.ticks ? clock->before.ticks - back : 0;
 }
 
-void hm_ze_clock_span(const hm_ze_clock *clock, unsigned bits, uint64_t raw_begin, uint64_t raw_end, int64_t earliest_ns, int64_t *begin_ns,
-                      int64_t *end_ns)
+void hm_gpu_clock_span(const hm_gpu_clock *clock, unsigned bits, uint64_t raw_begin, uint64_t raw_end, int64_t earliest_ns,
+                       int64_t *begin_ns, int64_t *end_ns)
 {
     const unsigned known = bits < clock->bits ? bits : clock->bits; /* both count the same timer */
     double slack = 2e6 / clock->tick_ns, quarter = known > 2 ? ldexp(1, (int)known - 2) : 0;
-    uint64_t least = hm_ze_clock_ticks(clock, earliest_ns), back = (uint64_t)(slack < quarter ? slack : quarter);
-    uint64_t begin = hm_ze_unwrap(raw_begin, known, least > back ? least - back : 0);
-    uint64_t end = hm_ze_unwrap(raw_end, known, begin);
-    *begin_ns = hm_ze_clock_ns(clock, begin);
-    *end_ns = hm_ze_clock_ns(clock, end);
+    uint64_t least = hm_gpu_clock_ticks(clock, earliest_ns), back = (uint64_t)(slack < quarter ? slack : quarter);
+    uint64_t begin = hm_gpu_unwrap(raw_begin, known, least > back ? least - back : 0);
+    uint64_t end = hm_gpu_unwrap(raw_end, known, begin);
+    *begin_ns = hm_gpu_clock_ns(clock, begin);
+    *end_ns = hm_gpu_clock_ns(clock, end);
 }

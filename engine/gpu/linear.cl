@@ -8,6 +8,7 @@
 
 #include "engine/gpu/activate.inc"
 #include "engine/gpu/exact.inc"
+#include "engine/gpu/quantised.inc"
 
 #define LANES 16  /* outputs of a panel */
 #define DEPTH 256 /* inputs of a block of a sum */
@@ -26,14 +27,6 @@
 #define COLUMNS_F32 12
 #define COLUMNS_BF16 13
 #define COLUMNS_F16 14
-
-/* What is done with a finished sum: y[at] = act(z + bias[o]), plus residual[at], times the old y[at]. */
-DEVICE float finished(float z, int act, float slope, GLOBAL const float *snake_a, GLOBAL const float *snake_b, GLOBAL const float *bias,
-                      int o)
-{
-    z += bias ? bias[o] : 0.0f;
-    return act == ACT_SNAKE ? snake(z, snake_a[o], snake_b[o]) : act ? activated(act, slope, z) : z;
-}
 
 /* --- few rows --- */
 
@@ -293,11 +286,6 @@ FEW_ROWS(few_rows_f16, row_sums_f16)
 
 /* --- quantised --- */
 
-#define GROUP_INPUTS 32
-#define BLOCK_INPUTS 64
-#define BYTES_INT8 1088
-#define BYTES_NIBBLES 576
-
 /* Four signed bytes of each: sum + their products. */
 DEVICE int dot4(uint a, uint b, int sum)
 {
@@ -307,20 +295,6 @@ DEVICE int dot4(uint a, uint b, int sum)
     return sum + ((int)(a << 24) >> 24) * ((int)(b << 24) >> 24) + ((int)(a << 16) >> 24) * ((int)(b << 16) >> 24) +
            ((int)(a << 8) >> 24) * ((int)(b << 8) >> 24) + ((int)a >> 24) * ((int)b >> 24);
 #endif
-}
-
-/* Four nibbles, in the low halves of bytes, as signed bytes: their values; of fp4 twice them. */
-DEVICE uint int4_bytes(uint nibbles)
-{
-    return ((nibbles | 0x80808080u) - 0x08080808u) ^ 0x80808080u;
-}
-
-DEVICE uint fp4_bytes(uint nibbles)
-{
-    uint magnitudes = 0, minus = (nibbles >> 3 & 0x01010101u) * 255u;
-    for (int i = 0; i < 32; i += 8)
-        magnitudes |= (0xC8643210u >> (nibbles >> i & 7u) * 4 & 15u) << i;
-    return ((0x80808080u + (magnitudes & ~minus)) - (magnitudes & minus)) ^ 0x80808080u;
 }
 
 /* Rows of x as quantised weights meet them: q [rows][padded/4] of four signed bytes, scale [rows][padded/32], padded = in to whole blocks.

@@ -17,20 +17,24 @@
 
 const char *hm_part_kind_text(hm_part_kind kind)
 {
-    static const char *const texts[] = {"nothing known", "language model", "codec", "talker", "speech tokenizer"};
+    static const char *const texts[] = {"nothing known", "language model", "codec", "talker", "speech tokenizer", "transcriber"};
     return texts[kind];
 }
 
 const char *hm_model_kind_name(hm_model_kind model)
 {
-    static const char *const names[] = {"nothing known", "heartmula", "qwen3-tts"};
-    return names[model];
+    return model == HM_MODEL_HEARTMULA   ? "heartmula"
+           : model == HM_MODEL_QWEN3_TTS ? "qwen3-tts"
+           : model == HM_MODEL_WHISPER   ? "whisper"
+                                         : "nothing known";
 }
 
 hm_model_kind hm_model_of_part(hm_part_kind kind)
 {
     if (kind == HM_PART_NONE)
         return HM_MODEL_NONE;
+    if (kind == HM_PART_TRANSCRIBER)
+        return HM_MODEL_WHISPER;
     return kind == HM_PART_LM || kind == HM_PART_CODEC ? HM_MODEL_HEARTMULA : HM_MODEL_QWEN3_TTS;
 }
 
@@ -62,6 +66,8 @@ hm_part_kind hm_part_of_config(const json_t *config)
         return HM_PART_TALKER;
     if ((type && !strncasecmp(type, "qwen3_tts_tokenizer", 19)) || has_fields(config, "decoder_config", "encoder_valid_num_quantizers"))
         return HM_PART_SPEECH_CODEC; /* those of other frame rates too: reading their config refuses them by name */
+    if ((type && !strcasecmp(type, "whisper")) || has_fields(config, "num_mel_bins", "max_source_positions"))
+        return HM_PART_TRANSCRIBER;
     if (has_fields(config, "audio_num_codebooks", "audio_vocab_size") && has_fields(config, "muq_dim", "text_vocab_size"))
         return HM_PART_LM;
     if (has_fields(config, "codebook_size", "codebook_dim") && has_fields(config, "latent_hidden_dim", "upsample_factors"))
@@ -80,6 +86,8 @@ hm_part_kind hm_part_of_weights(const hm_weights *weights)
         return HM_PART_TALKER;
     if (hm_weights_peek(weights, "decoder.quantizer.rvq_first.output_proj.weight"))
         return HM_PART_SPEECH_CODEC;
+    if (hm_weights_peek(weights, "model.encoder.conv1.weight") && hm_weights_peek(weights, "model.decoder.embed_positions.weight"))
+        return HM_PART_TRANSCRIBER;
     return hm_weights_peek(weights, "flow_matching.cond_feature_emb.weight") ? HM_PART_CODEC : HM_PART_NONE;
 }
 
@@ -177,7 +185,11 @@ static hm_status consider(hm_checkpoint *c, const char *path, hm_part_kind wante
     hm_part_kind kind = kind_of(c, path);
     if (found)
         *found = kind;
-    if (kind == HM_PART_NONE || (wanted && kind != wanted) || !join_family(c, kind))
+    if (kind == HM_PART_NONE || (wanted && kind != wanted))
+        return HM_OK;
+    if (kind == HM_PART_TRANSCRIBER)
+        return keep(&c->transcriber, &c->transcriber_too, path, err);
+    if (!join_family(c, kind))
         return HM_OK;
     return is_language_model(kind) ? keep(&c->lm, &c->lm_too, path, err) : keep(&c->codec, &c->codec_too, path, err);
 }
@@ -315,6 +327,27 @@ static hm_status find_parts(hm_checkpoint *c, const char *path, hm_error *err)
     return st ? st : find_texts(c, around, err);
 }
 
+hm_status hm_checkpoint_take_transcriber(hm_checkpoint *c, hm_error *err)
+{
+    if (!c->transcriber)
+        return HM_OK;
+    drop(&c->lm);
+    drop(&c->lm_too);
+    drop(&c->codec);
+    drop(&c->codec_too);
+    drop(&c->tokenizer);
+    drop(&c->gen_config);
+    c->lm = c->transcriber;
+    c->lm_too = c->transcriber_too;
+    c->transcriber = c->transcriber_too = NULL;
+    c->model = HM_MODEL_WHISPER;
+    if (!is_kind(c->lm, S_IFDIR))
+        return HM_OK;
+    c->tokenizer = strdup(c->lm);
+    return c->tokenizer ? find_text(&c->gen_config, c->lm, "generation_config.json", err)
+                        : hm_fail(err, HM_EABSENT, "%s: no memory", c->path);
+}
+
 hm_status hm_checkpoint_find(hm_checkpoint *out, const char *path, hm_error *err)
 {
     hm_checkpoint c = {0};
@@ -327,6 +360,8 @@ hm_status hm_checkpoint_find(hm_checkpoint *out, const char *path, hm_error *err
     hm_status st = c.path ? find_parts(&c, path, err) : hm_fail(err, HM_EABSENT, "%s: no memory", path);
     if (!st && c.lm && is_kind(c.lm, S_IFDIR))
         st = find_texts(&c, c.lm, err);
+    if (!st && !c.lm && !c.codec)
+        st = hm_checkpoint_take_transcriber(&c, err);
     if (st) {
         hm_checkpoint_close(&c);
         return st;
@@ -344,6 +379,8 @@ void hm_checkpoint_close(hm_checkpoint *checkpoint)
     free(checkpoint->gen_config);
     free(checkpoint->lm_too);
     free(checkpoint->codec_too);
+    free(checkpoint->transcriber);
+    free(checkpoint->transcriber_too);
     *checkpoint = (hm_checkpoint){0};
 }
 
@@ -367,6 +404,7 @@ hm_status hm_checkpoint_need(const hm_checkpoint *checkpoint, bool lm, bool code
         [HM_MODEL_NONE] = {"language model", "heartmula or qwen3_tts", "codec", "heartcodec or qwen3_tts_tokenizer_12hz"},
         [HM_MODEL_HEARTMULA] = {"language model", "heartmula", "codec", "heartcodec"},
         [HM_MODEL_QWEN3_TTS] = {"talker", "qwen3_tts", "speech tokenizer", "qwen3_tts_tokenizer_12hz"},
+        [HM_MODEL_WHISPER] = {"transcriber", "whisper", "codec", "heartcodec"},
     };
     hm_model_kind m = checkpoint->model;
     hm_status st = HM_OK;
@@ -393,6 +431,38 @@ hm_status hm_checkpoint_qwen2_tokenizer(hm_tokenizer **out, const hm_checkpoint 
         return hm_fail(err, HM_EMISSING, "%s: no tokenizer: looked for vocab.json and merges.txt there%s%s", checkpoint->path,
                        checkpoint->lm ? " and in " : "", checkpoint->lm ? checkpoint->lm : "");
     return hm_tokenizer_open_qwen2(out, checkpoint->tokenizer, split, err);
+}
+
+/* A file of Whisper's folder as JSON; *out stays NULL without. */
+static hm_status load_whisper_text(json_t **out, char path[PATH_MAX], const hm_checkpoint *c, const char *name, hm_error *err)
+{
+    if (!join(path, c->lm, name) || !is_kind(path, S_IFREG))
+        return HM_OK;
+    return hm_json_load(out, path, err);
+}
+
+hm_status hm_checkpoint_whisper_generation(hm_whisper_generation *out, const hm_checkpoint *checkpoint, const json_t *config,
+                                           const hm_whisper_shape *shape, hm_error *err)
+{
+    char path[PATH_MAX];
+    json_t *preprocessor = NULL, *generation = NULL;
+    hm_status st = load_whisper_text(&preprocessor, path, checkpoint, "preprocessor_config.json", err);
+    if (!st)
+        st = hm_whisper_preprocessor_check(preprocessor, shape, path, err);
+    if (!st)
+        st = load_whisper_text(&generation, path, checkpoint, "generation_config.json", err);
+    if (!st)
+        st = hm_whisper_generation_read(out, generation, config, shape, generation ? path : checkpoint->lm, err);
+    json_decref(preprocessor);
+    json_decref(generation);
+    return st;
+}
+
+hm_status hm_checkpoint_whisper_tokenizer(hm_tokenizer **out, const hm_checkpoint *checkpoint, hm_error *err)
+{
+    if (!checkpoint->tokenizer)
+        return hm_fail(err, HM_EMISSING, "%s: no tokenizer: it lies in the model's folder, which is a bare file here", checkpoint->path);
+    return hm_tokenizer_open_whisper(out, checkpoint->tokenizer, err);
 }
 
 /* Metadata of lm under name or name.json; NULL without. */

@@ -68,6 +68,12 @@ static const hm_preset list[] = {
     SPEECH("qwen3-tts-mini", "real structure, small widths"),
     SPEECH("qwen3-tts-0.6b", "Qwen3-TTS 0.6B, full size, 2.5 GB"),
     SPEECH("qwen3-tts-1.7b", "Qwen3-TTS 1.7B, full size, 4.5 GB"),
+    {"whisper-test", "whisper", "the sizes of the golden files, weights in F32: seconds of test, not text"},
+    {"whisper-test-f16", "whisper", "the same in F16"},
+    {"whisper-mini", "whisper", "real structure, small widths: writes down a song in seconds on two cores"},
+    {"whisper-medium", "whisper", "Whisper medium, full size: what HeartTranscriptor-oss is made of; 1.5 GB"},
+    {"whisper-large-v3-turbo", "whisper", "Whisper large-v3-turbo, full size: 1.6 GB"},
+    {"whisper-large-v3", "whisper", "Whisper large-v3, full size: 3.1 GB"},
     {NULL, NULL, NULL},
 };
 
@@ -97,6 +103,11 @@ static hm_status no_memory(const hm_preset *preset, hm_error *err)
     return hm_fail(err, HM_EABSENT, "preset %s: no memory", preset->name);
 }
 
+int hm_preset_parts(const hm_preset *preset)
+{
+    return strcmp(preset->model, "whisper") ? 2 : 1;
+}
+
 static json_t *row_of(const hm_tensor_row *r)
 {
     json_t *shape = json_array();
@@ -113,6 +124,8 @@ hm_status hm_preset_describe(json_t **config, hm_tensor_table *table, const hm_p
     const hm_preset_sizes *s = hm_preset_sizes_of(preset);
     hm_talker_shape talker;
     hm_speech_codec_shape codec;
+    hm_whisper_shape whisper;
+    hm_dtype type;
     hm_status st;
     if (s) {
         st = part == HM_PRESET_LM ? hm_lm_table(table, &s->lm, err) : hm_codec_table(table, &s->codec, err);
@@ -120,6 +133,9 @@ hm_status hm_preset_describe(json_t **config, hm_tensor_table *table, const hm_p
     } else if (hm_preset_tts_shapes(preset, &talker, &codec)) {
         st = part == HM_PRESET_LM ? hm_talker_table(table, &talker, err) : hm_speech_codec_table(table, &codec, err);
         *config = st ? NULL : part == HM_PRESET_LM ? hm_talker_shape_config(&talker) : hm_speech_codec_shape_config(&codec);
+    } else if (hm_preset_whisper_shape(preset, &whisper, &type)) {
+        st = hm_whisper_table(table, &whisper, type, err);
+        *config = st ? NULL : hm_preset_whisper_config(&whisper);
     } else {
         return hm_fail(err, HM_EBUG, "preset %s: it has no sizes", preset->name);
     }
@@ -219,7 +235,9 @@ hm_status hm_preset_texts(hm_preset_text out[HM_PRESET_TEXTS + 1], const hm_pres
     hm_talker_shape talker;
     hm_speech_codec_shape codec;
     memset(out, 0, (HM_PRESET_TEXTS + 1) * sizeof *out);
-    hm_status st = hm_preset_tts_shapes(preset, &talker, &codec) ? speech_texts(out, &talker, preset, err) : music_texts(out, preset, err);
+    hm_status st = !strcmp(preset->model, "whisper")               ? hm_preset_whisper_texts(out, preset, err)
+                   : hm_preset_tts_shapes(preset, &talker, &codec) ? speech_texts(out, &talker, preset, err)
+                                                                   : music_texts(out, preset, err);
     for (int i = 0; st && i < HM_PRESET_TEXTS; i++) {
         free(out[i].text);
         out[i] = (hm_preset_text){0};
@@ -231,7 +249,7 @@ hm_status hm_preset_hash(const hm_preset *preset, char out[HM_PRESET_HASH], hm_e
 {
     char part[HM_HASH_TEXT], both[2 * HM_HASH_TEXT] = "";
     hm_status st = HM_OK;
-    for (int i = 0; i < 2 && !st; i++) {
+    for (int i = 0; i < hm_preset_parts(preset) && !st; i++) {
         json_t *manifest = NULL;
         st = hm_preset_manifest(&manifest, preset, i ? HM_PRESET_CODEC : HM_PRESET_LM, err);
         char *text = st ? NULL : json_dumps(manifest, JSON_COMPACT);

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "engine/shapes_tts.h"
+#include "engine/shapes_whisper.h"
 #include "engine/synth.h"
 
 typedef enum hm_preset_part {
@@ -31,7 +32,13 @@ const hm_preset_sizes *hm_preset_sizes_of(const hm_preset *preset);
 /* Shapes of a Qwen3-TTS preset; false, and nothing written, for others. */
 bool hm_preset_tts_shapes(const hm_preset *preset, hm_talker_shape *talker, hm_speech_codec_shape *codec);
 
-/* Config and tensors of a part of any preset: HM_PRESET_LM is the language model or talker, HM_PRESET_CODEC the codec or speech tokenizer.
+/* Shape of a Whisper preset and the type of its weights; false, and nothing written, for others. */
+bool hm_preset_whisper_shape(const hm_preset *preset, hm_whisper_shape *shape, hm_dtype *type);
+
+/* How many parts it has: of Whisper HM_PRESET_LM alone. */
+int hm_preset_parts(const hm_preset *preset);
+
+/* Config and tensors of a part of any preset: HM_PRESET_LM is the language model, talker or Whisper, HM_PRESET_CODEC the codec or speech tokenizer.
  * New reference; the table is closed by the caller. */
 hm_status hm_preset_describe(json_t **config, hm_tensor_table *table, const hm_preset *preset, hm_preset_part part, hm_error *err);
 
@@ -46,22 +53,28 @@ hm_status hm_preset_gen_config(json_t **out, const hm_preset *preset, hm_error *
 json_t *hm_preset_generation_config(void);
 json_t *hm_preset_tokenizer_config(const hm_talker_shape *shape);
 
+/* config.json of a Whisper preset, with what others write into it. New reference; NULL without memory. */
+json_t *hm_preset_whisper_config(const hm_whisper_shape *shape);
+
 /* The tokenizer of all HeartMuLa presets, its special tokens at 960 and up; vocab.json and merges.txt of all Qwen3-TTS presets. */
 extern const char hm_preset_tokenizer_text[];
 extern const char hm_preset_vocab_text[], hm_preset_merges_text[];
 
-/* A small file in the root of a preset's folder; text malloc'ed. */
+/* A small file of a preset's folder, by its path in it; text malloc'ed. */
 typedef struct hm_preset_text {
     const char *name;
     char *text;
 } hm_preset_text;
 
 enum {
-    HM_PRESET_TEXTS = 4
+    HM_PRESET_TEXTS = 9
 };
 
 /* All of them, ended by a row without a name. On failure nothing is left to free. */
 hm_status hm_preset_texts(hm_preset_text out[HM_PRESET_TEXTS + 1], const hm_preset *preset, hm_error *err);
+
+/* Those of a Whisper preset; what is written is to be freed, also on failure. */
+hm_status hm_preset_whisper_texts(hm_preset_text out[HM_PRESET_TEXTS], const hm_preset *preset, hm_error *err);
 
 #define HM_PRESET_HASH 9 /* bytes: 8 hex digits and a NUL */
 

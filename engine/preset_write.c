@@ -44,6 +44,7 @@ typedef struct part_plan {
 
 typedef struct plan {
     part_plan parts[2];
+    int part_count;
     hm_preset_text texts[HM_PRESET_TEXTS + 1];
     uint64_t bytes;
 } plan;
@@ -180,12 +181,13 @@ static hm_status make_plan(plan *p, const hm_preset *preset, uint64_t seed, hm_e
 {
     static const hm_preset_part parts[] = {HM_PRESET_LM, HM_PRESET_CODEC};
     const hm_preset_sizes *s = hm_preset_sizes_of(preset);
-    p->parts[0].folder = s ? s->lm_folder : NULL;
+    p->part_count = hm_preset_parts(preset);
+    p->parts[0].folder = s ? s->lm_folder : p->part_count == 1 ? "HeartTranscriptor-oss" : NULL;
     p->parts[1].folder = s ? s->codec_folder : "speech_tokenizer";
     hm_status st = hm_preset_texts(p->texts, preset, err);
     for (int i = 0; !st && p->texts[i].name; i++)
         p->bytes += strlen(p->texts[i].text);
-    for (int i = 0; !st && i < 2; i++) {
+    for (int i = 0; !st && i < p->part_count; i++) {
         json_t *config = NULL;
         st = hm_preset_describe(&config, &p->parts[i].table, preset, parts[i], err);
         if (!st)
@@ -404,10 +406,10 @@ static hm_status write_all(const plan *p, const char *root, writer w, hm_error *
     if (posix_memalign(&buffer, ALIGN_BYTES, BUFFER_BYTES))
         return no_memory(err);
     w.buffer = buffer;
+    for (int i = 0; !st && i < p->part_count; i++)
+        st = write_part(&w, root, &p->parts[i], err);
     for (int i = 0; !st && p->texts[i].name; i++)
         st = write_text(&w, root, p->texts[i].name, p->texts[i].text, err);
-    for (int i = 0; !st && i < 2; i++)
-        st = write_part(&w, root, &p->parts[i], err);
     free(buffer);
     return st;
 }

@@ -17,8 +17,8 @@ void hm_synth_fill(void *out, hm_dtype type, const char *name, uint64_t seed, ui
 void hm_synth_rule(const char *name, int rank, const int64_t *shape, float *offset, float *scale);
 
 typedef struct hm_preset {
-    const char *name;  /* heartmula-tiny ... heartmula-7b, qwen3-tts-tiny ... qwen3-tts-1.7b-base */
-    const char *model; /* heartmula, qwen3-tts */
+    const char *name;  /* heartmula-tiny ... heartmula-7b, qwen3-tts-tiny ... qwen3-tts-1.7b-base, whisper-test ... whisper-large-v3 */
+    const char *model; /* heartmula, qwen3-tts, whisper */
     const char *text;  /* one line */
 } hm_preset;
 
@@ -29,7 +29,7 @@ const hm_preset *hm_preset_find(const char *name);
 uint64_t hm_preset_bytes(const hm_preset *preset);
 
 /* Writes the real folder layout into dir (made; must be empty or absent, else HM_ECREATE). HeartMuLa: tokenizer.json, gen_config.json,
- * LM and codec folders; Qwen3-TTS: the talker's files and speech_tokenizer. Written beside and renamed: never a half folder. Progress
+ * LM and codec folders; Qwen3-TTS: the talker's files and speech_tokenizer; Whisper: HeartTranscriptor-oss. Written beside and renamed: never a half folder. Progress
  * through probe (phase "synth", bytes). */
 hm_status hm_preset_write(const hm_preset *preset, const char *dir, uint64_t seed, hm_team *team, const hm_probe *probe, hm_error *err);
 

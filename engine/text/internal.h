@@ -94,6 +94,9 @@ bool hm_added_find(const hm_added *added, const char *text, size_t size, size_t 
 
 /* ---- split.c ---- */
 
+/* How GPT-2 cuts text: what ByteLevel means where it cuts by itself. */
+#define HM_GPT2_SPLIT "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+
 /* A compiled split pattern, and a walk over one text with it. */
 typedef struct hm_split hm_split;
 hm_status hm_split_open(hm_split **out, const char *regex, const char *where, hm_error *err);

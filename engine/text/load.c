@@ -75,6 +75,19 @@ static hm_status load_split(hm_tokenizer *t, const json_t *part, const char *whe
     return hm_split_open(&t->split, regex, where, err);
 }
 
+static hm_status load_byte_level(hm_tokenizer *t, const json_t *part, const char *where, hm_error *err)
+{
+    bool regex = true;
+    hm_status st = expect_bool(part, "add_prefix_space", true, false, where, err);
+    if (!st)
+        st = hm_json_bool(part, "use_regex", false, &regex, where, err);
+    if (st || !regex)
+        return st;
+    if (t->split)
+        return hm_fail(err, HM_EFORMAT, "%s: ByteLevel with \"use_regex\" true after a Split is not supported, expected false", where);
+    return hm_split_open(&t->split, HM_GPT2_SPLIT, where, err);
+}
+
 /* [Split] and ByteLevel, in this order. */
 static hm_status load_pre_tokenizer(hm_tokenizer *t, const json_t *root, const char *where, hm_error *err)
 {
@@ -95,8 +108,8 @@ static hm_status load_pre_tokenizer(hm_tokenizer *t, const json_t *root, const c
             st = load_split(t, child, where, err);
         else if (!last || strcmp(type, "ByteLevel"))
             return refuse_type(where, "a pre_tokenizer", type, "Split, and ByteLevel as the last", err);
-        else if (!(st = expect_bool(child, "add_prefix_space", true, false, where, err)))
-            st = expect_bool(child, "use_regex", true, false, where, err);
+        else
+            st = load_byte_level(t, child, where, err);
         if (st)
             return st;
     }

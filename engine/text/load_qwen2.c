@@ -1,4 +1,5 @@
-/* The Qwen2 folder: vocab.json, merges.txt and the files that list added tokens. The pattern is implied by the tokenizer's class. */
+/* Folders of the Qwen2 and Whisper kinds: vocab.json, merges.txt and the files that list added tokens. The pattern is implied by the
+ * tokenizer's class. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -8,6 +9,13 @@
 
 #include "engine/base/map.h"
 #include "engine/text/internal.h"
+
+typedef struct class
+{
+    const char *name, *fast; /* tokenizer_class */
+    bool nfc;
+} class;
+static const class qwen2 = {"Qwen2Tokenizer", "Qwen2TokenizerFast", true}, whisper = {"WhisperTokenizer", "WhisperTokenizerFast", false};
 
 /* By hm_qwen2_split. */
 static const char *const patterns[] = {
@@ -55,19 +63,19 @@ static void folder_close(folder *f)
     hm_map_close(&f->merges);
 }
 
-static hm_status check_config(const folder *f, hm_error *err)
+static hm_status check_config(const folder *f, const class *k, hm_error *err)
 {
-    const char *class = "Qwen2Tokenizer";
+    const char *name = k->name;
     bool prefix_space = false, bos = false;
     hm_status st;
     if (!f->config)
         return HM_OK;
-    if ((st = hm_json_string(f->config, "tokenizer_class", false, &class, f->config_path, err)) ||
+    if ((st = hm_json_string(f->config, "tokenizer_class", false, &name, f->config_path, err)) ||
         (st = hm_json_bool(f->config, "add_prefix_space", false, &prefix_space, f->config_path, err)) ||
         (st = hm_json_bool(f->config, "add_bos_token", false, &bos, f->config_path, err)))
         return st;
-    if (strcmp(class, "Qwen2Tokenizer") && strcmp(class, "Qwen2TokenizerFast"))
-        return hm_fail(err, HM_EFORMAT, "%s: tokenizer_class \"%.64s\" is not supported, expected Qwen2Tokenizer", f->config_path, class);
+    if (strcmp(name, k->name) && strcmp(name, k->fast))
+        return hm_fail(err, HM_EFORMAT, "%s: tokenizer_class \"%.64s\" is not supported, expected %s", f->config_path, name, k->name);
     if (prefix_space || bos)
         return hm_fail(err, HM_EFORMAT, "%s: \"%s\" true is not supported, expected false", f->config_path,
                        prefix_space ? "add_prefix_space" : "add_bos_token");
@@ -149,10 +157,10 @@ static hm_status add_merges(hm_tokenizer *t, const folder *f, hm_error *err)
     return st;
 }
 
-static hm_status load(hm_tokenizer *t, const folder *f, const char *pattern, const char *dir, hm_error *err)
+static hm_status load(hm_tokenizer *t, const folder *f, const class *k, const char *pattern, const char *dir, hm_error *err)
 {
     json_t *tokens = NULL;
-    hm_status st = check_config(f, err);
+    hm_status st = check_config(f, k, err);
     if (st)
         return st;
     if (!json_is_object(f->vocab) || (f->added && !json_is_object(f->added)))
@@ -164,7 +172,9 @@ static hm_status load(hm_tokenizer *t, const folder *f, const char *pattern, con
         return hm_fail(err, HM_EMISSING,
                        "%s: no added tokens: expected tokenizer_config.json with added_tokens_decoder, or added_tokens.json", dir);
     size_t added = tokens ? json_object_size(tokens) : json_object_size(f->added);
-    t->nfc = true;
+    t->nfc = k->nfc;
+    if (k == &whisper)
+        json_object_del(f->vocab, ""); /* the released files give an id to no text */
     if ((st = hm_vocab_open(&t->vocab, json_object_size(f->vocab) + added, f->vocab_path, err)) ||
         (st = hm_tokenizer_add_vocab(t, f->vocab, f->vocab_path, err)) ||
         (st = tokens ? add_decoder_tokens(t, tokens, f->config_path, err) : add_listed_tokens(t, f, err)) || (st = add_merges(t, f, err)) ||
@@ -173,7 +183,7 @@ static hm_status load(hm_tokenizer *t, const folder *f, const char *pattern, con
     return hm_tokenizer_finish(t, f->vocab_path, err);
 }
 
-hm_status hm_tokenizer_open_qwen2(hm_tokenizer **out, const char *dir, hm_qwen2_split split, hm_error *err)
+static hm_status open_folder(hm_tokenizer **out, const char *dir, const class *k, const char *pattern, hm_error *err)
 {
     folder f = {0};
     hm_tokenizer *t = hm_calloc(1, sizeof *t, dir, err);
@@ -181,11 +191,29 @@ hm_status hm_tokenizer_open_qwen2(hm_tokenizer **out, const char *dir, hm_qwen2_
         return HM_EABSENT;
     hm_status st = folder_open(&f, dir, err);
     if (!st)
-        st = load(t, &f, patterns[split], dir, err);
+        st = load(t, &f, k, pattern, dir, err);
     folder_close(&f);
     if (st)
         hm_tokenizer_close(&t);
     else
         *out = t;
     return st;
+}
+
+hm_status hm_tokenizer_open_qwen2(hm_tokenizer **out, const char *dir, hm_qwen2_split split, hm_error *err)
+{
+    return open_folder(out, dir, &qwen2, patterns[split], err);
+}
+
+hm_status hm_tokenizer_open_whisper(hm_tokenizer **out, const char *dir, hm_error *err)
+{
+    char vocab[PATH_MAX], json[PATH_MAX];
+    hm_status st = file_path(vocab, dir, "vocab.json", err);
+    if (!st)
+        st = file_path(json, dir, "tokenizer.json", err);
+    if (st)
+        return st;
+    if (access(vocab, F_OK) && !access(json, F_OK))
+        return hm_tokenizer_open(out, json, err);
+    return open_folder(out, dir, &whisper, HM_GPT2_SPLIT, err);
 }

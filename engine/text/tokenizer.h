@@ -1,4 +1,4 @@
-/* Byte-level BPE tokenizers of the Llama-3 and Qwen2 kinds, and the text rules around them. */
+/* Byte-level BPE tokenizers of the Llama-3, Qwen2 and GPT-2 kinds, and the text rules around them. */
 #ifndef HM_ENGINE_TEXT_TOKENIZER_H
 #define HM_ENGINE_TEXT_TOKENIZER_H
 
@@ -24,6 +24,8 @@ typedef enum hm_qwen2_split {
 
 /* Qwen2: folder with vocab.json + merges.txt, and added tokens from tokenizer_config.json (added_tokens_decoder) or added_tokens.json. */
 hm_status hm_tokenizer_open_qwen2(hm_tokenizer **out, const char *folder, hm_qwen2_split split, hm_error *err);
+/* Whisper: the same files, which come first as in the original, or tokenizer.json alone. */
+hm_status hm_tokenizer_open_whisper(hm_tokenizer **out, const char *folder, hm_error *err);
 /* Nothing changes in an open tokenizer: threads may share it. */
 void hm_tokenizer_close(hm_tokenizer **tokenizer);
 

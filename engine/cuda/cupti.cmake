@@ -1,0 +1,17 @@
+# Profiles of CUDA: records of CUPTI change with its headers. With others than activity_decode.c reads, and without any, tracing says so.
+find_path(HM_CUPTI_INCLUDE cupti.h HINTS ${HM_CUDA_INCLUDE} ${nvcc_folder}/../include ${nvcc_folder}/../extras/CUPTI/include)
+mark_as_advanced(HM_CUPTI_INCLUDE)
+set(HM_CUPTI FALSE)
+if(HM_CUPTI_INCLUDE)
+  execute_process(COMMAND ${CMAKE_C_COMPILER} -std=gnu11 -fsyntax-only -I ${PROJECT_SOURCE_DIR} -isystem ${HM_CUDA_INCLUDE}
+      -isystem ${HM_CUPTI_INCLUDE} ${CMAKE_CURRENT_SOURCE_DIR}/activity_decode.c RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
+  if(NOT failed)
+    set(HM_CUPTI TRUE)
+  endif()
+endif()
+set(HM_CUPTI ${HM_CUPTI} CACHE INTERNAL "this build reads records of CUPTI")
+if(HM_CUPTI)
+  list(FILTER sources EXCLUDE REGEX "/activity_absent\\.c$")
+else()
+  list(FILTER sources EXCLUDE REGEX "/activity(_calls|_decode)?\\.c$")
+endif()

@@ -6,6 +6,7 @@
 
 #include "engine/gpu/driver.h"
 #include "engine/gpu/gpu.h"
+#include "engine/gpu/gpu_linear.h"
 
 #define HM_GPU_STAGE ((size_t)4 << 20)        /* host memory that is on its way to the device */
 #define HM_GPU_LAND ((size_t)1 << 20)         /* host memory that comes from it */
@@ -103,6 +104,7 @@ struct hm_device {
     hm_gpu_mode mode;
     int index, at; /* of the segment, and of the next command in it */
     hm_gpu_segment segments[HM_GPU_SEGMENTS];
+    hm_gpu_launch_many *many; /* NULL: kernels of linear.cl */
 };
 
 /* gpu.c */

@@ -1,7 +1,9 @@
 /* Linear layers and row convolutions on a GPU: which kernel of linear.cl, over which groups, and what it counts.
  * The choice depends on the shape of W and the entry called; M matters for `linear` and its relatives only, so that a convolution
  * (linear_ex) gives the same bytes however its rows are cut into calls. */
-#include "engine/gpu/gpu.h"
+#include "engine/gpu/gpu_linear.h"
+
+#include "engine/gpu/gpu_impl.h"
 
 #define ROW_OUTPUTS 4 /* of a group of few_rows_*: linear.cl */
 #define COLUMNS 64    /* of a group of few_columns_* */
@@ -19,34 +21,28 @@ static int whole_blocks(int in)
     return (in + HM_PANEL_BLOCK - 1) / HM_PANEL_BLOCK * HM_PANEL_BLOCK;
 }
 
-/* Rows of x as quantised weights meet them. Row m's tap t is row m*row_step + t*tap_step. */
-typedef struct quantised {
-    const void *values;
-    const float *scales;
-    int64_t row_step, tap_step;
-} quantised;
-
 static size_t quantised_row_bytes(int padded)
 {
     return (size_t)padded + (size_t)(padded / HM_PANEL_GROUP) * sizeof(float);
 }
 
 /* How x is cut into rows to be quantised: pieces of one tap, `unit` floats apart, or, with unit 0, each tap of each row on its own. */
-static int64_t quantised_steps(quantised *q, const hm_linear *w, int64_t ldx, int64_t tap_stride)
+static int64_t quantised_steps(hm_gpu_quantised *q, const hm_linear *w, int64_t ldx, int64_t tap_stride)
 {
     int64_t unit = tap_stride % ldx == 0 ? ldx : ldx % tap_stride == 0 ? tap_stride : 0;
+    q->in = whole_blocks(w->in);
     q->row_step = unit ? ldx / unit : w->taps;
     q->tap_step = unit ? tap_stride / unit : 1;
     return unit;
 }
 
-static int64_t quantised_rows(const quantised *q, const hm_linear *w, int64_t M)
+static int64_t quantised_rows(const hm_gpu_quantised *q, const hm_linear *w, int64_t M)
 {
     return (M - 1) * q->row_step + (w->taps - 1) * q->tap_step + 1;
 }
 
 /* Rows of x for M rows of y; false after a failure. fp4 weights are summed doubled. */
-static bool quantise(const hm_ops *op, const char *what, quantised *q, const float *x, const hm_linear *w, int M, int64_t ldx,
+static bool quantise(const hm_ops *op, const char *what, hm_gpu_quantised *q, const float *x, const hm_linear *w, int M, int64_t ldx,
                      int64_t tap_stride)
 {
     int padded = whole_blocks(w->in);
@@ -98,7 +94,7 @@ static hm_gpu_kernel few_kernel(int stored)
 }
 
 /* Layers that share x and the way they are stored. q: x quantised, or NULL. */
-static void run_few(const hm_ops *op, const char *what, const few *f, const quantised *q)
+static void run_few(const hm_ops *op, const char *what, const few *f, const hm_gpu_quantised *q)
 {
     const hm_linear *a = f->w[0], *b = f->w[f->parts > 1 ? 1 : 0], *c = f->w[f->parts > 2 ? 2 : 0];
     int stored = storage(a), outputs = a->panels ? HM_PANEL_ROWS : a->in_out ? COLUMNS : ROW_OUTPUTS, groups = 0;
@@ -128,20 +124,8 @@ static void run_few(const hm_ops *op, const char *what, const few *f, const quan
 
 /* --- many rows --- */
 
-typedef struct many {
-    const hm_linear *w;
-    float *y;
-    const float *x, *residual;
-    int M;
-    int64_t ldy, ldx, tap_stride;
-    hm_act act;
-    float slope;
-    const float *snake_a, *snake_b;
-    bool multiply; /* y = act(z) * y */
-} many;
-
 /* Few outputs, then few rows, get tiles to match. */
-static hm_gpu_kernel many_kernel(const many *g, bool is_quantised, int *rows, int *columns)
+static hm_gpu_kernel many_kernel(const hm_gpu_many *g, bool is_quantised, int *rows, int *columns)
 {
     *rows = *columns = WIDE_TILE;
     if (g->w->out <= SMALL_TILE) {
@@ -155,8 +139,8 @@ static hm_gpu_kernel many_kernel(const many *g, bool is_quantised, int *rows, in
     return is_quantised ? HM_K_many_quantised_64x64 : HM_K_many_64x64;
 }
 
-/* q: x quantised, or NULL. Row tiles go along the first dimension, of which devices have most. */
-static void launch_many(const hm_ops *op, const char *what, const many *g, const quantised *q)
+/* Row tiles go along the first dimension, of which devices have most. */
+static void launch_shared(const hm_ops *op, const char *what, const hm_gpu_many *g, const hm_gpu_quantised *q)
 {
     const hm_linear *w = g->w;
     int rows, columns;
@@ -173,7 +157,7 @@ static void launch_many(const hm_ops *op, const char *what, const many *g, const
                                    hm_gpu_i64(q ? q->tap_step : g->tap_stride),
                                    hm_gpu_i32(g->M),
                                    hm_gpu_i32(w->out),
-                                   hm_gpu_i32(q ? whole_blocks(w->in) : w->in),
+                                   hm_gpu_i32(q ? q->in : w->in),
                                    hm_gpu_i32(w->taps),
                                    hm_gpu_i32(storage(w)),
                                    hm_gpu_i32((int)g->act),
@@ -185,11 +169,21 @@ static void launch_many(const hm_ops *op, const char *what, const many *g, const
     hm_gpu_launch(op, what, &(hm_gpu_launch_args){kernel, {groups[0], groups[1], 1}, values, count, 0});
 }
 
+static void launch_many(const hm_ops *op, const char *what, const hm_gpu_many *g, const hm_gpu_quantised *q)
+{
+    (op->dev->many ? op->dev->many : launch_shared)(op, what, g, q);
+}
+
+void hm_gpu_many_by(hm_device *dev, hm_gpu_launch_many *launch)
+{
+    dev->many = launch;
+}
+
 /* Quantised weights: as many rows at a time as scratch has room for their inputs. */
-static void run_many_quantised(const hm_ops *op, const char *what, const many *g)
+static void run_many_quantised(const hm_ops *op, const char *what, const hm_gpu_many *g)
 {
     size_t row = quantised_row_bytes(whole_blocks(g->w->in));
-    quantised q;
+    hm_gpu_quantised q;
     quantised_steps(&q, g->w, g->ldx, g->tap_stride);
     int64_t most = ((int64_t)(HM_GPU_SCRATCH / row) - 1 - (g->w->taps - 1) * q.tap_step) / q.row_step + 1;
     if (most < 1) {
@@ -199,7 +193,7 @@ static void run_many_quantised(const hm_ops *op, const char *what, const many *g
     }
     most = most > WIDE_TILE ? most / WIDE_TILE * WIDE_TILE : most;
     for (int64_t m = 0; m < g->M && hm_gpu_ready(op); m += most) {
-        many part = *g;
+        hm_gpu_many part = *g;
         part.y += m * g->ldy;
         part.x += m * g->ldx;
         part.residual = g->residual ? g->residual + m * g->ldy : NULL;
@@ -209,9 +203,9 @@ static void run_many_quantised(const hm_ops *op, const char *what, const many *g
     }
 }
 
-static void run_many(const hm_ops *op, const char *what, const many *args)
+static void run_many(const hm_ops *op, const char *what, const hm_gpu_many *args)
 {
-    many g = *args;
+    hm_gpu_many g = *args;
     g.ldy = g.ldy ? g.ldy : g.w->out;
     g.ldx = g.ldx ? g.ldx : g.w->in;
     g.tap_stride = g.tap_stride ? g.tap_stride : g.w->in;
@@ -226,7 +220,7 @@ static void run_many(const hm_ops *op, const char *what, const many *args)
 /* Contiguous rows of layers that read the same x; with pair, y[0] = silu(W0 x) * (W1 x). */
 static void dense(const hm_ops *op, const char *what, const few *f)
 {
-    quantised q;
+    hm_gpu_quantised q;
     bool is_few = few_rows(f->w[0], f->M), is_quantised = hm_format_quantised(f->w[0]->panels);
     if (is_few && is_quantised && !quantise(op, what, &q, f->x, f->w[0], f->M, f->w[0]->in, f->w[0]->in))
         return;
@@ -235,7 +229,7 @@ static void dense(const hm_ops *op, const char *what, const few *f)
         return;
     }
     for (int i = 0; i < f->parts; i++) {
-        many g = {.w = f->w[i], .y = f->y[f->pair ? 0 : i], .x = f->x, .M = f->M};
+        hm_gpu_many g = {.dense = true, .w = f->w[i], .y = f->y[f->pair ? 0 : i], .x = f->x, .M = f->M};
         g.residual = f->add ? g.y : NULL;
         g.act = f->pair && i == 0 ? HM_ACT_SILU : HM_ACT_NONE;
         g.multiply = f->pair && i == 1;
@@ -265,18 +259,18 @@ void hm_gpu_linear_ex(const hm_ops *op, const hm_linear_args *a)
         return;
     hm_ops_count_linear(op, a->w, a->M);
     run_many(op, "linear_ex",
-             &(many){.w = a->w,
-                     .y = a->y,
-                     .x = a->x,
-                     .residual = a->residual,
-                     .M = a->M,
-                     .ldy = a->ldy,
-                     .ldx = a->ldx,
-                     .tap_stride = a->tap_stride,
-                     .act = a->act,
-                     .slope = a->slope,
-                     .snake_a = a->snake_a,
-                     .snake_b = a->snake_b});
+             &(hm_gpu_many){.w = a->w,
+                            .y = a->y,
+                            .x = a->x,
+                            .residual = a->residual,
+                            .M = a->M,
+                            .ldy = a->ldy,
+                            .ldx = a->ldx,
+                            .tap_stride = a->tap_stride,
+                            .act = a->act,
+                            .slope = a->slope,
+                            .snake_a = a->snake_a,
+                            .snake_b = a->snake_b});
 }
 
 /* Whether one launch reads both. */
@@ -312,8 +306,8 @@ void hm_gpu_linear_swiglu(const hm_ops *op, float *y, const float *x, const hm_l
         dense(op, "linear_swiglu", &(few){.y = {y, y}, .w = {gate, up}, .parts = 2, .pair = true, .x = x, .M = M});
         return;
     }
-    run_many(op, "linear_swiglu", &(many){.w = gate, .y = y, .x = x, .M = M, .act = HM_ACT_SILU});
-    run_many(op, "linear_swiglu", &(many){.w = up, .y = y, .x = x, .M = M, .multiply = true});
+    run_many(op, "linear_swiglu", &(hm_gpu_many){.dense = true, .w = gate, .y = y, .x = x, .M = M, .act = HM_ACT_SILU});
+    run_many(op, "linear_swiglu", &(hm_gpu_many){.dense = true, .w = up, .y = y, .x = x, .M = M, .multiply = true});
 }
 
 static void gpu_depthwise(const hm_ops *op, float *y, const float *x, const float *w, const float *bias, int M, int C, int taps, int step)

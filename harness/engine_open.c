@@ -3,7 +3,7 @@
 #include <string.h>
 
 const char *const hm_isa_choices[] = {"scalar", "avx2", "avx2-vnni", "avx512", "avx512-vnni", "neon", NULL};
-const char *const hm_backend_choices[] = {"cpu", "ze", NULL};
+const char *const hm_backend_choices[] = {"cpu", "ze", "cuda", NULL};
 
 const char *hm_backend_choice(const char *name, hm_error *err)
 {

@@ -2,11 +2,12 @@
 # Only the sources listed here see toggles; everything else is linked from the archives, unreachable sections dropped.
 set(HM_TOGGLE_SOURCES
   engine/session/module.c engine/session/open.c engine/session/backends.c
-  engine/session/heart.c engine/session/heart_prompt.c engine/session/heart_music.c engine/session/heart_check.c engine/session/heart_many.c engine/session/many.c engine/session/codec_thread.c engine/cpu/cpu_ops_init.c engine/gpu/gpu_ops_init.c
+  engine/session/heart.c engine/session/heart_prompt.c engine/session/heart_music.c engine/session/heart_check.c engine/session/heart_many.c engine/session/many.c engine/session/codec_thread.c engine/cpu/cpu_ops_init.c engine/gpu/gpu_ops_init.c engine/cuda/cuda_ops_init.c
   engine/models/transformer.c engine/models/kv_cache.c engine/models/conv.c engine/models/heartmula_config.c engine/models/heartmula_song.c engine/models/heartmula.c
   engine/models/heartcodec_config.c engine/models/dit.c engine/models/scalar_model.c engine/models/heartcodec.c
   engine/models/qwen3_tts_config.c engine/models/qwen3_tts_prompt.c engine/models/qwen3_tts_utterance.c engine/models/qwen3_tts.c
   engine/models/speech_codec_config.c engine/models/speech_codec.c engine/models/speaker_encoder.c engine/models/speech_encoder.c
+  engine/models/whisper_config.c engine/models/whisper_encoder.c engine/models/whisper_decoder.c engine/models/whisper_rules.c engine/models/whisper_search.c engine/models/whisper.c
   engine/session/qwen.c engine/session/qwen_prompt.c engine/session/qwen_speech.c engine/session/qwen_stream.c engine/session/qwen_many.c
   engine/session/qwen_check.c)
 list(TRANSFORM HM_TOGGLE_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)
@@ -21,7 +22,7 @@ if(table MATCHES "[];[]")
 endif()
 string(REGEX MATCHALL "HM_VARIANT[^\n]*" rows "${table}")
 
-set(HM_TOGGLE_LIBRARIES hm_ze hm_gpu hm_weights hm_cpu hm_text hm_mel hm_base)
+set(HM_TOGGLE_LIBRARIES hm_ze hm_cuda hm_gpu hm_weights hm_cpu hm_text hm_mel hm_base)
 
 function(hm_add_module name)
   add_library(module_${name} MODULE ${ARGN})

@@ -1,4 +1,4 @@
-/* What a driver of GPUs (engine/ze, later engine/cuda) gives to engine/gpu: one device, memory, and commands in order. */
+/* What a driver of GPUs (engine/ze, engine/cuda) gives to engine/gpu: one device, memory, and commands in order. */
 #ifndef HM_ENGINE_GPU_DRIVER_H
 #define HM_ENGINE_GPU_DRIVER_H
 
@@ -28,7 +28,7 @@ typedef enum hm_gpu_memory {
 
 /* What a device is. Text lives as long as the device is open. What is not known is 0 or "". */
 typedef struct hm_gpu_facts {
-    const char *backend;              /* "ze" */
+    const char *backend;              /* "ze", "cuda" */
     const char *name, *uuid, *driver; /* "Intel(R) Arc(TM) A770", "8680a056-...", "1.3.24931" */
     const char *api;                  /* version of the interface: "1.4" */
     bool software;                    /* computes on the CPU: times mean nothing */
@@ -37,6 +37,16 @@ typedef struct hm_gpu_facts {
     uint32_t compute_units, clock_mhz, sub_group;
     uint64_t timer_hz;
 } hm_gpu_facts;
+
+/* A device and its texts; `facts` points into the struct, so it is filled in place and not copied. */
+typedef struct hm_gpu_device {
+    hm_gpu_facts facts;
+    int index; /* among all devices of the driver: what options.device takes */
+    bool gpu;  /* of the kind that runs kernels; others (neural processors) are listed only */
+    char name[256], uuid[40], driver[32], api[16];
+} hm_gpu_device;
+
+#define HM_GPU_DEVICES 32 /* most that are looked at */
 
 /* A command with fixed arguments: what a step's two parameters get is up to the caller (HM_GPU_I64 and HM_GPU_POINTER). */
 typedef struct hm_gpu_command {
@@ -60,9 +70,11 @@ typedef struct hm_gpu_time {
     int stream;     /* queue, from 0 on */
 } hm_gpu_time;
 
-/* Every entry is set. What returns hm_status says why through err; after HM_EABSENT of "device lost" all others fail likewise. */
+/* Every entry is set; of a backend that this build lacks only the first three, and those that can fail do. What returns hm_status says why through err; after HM_EABSENT of "device lost" all others fail likewise. */
 typedef struct hm_gpu_driver {
     const char *backend;
+    /* Fills up to `room` devices and tells how many there are. HM_EABSENT in one line, with what to install: no library, driver or device. */
+    hm_status (*list)(hm_gpu_device *out, int room, int *count, hm_error *err);
     hm_status (*open)(hm_gpu **out, const hm_gpu_options *o, hm_error *err); /* HM_EABSENT: no loader, driver or device, in one line */
     void (*close)(hm_gpu **gpu);                                             /* waits first; gives everything back */
     const hm_gpu_facts *(*facts)(const hm_gpu *gpu);

@@ -6,6 +6,7 @@
 
 #include "engine/cpu/cpu.h"
 #include "engine/cpu/cpu_ops_init.h"
+#include "engine/cuda/cuda_ops_init.h"
 #include "engine/gpu/driver.h"
 #include "engine/gpu/gpu_ops_init.h"
 #include "variants/variants.h"
@@ -33,10 +34,20 @@ static hm_status cpu_split(hm_device *whole, hm_device **first, hm_device **seco
     return st || !before ? st : hm_cpu_open_at(first, before, 0, isa, err);
 }
 
-static hm_status ze_open(hm_device **out, const hm_device_options *o, hm_error *err)
+static hm_status gpu_open(hm_device **out, const hm_gpu_driver *driver, const hm_device_options *o, hm_error *err)
 {
     hm_gpu_options options = {.device = o->device, .cache = o->cache_dir, .timestamps = o->timestamps, .log = o->log};
-    return hm_gpu_open(out, &hm_ze_driver, &options, err);
+    return hm_gpu_open(out, driver, &options, err);
+}
+
+static hm_status ze_open(hm_device **out, const hm_device_options *o, hm_error *err)
+{
+    return gpu_open(out, &hm_ze_driver, o, err);
+}
+
+static hm_status cuda_open(hm_device **out, const hm_device_options *o, hm_error *err)
+{
+    return gpu_open(out, &hm_cuda_driver, o, err);
 }
 
 static void gpu_facts(const hm_device *dev, hm_device_facts *out)
@@ -77,6 +88,14 @@ static const hm_backend backends[] = {
      .close = hm_gpu_close,
      .facts = gpu_facts,
      .ops_init = hm_gpu_ops_init,
+     .team = no_team,
+     .split = gpu_split},
+    {.name = "cuda",
+     .bit = HM_BACKEND_CUDA,
+     .open = cuda_open,
+     .close = hm_gpu_close,
+     .facts = gpu_facts,
+     .ops_init = hm_cuda_ops_init,
      .team = no_team,
      .split = gpu_split},
 };

@@ -128,6 +128,7 @@ static const hm_gpu_facts *facts(const hm_gpu *gpu)
 
 const hm_gpu_driver hm_ze_driver = {
     .backend = "ze",
+    .list = hm_ze_list,
     .open = open_gpu,
     .close = close_gpu,
     .facts = facts,

@@ -163,3 +163,11 @@ void hm_kv_take(hm_ctx *c, hm_kv_cache *kv, const hm_kv_cache *from, int slots)
     kv->length = slots;
     kv->capacity = kv->memory ? kv->capacity : slots;
 }
+
+void hm_kv_copy_row(hm_ctx *c, hm_kv_cache *kv, int to, int from, int slots)
+{
+    for (int i = 0; i < kv->layers && slots; i++) {
+        hm_kv_view target = hm_kv_from(&kv->layer[i], to, 0), source = hm_kv_from(&kv->layer[i], from, 0);
+        c->counters.kv_copied_bytes += copy_slots(&c->ops, &target, &source, kv->heads, slots);
+    }
+}

@@ -30,6 +30,8 @@ void hm_kv_drop(hm_ctx *c, hm_kv_cache *kv, int slots);
 void hm_kv_reset(hm_ctx *c, hm_kv_cache *kv);
 /* kv, of the same heads and empty, gets the first `slots` slots that `from` has. Counted as kv_copied_bytes. */
 void hm_kv_take(hm_ctx *c, hm_kv_cache *kv, const hm_kv_cache *from, int slots);
+/* Batch row `to` gets the first `slots` slots of batch row `from`. Counted as kv_copied_bytes. */
+void hm_kv_copy_row(hm_ctx *c, hm_kv_cache *kv, int to, int from, int slots);
 uint64_t hm_kv_bytes(const hm_ctx *c, const hm_transformer_config *config, int batch, int slots);
 
 #endif

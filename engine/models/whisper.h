@@ -55,9 +55,9 @@ int hm_whisper_prompt(const hm_whisper_generation *g, int32_t language, hm_whisp
 typedef struct hm_whisper_request {
     int window; /* of the work; at most one request of a call for each window */
     const int32_t *prompt;
-    int prompt_count;      /* the same in all requests of a call */
+    int prompt_count;      /* 1 to HM_WHISPER_PROMPT, the same in all requests of a call */
     int max_tokens;        /* 1 and more; with the prompt at most the work's positions */
-    int beams;             /* 1: greedy, or draws when temperature is above 0; more: temperature is 0 */
+    int beams;             /* the same in all requests of a call; 1: greedy, or draws when temperature is above 0; more: temperature is 0 */
     double temperature;    /* 0, or what logits are divided by before one of the topk greatest is drawn */
     int topk;              /* 0: all */
     double length_penalty; /* of beams */

@@ -73,7 +73,7 @@ static ze_result_t check_argument(const soft_kernel *k, soft_value *v, int index
     if (p && !m)
         return hm_soft_misuse("argument %d of %s is %p, which lies in no allocation%s", index, k->entry->name, p,
                               v->known ? " any more" : "");
-    if (m && m->device && m->device != k->module->device)
+    if (m && hm_soft_device_of(m) && hm_soft_device_of(m) != k->module->device)
         return hm_soft_misuse("argument %d of %s lies on another device", index, k->entry->name);
     v->known = true;
     v->freed = freed;

@@ -3,30 +3,81 @@
 
 #include <level_zero/zet_api.h>
 #include <level_zero/zet_ddi.h>
+#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static int the_driver; /* its address is the handle */
 soft_device hm_soft_devices[SOFT_MAX_DEVICES] = {{.index = 0}, {.index = 1}};
 
-/* --- small things --- */
+/* --- what the common part asks for --- */
 
-uint64_t hm_soft_now_ns(void)
+const soft_is hm_soft_is = {.name = "ze_soft",
+                            .entries = SOFT_ENTRIES,
+                            .kinds = SOFT_KINDS,
+                            .bad_argument = ZE_RESULT_ERROR_INVALID_ARGUMENT,
+                            .null_handle = ZE_RESULT_ERROR_INVALID_NULL_HANDLE};
+_Static_assert((int)SOFT_ENTRIES <= SOFT_MOST_ENTRIES && (int)SOFT_KINDS <= SOFT_MOST_KINDS, "tables of tests/soft");
+
+const soft_entry_row hm_soft_entries[] = {
+#define SOFT_ENTRY(name, lost) {#name, lost},
+#include "tests/ze_soft/entries.def"
+#undef SOFT_ENTRY
+};
+
+const char *const hm_soft_kind_names[] = {
+    [SOFT_CONTEXT] = "context", [SOFT_MODULE] = "module",         [SOFT_BUILD_LOG] = "build log",
+    [SOFT_KERNEL] = "kernel",   [SOFT_EVENT_POOL] = "event pool", [SOFT_EVENT] = "event",
+    [SOFT_LIST] = "list",       [SOFT_QUEUE] = "queue",           [SOFT_FENCE] = "fence",
+};
+
+int hm_soft_lost_result(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_RAW, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    return ZE_RESULT_ERROR_DEVICE_LOST;
 }
+
+int hm_soft_usual_failure(const char *entry)
+{
+    if (!strcmp(entry, "zeMemAllocHost"))
+        return ZE_RESULT_ERROR_OUT_OF_HOST_MEMORY;
+    return strncmp(entry, "zeMemAlloc", 10) ? ZE_RESULT_ERROR_UNKNOWN : ZE_RESULT_ERROR_OUT_OF_DEVICE_MEMORY;
+}
+
+soft_own hm_soft_own;
+
+void hm_soft_settings_own(void)
+{
+    soft_own *s = &hm_soft_own;
+    s->timer_bits = (int)hm_soft_number("HM_SOFT_TIMER_BITS", 32);
+    if (s->timer_bits < 1 || s->timer_bits > 64)
+        s->timer_bits = 64;
+    s->timer_ns = hm_soft_number("HM_SOFT_TIMER_NS", 52);
+    s->timer_ns += !s->timer_ns;
+    s->api_minor = (int)hm_soft_number("HM_SOFT_API_MINOR", ZE_MINOR_VERSION(ZE_API_VERSION_CURRENT));
+    const char *sysman = getenv("HM_SOFT_SYSMAN");
+    s->sysman = !sysman || strcmp(sysman, "none");
+}
+
+ze_result_t hm_soft_stype(const void *structure, int expected, const char *what)
+{
+    if (!structure) {
+        hm_soft_misuse("%s is NULL", what);
+        return ZE_RESULT_ERROR_INVALID_NULL_POINTER;
+    }
+    int stype = *(const int *)structure;
+    return stype == expected ? ZE_RESULT_SUCCESS : hm_soft_misuse("stype of %s is 0x%x, not 0x%x", what, stype, expected);
+}
+
+/* --- small things --- */
 
 static uint64_t timer_mask(void)
 {
-    int bits = hm_soft_settings.timer_bits;
+    int bits = hm_soft_own.timer_bits;
     return bits >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << bits) - 1;
 }
 
 uint64_t hm_soft_ticks(uint64_t ns)
 {
-    return ns / hm_soft_settings.timer_ns & timer_mask();
+    return ns / hm_soft_own.timer_ns & timer_mask();
 }
 
 uint32_t hm_soft_count(uint32_t *count, uint32_t have)
@@ -86,7 +137,7 @@ static ze_result_t driver_api(ze_driver_handle_t handle, ze_api_version_t *out)
     ENTER(zeDriverGetApiVersion);
     DRIVER(handle);
     NEED(out);
-    *out = (ze_api_version_t)ZE_MAKE_VERSION(1, hm_soft_settings.api_minor);
+    *out = (ze_api_version_t)ZE_MAKE_VERSION(1, hm_soft_own.api_minor);
     return ZE_RESULT_SUCCESS;
 }
 
@@ -165,8 +216,8 @@ static ze_result_t device_properties(ze_device_handle_t handle, ze_device_proper
     out->maxCommandQueuePriority = 0;
     out->numThreadsPerEU = out->physicalEUSimdWidth = out->numEUsPerSubslice = out->numSubslicesPerSlice = 1;
     out->numSlices = units;
-    out->timerResolution = newer ? 1000000000u / hm_soft_settings.timer_ns : hm_soft_settings.timer_ns;
-    out->timestampValidBits = out->kernelTimestampValidBits = (uint32_t)hm_soft_settings.timer_bits;
+    out->timerResolution = newer ? 1000000000u / hm_soft_own.timer_ns : hm_soft_own.timer_ns;
+    out->timestampValidBits = out->kernelTimestampValidBits = (uint32_t)hm_soft_own.timer_bits;
     memcpy(out->uuid.id, "hmsoft device  0", sizeof out->uuid.id);
     out->uuid.id[15] = (uint8_t)('0' + d->index);
     snprintf(out->name, sizeof out->name, "%s (%.180s)", SOFT_NAME, hm_soft_cl.name);

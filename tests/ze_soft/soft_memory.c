@@ -1,149 +1,16 @@
-/* Memory of devices and host: who owns an address, what is left, and, guarded, what touches it when it should not. */
-#define _GNU_SOURCE
+/* Memory of devices and host, as Level Zero asks for it. */
 #include "tests/ze_soft/soft.h"
 
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+static const ze_memory_type_t types[] = {
+    [SOFT_OF_HOST] = ZE_MEMORY_TYPE_HOST, [SOFT_OF_DEVICE] = ZE_MEMORY_TYPE_DEVICE, [SOFT_OF_BOTH] = ZE_MEMORY_TYPE_SHARED};
 
-#define PAGE ((size_t)4096)
-#define POISON 0xa5
-#define POISONED ((size_t)1 << 20) /* of an allocation, unless guarded: all of it */
-
-static struct {
-    pthread_mutex_t lock;
-    soft_memory **sorted; /* by start */
-    size_t count, room;
-    uint64_t made;
-    atomic_ulong freed;
-    int open;
-    bool held;
-} memory = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-/* --- who owns an address --- */
-
-static size_t place_of(const void *p) /* of the first one that starts behind p */
+soft_device *hm_soft_device_of(const soft_memory *m)
 {
-    size_t low = 0, high = memory.count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (memory.sorted[middle]->start <= (const char *)p)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    for (int i = 0; i < SOFT_MAX_DEVICES; i++)
+        if (m->used_bytes == &hm_soft_devices[i].used_bytes)
+            return &hm_soft_devices[i];
+    return NULL;
 }
-
-static soft_memory *find(const void *p)
-{
-    size_t place = place_of(p);
-    soft_memory *m = place ? memory.sorted[place - 1] : NULL;
-    return m && (const char *)p < m->start + m->bytes ? m : NULL;
-}
-
-const soft_memory *hm_soft_memory_find(const void *p)
-{
-    pthread_mutex_lock(&memory.lock);
-    const soft_memory *m = find(p);
-    pthread_mutex_unlock(&memory.lock);
-    return m;
-}
-
-uint64_t hm_soft_memory_freed(void)
-{
-    return atomic_load_explicit(&memory.freed, memory_order_acquire);
-}
-
-uint64_t hm_soft_memory_alive(void)
-{
-    pthread_mutex_lock(&memory.lock);
-    uint64_t count = memory.count;
-    pthread_mutex_unlock(&memory.lock);
-    return count;
-}
-
-/* --- the host's reach --- */
-
-static void reach(int protection)
-{
-    for (size_t i = 0; i < memory.count; i++)
-        if (memory.sorted[i]->type == ZE_MEMORY_TYPE_DEVICE)
-            mprotect(memory.sorted[i]->map, memory.sorted[i]->map_bytes - PAGE, protection);
-}
-
-void hm_soft_memory_open(void)
-{
-    if (!hm_soft_settings.guard)
-        return;
-    pthread_mutex_lock(&memory.lock);
-    if (!memory.open++)
-        reach(PROT_READ | PROT_WRITE);
-    pthread_mutex_unlock(&memory.lock);
-}
-
-void hm_soft_memory_close(void)
-{
-    if (!hm_soft_settings.guard)
-        return;
-    pthread_mutex_lock(&memory.lock);
-    if (memory.open && !--memory.open)
-        reach(PROT_NONE);
-    pthread_mutex_unlock(&memory.lock);
-}
-
-void hm_soft_memory_hold(void)
-{
-    if (!hm_soft_settings.guard)
-        return;
-    pthread_mutex_lock(&memory.lock);
-    bool more = !memory.held;
-    memory.held = true;
-    pthread_mutex_unlock(&memory.lock);
-    if (more)
-        hm_soft_memory_open();
-}
-
-void hm_soft_memory_let_go(void)
-{
-    if (!hm_soft_settings.guard)
-        return;
-    pthread_mutex_lock(&memory.lock);
-    bool less = memory.held;
-    memory.held = false;
-    pthread_mutex_unlock(&memory.lock);
-    if (less)
-        hm_soft_memory_close();
-}
-
-/* Says who touched what before the process dies of it. */
-static void tell_fault(int signal_number, siginfo_t *info, void *context)
-{
-    char text[320];
-    const char *at = info->si_addr, *running = hm_soft_command_now();
-    int n = snprintf(text, sizeof text, "ze_soft: fault at %p, by %s", (const void *)at, running ? running : "the host");
-    for (size_t i = 0; i < memory.count; i++) {
-        const soft_memory *m = memory.sorted[i];
-        if (at >= m->map && at < m->map + m->map_bytes)
-            n = snprintf(text, sizeof text, "ze_soft: fault at byte %ld of allocation %llu of %zu bytes, by %s", (long)(at - m->start),
-                         (unsigned long long)m->id, m->bytes, running ? running : "the host");
-    }
-    text[n] = '\n';
-    ssize_t written = write(STDERR_FILENO, text, (size_t)n + 1);
-    (void)written;
-    (void)context;
-    signal(signal_number, SIG_DFL);
-}
-
-void hm_soft_memory_watch(void)
-{
-    struct sigaction action = {.sa_sigaction = tell_fault, .sa_flags = SA_SIGINFO};
-    sigaction(SIGSEGV, &action, NULL);
-}
-
-/* --- allocation --- */
 
 static ze_result_t check_request(size_t bytes, size_t alignment, void **out)
 {
@@ -152,50 +19,14 @@ static ze_result_t check_request(size_t bytes, size_t alignment, void **out)
         hm_soft_misuse("0 bytes are asked for");
         return ZE_RESULT_ERROR_UNSUPPORTED_SIZE;
     }
-    if (alignment & (alignment - 1) || alignment > PAGE) {
-        hm_soft_misuse("alignment %zu is no power of two up to %zu", alignment, PAGE);
+    if (alignment & (alignment - 1) || alignment > SOFT_PAGE) {
+        hm_soft_misuse("alignment %zu is no power of two up to %zu", alignment, SOFT_PAGE);
         return ZE_RESULT_ERROR_UNSUPPORTED_ALIGNMENT;
     }
     return ZE_RESULT_SUCCESS;
 }
 
-/* The end of what was asked for, rounded up to its alignment, is the end of a page; the next one faults. */
-static bool map_it(soft_memory *m, size_t alignment)
-{
-    size_t aligned = alignment < 64 ? 64 : alignment;
-    size_t taken = (m->bytes + aligned - 1) / aligned * aligned, pages = (taken + PAGE - 1) / PAGE * PAGE;
-    m->map_bytes = pages + PAGE;
-    m->map = mmap(NULL, m->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (m->map == MAP_FAILED)
-        return false;
-    mprotect(m->map + pages, PAGE, PROT_NONE);
-    m->start = m->map + pages - taken;
-    memset(m->start, POISON, hm_soft_settings.guard || taken < POISONED ? taken : POISONED);
-    memset(m->start + m->bytes, POISON, taken - m->bytes);
-    return true;
-}
-
-static bool keep(soft_memory *m)
-{
-    if (memory.count == memory.room) {
-        size_t room = memory.room ? memory.room * 2 : 256;
-        soft_memory **sorted = realloc(memory.sorted, room * sizeof *sorted);
-        if (!sorted)
-            return false;
-        memory.sorted = sorted;
-        memory.room = room;
-    }
-    size_t place = place_of(m->start);
-    memmove(memory.sorted + place + 1, memory.sorted + place, (memory.count - place) * sizeof *memory.sorted);
-    memory.sorted[place] = m;
-    memory.count++;
-    m->id = ++memory.made;
-    if (m->type == ZE_MEMORY_TYPE_DEVICE && hm_soft_settings.guard && !memory.open)
-        mprotect(m->map, m->map_bytes - PAGE, PROT_NONE);
-    return true;
-}
-
-static ze_result_t allocate(ze_context_handle_t context, ze_device_handle_t device, ze_memory_type_t type, size_t bytes, size_t alignment,
+static ze_result_t allocate(ze_context_handle_t context, ze_device_handle_t device, soft_memory_type type, size_t bytes, size_t alignment,
                             void **out)
 {
     soft_context *c = NULL;
@@ -206,28 +37,11 @@ static ze_result_t allocate(ze_context_handle_t context, ze_device_handle_t devi
         st = check_request(bytes, alignment, out);
     if (st)
         return st;
-    uint64_t limit = hm_soft_settings.memory_bytes;
-    if (bytes > limit)
-        return d ? ZE_RESULT_ERROR_OUT_OF_DEVICE_MEMORY : ZE_RESULT_ERROR_OUT_OF_HOST_MEMORY;
-    soft_memory *m = calloc(1, sizeof *m);
+    const soft_memory *m = hm_soft_memory_new(type, bytes, alignment, c, d ? &d->used_bytes : NULL);
     if (!m)
-        return ZE_RESULT_ERROR_OUT_OF_HOST_MEMORY;
-    *m = (soft_memory){.bytes = bytes, .type = type, .context = c, .device = d};
-    pthread_mutex_lock(&memory.lock);
-    bool fits = !d || d->used_bytes + bytes <= limit;
-    bool mapped = fits && map_it(m, alignment);
-    if (mapped && keep(m)) {
-        if (d)
-            d->used_bytes += bytes;
-        *out = m->start;
-        pthread_mutex_unlock(&memory.lock);
-        return ZE_RESULT_SUCCESS;
-    }
-    pthread_mutex_unlock(&memory.lock);
-    if (mapped)
-        munmap(m->map, m->map_bytes);
-    free(m);
-    return d ? ZE_RESULT_ERROR_OUT_OF_DEVICE_MEMORY : ZE_RESULT_ERROR_OUT_OF_HOST_MEMORY;
+        return d ? ZE_RESULT_ERROR_OUT_OF_DEVICE_MEMORY : ZE_RESULT_ERROR_OUT_OF_HOST_MEMORY;
+    *out = m->start;
+    return ZE_RESULT_SUCCESS;
 }
 
 static ze_result_t alloc_device(ze_context_handle_t context, const ze_device_mem_alloc_desc_t *desc, size_t bytes, size_t alignment,
@@ -236,14 +50,14 @@ static ze_result_t alloc_device(ze_context_handle_t context, const ze_device_mem
     ENTER(zeMemAllocDevice);
     STYPE(desc, ZE_STRUCTURE_TYPE_DEVICE_MEM_ALLOC_DESC, "desc");
     NEED(device);
-    return allocate(context, device, ZE_MEMORY_TYPE_DEVICE, bytes, alignment, out);
+    return allocate(context, device, SOFT_OF_DEVICE, bytes, alignment, out);
 }
 
 static ze_result_t alloc_host(ze_context_handle_t context, const ze_host_mem_alloc_desc_t *desc, size_t bytes, size_t alignment, void **out)
 {
     ENTER(zeMemAllocHost);
     STYPE(desc, ZE_STRUCTURE_TYPE_HOST_MEM_ALLOC_DESC, "desc");
-    return allocate(context, NULL, ZE_MEMORY_TYPE_HOST, bytes, alignment, out);
+    return allocate(context, NULL, SOFT_OF_HOST, bytes, alignment, out);
 }
 
 static ze_result_t alloc_shared(ze_context_handle_t context, const ze_device_mem_alloc_desc_t *desc, const ze_host_mem_alloc_desc_t *host,
@@ -252,21 +66,7 @@ static ze_result_t alloc_shared(ze_context_handle_t context, const ze_device_mem
     ENTER(zeMemAllocShared);
     STYPE(desc, ZE_STRUCTURE_TYPE_DEVICE_MEM_ALLOC_DESC, "desc");
     STYPE(host, ZE_STRUCTURE_TYPE_HOST_MEM_ALLOC_DESC, "the host's desc");
-    return allocate(context, device, ZE_MEMORY_TYPE_SHARED, bytes, alignment, out);
-}
-
-/* Whether something wrote behind its end, before the page that faults. */
-static void check_end(soft_memory *m)
-{
-    if (hm_soft_settings.guard && m->type == ZE_MEMORY_TYPE_DEVICE)
-        mprotect(m->map, m->map_bytes - PAGE, PROT_READ);
-    const unsigned char *end = (const unsigned char *)m->map + m->map_bytes - PAGE;
-    for (const unsigned char *at = (const unsigned char *)m->start + m->bytes; at < end; at++)
-        if (*at != POISON) {
-            hm_soft_misuse("allocation %llu of %zu bytes was written %zu bytes behind its end", (unsigned long long)m->id, m->bytes,
-                           (size_t)(at - (const unsigned char *)m->start) - m->bytes + 1);
-            return;
-        }
+    return allocate(context, device, SOFT_OF_BOTH, bytes, alignment, out);
 }
 
 static ze_result_t free_it(ze_context_handle_t context, void *p)
@@ -275,29 +75,7 @@ static ze_result_t free_it(ze_context_handle_t context, void *p)
     soft_context *c = NULL;
     TAKE(c, context, SOFT_CONTEXT);
     NEED(p);
-    pthread_mutex_lock(&memory.lock);
-    soft_memory *m = find(p);
-    bool whole = m && m->start == p;
-    pthread_mutex_unlock(&memory.lock);
-    if (!m)
-        return hm_soft_misuse("%p lies in no allocation", p);
-    if (!whole)
-        return hm_soft_misuse("%p lies %zu bytes inside an allocation", p, (size_t)((char *)p - m->start));
-    if (m->context != c)
-        return hm_soft_misuse("%p is of another context", p);
-    hm_soft_lanes_freed(m);
-    pthread_mutex_lock(&memory.lock);
-    size_t place = place_of(p) - 1;
-    memmove(memory.sorted + place, memory.sorted + place + 1, (memory.count - place - 1) * sizeof *memory.sorted);
-    memory.count--;
-    atomic_fetch_add(&memory.freed, 1);
-    if (m->device)
-        m->device->used_bytes -= m->bytes;
-    pthread_mutex_unlock(&memory.lock);
-    check_end(m);
-    munmap(m->map, m->map_bytes);
-    free(m);
-    return ZE_RESULT_SUCCESS;
+    return hm_soft_memory_free(c, p);
 }
 
 static ze_result_t alloc_properties(ze_context_handle_t context, const void *p, ze_memory_allocation_properties_t *out,
@@ -308,11 +86,11 @@ static ze_result_t alloc_properties(ze_context_handle_t context, const void *p, 
     TAKE(c, context, SOFT_CONTEXT);
     STYPE(out, ZE_STRUCTURE_TYPE_MEMORY_ALLOCATION_PROPERTIES, "the properties");
     const soft_memory *m = hm_soft_memory_find(p);
-    out->type = m ? m->type : ZE_MEMORY_TYPE_UNKNOWN;
+    out->type = m ? types[m->type] : ZE_MEMORY_TYPE_UNKNOWN;
     out->id = m ? m->id : 0;
-    out->pageSize = PAGE;
+    out->pageSize = SOFT_PAGE;
     if (device)
-        *device = m ? (ze_device_handle_t)m->device : NULL;
+        *device = m ? (ze_device_handle_t)hm_soft_device_of(m) : NULL;
     return ZE_RESULT_SUCCESS;
 }
 

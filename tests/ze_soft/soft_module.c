@@ -207,32 +207,6 @@ static ze_result_t log_destroy(ze_module_build_log_handle_t handle)
 
 /* --- kernels --- */
 
-static struct {
-    pthread_mutex_t lock;
-    soft_spent all[512];
-    int count;
-} spent = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-soft_spent *hm_soft_spent_of(const char *name)
-{
-    soft_spent *found = NULL;
-    pthread_mutex_lock(&spent.lock);
-    for (int i = 0; i < spent.count && !found; i++)
-        found = strcmp(spent.all[i].name, name) ? NULL : &spent.all[i];
-    if (!found && spent.count < (int)(sizeof spent.all / sizeof *spent.all)) {
-        found = &spent.all[spent.count++];
-        snprintf(found->name, sizeof found->name, "%s", name);
-    }
-    pthread_mutex_unlock(&spent.lock);
-    return found;
-}
-
-const soft_spent *hm_soft_spent_all(int *count)
-{
-    *count = spent.count;
-    return spent.all;
-}
-
 static ze_result_t kernel_create(ze_module_handle_t handle, const ze_kernel_desc_t *desc, ze_kernel_handle_t *out)
 {
     ENTER(zeKernelCreate);

@@ -26,7 +26,7 @@ static ze_result_t enumerate(const void *handle, uint32_t *count, void **out)
     soft_device *d = NULL;
     PART(d, handle);
     NEED(count);
-    if (!hm_soft_settings.sysman)
+    if (!hm_soft_own.sysman)
         return ZE_RESULT_ERROR_UNSUPPORTED_FEATURE;
     hm_soft_count(count, 1);
     if (out)

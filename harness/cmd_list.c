@@ -6,9 +6,9 @@
 
 #include "engine/base/probe.h"
 #include "engine/synth.h"
-#include "engine/ze/ze.h"
 #include "harness/commands.h"
 #include "harness/env_profile.h"
+#include "harness/gpu_drivers.h"
 #include "harness/machine.h"
 #include "harness/metrics.h"
 #include "harness/model.h"
@@ -109,24 +109,24 @@ static hm_status fill_models(sink *out, const char *const *titles, hm_error *err
     return HM_OK;
 }
 
-/* Level Zero: each device, or why there is none. */
-static hm_status add_ze_devices(sink *out, const char *const *titles, hm_error *err)
+/* Each device of a driver, or why there is none. */
+static hm_status add_gpus(sink *out, const char *const *titles, const hm_gpu_driver *driver, hm_error *err)
 {
     hm_error why = {0};
     int count = 0;
-    hm_ze_device *list = hm_calloc(HM_ZE_DEVICES, sizeof *list, "the list of devices", err);
+    hm_gpu_device *list = hm_calloc(HM_GPU_DEVICES, sizeof *list, "the list of devices", err);
     if (!list)
         return HM_EABSENT;
-    if (hm_ze_list(list, HM_ZE_DEVICES, &count, &why))
-        add_row(out, titles, (const char *[]){"ze", NULL, NULL, NULL, NULL, NULL, "absent", why.text});
-    for (int i = 0; i < count && i < HM_ZE_DEVICES; i++) {
+    if (driver->list(list, HM_GPU_DEVICES, &count, &why))
+        add_row(out, titles, (const char *[]){driver->backend, NULL, NULL, NULL, NULL, NULL, "absent", why.text});
+    for (int i = 0; i < count && i < HM_GPU_DEVICES; i++) {
         const hm_gpu_facts *f = &list[i].facts;
         char index[16], memory[32], api[24];
         snprintf(index, sizeof index, "%d", list[i].index);
         snprintf(memory, sizeof memory, "%.0f", (double)f->memory_bytes * 1e-6);
-        snprintf(api, sizeof api, "ze %s", f->api);
+        snprintf(api, sizeof api, "%s %s", driver->backend, f->api);
         add_row(out, titles,
-                (const char *[]){"ze", index, api, f->driver, f->memory_bytes ? memory : NULL, f->uuid,
+                (const char *[]){driver->backend, index, api, f->driver, f->memory_bytes ? memory : NULL, f->uuid,
                                  f->software     ? "software device"
                                  : !list[i].gpu  ? "no GPU"
                                  : f->integrated ? "integrated GPU"
@@ -145,7 +145,10 @@ static hm_status fill_devices(sink *out, const char *const *titles, hm_error *er
     snprintf(memory, sizeof memory, "%.0f", (double)m.memory_bytes * 1e-6);
     snprintf(what, sizeof what, "%d CPUs", m.cpus);
     add_row(out, titles, (const char *[]){"cpu", NULL, m.isa, NULL, memory, NULL, what, m.cpu_model});
-    return add_ze_devices(out, titles, err);
+    hm_status st = HM_OK;
+    for (int i = 0; hm_gpu_drivers[i] && !st; i++)
+        st = add_gpus(out, titles, hm_gpu_drivers[i], err);
+    return st;
 }
 
 static hm_status fill_env_profiles(sink *out, const char *const *titles, hm_error *err)

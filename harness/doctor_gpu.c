@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "engine/cpu/cpu.h"
-#include "engine/ze/ze.h"
+#include "harness/gpu_drivers.h"
 #include "harness/model.h"
 #include "harness/system_files.h"
 
@@ -183,7 +183,8 @@ static hm_status run_kernel(const hm_gpu_driver *driver, hm_gpu *gpu, trial *t, 
         st = driver->copy(gpu, weight, t->weight, sizeof t->weight, 0, err);
     const hm_gpu_value values[] = {hm_gpu_pointer(y), hm_gpu_pointer(x), hm_gpu_pointer(weight), hm_gpu_pointer(NULL), hm_gpu_pointer(NULL),
                                    hm_gpu_i32(WIDTH), hm_gpu_i32(1),     hm_gpu_i64(0),          hm_gpu_f32(EPS)};
-    const hm_gpu_command command = {HM_K_rmsnorm, {ROWS, 1, 1}, values, (int)(sizeof values / sizeof *values)};
+    const hm_gpu_command command = {
+        .kernel = HM_K_rmsnorm, .groups = {ROWS, 1, 1}, .values = values, .count = (int)(sizeof values / sizeof *values)};
     if (!st)
         st = driver->launch(gpu, &command, 0, err);
     if (!st)
@@ -197,7 +198,12 @@ static hm_status run_kernel(const hm_gpu_driver *driver, hm_gpu *gpu, trial *t, 
     return st;
 }
 
-static void try_device(hm_doctor *d, const hm_ze_device *z)
+typedef struct look {
+    const hm_gpu_driver *driver;
+    const char *interface, *none, *advice; /* "Level Zero", "no Intel GPU"; where there is one and it cannot be used */
+} look;
+
+static void try_device(hm_doctor *d, const look *l, const hm_gpu_device *z)
 {
     const hm_gpu_facts *f = &z->facts;
     char name[32], index[16], cache[HM_MODEL_PATH];
@@ -207,17 +213,17 @@ static void try_device(hm_doctor *d, const hm_ze_device *z)
     hm_error err = {0};
     trial t;
     snprintf(index, sizeof index, "%d", z->index);
-    snprintf(name, sizeof name, "ze %s", index);
+    snprintf(name, sizeof name, "%s %s", l->driver->backend, index);
     if (!z->gpu) {
-        hm_doctor_add(d, name, HM_NOTE, f->driver, NULL, "%.200s: no GPU, it runs no kernels of ours", f->name);
+        hm_doctor_add(d, name, HM_NOTE, f->driver, NULL, "%.200s: it runs no kernels of ours", f->name);
         return;
     }
     make_trial(&t);
-    hm_status st = hm_ze_driver.open(&gpu, &o, &err);
+    hm_status st = l->driver->open(&gpu, &o, &err);
     if (!st)
-        st = run_kernel(&hm_ze_driver, gpu, &t, &err);
+        st = run_kernel(l->driver, gpu, &t, &err);
     if (gpu)
-        hm_ze_driver.close(&gpu);
+        l->driver->close(&gpu);
     double off = error_of(&t);
     if (st)
         hm_doctor_add(d, name, HM_MISSING, f->driver, NULL, "%.380s", err.text);
@@ -227,36 +233,37 @@ static void try_device(hm_doctor *d, const hm_ze_device *z)
     else
         hm_doctor_add(d, name, f->software ? HM_NOTE : HM_FINE, f->driver,
                       f->software ? "for tests alone: what it takes says nothing about hardware, and is not ranked" : NULL,
-                      "%.160s%s, %.1f GB, Level Zero %s: computes, a kernel is right within %.1g", f->name,
+                      "%.160s%s, %.1f GB, %s %s: computes, a kernel is right within %.1g", f->name,
                       f->software && !strstr(f->name, "software device") ? " (software device)" : "", (double)f->memory_bytes * 1e-9,
-                      f->api, off);
+                      l->interface, f->api, off);
 }
 
-static void look_at_ze(hm_doctor *d, bool intel)
+static void look_at(hm_doctor *d, const look *l, bool there)
 {
+    char name[32];
     hm_error err = {0};
     int count = 0;
-    hm_ze_device *list = calloc(HM_ZE_DEVICES, sizeof *list);
+    hm_gpu_device *list = calloc(HM_GPU_DEVICES, sizeof *list);
     if (!list)
         return;
-    if (hm_ze_list(list, HM_ZE_DEVICES, &count, &err))
-        hm_doctor_add(d, "backend ze", intel ? HM_MISSING : HM_NOTE, NULL,
-                      intel ? "install Intel's driver: intel-opencl-icd and libze1 (docs/level-zero.md)" : NULL, "%s%.360s",
-                      intel ? "" : "no Intel GPU here; ", err.text);
-    for (int i = 0; i < count && i < HM_ZE_DEVICES; i++)
-        try_device(d, &list[i]);
+    snprintf(name, sizeof name, "backend %s", l->driver->backend);
+    if (l->driver->list(list, HM_GPU_DEVICES, &count, &err))
+        hm_doctor_add(d, name, there ? HM_MISSING : HM_NOTE, NULL, there ? l->advice : NULL, "%s%s%.360s", there ? "" : l->none,
+                      there ? "" : " here; ", err.text);
+    for (int i = 0; i < count && i < HM_GPU_DEVICES; i++)
+        try_device(d, l, &list[i]);
     free(list);
 }
 
-static void look_at_cuda(hm_doctor *d, const char *root, bool nvidia)
+/* What the kernel's part of NVIDIA's driver says of itself. */
+static void tell_nvidia(hm_doctor *d, const char *root, bool there)
 {
     char line[200];
-    bool driver = hm_system_text(root, "proc/driver/nvidia", "version", line, sizeof line);
-    if (driver)
-        hm_doctor_add(d, "backend cuda", HM_NOTE, NULL, NULL, "not in this build; the driver is here: %.160s", line);
-    else
-        hm_doctor_add(d, "backend cuda", HM_NOTE, NULL, NULL, "not in this build; %s",
-                      nvidia ? "an NVIDIA GPU is here, its driver is not" : "no NVIDIA driver here");
+    if (hm_system_text(root, "proc/driver/nvidia", "version", line, sizeof line))
+        hm_doctor_add(d, "NVIDIA driver", HM_NOTE, NULL, NULL, "%.160s", line);
+    else if (there)
+        hm_doctor_add(d, "NVIDIA driver", HM_NOTE, NULL, "install NVIDIA's driver, then `nvidia-smi` shows the GPU",
+                      "an NVIDIA GPU is here, its driver is not");
 }
 
 void hm_doctor_gpus(hm_doctor *d, const char *root)
@@ -272,7 +279,11 @@ void hm_doctor_gpus(hm_doctor *d, const char *root)
     }
     if (!count)
         hm_doctor_add(d, "GPUs", HM_NOTE, NULL, NULL, "the kernel shows none (/sys/class/drm/renderD*)");
-    if (!strcmp(root, "/"))
-        look_at_ze(d, intel);
-    look_at_cuda(d, root, nvidia);
+    tell_nvidia(d, root, nvidia);
+    if (strcmp(root, "/") != 0)
+        return;
+    look_at(
+        d, &(look){&hm_ze_driver, "Level Zero", "no Intel GPU", "install Intel's driver: intel-opencl-icd and libze1 (docs/level-zero.md)"},
+        intel);
+    look_at(d, &(look){&hm_cuda_driver, "CUDA", "no NVIDIA GPU", "install NVIDIA's driver (docs/cuda.md)"}, nvidia);
 }

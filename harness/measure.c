@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "engine/ze/ze.h"
 #include "harness/fidelity_run.h"
+#include "harness/gpu_drivers.h"
 #include "harness/limits.h"
 #include "harness/machine.h"
 #include "harness/measure_options.h"
@@ -247,14 +247,16 @@ static hm_status check_tags(const hm_strings *tags, hm_error *err)
 /* A GPU that is asked for must be there before anything is stored or made. */
 static hm_status check_devices(const hm_plan *plan, hm_error *err)
 {
-    static hm_ze_device devices[HM_ZE_DEVICES];
+    hm_gpu_device device;
     hm_status st = HM_OK;
-    bool asked = false;
     int count;
-    for (int i = 0; i < plan->arm_count && !asked; i++)
-        asked = !plan->arms[i].command && !plan->arms[i].program && !strcmp(plan->arms[i].backend, "ze");
-    if (asked)
-        st = hm_ze_list(devices, HM_ZE_DEVICES, &count, err);
+    for (int d = 0; hm_gpu_drivers[d] && !st; d++) {
+        bool asked = false;
+        for (int i = 0; i < plan->arm_count && !asked; i++)
+            asked = !plan->arms[i].command && !plan->arms[i].program && !strcmp(plan->arms[i].backend, hm_gpu_drivers[d]->backend);
+        if (asked)
+            st = hm_gpu_drivers[d]->list(&device, 1, &count, err);
+    }
     return st;
 }
 

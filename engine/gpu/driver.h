@@ -70,7 +70,8 @@ typedef struct hm_gpu_time {
     int stream;     /* queue, from 0 on */
 } hm_gpu_time;
 
-/* Every entry is set; of a backend that this build lacks only the first three, and those that can fail do. What returns hm_status says why through err; after HM_EABSENT of "device lost" all others fail likewise. */
+/* Every entry is set; of a backend that this build lacks only `backend`, `list` and `open`, which fail. What returns hm_status says why through
+ * err; after a device was lost all others fail likewise. */
 typedef struct hm_gpu_driver {
     const char *backend;
     /* Fills up to `room` devices and tells how many there are. HM_EABSENT in one line, with what to install: no library, driver or device. */

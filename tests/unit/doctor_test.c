@@ -42,7 +42,7 @@ static void a_machine_without_a_gpu_misses_nothing(void **state)
     new_machine();
     hm_doctor_gpus(&d, tree);
     expect("GPUs", HM_NOTE, "shows none", "");
-    expect("backend cuda", HM_NOTE, "no NVIDIA driver", "");
+    assert_null(hm_doctor_find(&d, "NVIDIA driver"));
     assert_false(d.missing);
 }
 
@@ -81,11 +81,11 @@ static void gpus_that_no_backend_here_uses_are_only_told(void **state)
     put_gpu("renderD128", "0x10de\n", "DRIVER=nvidia\n", false);
     hm_doctor_gpus(&d, tree);
     expect("renderD128", HM_NOTE, "NVIDIA", "");
-    expect("backend cuda", HM_NOTE, "its driver is not", "");
+    expect("NVIDIA driver", HM_NOTE, "its driver is not", "nvidia-smi");
     put_file("proc/driver/nvidia", "version", "NVRM version: 580.1\n");
     d = (hm_doctor){0};
     hm_doctor_gpus(&d, tree);
-    expect("backend cuda", HM_NOTE, "580.1", "");
+    expect("NVIDIA driver", HM_NOTE, "580.1", "");
     assert_false(d.missing);
 }
 

@@ -7,5 +7,7 @@
 
 /* cuda_ops_decode.c: linear, linear_add, linear_multi, linear_swiglu of at most HM_FEW_ROWS rows over panels. */
 void hm_cuda_decode_ops(hm_ops *ops);
+/* cuda_ops_draw.c: sample. */
+void hm_cuda_draw_ops(hm_ops *ops);
 
 #endif

@@ -137,5 +137,7 @@ void hm_gpu_linear_add(const hm_ops *op, float *y, const float *x, const hm_line
 void hm_gpu_linear_ex(const hm_ops *op, const hm_linear_args *args);
 void hm_gpu_linear_multi(const hm_ops *op, int n, float *const y[], const float *x, const hm_linear *const w[], int M);
 void hm_gpu_linear_swiglu(const hm_ops *op, float *y, const float *x, const hm_linear *gate, const hm_linear *up, int M);
+void hm_gpu_sample(const hm_ops *op, const hm_sample_args *args);
+void hm_gpu_count_sample(const hm_ops *op, const hm_sample_args *args); /* what a draw counts, whoever draws */
 
 #endif

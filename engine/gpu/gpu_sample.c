@@ -16,7 +16,12 @@ static uint64_t survivors(const hm_sample_args *a)
     return (uint64_t)(k < live ? k : live);
 }
 
-static void gpu_sample(const hm_ops *op, const hm_sample_args *a)
+void hm_gpu_count_sample(const hm_ops *op, const hm_sample_args *a)
+{
+    op->count->sampling_elements += (uint64_t)a->V + (a->greedy ? 0 : survivors(a));
+}
+
+void hm_gpu_sample(const hm_ops *op, const hm_sample_args *a)
 {
     bool nucleus = !a->greedy && a->top_p > 0 && a->top_p < 1;
     double limit = 1.0 - (double)a->top_p;
@@ -33,7 +38,7 @@ static void gpu_sample(const hm_ops *op, const hm_sample_args *a)
     if (!scratch)
         return;
     memcpy(&bits, &limit, sizeof bits);
-    op->count->sampling_elements += (uint64_t)a->V + (a->greedy ? 0 : survivors(a));
+    hm_gpu_count_sample(op, a);
     HM_GPU_LAUNCH(op, "sample", sample, 1, 1, 1, hm_gpu_pointer(a->logits), hm_gpu_pointer(scratch), hm_gpu_i32((int)room),
                   hm_gpu_i32(a->V), hm_gpu_i32(hm_sample_clamp(a->topk, a->V)), hm_gpu_f32(a->temperature), hm_gpu_i32(nucleus),
                   hm_gpu_i64(bits), hm_gpu_i32(a->greedy), hm_gpu_pointer(a->seen), hm_gpu_f32(a->penalty), hm_gpu_i32(a->live),
@@ -58,7 +63,7 @@ static void gpu_penalize_ids(const hm_ops *op, float *y, const float *x, const i
 
 void hm_gpu_sample_ops(hm_ops *ops)
 {
-    ops->sample = gpu_sample;
+    ops->sample = hm_gpu_sample;
     ops->mark_seen = gpu_mark_seen;
     ops->penalize_ids = gpu_penalize_ids;
 }

@@ -1,79 +1,9 @@
 /* One draw from logits, the token of hm_sample_reference (engine/sampling.h): steps that decide are done in its order, with its rounding.
  * Exponentials, logarithms and quotients are the portable ones; sums in double are done in whole numbers. */
 #include "engine/gpu/compat.inc"
-#include "engine/gpu/exact.inc"
+#include "engine/gpu/draw.inc"
 
 #define GROUP_ITEMS 256
-#define INF as_f32(0x7F800000u)
-
-/* hm_exp_portable */
-DEVICE float exp_portable(float x)
-{
-    float bound = x > 89.0f ? 89.0f : x < -105.0f ? -105.0f : x;
-    float shifted = bound * 1.44269504f + 12582912.0f, n = shifted - 12582912.0f;
-    float r = bound - n * 0.693359375f - n * -2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
-    if (!(bound == bound))
-        return bound;
-    int whole = (int)n, part = whole >> 1;
-    return p * as_f32((uint)(part + 127) << 23) * as_f32((uint)(whole - part + 127) << 23);
-}
-
-/* hm_log_portable */
-DEVICE float log_portable(float u)
-{
-    uint bits = as_u32(u);
-    int e = (int)((bits - 0x3F3504F3u) >> 23);
-    if (e & 0x100)
-        e -= 0x200;
-    float m = as_f32(bits - ((uint)e << 23));
-    float s = divided(m - 1.0f, m + 1.0f), z = s * s;
-    float p = 0.15384616f * z;
-    p = (p + 0.18181819f) * z;
-    p = (p + 0.22222222f) * z;
-    p = (p + 0.2857143f) * z;
-    p = (p + 0.4f) * z;
-    p = (p + 0.6666667f) * z;
-    float log_m = s * p;
-    log_m = s * 2.0f + log_m;
-    return (float)e * 0.6931472f + log_m;
-}
-
-/* hm_draw_exp4, of index j alone */
-DEVICE float draw_exp(ulong seed, uint frame, uint codebook, uint j)
-{
-    uint c0 = j >> 2, c1 = codebook, c2 = frame, c3 = 0x53414D50u, k0 = (uint)seed, k1 = (uint)(seed >> 32);
-    for (int round = 0; round < 10; round++) {
-        ulong p0 = (ulong)0xD2511F53u * c0, p1 = (ulong)0xCD9E8D57u * c2;
-        c0 = (uint)(p1 >> 32) ^ c1 ^ k0;
-        c2 = (uint)(p0 >> 32) ^ c3 ^ k1;
-        c1 = (uint)p1;
-        c3 = (uint)p0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    uint x = (j & 3) == 0 ? c0 : (j & 3) == 1 ? c1 : (j & 3) == 2 ? c2 : c3;
-    float v = -log_portable((float)((x >> 8) + 1) * 5.9604644775390625e-8f);
-    return v > 2.98023223876953125e-8f ? v : 2.98023223876953125e-8f;
-}
-
-/* Order of whole numbers that is the order of floats: 0 for what never survives, -infinity and what is no number. Zeros are alike. */
-DEVICE uint key_of(float z)
-{
-    uint u = as_u32(z == 0.0f ? 0.0f : z);
-    return !(z > -INF) ? 0 : u >> 31 ? ~u : u | 0x80000000u;
-}
-
-DEVICE float of_key(uint key)
-{
-    return as_f32(key >> 31 ? key & 0x7FFFFFFFu : ~key);
-}
 
 /* --- sums in double, of numbers that are not negative --- */
 
@@ -330,15 +260,6 @@ DEVICE void drop_tail(GLOBAL const uint *keys, GLOBAL const uint *index, GLOBAL 
             e[i] = 0;
     }
     BARRIER();
-}
-
-/* The logit of index j, penalised, -inf where it is dead. */
-DEVICE float ruled(GLOBAL const float *logits, int j, GLOBAL const uint *seen, float penalty, int live, int spared, long forbidden)
-{
-    float l = logits[j];
-    if (seen && (seen[j / 32] >> (j % 32) & 1))
-        l = l < 0 ? l * penalty : divided(l, penalty);
-    return live > 0 && ((j >= live && j != spared) || j == forbidden) ? -INF : l;
 }
 
 /* One group. scratch: 5 stretches of `room` words, a power of two, V at least. nucleus: top_p counts. */

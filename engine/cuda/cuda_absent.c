@@ -1,5 +1,6 @@
 /* Backend cuda of a build that found no CUDA toolkit: it says so when it is opened. */
 #include "engine/cuda/cuda.h"
+#include "engine/cuda/matmul.h"
 
 const bool hm_cuda_built = false;
 
@@ -27,6 +28,13 @@ const hm_cuda_limits *hm_cuda_device_limits(const hm_device *dev)
 {
     (void)dev;
     return hm_cuda_limits_of(NULL);
+}
+
+bool hm_cuda_matmul_ready(hm_gpu *gpu, const hm_cuda_matmul_shape *shape)
+{
+    (void)gpu;
+    (void)shape;
+    return false;
 }
 
 static hm_status no_open(hm_gpu **out, const hm_gpu_options *o, hm_error *err)

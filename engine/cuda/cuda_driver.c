@@ -50,6 +50,7 @@ static void close_gpu(hm_gpu **gpu)
         hm_cuda_settle(g);
         hm_cuda_recordings_close(g);
         hm_cuda_times_close(g);
+        hm_cuda_matmul_close(&g->matmul);
         hm_cuda_modules_close(g);
         hm_cuda_memory_close(g);
         if (g->now)

@@ -5,6 +5,7 @@
 #include "engine/cuda/cuda.h"
 #include "engine/cuda/cuda_calls.h"
 #include "engine/cuda/cuda_loader.h"
+#include "engine/cuda/matmul.h"
 #include "engine/gpu/devices.h"
 
 typedef struct hm_cuda_kernel {
@@ -78,6 +79,7 @@ struct hm_gpu {
     hm_gpu_recording *kept;
 
     hm_cuda_times times;
+    hm_cuda_matmul *matmul; /* NULL: none was wanted */
 };
 
 /* Checks a result: `HM_CUDA(gpu, err, cuMemFree_v2, p)` is a status. A device that is lost stays so. */

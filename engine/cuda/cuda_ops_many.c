@@ -1,8 +1,11 @@
-/* Many rows: which kernel of many.cu or many_quantised.cu, over which blocks. Neither the size of a tile nor who sums segments changes a
- * byte of a result, so both may go with M. */
+/* Many rows: which kernel of many.cu or many_quantised.cu, over which blocks, or cuBLASLt. Neither the size of a tile nor who sums segments
+ * changes a byte of a result, so both may go with M; what the library does has bytes of its own. */
+#include <string.h>
+
 #include "engine/cuda/cuda.h"
 #include "engine/cuda/cuda_many.h"
 #include "engine/cuda/many.inc"
+#include "engine/cuda/matmul.h"
 #include "engine/gpu/gpu_impl.h"
 
 #define KINDS (MANY_PAIRS + 1)
@@ -76,50 +79,138 @@ static bool quads(const hm_gpu_many *g)
     return alignment(g->x, (g->ldx | (g->w->taps > 1 ? g->tap_stride | g->w->in : 0)) * (int64_t)sizeof(float)) == 16;
 }
 
+/* MANY_PARAMETERS and x_scale of the kernels. */
+#define MANY_VALUES 22
+static void many_values(hm_gpu_value *to, const hm_gpu_many *g, const hm_gpu_quantised *q, weights v, const float *parts)
+{
+    const hm_linear *w = g->w;
+    const hm_gpu_value values[MANY_VALUES] = {hm_gpu_pointer(g->y),
+                                              hm_gpu_pointer(q ? q->values : g->x),
+                                              hm_gpu_pointer(w->w),
+                                              hm_gpu_pointer(w->bias),
+                                              hm_gpu_pointer(g->residual),
+                                              hm_gpu_pointer(g->snake_a),
+                                              hm_gpu_pointer(g->snake_b),
+                                              hm_gpu_pointer(parts),
+                                              hm_gpu_i64(g->ldy),
+                                              hm_gpu_i64(q ? q->row_step : g->ldx),
+                                              hm_gpu_i64(q ? q->tap_step : g->tap_stride),
+                                              hm_gpu_i64(v.panel),
+                                              hm_gpu_i32(g->M),
+                                              hm_gpu_i32(w->out),
+                                              hm_gpu_i32(q ? q->in : w->in),
+                                              hm_gpu_i32(w->taps),
+                                              hm_gpu_i32(quads(g)),
+                                              hm_gpu_i32(v.align),
+                                              hm_gpu_i32((int)g->act),
+                                              hm_gpu_f32(g->slope),
+                                              hm_gpu_i32(g->multiply),
+                                              hm_gpu_pointer(q ? q->scales : NULL)};
+    memcpy(to, values, sizeof values);
+}
+
+/* What blocks of their own summed: `segments` of parts [segment][M][out]. */
+static void join(const hm_ops *op, const char *what, const hm_gpu_many *g, const float *parts, int segments)
+{
+    hm_gpu_value values[MANY_VALUES];
+    many_values(values, g, NULL, (weights){0}, parts);
+    values[MANY_VALUES - 1] = hm_gpu_i32(segments);
+    hm_gpu_launch(op, what,
+                  &(hm_gpu_launch_args){.kernel = HM_K_cuda_many_join,
+                                        .groups = {(uint32_t)(((int64_t)g->M * g->w->out + 255) / 256), 1, 1},
+                                        .values = values,
+                                        .count = MANY_VALUES});
+}
+
+/* --- by the library --- */
+
+#define LIBRARY_ROWS 64 /* and more: below, tiles of a library stand half empty */
+
+/* Whether its shape and place suit. In frames, which are recorded, nothing of a library is asked for: what it does first may not be. */
+static bool library_suits(const hm_ops *op, const hm_gpu_many *g)
+{
+    const hm_linear *w = g->w;
+    return g->dense && g->M >= LIBRARY_ROWS && !op->dev->in_frame && !w->panels && !w->in_out && w->type == HM_BF16 && w->taps == 1 &&
+           g->ldx == w->in && w->in % 8 == 0 && w->out % 4 == 0 && g->ldy % 4 == 0 && alignment(g->x, 0) == 16 &&
+           alignment(w->w, 0) == 16 && alignment(g->y, 0) == 16;
+}
+
+static bool library_ready(const hm_ops *op, const hm_cuda_matmul_shape *shape)
+{
+    hm_gpu_lock(op->dev);
+    bool ready = hm_cuda_matmul_ready(op->dev->shared->gpu, shape);
+    hm_gpu_unlock(op->dev);
+    return ready;
+}
+
+/* Some rows: y = (add ? y : 0) + x W^T, by the three parts of x, the least first. space: what they need and the library's own. */
+static void multiply_rows(const hm_ops *op, const char *what, float *y, const hm_gpu_many *g, const hm_cuda_matmul_shape *s, char *space,
+                          bool add)
+{
+    int64_t n = (int64_t)s->M * s->in;
+    char *parts = space + HM_CUDA_MATMUL_WORKSPACE;
+    HM_CUDA_LAUNCH(op, what, many_split, 0, (n / 4 + 255) / 256, 1, 1, hm_gpu_pointer(parts), hm_gpu_pointer(g->x), hm_gpu_i64(n));
+    for (int p = 2; p >= 0; p--)
+        HM_CUDA_LAUNCH(op, what, matmul, 0, 1, 1, 1, hm_gpu_pointer(y), hm_gpu_pointer(parts + p * n * 2), hm_gpu_pointer(g->w->w),
+                       hm_gpu_pointer(space), hm_gpu_i32(s->out), hm_gpu_i32(s->M), hm_gpu_i32(s->in), hm_gpu_i64(s->ldy),
+                       hm_gpu_i32(add || p < 2));
+}
+
+/* Whether the library does it: in as few pieces as scratch has room for. What follows a sum, but for adding to y, is a kernel's. */
+static bool by_library(const hm_ops *op, const char *what, const hm_gpu_many *g)
+{
+    const hm_linear *w = g->w;
+    if (!library_suits(op, g))
+        return false;
+    bool plain = !w->bias && g->act == HM_ACT_NONE && !g->multiply && (!g->residual || g->residual == g->y);
+    int64_t row = 6 * (int64_t)w->in + (plain ? 0 : 4 * (int64_t)w->out), room = (int64_t)(HM_GPU_SCRATCH - HM_CUDA_MATMUL_WORKSPACE);
+    int64_t pieces = (g->M * row + room - 1) / room, rows = (g->M + pieces - 1) / pieces;
+    hm_cuda_matmul_shape shape = {w->out, (int)rows, w->in, plain ? g->ldy : w->out}, rest = shape;
+    rest.M = (int)(g->M - (pieces - 1) * rows);
+    if (rows * row > room || rest.M < 1 || !library_ready(op, &shape) || !library_ready(op, &rest))
+        return false;
+    for (int64_t m = 0; m < g->M && hm_gpu_ready(op); m += rows) {
+        hm_gpu_many part = *g;
+        const hm_cuda_matmul_shape *s = g->M - m < rows ? &rest : &shape;
+        part.M = s->M;
+        part.x += m * g->ldx;
+        part.y += m * g->ldy;
+        part.residual = g->residual ? g->residual + m * g->ldy : NULL;
+        char *space = hm_gpu_scratch(op, HM_CUDA_MATMUL_WORKSPACE + (size_t)(s->M * row));
+        if (!space)
+            break;
+        float *sums = plain ? part.y : (float *)(void *)(space + HM_CUDA_MATMUL_WORKSPACE + (int64_t)s->M * s->in * 6);
+        multiply_rows(op, what, sums, &part, s, space, plain && g->residual);
+        if (!plain)
+            join(op, what, &part, sums, 1);
+    }
+    return true;
+}
+
+/* --- by our own kernels --- */
+
 static void launch(const hm_ops *op, const char *what, const hm_gpu_many *g, const hm_gpu_quantised *q)
 {
     const hm_linear *w = g->w;
+    if (!q && by_library(op, what, g))
+        return;
     weights v = q ? (weights){0} : describe(w);
     tiles t = cut(op, g, q != NULL);
     float *parts = NULL;
     if (t.segments && !(parts = hm_gpu_scratch(op, (size_t)t.segments * (size_t)g->M * (size_t)w->out * sizeof *parts)))
         return;
-    const hm_gpu_value values[] = {hm_gpu_pointer(g->y),
-                                   hm_gpu_pointer(q ? q->values : g->x),
-                                   hm_gpu_pointer(w->w),
-                                   hm_gpu_pointer(w->bias),
-                                   hm_gpu_pointer(g->residual),
-                                   hm_gpu_pointer(g->snake_a),
-                                   hm_gpu_pointer(g->snake_b),
-                                   hm_gpu_pointer(parts),
-                                   hm_gpu_i64(g->ldy),
-                                   hm_gpu_i64(q ? q->row_step : g->ldx),
-                                   hm_gpu_i64(q ? q->tap_step : g->tap_stride),
-                                   hm_gpu_i64(v.panel),
-                                   hm_gpu_i32(g->M),
-                                   hm_gpu_i32(w->out),
-                                   hm_gpu_i32(q ? q->in : w->in),
-                                   hm_gpu_i32(w->taps),
-                                   hm_gpu_i32(quads(g)),
-                                   hm_gpu_i32(v.align),
-                                   hm_gpu_i32((int)g->act),
-                                   hm_gpu_f32(g->slope),
-                                   hm_gpu_i32(g->multiply),
-                                   hm_gpu_pointer(q ? q->scales : NULL)};
-    int rows = t.narrow ? MANY_NARROW : MANY_WIDE, count = (int)(sizeof values / sizeof *values) - (q ? 0 : 1);
+    hm_gpu_value values[MANY_VALUES];
+    many_values(values, g, q, v, parts);
+    int rows = t.narrow ? MANY_NARROW : MANY_WIDE;
     hm_gpu_launch(
         op, what,
         &(hm_gpu_launch_args){.kernel = q ? quantised_kernels[w->panels][t.narrow] : kernels[v.kind][t.narrow],
                               .groups = {t.rows, t.columns, t.segments ? (uint32_t)t.segments : 1},
                               .shared = (uint32_t)(q ? MANY_Q_SHARED(w->panels == HM_FORMAT_INT8, rows) : MANY_SHARED(v.kind, rows)),
                               .values = values,
-                              .count = count});
+                              .count = q ? MANY_VALUES : MANY_VALUES - 1});
     if (parts)
-        hm_gpu_launch(op, what,
-                      &(hm_gpu_launch_args){.kernel = HM_K_cuda_many_join,
-                                            .groups = {(uint32_t)(((int64_t)g->M * w->out + 255) / 256), 1, 1},
-                                            .values = values,
-                                            .count = count});
+        join(op, what, g, parts, t.segments);
 }
 
 void hm_cuda_many_ops(hm_ops *ops)

@@ -270,15 +270,28 @@ MANY(narrow_columns_bf16, MANY_COLUMNS_BF16, MANY_NARROW, 2)
 MANY(narrow_columns_f16, MANY_COLUMNS_F16, MANY_NARROW, 2)
 MANY(narrow_pairs, MANY_PAIRS, MANY_NARROW, 2)
 
-/* Segments that several blocks summed, in order. Groups of 256 values of y. */
-CUDA_KERNEL(many_join, 256)(MANY_PARAMETERS)
+/* Sums of so many segments, in order. Groups of 256 values of y. */
+CUDA_KERNEL(many_join, 256)(MANY_PARAMETERS, const int segments)
 {
     const long i = (long)blockIdx.x * 256 + ITEM, values = (long)M * out;
-    const int segments = ((in * taps + MANY_DEPTH - 1) / MANY_DEPTH + MANY_SEGMENT - 1) / MANY_SEGMENT;
     if (i < values) {
         float z = 0;
         for (int s = 0; s < segments; s++)
             z += parts[s * values + i];
         store_sum(MANY_ARGUMENTS, i / out, (int)(i % out), z);
+    }
+}
+
+/* parts [3][n]: bfloat16 of n inputs, four a thread, whose sums they are; for products by a library. n: a multiple of 4. */
+CUDA_KERNEL(many_split, 256)(uint *parts, const float *x, const long n)
+{
+    const long i = ((long)blockIdx.x * 256 + ITEM) * 4;
+    if (i < n) {
+        const float4 v = *(const float4 *)(x + i);
+        uint first[3], second[3];
+        split<3>(first, v.x, v.y);
+        split<3>(second, v.z, v.w);
+        for (int p = 0; p < 3; p++)
+            *(uint2 *)(parts + (p * n + i) / 2) = make_uint2(first[p], second[p]);
     }
 }

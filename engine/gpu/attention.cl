@@ -10,100 +10,11 @@
  * joined in order; one of which a row sees nothing is left out. So a row's result depends on its own slots and Dh alone, few and many rows
  * give the same bytes, and moving all slots by whole blocks changes nothing. */
 #include "engine/gpu/compat.inc"
+#include "engine/gpu/task.inc"
 
 #define BLOCK 256 /* HM_ATTENTION_BLOCK, and items of a group */
-#define PANEL 32  /* HM_KV_PANEL */
-#define LANES 16  /* HM_KV_LANES */
-#define F32 0
-#define BF16 1
-#define I8 2
 #define FEW 4
 #define MANY 16
-#define INF as_f32(0x7F800000u)
-
-/* A stored head and the rows of a tile. */
-typedef struct task {
-    GLOBAL const float *q, *mask;
-    GLOBAL const char *k, *v;
-    GLOBAL const float *k_scale, *v_scale;
-    long slot, slots, pos, first;                               /* stride of a slot; first: row of the stored head */
-    int type, panels, S, H, Dh, group, head, b, causal, window; /* head: the first query head */
-    int rows;
-    float scale;
-} task;
-
-/* What all kernels begin with: engine/gpu/gpu_kv.c, task_values. */
-#define TASK                                                                                                                            \
-    GLOBAL const float *RESTRICT q, GLOBAL const char *RESTRICT k, GLOBAL const char *RESTRICT v, GLOBAL const float *RESTRICT k_scale, \
-        GLOBAL const float *RESTRICT v_scale, GLOBAL const float *RESTRICT mask, const int type, const int panels, const int heads,     \
-        const long batch, const long head, const long slot, const int S, const int H, const int Dh, const int causal, const int window, \
-        const float scale, STEP(slots), STEP(pos)
-
-/* t: up to `most` rows from `first_row` on of pair = batch row * heads + stored head. */
-#define TASK_OPEN(t, pair, first_row, most)                                   \
-    const long t##_at = (pair) / heads * batch + (pair) % heads * head;       \
-    const long t##_left = (long)S * (H / heads) - (first_row);                \
-    const long t##_bytes = t##_at * (type == F32 ? 4 : type == BF16 ? 2 : 1); \
-    const long t##_scale = type == I8 ? t##_at / slot : 0;                    \
-    const task t = {q,                                                        \
-                    mask,                                                     \
-                    k + t##_bytes,                                            \
-                    v + t##_bytes,                                            \
-                    k_scale + t##_scale,                                      \
-                    v_scale + t##_scale,                                      \
-                    slot,                                                     \
-                    STEP_OF(slots),                                           \
-                    STEP_OF(pos),                                             \
-                    (first_row),                                              \
-                    type,                                                     \
-                    panels,                                                   \
-                    S,                                                        \
-                    H,                                                        \
-                    Dh,                                                       \
-                    H / heads,                                                \
-                    (int)((pair) % heads) * (H / heads),                      \
-                    (int)((pair) / heads),                                    \
-                    causal,                                                   \
-                    window,                                                   \
-                    t##_left < (most) ? (int)t##_left : (most),               \
-                    scale}
-
-/* Position s sees slots seen_from .. seen_to-1. */
-DEVICE long seen_to(const task *t, long s)
-{
-    return t->causal && t->pos + s + 1 < t->slots ? t->pos + s + 1 : t->slots;
-}
-
-DEVICE long seen_from(const task *t, long s)
-{
-    long begin = t->causal && t->window > 0 ? t->pos + s + 1 - t->window : 0, end = seen_to(t, s);
-    return begin < 0 ? 0 : begin < end ? begin : end;
-}
-
-/* Slots task_begin .. task_end-1 hold all that any row of the tile sees; the first begins a panel. */
-DEVICE long task_begin(const task *t)
-{
-    return seen_from(t, t->first / t->group) / PANEL * PANEL;
-}
-
-DEVICE long task_end(const task *t)
-{
-    return seen_to(t, (t->first + t->rows - 1) / t->group);
-}
-
-/* Offset of row r of the tile in q and out; of the last one for rows that are missing. */
-DEVICE long row_at(const task *t, int r)
-{
-    long row = t->first + (r < t->rows ? r : t->rows - 1), s = row / t->group, h = t->head + row % t->group;
-    return ((t->b * (long)t->S + s) * t->H + h) * t->Dh;
-}
-
-DEVICE float load(GLOBAL const char *p, int type, long at)
-{
-    return type == F32    ? ((GLOBAL const float *)p)[at]
-           : type == BF16 ? bf16_f32(((GLOBAL const ushort *)p)[at])
-                          : (float)((GLOBAL const signed char *)p)[at];
-}
 
 /* --- scores --- */
 
@@ -125,18 +36,6 @@ DEVICE void multiply_key(GLOBAL const char *k, int type, long at, long step, int
     sums[3] = s3;
 }
 
-/* The score of row r and slot j as it is weighed: scaled and masked, -inf where the row does not see the slot. */
-DEVICE float finished(const task *t, int r, long j, float score)
-{
-    long s = (t->first + r) / t->group;
-    if (r >= t->rows || j < seen_from(t, s) || j >= seen_to(t, s))
-        return -INF;
-    if (t->type == I8)
-        score = score * t->k_scale[j];
-    score = score * t->scale;
-    return t->mask ? score + t->mask[s * t->slots + j] : score;
-}
-
 /* Scores of slot j and rows r .. r+FEW-1 of the tile. */
 DEVICE void score(const task *t, int r, long j, float *sums)
 {
@@ -150,7 +49,7 @@ DEVICE void score(const task *t, int r, long j, float *sums)
     else
         multiply_key(t->k, I8, at, step, t->Dh, q0, q1, q2, q3, sums);
     for (int x = 0; x < FEW; x++)
-        sums[x] = finished(t, r + x, j, sums[x]);
+        sums[x] = task_score(t, r + x, j, sums[x]);
 }
 
 /* --- values --- */

@@ -105,6 +105,7 @@ struct hm_device {
     int index, at; /* of the segment, and of the next command in it */
     hm_gpu_segment segments[HM_GPU_SEGMENTS];
     hm_gpu_launch_many *many; /* NULL: kernels of linear.cl */
+    hm_gpu_attend *attend;    /* NULL: those of attention.cl */
 };
 
 /* gpu.c */

@@ -3,7 +3,7 @@
  * Steps: positions, numbers of slots, places in tables of angles. What a launch is made of besides must not change from frame to frame, so
  * groups that go with the number of slots are as many as a power of two of blocks takes (blocks_for): when slots outgrow it, once in a
  * doubling, a recorded frame is recorded anew. Groups beyond the last slot find nothing to do. */
-#include "engine/gpu/gpu.h"
+#include "engine/gpu/gpu_impl.h"
 
 /* As in attention.cl. */
 #define FEW 4
@@ -128,6 +128,17 @@ void hm_gpu_attention_flash(const hm_ops *op, const hm_attention_args *a)
     int64_t pairs = (int64_t)a->B * a->kv.heads, rows = (int64_t)a->S * (a->H / a->kv.heads);
     int64_t blocks = blocks_for(a->slots, HM_ATTENTION_BLOCK), bytes = pairs * rows * blocks * (2 + a->Dh) * (int64_t)sizeof(float);
     float *parts = NULL;
+    hm_gpu_attend_way way;
+    if (op->dev->attend && op->dev->attend(op, a, &way)) {
+        const hm_gpu_value values[] = {hm_gpu_pointer(a->out), TASK_VALUES(a)};
+        hm_gpu_launch(op, "attention",
+                      &(hm_gpu_launch_args){.kernel = way.kernel,
+                                            .groups = {(uint32_t)divided_up(rows, way.rows), (uint32_t)pairs, 1},
+                                            .values = values,
+                                            .count = (int)(sizeof values / sizeof *values),
+                                            .shared = way.shared});
+        return;
+    }
     if (rows > SPLIT_ROWS || bytes > (int64_t)HM_GPU_SCRATCH) {
         HM_GPU_LAUNCH(op, "attention", attention_stream, divided_up(rows, MANY), pairs, 1, hm_gpu_pointer(a->out), TASK_VALUES(a));
         return;
@@ -166,6 +177,11 @@ void hm_gpu_attention_scores(const hm_ops *op, const hm_attention_args *a)
                       SCORES, TASK_VALUES(a));
 #undef SCORES
     }
+}
+
+void hm_gpu_attend_by(hm_device *dev, hm_gpu_attend *attend)
+{
+    dev->attend = attend;
 }
 
 void hm_gpu_kv_ops(hm_ops *ops)

@@ -1,4 +1,4 @@
-/* Products of many rows, as gpu_linear.c hands them on: to kernels of linear.cl, or to those of a driver's own. */
+/* Products of many rows and streamed attention, as gpu_linear.c and gpu_kv.c hand them on: to kernels of engine/gpu, or to a driver's own. */
 #ifndef HM_ENGINE_GPU_GPU_LINEAR_H
 #define HM_ENGINE_GPU_GPU_LINEAR_H
 
@@ -30,5 +30,18 @@ typedef void hm_gpu_launch_many(const hm_ops *op, const char *what, const hm_gpu
 
 /* Who multiplies many rows on this device; NULL: linear.cl. */
 void hm_gpu_many_by(hm_device *dev, hm_gpu_launch_many *launch);
+
+/* A kernel of streamed attention: what attention_stream of attention.cl is given, blocks (tile of `rows` rows of a stored head, pair). */
+typedef struct hm_gpu_attend_way {
+    hm_gpu_kernel kernel;
+    int rows;
+    uint32_t shared; /* bytes */
+} hm_gpu_attend_way;
+
+/* Whether the device has a way of its own for this call; the calls are checked and counted already. */
+typedef bool hm_gpu_attend(const hm_ops *op, const hm_attention_args *a, hm_gpu_attend_way *way);
+
+/* Who attends on this device; NULL: attention.cl. */
+void hm_gpu_attend_by(hm_device *dev, hm_gpu_attend *attend);
 
 #endif

@@ -51,6 +51,8 @@ typedef struct hm_transcript {
 } hm_transcript;
 hm_status hm_transcript_write(hm_transcript *out, const hm_tokenizer *tokenizer, hm_transcript_ids ids, const hm_transcript_part *parts,
                               int count, bool timestamps, hm_error *err);
+/* The texts of the chunks as the whole text, where chunks were made otherwise. */
+hm_status hm_transcript_join(hm_transcript *transcript, hm_error *err);
 void hm_transcript_close(hm_transcript *transcript);
 
 /* Segments of a window of the seek loop (section 9): ids without the end, first mel frame `seek` of `frames` in the window that are the

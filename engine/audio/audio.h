@@ -57,6 +57,16 @@ hm_status hm_audio_check_reference(const float *samples, int64_t count, int rate
 /* Both: a recording to clone from. */
 hm_status hm_audio_read_reference(float **out, int64_t *count, const char *path, int rate_hz, hm_error *err);
 
+/* One channel at another rate, as torchaudio's `resample` does by default: a Hann-windowed sinc of 6 zero crossings on either side, rolloff
+ * 0.99. ceil(count * to / from) samples, malloc'ed. HM_EFORMAT: no samples, or a rate below 4 or above 768 kHz. */
+hm_status hm_audio_resample(float **out, int64_t *made, const float *x, int64_t count, int from_hz, int to_hz, hm_error *err);
+/* A recording to be written down, as mono at 16 kHz: each channel resampled so, then their mean. planar [channels][samples]; *out is malloc'ed,
+ * NULL when *count is 0. */
+hm_status hm_audio_mix_recording(float **out, int64_t *count, const float *planar, int channels, int64_t samples, int rate_hz,
+                                 hm_error *err);
+/* The same of any file that libsndfile reads. HM_EMISSING, HM_EFORMAT (also a sample that is not finite), HM_EABSENT. */
+hm_status hm_audio_read_recording(float **out, int64_t *count, const char *path, hm_error *err);
+
 /* Facts of a signal in memory. samples may be 0. */
 void hm_audio_measure(hm_audio_facts *out, const float *planar, int channels, int64_t samples, int rate_hz);
 

@@ -2,7 +2,7 @@
 #ifndef HM_HARNESS_DEVICE_WATCH_H
 #define HM_HARNESS_DEVICE_WATCH_H
 
-#include "engine/ze/ze_sysman.h"
+#include "engine/gpu/readings.h"
 #include "harness/sample.h"
 
 #define HM_DEVICE_WATCH_NS 50000000 /* between readings at first; doubled whenever the buffer is full */
@@ -22,7 +22,7 @@ void hm_device_watch_stop(hm_device_watch *watch); /* with a last reading */
 /* After stop. In order of time; a value that is not finite was not told. */
 typedef struct hm_device_reading {
     int64_t at_ns; /* CLOCK_MONOTONIC */
-    double of[HM_ZE_QUANTITIES];
+    double of[HM_GPU_QUANTITIES];
 } hm_device_reading;
 const hm_device_reading *hm_device_watch_readings(const hm_device_watch *watch, int *count);
 

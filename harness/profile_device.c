@@ -15,15 +15,17 @@
 static void write_readings(const hm_profile *p, hm_trace *t)
 {
     static const struct {
-        hm_ze_quantity quantity;
+        hm_gpu_quantity quantity;
         double factor;
         const char *name;
     } counters[] = {
-        {HM_ZE_memory_used_bytes, 1.0 / 1048576, "device memory MiB"},
-        {HM_ZE_power_w, 1, "power W"},
-        {HM_ZE_frequency_mhz, 1, "clock MHz"},
-        {HM_ZE_temperature_c, 1, "temperature C"},
-        {HM_ZE_busy_share, 100, "engines busy %"},
+        {HM_GPU_memory_used_bytes, 1.0 / 1048576, "device memory MiB"},
+        {HM_GPU_power_w, 1, "power W"},
+        {HM_GPU_frequency_mhz, 1, "clock MHz"},
+        {HM_GPU_memory_clock_mhz, 1, "memory clock MHz"},
+        {HM_GPU_held_down, 1, "clocks held down (1 power, 2 heat, 4 else)"},
+        {HM_GPU_temperature_c, 1, "temperature C"},
+        {HM_GPU_busy_share, 100, "engines busy %"},
     };
     int count;
     const hm_device_reading *r = hm_device_watch_readings(p->device, &count);

@@ -44,4 +44,13 @@ static hm_status no_open(hm_gpu **out, const hm_gpu_options *o, hm_error *err)
     return absent(err);
 }
 
-const hm_gpu_driver hm_cuda_driver = {.backend = "cuda", .list = no_list, .open = no_open};
+static hm_status no_sensors(hm_gpu_sensors **out, const char *device, hm_error *err)
+{
+    (void)out;
+    (void)device;
+    return absent(err);
+}
+
+static const hm_gpu_sensors_entries sensors = {.open = no_sensors};
+
+const hm_gpu_driver hm_cuda_driver = {.backend = "cuda", .list = no_list, .open = no_open, .sensors = &sensors};

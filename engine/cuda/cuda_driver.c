@@ -137,4 +137,5 @@ const hm_gpu_driver hm_cuda_driver = {
     .replay = hm_cuda_replay,
     .drop = hm_cuda_drop,
     .take_times = hm_cuda_take_times,
+    .sensors = &hm_cuda_sensors,
 };

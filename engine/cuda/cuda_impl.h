@@ -131,6 +131,9 @@ hm_status hm_cuda_replay(hm_gpu *gpu, hm_gpu_recording *recording, hm_error *err
 void hm_cuda_drop(hm_gpu *gpu, hm_gpu_recording **recording);
 void hm_cuda_recordings_close(hm_gpu *gpu);
 
+/* cuda_nvml.c */
+extern const hm_gpu_sensors_entries hm_cuda_sensors;
+
 /* cuda_times.c: times of commands. All do nothing without timestamps. */
 hm_status hm_cuda_times_open(hm_gpu *gpu, hm_error *err);
 void hm_cuda_times_close(hm_gpu *gpu);

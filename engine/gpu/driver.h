@@ -9,6 +9,7 @@
 #include "engine/base/error.h"
 #include "engine/base/log.h"
 #include "engine/gpu/gpu.h"
+#include "engine/gpu/readings.h"
 
 typedef struct hm_gpu hm_gpu;                     /* the driver's state of an open device */
 typedef struct hm_gpu_recording hm_gpu_recording; /* commands to be replayed */
@@ -70,7 +71,7 @@ typedef struct hm_gpu_time {
     int stream;     /* queue, from 0 on */
 } hm_gpu_time;
 
-/* Every entry is set; of a backend that this build lacks only `backend`, `list` and `open`, which fail. What returns hm_status says why through
+/* Every entry is set; of a backend that this build lacks only `backend`, `list`, `open` and `sensors`, which fail. What returns hm_status says why through
  * err; after a device was lost all others fail likewise. */
 typedef struct hm_gpu_driver {
     const char *backend;
@@ -98,6 +99,8 @@ typedef struct hm_gpu_driver {
 
     /* Up to `room` times of commands of this tag that are complete and were not taken yet, in order; with `timestamps` only. */
     int (*take_times)(hm_gpu *gpu, uint32_t tag, hm_gpu_time *out, int room);
+
+    const hm_gpu_sensors_entries *sensors; /* nothing has to be open for them; set in every build */
 } hm_gpu_driver;
 
 /* engine/ze. The library is looked for when a device is opened, never before. */

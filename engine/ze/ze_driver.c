@@ -1,4 +1,5 @@
 #include "engine/ze/ze_impl.h"
+#include "engine/ze/ze_sysman.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -143,4 +144,5 @@ const hm_gpu_driver hm_ze_driver = {
     .replay = hm_ze_replay,
     .drop = hm_ze_drop,
     .take_times = hm_ze_take_times,
+    .sensors = &hm_ze_sensors,
 };

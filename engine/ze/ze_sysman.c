@@ -8,18 +8,18 @@
 #include "engine/ze/ze_impl.h"
 
 #define HANDLES 16 /* most of a kind that are looked at */
-#define WHY 192
+#define WHY HM_GPU_WHY
 
-struct hm_ze_sysman {
+struct hm_gpu_sensors {
     const hm_ze_api *api;
     zes_device_handle_t device;
     char all[WHY]; /* why there is nothing at all */
-    char why[HM_ZE_QUANTITIES][WHY];
+    char why[HM_GPU_QUANTITIES][WHY];
     zes_mem_handle_t memories[HANDLES];
     zes_temp_handle_t sensors[HANDLES];
     uint32_t memories_count, sensors_count;
     zes_pwr_handle_t power; /* each NULL: none */
-    zes_freq_handle_t clock;
+    zes_freq_handle_t clock, memory_clock;
     zes_engine_handle_t engine;
     zes_power_energy_counter_t energy; /* of the reading before */
     zes_engine_stats_t activity;
@@ -34,13 +34,12 @@ static void say_result(char out[WHY], const char *call, ze_result_t result)
 }
 
 /* Why none of the quantities from first to last is there: the result of a call, or a sentence where the call succeeded. */
-static void none(hm_ze_sysman *s, hm_ze_quantity first, hm_ze_quantity last, const char *call, ze_result_t result, const char *sentence)
+static void none(hm_gpu_sensors *s, hm_gpu_quantity first, hm_gpu_quantity last, const char *call, ze_result_t result, const char *sentence)
 {
-    for (int q = (int)first; q <= (int)last; q++)
-        if (result)
-            say_result(s->why[q], call, result);
-        else
-            snprintf(s->why[q], WHY, "%s", sentence);
+    char text[WHY];
+    if (result)
+        say_result(text, call, result);
+    hm_gpu_reading_none(s->why, first, last, result ? text : sentence);
 }
 
 /* handles[0..count) of a kind, at most HANDLES. */
@@ -54,7 +53,7 @@ static void none(hm_ze_sysman *s, hm_ze_quantity first, hm_ze_quantity last, con
         (count) = (result) ? 0 : (count) > HANDLES ? HANDLES : (count);   \
     } while (0)
 
-static void find_memory(hm_ze_sysman *s)
+static void find_memory(hm_gpu_sensors *s)
 {
     zes_mem_handle_t all[HANDLES];
     uint32_t count;
@@ -67,11 +66,11 @@ static void find_memory(hm_ze_sysman *s)
             s->memories[s->memories_count++] = all[i];
     }
     if (!s->memories_count)
-        none(s, HM_ZE_memory_used_bytes, HM_ZE_memory_free_bytes, "zesDeviceEnumMemoryModules", result,
+        none(s, HM_GPU_memory_used_bytes, HM_GPU_memory_free_bytes, "zesDeviceEnumMemoryModules", result,
              "the device has no memory of its own, or its driver tells of none");
 }
 
-static void find_power(hm_ze_sysman *s)
+static void find_power(hm_gpu_sensors *s)
 {
     zes_pwr_handle_t all[HANDLES];
     uint32_t count;
@@ -84,28 +83,36 @@ static void find_power(hm_ze_sysman *s)
             s->power = all[i];
     }
     if (!s->power)
-        none(s, HM_ZE_energy_uj, HM_ZE_power_w, "zesDeviceEnumPowerDomains", result,
+        none(s, HM_GPU_energy_uj, HM_GPU_power_w, "zesDeviceEnumPowerDomains", result,
              "the driver tells of no power domain of the whole device");
 }
 
-static void find_clock(hm_ze_sysman *s)
+static void find_clock(hm_gpu_sensors *s)
 {
     zes_freq_handle_t all[HANDLES];
     uint32_t count;
     ze_result_t result;
     ENUMERATE(s, zesDeviceEnumFrequencyDomains, all, count, result);
-    for (uint32_t i = 0; i < count && !result && !s->clock; i++) {
+    for (uint32_t i = 0; i < count && !result; i++) {
         zes_freq_properties_t p = {.stype = ZES_STRUCTURE_TYPE_FREQ_PROPERTIES};
         result = s->api->zesFrequencyGetProperties(all[i], &p);
-        if (!result && p.type == ZES_FREQ_DOMAIN_GPU)
+        if (!result && p.type == ZES_FREQ_DOMAIN_GPU && !s->clock)
             s->clock = all[i];
+        if (!result && p.type == ZES_FREQ_DOMAIN_MEMORY && !s->memory_clock)
+            s->memory_clock = all[i];
     }
-    if (!s->clock)
-        none(s, HM_ZE_frequency_mhz, HM_ZE_frequency_mhz, "zesDeviceEnumFrequencyDomains", result,
+    if (!s->clock) {
+        none(s, HM_GPU_frequency_mhz, HM_GPU_frequency_mhz, "zesDeviceEnumFrequencyDomains", result,
              "the driver tells of no clock of the compute engines");
+        none(s, HM_GPU_held_down, HM_GPU_held_down, "zesDeviceEnumFrequencyDomains", result,
+             "the driver tells of no clock of the compute engines");
+    }
+    if (!s->memory_clock)
+        none(s, HM_GPU_memory_clock_mhz, HM_GPU_memory_clock_mhz, "zesDeviceEnumFrequencyDomains", result,
+             "the driver tells of no clock of the memory");
 }
 
-static void find_sensors(hm_ze_sysman *s)
+static void find_sensors(hm_gpu_sensors *s)
 {
     zes_temp_handle_t all[HANDLES];
     uint32_t count;
@@ -118,7 +125,7 @@ static void find_sensors(hm_ze_sysman *s)
             s->sensors[s->sensors_count++] = all[i];
     }
     if (!s->sensors_count)
-        none(s, HM_ZE_temperature_c, HM_ZE_temperature_c, "zesDeviceEnumTemperatureSensors", result,
+        none(s, HM_GPU_temperature_c, HM_GPU_temperature_c, "zesDeviceEnumTemperatureSensors", result,
              "the driver tells of no temperature sensor");
 }
 
@@ -139,7 +146,7 @@ static int worth(const zes_engine_properties_t *p)
     }
 }
 
-static void find_engine(hm_ze_sysman *s)
+static void find_engine(hm_gpu_sensors *s)
 {
     zes_engine_handle_t all[HANDLES];
     uint32_t count;
@@ -155,11 +162,11 @@ static void find_engine(hm_ze_sysman *s)
         }
     }
     if (!s->engine)
-        none(s, HM_ZE_busy_us, HM_ZE_busy_share, "zesDeviceEnumEngineGroups", result, "the driver tells of no group of compute engines");
+        none(s, HM_GPU_busy_us, HM_GPU_busy_share, "zesDeviceEnumEngineGroups", result, "the driver tells of no group of compute engines");
 }
 
 /* Loaders with zesInit have handles of Sysman of their own: the device is found again by its UUID. */
-static bool find_by_uuid(hm_ze_sysman *s, zes_driver_handle_t driver, const ze_device_uuid_t *uuid)
+static bool find_by_uuid(hm_gpu_sensors *s, zes_driver_handle_t driver, const ze_device_uuid_t *uuid)
 {
     zes_device_handle_t devices[HM_ZE_DEVICES];
     uint32_t count = HM_ZE_DEVICES;
@@ -176,7 +183,7 @@ static bool find_by_uuid(hm_ze_sysman *s, zes_driver_handle_t driver, const ze_d
     return false;
 }
 
-static void find_device(hm_ze_sysman *s, const hm_ze_found *found)
+static void find_device(hm_gpu_sensors *s, const hm_ze_found *found)
 {
     zes_driver_handle_t drivers[8];
     uint32_t count = 8;
@@ -200,14 +207,14 @@ static void find_device(hm_ze_sysman *s, const hm_ze_found *found)
     snprintf(s->all, WHY, "Sysman does not know a device of the UUID %s", found->id.uuid);
 }
 
-hm_status hm_ze_sysman_open(hm_ze_sysman **out, const char *device, hm_error *err)
+static hm_status open_sensors(hm_gpu_sensors **out, const char *device, hm_error *err)
 {
     const hm_ze_api *api;
     hm_status st = hm_ze_load(&api, err);
     if (st)
         return st;
     hm_ze_found *found = hm_calloc(1, sizeof *found, "ze: a device", err);
-    hm_ze_sysman *s = hm_calloc(1, sizeof *s, "ze: Sysman", err);
+    hm_gpu_sensors *s = hm_calloc(1, sizeof *s, "ze: Sysman", err);
     st = found && s ? hm_ze_choose(api, found, device, err) : HM_EABSENT;
     if (st) {
         free(found);
@@ -228,26 +235,20 @@ hm_status hm_ze_sysman_open(hm_ze_sysman **out, const char *device, hm_error *er
     return HM_OK;
 }
 
-void hm_ze_sysman_close(hm_ze_sysman **sysman)
+static void close_sensors(hm_gpu_sensors **sysman)
 {
     free(*sysman);
     *sysman = NULL;
 }
 
-static void set(hm_ze_reading *out, hm_ze_quantity q, double value)
-{
-    out->of[q].there = true;
-    out->of[q].value = value;
-}
-
-static void read_memory(hm_ze_sysman *s, hm_ze_reading *out)
+static void read_memory(hm_gpu_sensors *s, hm_gpu_reading *out)
 {
     uint64_t size = 0, free_bytes = 0;
     for (uint32_t i = 0; i < s->memories_count; i++) {
         zes_mem_state_t state = {.stype = ZES_STRUCTURE_TYPE_MEM_STATE};
         ze_result_t result = s->api->zesMemoryGetState(s->memories[i], &state);
         if (result || state.free > state.size) {
-            none(s, HM_ZE_memory_used_bytes, HM_ZE_memory_free_bytes, "zesMemoryGetState", result,
+            none(s, HM_GPU_memory_used_bytes, HM_GPU_memory_free_bytes, "zesMemoryGetState", result,
                  "zesMemoryGetState: more is free than there is");
             return;
         }
@@ -256,86 +257,102 @@ static void read_memory(hm_ze_sysman *s, hm_ze_reading *out)
     }
     if (!s->memories_count)
         return;
-    set(out, HM_ZE_memory_used_bytes, (double)(size - free_bytes));
-    set(out, HM_ZE_memory_free_bytes, (double)free_bytes);
+    hm_gpu_reading_set(out, HM_GPU_memory_used_bytes, (double)(size - free_bytes));
+    hm_gpu_reading_set(out, HM_GPU_memory_free_bytes, (double)free_bytes);
 }
 
-static void read_energy(hm_ze_sysman *s, hm_ze_reading *out)
+static void read_energy(hm_gpu_sensors *s, hm_gpu_reading *out)
 {
     zes_power_energy_counter_t now;
     if (!s->power)
         return;
     ze_result_t result = s->api->zesPowerGetEnergyCounter(s->power, &now);
     if (result) {
-        none(s, HM_ZE_energy_uj, HM_ZE_power_w, "zesPowerGetEnergyCounter", result, NULL);
+        none(s, HM_GPU_energy_uj, HM_GPU_power_w, "zesPowerGetEnergyCounter", result, NULL);
         return;
     }
-    set(out, HM_ZE_energy_uj, (double)now.energy);
+    hm_gpu_reading_set(out, HM_GPU_energy_uj, (double)now.energy);
     if (s->energy_known && now.timestamp > s->energy.timestamp && now.energy >= s->energy.energy)
-        set(out, HM_ZE_power_w, (double)(now.energy - s->energy.energy) / (double)(now.timestamp - s->energy.timestamp));
+        hm_gpu_reading_set(out, HM_GPU_power_w, (double)(now.energy - s->energy.energy) / (double)(now.timestamp - s->energy.timestamp));
     else
-        snprintf(s->why[HM_ZE_power_w], WHY, "the counter of energy was not read before, or did not go on since");
+        snprintf(s->why[HM_GPU_power_w], WHY, "the counter of energy was not read before, or did not go on since");
     s->energy = now;
     s->energy_known = true;
 }
 
-static void read_clock(hm_ze_sysman *s, hm_ze_reading *out)
+/* ze's reasons as ours: power, heat, something else. */
+static double held_down_by(zes_freq_throttle_reason_flags_t reasons)
 {
-    zes_freq_state_t state = {.stype = ZES_STRUCTURE_TYPE_FREQ_STATE};
-    if (!s->clock)
-        return;
-    ze_result_t result = s->api->zesFrequencyGetState(s->clock, &state);
-    if (result || state.actual < 0)
-        none(s, HM_ZE_frequency_mhz, HM_ZE_frequency_mhz, "zesFrequencyGetState", result,
-             "zesFrequencyGetState: the driver does not know it");
-    else
-        set(out, HM_ZE_frequency_mhz, state.actual);
+    const zes_freq_throttle_reason_flags_t power = ZES_FREQ_THROTTLE_REASON_FLAG_AVE_PWR_CAP | ZES_FREQ_THROTTLE_REASON_FLAG_BURST_PWR_CAP |
+                                                   ZES_FREQ_THROTTLE_REASON_FLAG_CURRENT_LIMIT | ZES_FREQ_THROTTLE_REASON_FLAG_PSU_ALERT,
+                                           heat = ZES_FREQ_THROTTLE_REASON_FLAG_THERMAL_LIMIT;
+    return (reasons & power ? 1 : 0) + (reasons & heat ? 2 : 0) + (reasons & ~(power | heat) ? 4 : 0);
 }
 
-static void read_sensors(hm_ze_sysman *s, hm_ze_reading *out)
+static void read_clock_of(hm_gpu_sensors *s, zes_freq_handle_t clock, hm_gpu_quantity q, hm_gpu_reading *out)
+{
+    zes_freq_state_t state = {.stype = ZES_STRUCTURE_TYPE_FREQ_STATE};
+    if (!clock)
+        return;
+    ze_result_t result = s->api->zesFrequencyGetState(clock, &state);
+    if (result || state.actual < 0)
+        none(s, q, q, "zesFrequencyGetState", result, "zesFrequencyGetState: the driver does not know it");
+    else
+        hm_gpu_reading_set(out, q, state.actual);
+    if (q != HM_GPU_frequency_mhz)
+        return;
+    if (result)
+        none(s, HM_GPU_held_down, HM_GPU_held_down, "zesFrequencyGetState", result, NULL);
+    else
+        hm_gpu_reading_set(out, HM_GPU_held_down, held_down_by(state.throttleReasons));
+}
+
+static void read_sensors(hm_gpu_sensors *s, hm_gpu_reading *out)
 {
     double hottest = 0;
     for (uint32_t i = 0; i < s->sensors_count; i++) {
         double now;
         ze_result_t result = s->api->zesTemperatureGetState(s->sensors[i], &now);
         if (result) {
-            none(s, HM_ZE_temperature_c, HM_ZE_temperature_c, "zesTemperatureGetState", result, NULL);
+            none(s, HM_GPU_temperature_c, HM_GPU_temperature_c, "zesTemperatureGetState", result, NULL);
             return;
         }
         hottest = !i || now > hottest ? now : hottest;
     }
     if (s->sensors_count)
-        set(out, HM_ZE_temperature_c, hottest);
+        hm_gpu_reading_set(out, HM_GPU_temperature_c, hottest);
 }
 
-static void read_activity(hm_ze_sysman *s, hm_ze_reading *out)
+static void read_activity(hm_gpu_sensors *s, hm_gpu_reading *out)
 {
     zes_engine_stats_t now;
     if (!s->engine)
         return;
     ze_result_t result = s->api->zesEngineGetActivity(s->engine, &now);
     if (result) {
-        none(s, HM_ZE_busy_us, HM_ZE_busy_share, "zesEngineGetActivity", result, NULL);
+        none(s, HM_GPU_busy_us, HM_GPU_busy_share, "zesEngineGetActivity", result, NULL);
         return;
     }
-    set(out, HM_ZE_busy_us, (double)now.activeTime);
+    hm_gpu_reading_set(out, HM_GPU_busy_us, (double)now.activeTime);
     if (s->activity_known && now.timestamp > s->activity.timestamp && now.activeTime >= s->activity.activeTime)
-        set(out, HM_ZE_busy_share, (double)(now.activeTime - s->activity.activeTime) / (double)(now.timestamp - s->activity.timestamp));
+        hm_gpu_reading_set(out, HM_GPU_busy_share,
+                           (double)(now.activeTime - s->activity.activeTime) / (double)(now.timestamp - s->activity.timestamp));
     else
-        snprintf(s->why[HM_ZE_busy_share], WHY, "the counter of activity was not read before, or did not go on since");
+        snprintf(s->why[HM_GPU_busy_share], WHY, "the counter of activity was not read before, or did not go on since");
     s->activity = now;
     s->activity_known = true;
 }
 
-void hm_ze_sysman_read(hm_ze_sysman *s, hm_ze_reading *out)
+static void read_sensors_all(hm_gpu_sensors *s, hm_gpu_reading *out)
 {
-    *out = (hm_ze_reading){.at_ns = hm_now_ns()};
+    *out = (hm_gpu_reading){.at_ns = hm_now_ns()};
     read_memory(s, out);
     read_energy(s, out);
-    read_clock(s, out);
+    read_clock_of(s, s->clock, HM_GPU_frequency_mhz, out);
+    read_clock_of(s, s->memory_clock, HM_GPU_memory_clock_mhz, out);
     read_sensors(s, out);
     read_activity(s, out);
-    for (int q = 0; q < HM_ZE_QUANTITIES; q++)
-        if (!out->of[q].there)
-            out->of[q].why = s->all[0] ? s->all : s->why[q];
+    hm_gpu_reading_why(out, s->all, s->why);
 }
+
+const hm_gpu_sensors_entries hm_ze_sensors = {.open = open_sensors, .close = close_sensors, .read = read_sensors_all};

@@ -159,6 +159,7 @@ typedef struct hm_result {
     int window_count;
     int64_t mel_ns, encode_ns;                      /* of prefill, of a transcript; generate is its decoding */
     hm_counters counters;                           /* of this call */
+    hm_counters frame_counters;                     /* of drawing its frames alone, until their codes are here; zero: of generate_many */
     hm_work prefill_work, generate_work;            /* of it; decoding did the rest. Zero: not told apart (generate_many) */
     uint64_t weight_bytes, kv_bytes, scratch_bytes; /* held: weights in use, caches at their largest, scratch at its largest */
     uint64_t frame_weight_bytes;                    /* weights that one frame of generate has to read, each pass anew */

@@ -38,8 +38,8 @@ static hm_status refuse(const char *tolerance, const char *name, const char *con
 
 hm_status hm_gate_check_tolerances(const hm_strings *tolerances, hm_error *err)
 {
-    char loading[HM_COUNTER_COUNT][64], name[200];
-    const char *names[2 * HM_COUNTER_COUNT + 64];
+    char loading[HM_COUNTER_COUNT][64], drawing[HM_COUNTER_COUNT][64], name[200];
+    const char *names[3 * HM_COUNTER_COUNT + 64];
     int n = 0;
     for (int i = 0; hm_exact_columns[i] && n < 63; i++)
         names[n++] = hm_exact_columns[i];
@@ -47,6 +47,8 @@ hm_status hm_gate_check_tolerances(const hm_strings *tolerances, hm_error *err)
         snprintf(loading[i], sizeof loading[i], "load: %s", hm_counter_name(i));
         names[n++] = hm_counter_name(i);
         names[n++] = loading[i];
+        snprintf(drawing[i], sizeof drawing[i], HM_FRAMES "%s", hm_counter_name(i));
+        names[n++] = drawing[i];
     }
     names[n] = NULL;
     for (int i = 0; i < tolerances->count; i++) {

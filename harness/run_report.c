@@ -311,6 +311,7 @@ json_t *hm_run_report_json(const hm_run_report *p)
     json_object_set_new(o, "health", health_json(p->health));
     json_object_set_new(o, "places", places_json(r));
     json_object_set_new(o, "counters", counters_json(&r->counters));
+    json_object_set_new(o, "frame_counters", counters_json(&r->frame_counters));
     return o;
 }
 

@@ -110,9 +110,11 @@ typedef struct hm_span_total {
     int64_t count, total_ns, self_ns;
 } hm_span_total;
 
+#define HM_FRAMES "frames: "
+
 typedef struct hm_named_count {
     char name[64];
-    bool load; /* counted while loading, not in the call */
+    bool load; /* counted while loading, not in the call; HM_FRAMES before the name: in drawing its frames */
     int64_t value;
 } hm_named_count;
 

@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "harness/sample.h"
 #include "harness/store_reading.h"
 
 /* Where a figure of HM_JOURNAL_FIGURES comes from: an expression over the timed samples s of an arm on a case. */
@@ -15,6 +16,8 @@ static const struct figure {
 #name, offsetof(hm_journal_result, name), sql \
     }
 #define LARGEST_MB(name, column) FIGURE(name, "max(s." column ") / 1e6")
+#define PER_FRAME(name, counter) \
+    FIGURE(name, "avg((SELECT 1.0 * c.value / s.frames FROM count c WHERE c.sample_id = s.id AND c.name = '" HM_FRAMES counter "'))")
     LARGEST_MB(held_weight_mb, "held_weight_bytes"),
     LARGEST_MB(kv_mb, "kv_bytes"),
     LARGEST_MB(scratch_mb, "scratch_bytes"),
@@ -47,6 +50,13 @@ static const struct figure {
     FIGURE(level_drift_db, "avg(s.level_drift_db)"),
     FIGURE(ttfa_ms, "avg(s.ttfa_ns) / 1e6"),
     FIGURE(stall_max_ms, "max(s.stall_max_ns) / 1e6"),
+    PER_FRAME(frame_launches, "launches"),
+    PER_FRAME(frame_replayed, "replayed_launches"),
+    PER_FRAME(frame_waits, "device_waits"),
+    PER_FRAME(frame_to_host, "to_host_transfers"),
+    PER_FRAME(frame_to_host_bytes, "to_host_bytes"),
+    PER_FRAME(frame_to_device, "to_device_transfers"),
+    PER_FRAME(frame_to_device_bytes, "to_device_bytes"),
 };
 enum {
     FIGURES = sizeof figures / sizeof *figures,

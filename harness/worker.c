@@ -242,6 +242,31 @@ static void add_counts(hm_sample *s, const hm_counters *counters, bool load)
     }
 }
 
+/* What goes between host and device while frames are drawn: hm_counters by the name. */
+static void add_frame_counts(hm_sample *s, const hm_counters *counters)
+{
+    static const char *const names[] = {"launches",
+                                        "replayed_launches",
+                                        "recorded_frames",
+                                        "device_waits",
+                                        "to_host_transfers",
+                                        "to_host_bytes",
+                                        "to_device_transfers",
+                                        "to_device_bytes",
+                                        NULL};
+    const uint64_t *values = (const uint64_t *)counters;
+    for (int i = 0; i < HM_COUNTER_COUNT; i++) {
+        int k = 0;
+        while (names[k] && strcmp(names[k], hm_counter_name(i)))
+            k++;
+        if (!names[k])
+            continue;
+        hm_named_count *c = &s->counts[s->count_count++];
+        *c = (hm_named_count){.value = (int64_t)values[i]};
+        snprintf(c->name, sizeof c->name, HM_FRAMES "%s", names[k]);
+    }
+}
+
 static void fill_audio(hm_sample *s, const hm_audio_facts *a)
 {
     s->audio_s = a->duration_s;
@@ -417,6 +442,8 @@ static void fill_sample(worker *w, const hm_request *request, const hm_result *r
     fill_device_busy(w, r);
     add_counts(s, &r->counters, false);
     add_counts(s, &f->load_counters, true);
+    if (r->frames)
+        add_frame_counts(s, &r->frame_counters);
 }
 
 /* What the shapes alone say of this generation, its prompt being known by now. Unknown when they say nothing. */

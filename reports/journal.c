@@ -445,6 +445,7 @@ hm_document *hm_journal_tables(const hm_journal_session *sessions, int count)
             arm_sheet(s, a, d);
         }
         hm_journal_summary(s, d);
+        hm_journal_calls(s, d);
     }
     hm_document_text(d, "Times are means over n rounds, ± their standard deviation. RTF: wall / audio duration, lower is better.");
     return d;

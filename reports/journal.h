@@ -84,12 +84,19 @@ typedef struct hm_journal_stretch {
     X(zero_crossings)                                                                         \
     X(flatness)                                                                               \
     X(level_drift_db)                                                                         \
-    X(ttfa_ms)       /* streamed: request to first piece that is not silent */                \
-    X(stall_max_ms)  /* streamed */                                                           \
-    X(cold)          /* 1: files were out of the page cache, 0: they could not be put out */  \
-    X(cold_load_ms)  /* loading, in the process that began coldly */                          \
-    X(cold_first_ms) /* wall of its first generation */                                       \
-    X(device_busy)   /* share of generate in which the device had work, in an untimed run */
+    X(ttfa_ms)        /* streamed: request to first piece that is not silent */               \
+    X(stall_max_ms)   /* streamed */                                                          \
+    X(cold)           /* 1: files were out of the page cache, 0: they could not be put out */ \
+    X(cold_load_ms)   /* loading, in the process that began coldly */                         \
+    X(cold_first_ms)  /* wall of its first generation */                                      \
+    X(frame_launches) /* of a frame, as are the next six */                                   \
+    X(frame_replayed)                                                                         \
+    X(frame_waits)                                                                            \
+    X(frame_to_host)                                                                          \
+    X(frame_to_host_bytes)                                                                    \
+    X(frame_to_device)                                                                        \
+    X(frame_to_device_bytes)                                                                  \
+    X(device_busy) /* share of generate in which the device had work, in an untimed run */
 
 /* One arm on one case. hm_journal_result_none() is one without any figure. */
 typedef struct hm_journal_result {

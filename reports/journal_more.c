@@ -242,6 +242,41 @@ void hm_journal_before_after(const hm_journal_session *s, hm_document *d)
         "Load: files out of the page cache. Device at work: by its own timestamps, in an untimed run of its own; a dash: the CPU, or not told.");
 }
 
+/* ---- host and device ---- */
+
+static bool calls_a_gpu(const hm_journal_result *r)
+{
+    return r->gpu && isfinite(r->frame_launches);
+}
+
+void hm_journal_calls(const hm_journal_session *s, hm_document *d)
+{
+    if (!any_of(s, calls_a_gpu))
+        return;
+    hm_sheet *t =
+        hm_sheet_new((const char *const[]){HM_CELL_WHO, ">launches|Launches", ">replayed|Replayed", ">waits|Waits", ">to_host|To host",
+                                           ">to_host_bytes|Bytes", ">to_device|To device", ">to_device_bytes|Bytes", NULL});
+    for (int c = 0; c < s->case_count; c++)
+        for (int a = 0; a < s->arm_count; a++) {
+            const hm_journal_result *r = hm_journal_at(s, a, c);
+            if (!isfinite(r->frame_launches))
+                continue;
+            hm_cell_who(t, s, a, c);
+            hm_sheet_number(t, r->frame_launches, 2);
+            hm_sheet_number(t, r->frame_replayed, 2);
+            hm_sheet_number(t, r->frame_waits, 2);
+            hm_sheet_number(t, r->frame_to_host, 2);
+            hm_sheet_number(t, r->frame_to_host_bytes, 1);
+            hm_sheet_number(t, r->frame_to_device, 2);
+            hm_sheet_number(t, r->frame_to_device_bytes, 1);
+        }
+    hm_document_heading(d, 3, "Calls per frame");
+    hm_document_sheet(d, "calls", t);
+    hm_document_text(d, "Exact counts of all frames divided by their number, codes brought to the host; nothing of prefill, nothing of "
+                        "decoding. Launches: operations started one by one; replayed: with a recorded frame. Waits: of the host for the "
+                        "device.");
+}
+
 /* ---- memory ---- */
 
 static bool has_ledger(const hm_journal_result *r)

@@ -49,6 +49,8 @@ void hm_journal_fidelity(const hm_journal_session *session, hm_document *d);
 void hm_journal_cold(const hm_journal_session *session, hm_document *d);
 /* The first arm against the last one in the three figures of the XPU guide: cold load, frames per second, share of the device at work. */
 void hm_journal_before_after(const hm_journal_session *session, hm_document *d);
+/* What goes between host and device in a frame, where an arm computes on a GPU. */
+void hm_journal_calls(const hm_journal_session *session, hm_document *d);
 void hm_journal_ledger(const hm_journal_session *session, hm_document *d);
 void hm_journal_positions(const hm_journal_session *session, hm_document *d);
 void hm_journal_energy(const hm_journal_session *session, hm_document *d);

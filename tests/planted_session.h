@@ -68,7 +68,8 @@ static inline void plant_run(planted *p, planted_run r)
         snprintf(sample.health_reasons, sizeof sample.health_reasons, "half of it is silence");
     sample.counts[0] = (hm_named_count){"launches", false, r.launches ? r.launches : 42};
     sample.counts[1] = (hm_named_count){"load_copied_bytes", true, 7};
-    sample.count_count = 2;
+    sample.counts[2] = (hm_named_count){HM_FRAMES "launches", false, 1250};
+    sample.count_count = 3;
     sample.spans[0] = (hm_span_total){"generate/frame", 125, 1000, 900};
     sample.span_count = 1;
     hm_run_record run = {.session_id = p->session.id,

@@ -297,24 +297,25 @@ struct making {
 };
 
 /* Frames until the end-of-song rule or the cap. */
-static int draw_frames(hm_engine *e, struct making *m, bool *ended)
+static int draw_frames(hm_engine *e, struct making *m, hm_result *out)
 {
     hm_ctx *c = &e->ctx;
     hm_mula_song *song = &m->song;
     int frames = 0;
-    *ended = false;
     for (int f = 0; f < m->r->max_frames; f++) {
         bool end = false;
         hm_progress(c, "generate", f, m->r->max_frames);
         if (hm_ops_status(&c->ops))
             break;
         hm_span_begin(c->probe, HM_SPAN_STEP, "frame", f);
+        hm_session_count_begin(c, &out->frame_counters);
         hm_mula_frame(c, &m->work, &song, 1, &end);
+        hm_session_count_end(c, &out->frame_counters);
         hm_span_end(c->probe, HM_SPAN_STEP, "frame");
         if (hm_ops_status(&c->ops))
             break;
         if (end && !m->r->force_length) {
-            *ended = true;
+            out->ended = true;
             return song->frames - 1;
         }
         frames = f + 1;
@@ -343,9 +344,11 @@ static hm_status draw_song(hm_engine *e, struct making *m, hm_result *out, hm_er
     if (audio)
         st = hm_codec_thread_start(&audio->thread, c, hm_t(c)->decode == HM_DECODE_OVERLAP, decode_piece, audio, err);
     if (!st)
-        out->frames = draw_frames(e, m, &out->ended);
+        out->frames = draw_frames(e, m, out);
+    hm_session_count_begin(c, &out->frame_counters);
     hm_heart_collect(e, &m->work, &m->song, out);
     c->ops.sync(&c->ops);
+    hm_session_count_end(c, &out->frame_counters);
     out->generate_work = hm_session_work(c, out->prefill_work);
     hm_session_spin(c, prefilled);
     hm_span_end(c->probe, HM_SPAN_PHASE, "generate");

@@ -386,6 +386,25 @@ void hm_session_begin_call(hm_engine *e, hm_result *out)
     e->ctx.error = (hm_error){0};
 }
 
+/* Modulo 2^64: begin takes away, end adds. */
+static void count(const hm_ctx *c, hm_counters *sum, uint64_t sign)
+{
+    const uint64_t *from = (const uint64_t *)&c->counters;
+    uint64_t *to = (uint64_t *)sum;
+    for (int i = 0; i < HM_COUNTER_COUNT; i++)
+        to[i] += sign * from[i];
+}
+
+void hm_session_count_begin(const hm_ctx *c, hm_counters *sum)
+{
+    count(c, sum, UINT64_MAX);
+}
+
+void hm_session_count_end(const hm_ctx *c, hm_counters *sum)
+{
+    count(c, sum, 1);
+}
+
 void hm_session_spin(hm_ctx *c, int64_t start_ns)
 {
     static const uint8_t percents[] = {0, 3, 5, 8, 10, 15, 20, 30, 50}; /* in the order of the toggle's values */

@@ -217,17 +217,19 @@ static hm_status prefill(hm_engine *e, struct speech *s, hm_result *out, hm_erro
 }
 
 /* Frames until the model ends or the cap. */
-static void draw_frames(hm_engine *e, struct speech *s, bool *ended)
+static void draw_frames(hm_engine *e, struct speech *s, hm_result *out)
 {
     hm_ctx *c = &e->ctx;
-    for (int f = 0; f < s->r->max_frames && !*ended; f++) {
+    for (int f = 0; f < s->r->max_frames && !out->ended; f++) {
         hm_progress(c, "generate", f, s->r->max_frames);
         if (hm_ops_status(&c->ops))
             return;
         hm_span_begin(c->probe, HM_SPAN_STEP, "frame", f);
-        hm_talker_frame(c, s->work, &s->utterance, 1, ended);
+        hm_session_count_begin(c, &out->frame_counters);
+        hm_talker_frame(c, s->work, &s->utterance, 1, &out->ended);
+        hm_session_count_end(c, &out->frame_counters);
         hm_span_end(c->probe, HM_SPAN_STEP, "frame");
-        if (s->stream && !*ended && !hm_ops_status(&c->ops))
+        if (s->stream && !out->ended && !hm_ops_status(&c->ops))
             hm_qwen_stream_frames(s->stream, s->utterance, f + 1);
     }
 }
@@ -239,9 +241,11 @@ static hm_status generate(hm_engine *e, struct speech *s, hm_result *out, hm_err
     hm_span_begin(c->probe, HM_SPAN_PHASE, "generate", -1);
     hm_status st = s->stream ? hm_qwen_stream_start(s->stream, err) : HM_OK;
     if (!st) {
-        draw_frames(e, s, &out->ended);
+        draw_frames(e, s, out);
+        hm_session_count_begin(c, &out->frame_counters);
         hm_qwen_collect(e, s->utterance, out);
         c->ops.sync(&c->ops);
+        hm_session_count_end(c, &out->frame_counters);
         out->scratch_bytes = hm_talker_work_bytes(s->work);
         st = hm_session_status(c, err);
     }

@@ -104,6 +104,9 @@ static inline hm_work hm_session_work(const hm_ctx *c, hm_work before)
 {
     return (hm_work){c->counters.flops - before.flops, c->counters.weight_bytes - before.weight_bytes};
 }
+/* Counts from begin to end, again and again, come together in *sum. */
+void hm_session_count_begin(const hm_ctx *c, hm_counters *sum);
+void hm_session_count_end(const hm_ctx *c, hm_counters *sum);
 /* Room for the codes and logits of a request. */
 hm_status hm_session_result_open(const hm_engine *e, const hm_request *r, hm_result *out, hm_error *err);
 /* HM_EINVALID: a logit or sample that is not finite makes every later number meaningless. Counts the samples. */

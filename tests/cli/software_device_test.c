@@ -83,6 +83,9 @@ static void the_journal_labels_it_and_ranks_it_nowhere(void **state)
     assert_non_null(row);
     if (memmem(row, strcspn(row, "\n"), "x |", 3))
         fail_msg("it has a speed: %.*s", (int)strcspn(row, "\n"), row);
+    const char *calls = strstr(run.out, "### Calls per frame");
+    assert_non_null(calls);
+    assert_non_null(strstr(calls, "| best (software device) | short/plain |    10.00 |"));
     run_free(&run);
     expect(run_program("report", "--db", db), 0, "best (software device)", "");
     expect(run_program("report", "--line", "--db", db), 3, "", "software device");

@@ -124,10 +124,37 @@ static void waits_and_launches_are_as_few_as_asked(void **state)
         assert_true(ahead.counters.recorded_frames >= 1 && ahead.counters.recorded_frames <= 4);
         assert_true(ahead.counters.replayed_launches > each.counters.launches / 2);
         assert_true(ahead.counters.launches < each.counters.launches / 2);
+        assert_true(each.frame_counters.launches < each.counters.launches);
+        assert_true(step.frame_counters.device_waits >= frames * (uint64_t)f->codebooks);
+        assert_true(ahead.frame_counters.to_host_bytes >= frames * (uint64_t)f->codebooks * sizeof(int32_t));
         case_free(&ahead);
         case_free(&each);
         case_free(&frame);
         case_free(&step);
+    }
+    ze_case_clean(&soft);
+}
+
+/* Decoding meanwhile is not theirs. */
+static void frames_are_counted_apart(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        hm_toggles t = case_best;
+        t.decode = HM_DECODE_STREAM;
+        t.sync = HM_SYNC_FRAME;
+        hm_engine *e = open_on(both[i], &t, true);
+        hm_request with = both[i]->request;
+        with.skip_codec = false;
+        hm_result alone = case_generate(case_runtime(), e, &both[i]->request), audio = case_generate(case_runtime(), e, &with);
+        assert_true(audio.counters.launches > alone.counters.launches);
+        assert_true(alone.frame_counters.launches > 0);
+        assert_int_equal(audio.frame_counters.launches + audio.frame_counters.replayed_launches,
+                         alone.frame_counters.launches + alone.frame_counters.replayed_launches);
+        assert_int_equal(audio.frame_counters.to_host_bytes, alone.frame_counters.to_host_bytes);
+        case_free(&alone);
+        case_free(&audio);
+        case_runtime()->close(&e);
     }
     ze_case_clean(&soft);
 }
@@ -274,6 +301,7 @@ int main(void)
         cmocka_unit_test(codes_are_those_of_the_cpu),
         cmocka_unit_test(frames_stop_where_the_cpu_stops),
         cmocka_unit_test(waits_and_launches_are_as_few_as_asked),
+        cmocka_unit_test(frames_are_counted_apart),
         cmocka_unit_test(a_second_call_has_the_same_bytes_and_records_anew),
         cmocka_unit_test(several_at_once_have_the_codes_of_each_alone),
         cmocka_unit_test(audio_made_beside_the_frames_is_the_same),

@@ -137,6 +137,8 @@ hm_status hm_audio_read_recording(float **out, int64_t *count, const char *path,
     int channels, rate_hz;
     int64_t samples;
     hm_status st = hm_audio_read(path, &planar, &channels, &samples, &rate_hz, err);
+    if (st)
+        return st;
     for (int64_t i = 0; !st && i < samples * channels; i++)
         if (!isfinite(planar[i]))
             st = hm_fail(err, HM_EFORMAT, "sample %lld is NaN or infinite; write the file anew", (long long)(i % samples));

@@ -11,26 +11,9 @@
  * for n inputs, typical are 2^-23. */
 #include "engine/cuda/kernel.inc"
 #include "engine/cuda/mma.inc"
+#include "engine/cuda/split.inc"
 
 #include "engine/cuda/many_store.inc"
-
-/* `count` bfloat16 of each of two numbers, whose sums they are. */
-template <int count> DEVICE void split(uint *to, float low, float high)
-{
-    if (count == 1) {
-        to[0] = bf16_pair(low, high);
-        return;
-    }
-    to[0] = bf16_pair_finite(low, high);
-    low -= as_f32(to[0] << 16);
-    high -= as_f32(to[0] & 0xFFFF0000u);
-    if (count == 2) {
-        to[1] = bf16_pair(low, high);
-        return;
-    }
-    to[1] = bf16_pair_finite(low, high);
-    to[2] = bf16_pair(low - as_f32(to[1] << 16), high - as_f32(to[1] & 0xFFFF0000u));
-}
 
 /* --- from memory to shared memory --- */
 

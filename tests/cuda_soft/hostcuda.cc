@@ -11,8 +11,7 @@
 #include <thread>
 #include <time.h>
 
-#define THREADS 1024u            /* most of a block */
-#define STACK ((size_t)80 << 10) /* of a thread, the page below it included */
+#define THREADS 1024u /* most of a block */
 #define APART 51
 #define PAGE ((size_t)4096)
 #define STATIC_MOST ((size_t)48 << 10)
@@ -21,9 +20,6 @@
 #define YIELDS 20000000u /* polls of all threads in which nothing else happens */
 #define ALONE_NS 300000  /* of a launch, after which a second thread of the host helps */
 #define NOTHING 0xff     /* bytes of NaN */
-
-__thread uint3 threadIdx, blockIdx, blockDim, gridDim;
-__thread unsigned hc_thread;
 
 namespace
 {
@@ -38,7 +34,7 @@ enum state : uint8_t {
 
 struct fiber {
     void *sp;
-    char *stack;
+    char *stack;     /* its foot: a page of what a thread knows, and one that faults */
     uint64_t launch; /* that it is set up for */
 };
 
@@ -67,10 +63,13 @@ struct launch {
     char *text;
 };
 
+} // namespace
+
 /* A thread of the host that runs blocks. */
-struct worker {
+struct hc_worker {
     launch *run;
     void *home; /* its own stack */
+    char *stacks_map, *stacks;
     fiber fibers[THREADS];
     int idle[THREADS], idle_count;
     char *statics, *dynamics; /* shared memory; that of a launch ends where the latter does */
@@ -89,10 +88,13 @@ struct worker {
     char why[HC_TEXT];
 };
 
+namespace
+{
+
+typedef hc_worker worker;
 std::atomic<hc_entry *> entries;
 worker *workers[2];
 uint64_t launches;
-__thread worker *self __attribute__((tls_model("initial-exec")));
 
 } // namespace
 
@@ -147,6 +149,8 @@ static worker *worker_of(int which)
         worker *w = (worker *)map(sizeof *w);
         w->statics = (char *)map(STATIC_MOST + PAGE);
         w->dynamics = (char *)map(DYNAMIC_MOST + PAGE);
+        w->stacks_map = (char *)map((THREADS + 1) * HC_STACK);
+        w->stacks = (char *)(((uintptr_t)w->stacks_map + HC_STACK - 1) & ~(HC_STACK - 1));
         mprotect(w->statics + STATIC_MOST, PAGE, PROT_NONE);
         mprotect(w->dynamics + DYNAMIC_MOST, PAGE, PROT_NONE);
         workers[which] = w;
@@ -159,9 +163,7 @@ __attribute__((destructor)) static void forget()
     for (worker *w : workers) {
         if (!w)
             continue;
-        for (fiber &f : w->fibers)
-            if (f.stack)
-                munmap(f.stack, STACK);
+        munmap(w->stacks_map, (THREADS + 1) * HC_STACK);
         munmap(w->statics, STATIC_MOST + PAGE);
         munmap(w->dynamics, DYNAMIC_MOST + PAGE);
         munmap(w, sizeof *w);
@@ -172,12 +174,14 @@ __attribute__((destructor)) static void forget()
 
 static void become(worker *w, unsigned t)
 {
-    hc_size b = w->run->block;
-    w->current = t;
-    hc_thread = t;
-    threadIdx.x = b.y == 1 && b.z == 1 ? t : t % b.x;
-    threadIdx.y = b.y == 1 ? 0 : t / b.x % b.y;
-    threadIdx.z = b.z == 1 ? 0 : t / b.x / b.y;
+    hc_size b = w->run->block, g = w->run->grid;
+    hc_here *here = hc_self();
+    here->worker = w;
+    here->thread = t;
+    here->thread_index = b.y == 1 && b.z == 1 ? make_uint3(t, 0, 0) : make_uint3(t % b.x, t / b.x % b.y, t / b.x / b.y);
+    here->block_index = w->block;
+    here->block_size = make_uint3(b.x, b.y, b.z);
+    here->grid_size = make_uint3(g.x, g.y, g.z);
 }
 
 static unsigned in_order(const worker *w, unsigned t)
@@ -212,11 +216,12 @@ static void *stack_of(worker *w, int t)
         int f = w->fiber_of[t] = w->idle[--w->idle_count];
         fiber *b = &w->fibers[f];
         if (!b->stack) {
-            b->stack = (char *)map(STACK);
-            mprotect(b->stack, PAGE, PROT_NONE);
+            b->stack = (char *)w->stacks + (size_t)f * HC_STACK;
+            mprotect(b->stack + PAGE, PAGE, PROT_NONE);
         }
         if (b->launch != w->run->number) {
-            b->sp = stack_begin(b->stack + STACK - (size_t)f % APART * 320, fiber_main); /* in lines of the cache of its own */
+            b->sp = stack_begin(b->stack + HC_STACK - (size_t)f % APART * 320, fiber_main); /* in lines of the cache of its own */
+            hc_at((uintptr_t)b->stack)->worker = w;
             b->launch = w->run->number;
         }
     }
@@ -232,7 +237,7 @@ static void give_way(worker *w)
     void *to = stack_of(w, next);
     w->current = next < 0 ? me : (unsigned)next;
     hc_switch(&w->fibers[w->fiber_of[me]].sp, to);
-    become(w, me);
+    w->current = me;
 }
 
 /* Nothing of this launch goes on. */
@@ -250,8 +255,8 @@ static void lane_ends(worker *w, unsigned t);
 
 static void fiber_main()
 {
+    worker *w = hc_self()->worker;
     for (;;) {
-        worker *w = self;
         unsigned t = w->current;
         int f = w->fiber_of[t];
         become(w, t);
@@ -297,7 +302,7 @@ static bool arrive(worker *w, int id, unsigned threads)
 
 void hc_barrier(int id, unsigned threads)
 {
-    worker *w = self;
+    worker *w = hc_self()->worker;
     if (arrive(w, id, threads)) {
         release(w, (unsigned)id);
         return;
@@ -309,7 +314,7 @@ void hc_barrier(int id, unsigned threads)
 
 int hc_vote(int kind, int value)
 {
-    worker *w = self;
+    worker *w = hc_self()->worker;
     w->votes[0] += value != 0;
     w->votes[1] |= value == 0;
     w->votes[2] |= value != 0;
@@ -329,7 +334,7 @@ int hc_vote(int kind, int value)
 
 void hc_yield(void)
 {
-    worker *w = self;
+    worker *w = hc_self()->worker;
     if (++w->yields > YIELDS)
         stop(w, "a thread polls for what never comes; blocks run one after another");
     give_way(w);
@@ -337,7 +342,7 @@ void hc_yield(void)
 
 void hc_trap(const char *why)
 {
-    stop(self, "%s", why);
+    stop(hc_self()->worker, "%s", why);
 }
 
 /* What every lane of the mask asked for, once all are there. */
@@ -399,7 +404,7 @@ static void lane_ends(worker *w, unsigned t)
 
 static void ask_warp(request r)
 {
-    worker *w = self;
+    worker *w = hc_self()->worker;
     unsigned t = w->current, warp = t / 32, lane = t % 32;
     if (!(r.mask >> lane & 1))
         stop(w, "lane %u is not in its own mask %#x", lane, r.mask);
@@ -430,7 +435,7 @@ void hc_warp_from(unsigned mask, const void *mine, size_t bytes, unsigned from, 
 
 void *hc_shared(size_t bytes)
 {
-    worker *w = self;
+    worker *w = hc_self()->worker;
     size_t at = (w->statics_of[w->current] + 15) / 16 * 16, end = at + bytes;
     if (end > STATIC_MOST)
         stop(w, "%zu bytes of static shared memory, %zu at most", end, STATIC_MOST);
@@ -442,14 +447,19 @@ void *hc_shared(size_t bytes)
     return w->statics + at;
 }
 
+static char *dynamic_of(worker *w)
+{
+    return w->dynamics + DYNAMIC_MOST - (w->run->shared + 15) / 16 * 16;
+}
+
 void *hc_dynamic_shared(void)
 {
-    return self->dynamics + DYNAMIC_MOST - (self->run->shared + 15) / 16 * 16;
+    return dynamic_of(hc_self()->worker);
 }
 
 uint32_t hc_dynamic_bytes(void)
 {
-    return self->run->shared;
+    return hc_self()->worker->run->shared;
 }
 
 /* --- blocks --- */
@@ -480,7 +490,6 @@ static bool run_block(worker *w, uint64_t number)
     launch *l = w->run;
     hc_size g = l->grid;
     w->block = make_uint3((unsigned)(number % g.x), (unsigned)(number / g.x % g.y), (unsigned)(number / g.x / g.y));
-    blockIdx = w->block;
     w->born = w->done = 0;
     memset(w->states, UNBORN, w->n);
     memset(w->fiber_of, 0xff, w->n * sizeof *w->fiber_of);
@@ -493,7 +502,7 @@ static bool run_block(worker *w, uint64_t number)
     w->yields = 0;
     *w->why = 0;
     if (l->shared)
-        memset(hc_dynamic_shared(), NOTHING, (l->shared + 15) / 16 * 16);
+        memset(dynamic_of(w), NOTHING, (l->shared + 15) / 16 * 16);
     int first = next_thread(w);
     void *to = stack_of(w, first);
     w->current = (unsigned)first;
@@ -514,12 +523,9 @@ static int64_t now_ns()
 static void work(launch *l, int which)
 {
     worker *w = worker_of(which);
-    self = w;
     w->run = l;
     w->n = l->threads;
     w->warps = (l->threads + 31) / 32;
-    blockDim = make_uint3(l->block.x, l->block.y, l->block.z);
-    gridDim = make_uint3(l->grid.x, l->grid.y, l->grid.z);
     w->idle_count = 0;
     for (int i = (int)w->n; i-- > 0;)
         w->idle[w->idle_count++] = i;
@@ -533,7 +539,6 @@ static void work(launch *l, int which)
     }
     if (helper.joinable())
         helper.join();
-    self = nullptr;
 }
 
 int hc_run(const hc_entry *entry, hc_size grid, hc_size block, uint32_t shared, void *const *values, int reverse, char text[HC_TEXT])

@@ -46,14 +46,36 @@
 
 /* --- what a thread knows --- */
 
-#define HC_OWN extern __thread __attribute__((tls_model("initial-exec")))
-HC_OWN uint3 threadIdx, blockIdx, blockDim, gridDim;
-HC_OWN unsigned hc_thread; /* of the block: x first */
+/* Where every thread finds it: at the foot of its stack, each in lines of the cache of its own. */
+#define HC_STACK ((uintptr_t)128 << 10)
+struct hc_here {
+    uint3 thread_index, block_index, block_size, grid_size;
+    unsigned thread; /* of the block: x first */
+    struct hc_worker *worker;
+};
+static inline hc_here *hc_at(uintptr_t stack)
+{
+    return (hc_here *)(stack + stack / HC_STACK % 32 * 128);
+}
+static inline hc_here *hc_self(void)
+{
+    uintptr_t sp;
+#ifdef __x86_64__
+    __asm__("mov %%rsp, %0" : "=r"(sp));
+#else
+    __asm__("mov %0, sp" : "=r"(sp));
+#endif
+    return hc_at(sp & ~(HC_STACK - 1));
+}
+#define threadIdx (hc_self()->thread_index)
+#define blockIdx (hc_self()->block_index)
+#define blockDim (hc_self()->block_size)
+#define gridDim (hc_self()->grid_size)
 static const int warpSize = 32;
 
 static inline unsigned hc_lane(void)
 {
-    return hc_thread & 31;
+    return hc_self()->thread & 31;
 }
 
 /* --- waiting: hostcuda.cc --- */

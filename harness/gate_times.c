@@ -106,8 +106,8 @@ hm_status hm_gate_calibrated(hm_gate *g, hm_error *err)
     for (int c = 0; c < plan->case_count && !st; c++) {
         hm_gate_case *k = &g->cases[c];
         const hm_plan_arm *a = &plan->arms[k->arm];
-        st = hm_store_get_calibration(hm_measure_store(g->m), hm_measure_machine(g->m)->id, plan->cases[c].id, a->toggles_text, a->threads,
-                                      &k->calibrated_sd, err);
+        hm_calibration_key key = {hm_measure_machine(g->m)->id, plan->cases[c].id, a->toggles_text, a->backend, a->device, a->threads};
+        st = hm_store_get_calibration(hm_measure_store(g->m), &key, &k->calibrated_sd, err);
         double mde = expm1(hm_detectable(k->calibrated_sd, last, level, POWER));
         unknown += isnan(mde);
         worst = fmax(worst, mde); /* NaN: the other one */

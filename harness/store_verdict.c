@@ -336,20 +336,22 @@ hm_status hm_store_put_calibration(hm_store *store, const hm_calibration_record 
     return hm_query_close(&q);
 }
 
-hm_status hm_store_get_calibration(hm_store *store, const char *machine_id, const char *case_id, const char *toggles, int threads,
-                                   double *sd, hm_error *err)
+hm_status hm_store_get_calibration(hm_store *store, const hm_calibration_key *key, double *sd, hm_error *err)
 {
     hm_query q;
     *sd = NAN;
-    hm_query_open(&q, store,
-                  "SELECT c.sd FROM calibration c JOIN session s ON s.id = c.session_id JOIN arm a ON a.id = c.arm_id "
-                  "WHERE s.machine_id = :machine_id AND c.case_id = :case_id AND a.toggles IS :toggles AND a.threads = :threads" NEWEST
-                  " LIMIT 1",
-                  err);
-    hm_bind_text(&q, ":machine_id", machine_id);
-    hm_bind_text(&q, ":case_id", case_id);
-    hm_bind_text(&q, ":toggles", toggles);
-    hm_bind_int(&q, ":threads", threads);
+    hm_query_open(
+        &q, store,
+        "SELECT c.sd FROM calibration c JOIN session s ON s.id = c.session_id JOIN arm a ON a.id = c.arm_id "
+        "WHERE s.machine_id = :machine_id AND c.case_id = :case_id AND a.toggles IS :toggles AND a.threads = :threads AND a.backend = "
+        ":backend AND coalesce(a.device, '') = :device" NEWEST " LIMIT 1",
+        err);
+    hm_bind_text(&q, ":machine_id", key->machine_id);
+    hm_bind_text(&q, ":case_id", key->case_id);
+    hm_bind_text(&q, ":toggles", key->toggles);
+    hm_bind_text(&q, ":backend", key->backend);
+    hm_bind_text(&q, ":device", key->device);
+    hm_bind_int(&q, ":threads", key->threads);
     if (hm_query_row(&q))
         *sd = hm_query_real(&q, 0);
     return hm_query_close(&q);

@@ -75,9 +75,12 @@ typedef struct hm_calibration_record {
 } hm_calibration_record;
 hm_status hm_store_put_calibration(hm_store *store, const hm_calibration_record *calibration, hm_error *err);
 
-/* sd of the newest calibration of a case on this machine with these toggles and threads; NaN: there is none. */
-hm_status hm_store_get_calibration(hm_store *store, const char *machine_id, const char *case_id, const char *toggles, int threads,
-                                   double *sd, hm_error *err);
+typedef struct hm_calibration_key {
+    const char *machine_id, *case_id, *toggles, *backend, *device; /* device: as asked for; "": the first */
+    int threads;
+} hm_calibration_key;
+/* sd of the newest calibration that has all of these; NaN: there is none. */
+hm_status hm_store_get_calibration(hm_store *store, const hm_calibration_key *key, double *sd, hm_error *err);
 
 /* The sessions of a baseline become these, in one transaction. */
 hm_status hm_store_set_baseline(hm_store *store, const char *name, const hm_session_list *sessions, hm_error *err);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "harness/store_internal.h"
+#include "harness/verdict_store.h"
 #include "tests/planted_session.h"
 #include "tests/run_program.h"
 
@@ -135,6 +136,32 @@ static void unlike_devices_drivers_and_environments_are_not_compared(void **stat
     }
 }
 
+static double calibrated(const char *backend, const char *device)
+{
+    hm_error err = {0};
+    double sd;
+    hm_calibration_key key = {"m1", "c1", p.arms[0].toggles, backend, device, 0};
+    GOOD(hm_store_get_calibration(p.store, &key, &sd, &err));
+    return sd;
+}
+
+static void a_calibration_serves_its_backend_and_device_alone(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    char sql[200];
+    plant_session(&p, "m1", "b1", "calibrate", arms, 1);
+    hm_calibration_record c = {p.session.id, "c1", p.arms[0].id, 10, 0.01, 0, 1};
+    GOOD(hm_store_put_calibration(p.store, &c, &err));
+    assert_true(calibrated("cpu", "") == 0.01);
+    assert_true(isnan(calibrated("ze", "")));
+    snprintf(sql, sizeof sql, "UPDATE arm SET backend = 'ze', device = '1' WHERE id = '%s'", p.arms[0].id);
+    GOOD(hm_store_exec(p.store, sql, &err));
+    assert_true(isnan(calibrated("cpu", "")));
+    assert_true(isnan(calibrated("ze", "")));
+    assert_true(calibrated("ze", "1") == 0.01);
+}
+
 static void a_gpu_that_is_not_there_is_told_before_anything_is_made(void **state)
 {
     (void)state;
@@ -155,6 +182,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(pictures_have_no_place_for_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_history_has_no_points_of_it, setup, teardown),
         cmocka_unit_test_setup_teardown(unlike_devices_drivers_and_environments_are_not_compared, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_calibration_serves_its_backend_and_device_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_gpu_that_is_not_there_is_told_before_anything_is_made, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

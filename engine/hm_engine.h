@@ -14,6 +14,7 @@
 #include "engine/base/part.h"
 #include "engine/base/place.h"
 #include "engine/base/probe.h"
+#include "engine/text/transcript.h"
 #include "variants/toggles.h"
 
 /* What program and module must agree on: changed by hand when a meaning changes, by itself when a struct they share changes its size. */
@@ -43,6 +44,7 @@ typedef struct hm_engine_options {
     const char *isa;           /* a name of engine/base/isa.h, as "avx2", or NULL: the best here */
     const hm_toggles *toggles; /* runtime build: required; fixed build: NULL, or equal to its own (else HM_EUSAGE) */
     bool need_lm, need_codec;  /* parts that must be there; other parts are not loaded */
+    bool need_transcriber;     /* the Whisper of the folder, whatever model lies beside it */
     bool need_encoders;        /* what cloning a voice from audio takes, of a model that can */
     bool local_split;          /* Qwen3-TTS: text is cut as the original cuts it for a model in a local folder (docs/models.md) */
     const char *pack_dir;      /* folder of packed weights (engine/pack.h); NULL: they are packed into memory */
@@ -102,6 +104,7 @@ typedef struct hm_transcript_window {
     int64_t start, samples, left, right; /* of the recording; left and right: what it shares with its neighbours */
     int first, count;                    /* codes[first .. first+count-1] */
     int32_t language;                    /* id; -1: none */
+    char language_code[12];              /* "en"; "" */
     bool skipped;                        /* no speech: its ids do not count */
     int tries;                           /* temperatures that were tried */
     double temperature, avg_logprob, ratio, no_speech_prob;
@@ -157,6 +160,7 @@ typedef struct hm_result {
     int64_t reference_ns;                                /* of prefill: encoding the voice to clone */
     hm_transcript_window *windows;                       /* of a transcript; codes hold their ids one after the other */
     int window_count;
+    hm_transcript transcript;                       /* its text; all NULL where the model has no tokenizer */
     int64_t mel_ns, encode_ns;                      /* of prefill, of a transcript; generate is its decoding */
     hm_counters counters;                           /* of this call */
     hm_counters frame_counters;                     /* of drawing its frames alone, until their codes are here; zero: of generate_many */

@@ -366,6 +366,8 @@ void hm_session_result_free(hm_result *r)
     free(r->codes);
     free(r->logits);
     free(r->audio);
+    free(r->windows);
+    hm_transcript_close(&r->transcript);
     *r = (hm_result){0};
 }
 

@@ -45,7 +45,8 @@ struct hm_engine {
     char lm_fingerprint[33], codec_fingerprint[33]; /* "": not known yet */
     hm_mula mula;                                   /* HeartMuLa */
     hm_codec codec;
-    struct hm_qwen *qwen; /* Qwen3-TTS: engine/session/qwen.h */
+    struct hm_qwen *qwen;       /* Qwen3-TTS: engine/session/qwen.h */
+    struct hm_whisper *whisper; /* Whisper: engine/models/whisper.h */
     bool has_lm, has_codec;
     hm_stage stage;          /* load=lazy */
     hm_tokenizer *tokenizer; /* NULL with synthesised manifests */

@@ -103,11 +103,11 @@ static bool same_shape(const hm_pack_row *row, const hm_pack_layer *layer)
     return row->out == layer->out && row->in == layer->in && row->taps == layer->taps;
 }
 
-/* Asks for pages before the first use meets them one by one. */
+/* Asks for pages before the first use meets them one by one: large ones, which only reading through the mapping makes (not
+ * MADV_WILLNEED). */
 static void read_in(const uint8_t *data, uint64_t bytes)
 {
     madvise((void *)data, (size_t)bytes, MADV_HUGEPAGE);
-    madvise((void *)data, (size_t)bytes, MADV_WILLNEED);
     madvise((void *)data, (size_t)bytes, MADV_POPULATE_READ);
 }
 
@@ -176,8 +176,10 @@ static uint8_t *take_file(hm_pack *p, format_file *f, uint64_t bytes, hm_error *
         return NULL;
     }
     void *at = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, (off_t)f->end);
-    if (at != MAP_FAILED)
+    if (at != MAP_FAILED) {
+        madvise(at, (size_t)bytes, MADV_HUGEPAGE); /* what is written in large pages is mapped in large pages afterwards */
         return at;
+    }
     hm_fail(err, HM_EIO, "%s: cannot map %llu bytes: %s", f->temp, (unsigned long long)bytes, strerror(errno));
     return NULL;
 }

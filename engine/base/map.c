@@ -36,6 +36,8 @@ hm_status hm_map_open(hm_map *out, const char *path, hm_error *err)
     close(fd);
     if (data == MAP_FAILED)
         return hm_fail(err, HM_EIO, "%s: cannot map %zu bytes: %s", path, size, strerror(saved));
+    if (data)
+        madvise(data, size, MADV_HUGEPAGE); /* what is read through this mapping lies in large pages, where the file system has them */
     *out = (hm_map){.data = data, .size = size, .heap = false};
     return HM_OK;
 }

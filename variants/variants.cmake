@@ -9,7 +9,8 @@ set(HM_TOGGLE_SOURCES
   engine/models/speech_codec_config.c engine/models/speech_codec.c engine/models/speaker_encoder.c engine/models/speech_encoder.c
   engine/models/whisper_config.c engine/models/whisper_encoder.c engine/models/whisper_decoder.c engine/models/whisper_rules.c engine/models/whisper_search.c engine/models/whisper.c
   engine/session/qwen.c engine/session/qwen_prompt.c engine/session/qwen_speech.c engine/session/qwen_stream.c engine/session/qwen_many.c
-  engine/session/qwen_check.c)
+  engine/session/qwen_check.c
+  engine/session/whisper.c engine/session/whisper_transcribe.c engine/session/whisper_check.c)
 list(TRANSFORM HM_TOGGLE_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)
 
 # The rows, each on one line, without comments.

@@ -123,18 +123,36 @@ static hm_model_kind model_of_manifest(const json_t *manifest)
     return manifest ? hm_model_of_part(hm_part_of_config(json_object_get(manifest, "config"))) : HM_MODEL_NONE;
 }
 
+static const hm_family *family_of(hm_model_kind model)
+{
+    return model == HM_MODEL_QWEN3_TTS ? &hm_qwen_family : model == HM_MODEL_WHISPER ? &hm_whisper_family : &hm_heart_family;
+}
+
+/* What lies in the folder; the Whisper among it, where that is meant. */
+static hm_status find_checkpoint(hm_checkpoint *out, const hm_engine_options *o, hm_error *err)
+{
+    hm_status st = hm_checkpoint_find(out, o->source.dir, err);
+    if (st || !o->need_transcriber)
+        return st;
+    st = hm_checkpoint_take_transcriber(out, err);
+    if (!st && out->model != HM_MODEL_WHISPER)
+        st = hm_fail(err, HM_EMISSING, "%s: no Whisper: looked there and in its subfolders for a config.json with model_type whisper",
+                     out->path);
+    return st;
+}
+
 /* Whose parts these are. */
 static hm_status choose_family(hm_engine *e, const hm_engine_options *o, hm_error *err)
 {
-    bool speech = model_of_manifest(o->source.lm_manifest ? o->source.lm_manifest : o->source.codec_manifest) == HM_MODEL_QWEN3_TTS;
+    hm_model_kind model = model_of_manifest(o->source.lm_manifest ? o->source.lm_manifest : o->source.codec_manifest);
     hm_status st = HM_OK;
     if (o->source.dir) {
-        st = hm_checkpoint_find(&e->checkpoint, o->source.dir, err);
+        st = find_checkpoint(&e->checkpoint, o, err);
+        model = e->checkpoint.model;
         if (!st)
-            st = hm_checkpoint_need(&e->checkpoint, o->need_lm, o->need_codec, err);
-        speech = e->checkpoint.model == HM_MODEL_QWEN3_TTS;
+            st = hm_checkpoint_need(&e->checkpoint, o->need_lm, o->need_codec && model != HM_MODEL_WHISPER, err);
     }
-    e->family = speech ? &hm_qwen_family : &hm_heart_family;
+    e->family = family_of(model);
     return st;
 }
 
@@ -242,7 +260,12 @@ void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *sk
         const hm_tensor *t = hm_weights_at(w, i);
         if (skip && !strncmp(t->name, skip, strlen(skip)))
             continue;
-        uint64_t panels = panels_of(c, t, kinds->precision(c, t));
+        uint64_t panels = panels_of(c, t, kinds->precision(c, t)), floats = t->bytes / hm_dtype_bytes(t->type) * sizeof(float);
+        if (out->apart) { /* mapped pages are given back when their copies are there */
+            out->weights_bytes += panels ? panels : kinds->is_converted(c, t) ? floats : t->bytes;
+            out->host_weight_bytes += hm_t(c)->load == HM_WEIGHTS_READ ? t->bytes : 0;
+            continue;
+        }
         out->mapped_bytes += panels;
         if (panels)
             continue; /* read once, to pack it */
@@ -251,7 +274,7 @@ void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *sk
         else
             out->weights_bytes += t->bytes;
         if (kinds->is_converted(c, t))
-            out->weights_bytes += t->bytes / hm_dtype_bytes(t->type) * sizeof(float);
+            out->weights_bytes += floats;
     }
 }
 
@@ -273,15 +296,26 @@ void hm_session_add_phases(hm_memory_estimate *out, bool together)
     out->total_bytes = out->weights_bytes + (most > out->decode_bytes ? most : out->decode_bytes);
 }
 
+/* Of what the phases need, a device apart has all but the audio. */
+static void part_host_and_device(const hm_backend *b, hm_memory_estimate *out)
+{
+    uint64_t audio = out->audio_bytes < out->decode_bytes ? out->audio_bytes : out->decode_bytes;
+    out->device_bytes = out->total_bytes - audio + b->own_device_bytes;
+    out->total_bytes = audio + out->host_weight_bytes + b->own_host_bytes;
+}
+
 hm_status hm_session_estimate(const hm_engine_options *o, const hm_request *r, hm_memory_estimate *out, hm_error *err)
 {
     hm_engine *e = hm_calloc(1, sizeof *e, "estimate", err);
     hm_status st = e ? take_toggles(&e->ctx, o, err) : HM_EABSENT;
-    *out = (hm_memory_estimate){0};
+    const hm_backend *b = st ? NULL : hm_backend_find(o->backend ? o->backend : "cpu", err);
+    *out = (hm_memory_estimate){.apart = b && !b->reads_host_memory};
     if (!st)
-        st = choose_family(e, o, err);
+        st = b ? choose_family(e, o, err) : err->status;
     if (!st)
         st = e->family->estimate(&e->ctx, &e->checkpoint, o, r, out, err);
+    if (!st && out->apart)
+        part_host_and_device(b, out);
     if (e)
         hm_checkpoint_close(&e->checkpoint);
     free(e);

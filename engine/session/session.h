@@ -25,7 +25,7 @@ typedef struct hm_family {
     void (*parts)(const hm_engine *e, hm_result *result); /* what a call read of the weights; its places and counters are there */
 } hm_family;
 
-extern const hm_family hm_heart_family, hm_qwen_family;
+extern const hm_family hm_heart_family, hm_qwen_family, hm_whisper_family;
 
 /* Whose weights are at hand: of what draws frames, of what makes audio of them, of both. */
 typedef enum hm_stage {

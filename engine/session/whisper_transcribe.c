@@ -397,6 +397,7 @@ static hm_status take_text(const transcribing *t, lane *l, const hm_whisper_text
     return st;
 }
 
+/* In seconds of the recording. */
 static void report(hm_engine *e, const transcribing *t, int first, int count)
 {
     int64_t done = 0, all = 0;
@@ -406,7 +407,7 @@ static void report(hm_engine *e, const transcribing *t, int first, int count)
         all += l->facts.samples;
         done += i < first || l->over ? l->facts.samples : i < first + count && seek_samples < l->facts.samples ? seek_samples : 0;
     }
-    hm_progress(&e->ctx, "transcribe", done, all);
+    hm_progress(&e->ctx, "transcribe", done / HM_WHISPER_RATE, all / HM_WHISPER_RATE);
 }
 
 /* One phase of a round, added to what the result tells of it. */

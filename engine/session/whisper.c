@@ -1,0 +1,188 @@
+/* Whisper behind the engine's interface: its folder, its facts, and what it would need. */
+#include "engine/session/whisper.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/audio/mel.h"
+#include "engine/base/time.h"
+
+/* --- opening --- */
+
+static hm_status open_generation(const hm_engine *e, const hm_engine_options *o, const json_t *config, const hm_whisper_shape *shape,
+                                 hm_whisper_generation *out, hm_error *err)
+{
+    if (o->source.dir)
+        return hm_checkpoint_whisper_generation(out, &e->checkpoint, config, shape, err);
+    return hm_whisper_generation_read(out, json_object_get(o->source.lm_manifest, "generation_config"), config, shape, "whisper manifest",
+                                      err);
+}
+
+static hm_status open_tokenizer(hm_engine *e, const hm_engine_options *o, hm_error *err)
+{
+    if (o->source.dir)
+        return hm_checkpoint_whisper_tokenizer(&e->tokenizer, &e->checkpoint, err);
+    return o->source.tokenizer ? hm_tokenizer_open_whisper(&e->tokenizer, o->source.tokenizer, err) : HM_OK;
+}
+
+static hm_status whisper_open(hm_engine *e, const hm_engine_options *o, hm_error *err)
+{
+    const json_t *config;
+    hm_whisper_shape shape;
+    hm_whisper_generation generation = {0};
+    hm_status st = hm_session_weights(e, o, &e->lm_weights, e->checkpoint.lm, o->source.lm_manifest, "whisper manifest", err);
+    if (!st)
+        st = hm_session_config(e->lm_weights, &config, err);
+    if (!st)
+        st = hm_whisper_shape_read(&shape, config, hm_weights_path(e->lm_weights), err);
+    if (!st)
+        st = open_generation(e, o, config, &shape, &generation, err);
+    if (!st)
+        st = hm_whisper_bind(&e->ctx, &e->whisper, &shape, &generation, e->lm_weights, err);
+    if (!st)
+        st = open_tokenizer(e, o, err);
+    e->has_lm = !st;
+    return st;
+}
+
+static void whisper_release(hm_engine *e)
+{
+    hm_whisper_release(&e->whisper);
+}
+
+static void whisper_facts(const hm_engine *e, hm_engine_facts *f)
+{
+    f->codebooks = 1;
+    f->code_vocabulary = (int)hm_whisper_shape_of(e->whisper)->vocab;
+    f->channels = 1;
+    f->sample_rate_hz = HM_TRANSCRIPT_RATE;
+    f->frame_seconds = HM_TIMESTAMP_S;
+    f->max_positions = hm_whisper_generation_of(e->whisper)->max_length;
+}
+
+/* --- estimate --- */
+
+static bool is_table(const hm_tensor *t)
+{
+    return strstr(t->name, "embed_") != NULL;
+}
+
+/* What runs once per window: the encoder, and keys and values of it. */
+static bool is_heard(const hm_tensor *t)
+{
+    return !strncmp(t->name, "model.encoder.", 14) || strstr(t->name, "encoder_attn.k_proj") || strstr(t->name, "encoder_attn.v_proj");
+}
+
+static int precision(const hm_ctx *c, const hm_tensor *t)
+{
+    if (t->rank == 1 || is_table(t))
+        return -1;
+    return is_heard(t) ? hm_t(c)->precision_backbone : hm_t(c)->precision_decoder;
+}
+
+/* Vectors always; without panels convolutions too, the rest when it is float32; positions of the encoder are added as float32. */
+static bool is_converted(const hm_ctx *c, const hm_tensor *t)
+{
+    if (t->rank == 1 || strstr(t->name, "encoder.embed_positions"))
+        return true;
+    if (hm_t(c)->panels == HM_PANELS_PACKED || is_table(t))
+        return false;
+    return t->rank == 3 || precision(c, t) == HM_BACKBONE_F32;
+}
+
+static const hm_session_tensors tensors = {is_converted, precision};
+
+static void add_work(hm_ctx *c, const hm_whisper_shape *g, const hm_request *r, hm_memory_estimate *out)
+{
+    const hm_transcript_input *in = &r->transcript;
+    int positions = r->max_frames + HM_WHISPER_PROMPT, windows = in->batch > 1 ? in->batch : 1, beams = in->beams > 1 ? in->beams : 1;
+    double step_s = in->chunk_s > 0 ? in->chunk_s * 2 / 3 : HM_TRANSCRIPT_WINDOW_S;
+    int64_t needed = in->chunk_s > 0 ? (int64_t)((double)in->samples / HM_TRANSCRIPT_RATE / step_s) + 1 : 1;
+    if (needed < windows)
+        windows = (int)needed;
+    if (positions > g->target_positions)
+        positions = (int)g->target_positions;
+    hm_whisper_estimate(c, g, windows, beams, positions, &out->kv_bytes, &out->scratch_bytes);
+    int64_t mel_frames = in->chunk_s == 0 ? in->samples / HM_WHISPER_HOP : (int64_t)windows * 2 * g->source_positions;
+    out->scratch_bytes += (uint64_t)(mel_frames * g->mels) * sizeof(float);
+    if (hm_t(c)->panels == HM_PANELS_PACKED) /* the embedding is gathered from and is the head */
+        out->mapped_bytes += (uint64_t)(g->vocab * g->width) * (hm_t(c)->precision_heads == HM_FORMAT_F32 ? 4 : 2);
+}
+
+static hm_status whisper_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_engine_options *o, const hm_request *r,
+                                  hm_memory_estimate *out, hm_error *err)
+{
+    hm_weights *w = NULL;
+    const json_t *config;
+    hm_whisper_shape g;
+    (void)o;
+    hm_status st = hm_checkpoint_need(checkpoint, true, false, err);
+    if (!st)
+        st = hm_weights_open(&w, checkpoint->lm, HM_LOAD_MAP, err);
+    if (!st)
+        st = hm_session_config(w, &config, err);
+    if (!st)
+        st = hm_whisper_shape_read(&g, config, checkpoint->lm, err);
+    if (!st && r->max_frames < 1)
+        st = hm_fail(err, HM_EUSAGE, "transcript: expected at least 1 token a window, found %d", r->max_frames);
+    if (!st) {
+        hm_session_add_weights(c, w, NULL, &tensors, out);
+        add_work(c, &g, r, out);
+        hm_session_add_phases(out, false);
+    }
+    hm_weights_close(&w);
+    return st;
+}
+
+/* --- calls --- */
+
+/* One recording after the other: each has windows of its own side by side. */
+static hm_status whisper_generate_many(hm_engine *e, hm_many *many, hm_error *err)
+{
+    int64_t start = hm_now_ns();
+    hm_status st = HM_OK;
+    int done = 0;
+    for (; done < many->count && !st; done++)
+        st = hm_whisper_generate(e, &many->requests[done], &many->results[done], err);
+    for (int i = 0; st && i < done; i++)
+        hm_session_result_free(&many->results[i]);
+    for (int i = 0; !st && i < many->count; i++)
+        many->steps += many->results[i].frames;
+    many->step_rows = many->steps;
+    many->wall_ns = hm_now_ns() - start;
+    return st;
+}
+
+static hm_status whisper_decode(hm_engine *e, const int32_t *codes, int frames, const hm_request *r, hm_result *out, hm_error *err)
+{
+    (void)e;
+    (void)codes;
+    (void)frames;
+    (void)r;
+    (void)out;
+    return hm_fail(err, HM_EUSAGE, "decode: a transcript's tokens are text, there is no audio in them");
+}
+
+static void parts(const hm_engine *e, hm_result *out)
+{
+    hm_formats encoder = {0}, decoder = {0}, head = {0};
+    if (!out->frames)
+        return;
+    hm_whisper_formats(e->whisper, &encoder, &decoder, &head);
+    hm_session_add_part(out, "backbone", "encoder", &encoder, (uint64_t)out->window_count);
+    hm_session_add_part(out, "decoder", "text_step", &decoder, (uint64_t)out->frames);
+}
+
+const hm_family hm_whisper_family = {
+    .model = "whisper",
+    .task = HM_TASK_TRANSCRIPT,
+    .open = whisper_open,
+    .release = whisper_release,
+    .facts = whisper_facts,
+    .estimate = whisper_estimate,
+    .generate = hm_whisper_generate,
+    .generate_many = whisper_generate_many,
+    .decode = whisper_decode,
+    .check = hm_whisper_check_run,
+    .parts = parts,
+};

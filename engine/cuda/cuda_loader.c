@@ -152,8 +152,9 @@ static void load(void)
     hm_error *err = &loaded.error;
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL); /* stays open: the driver has threads of its own */
     if (!library) {
-        hm_fail(err, HM_EABSENT,
-                "cuda: no " LIBRARY " here: install NVIDIA's driver (in containers: run them with the NVIDIA runtime, --gpus all)");
+        const char *why = dlerror();
+        hm_fail(err, HM_EABSENT, "cuda: %.200s: install NVIDIA's driver (in containers: run them with the NVIDIA runtime, --gpus all)",
+                why ? why : "no " LIBRARY);
         return;
     }
     if (find_entries(library, &loaded.api, err))

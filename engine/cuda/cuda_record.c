@@ -23,6 +23,15 @@ hm_status hm_cuda_record(hm_gpu *gpu, hm_error *err)
     return st;
 }
 
+/* Ends a capture that comes to nothing, however that failed before. */
+static void abandon(hm_gpu *gpu)
+{
+    CUgraph graph = NULL;
+    gpu->api->cuStreamEndCapture(gpu->side, &graph);
+    if (graph)
+        HM_CUDA_GIVE_BACK(gpu, cuGraphDestroy, graph);
+}
+
 static void free_recording(hm_gpu *gpu, hm_gpu_recording *r)
 {
     hm_cuda_times_forget(gpu, r);
@@ -55,7 +64,9 @@ hm_status hm_cuda_keep(hm_gpu *gpu, hm_gpu_recording **out, hm_error *err)
     hm_status st = hm_cuda_alive(gpu, err);
     if (!st)
         st = HM_CUDA(gpu, err, cuStreamEndCapture, gpu->side, &graph);
-    if (!st)
+    if (st)
+        abandon(gpu);
+    else
         st = instantiate(gpu, r, graph, err);
     if (graph)
         HM_CUDA_GIVE_BACK(gpu, cuGraphDestroy, graph);
@@ -103,11 +114,8 @@ void hm_cuda_drop(hm_gpu *gpu, hm_gpu_recording **recording)
 
 void hm_cuda_recordings_close(hm_gpu *gpu)
 {
-    CUgraph graph = NULL;
     if (gpu->recording) {
-        HM_CUDA_GIVE_BACK(gpu, cuStreamEndCapture, gpu->side, &graph);
-        if (graph)
-            HM_CUDA_GIVE_BACK(gpu, cuGraphDestroy, graph);
+        abandon(gpu);
         free_recording(gpu, gpu->recording);
         gpu->recording = NULL;
     }

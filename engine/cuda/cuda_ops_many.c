@@ -1,9 +1,10 @@
-/* Many rows: which kernel of many.cu or many_quantised.cu, over which blocks, or cuBLASLt. Neither the size of a tile nor who sums segments
+/* Many rows: which kernel of many.cu, many_quantised.cu or flash.cu, over which blocks, or cuBLASLt. Neither the size of a tile nor who sums segments
  * changes a byte of a result, so both may go with M; what the library does has bytes of its own. */
 #include <string.h>
 
 #include "engine/cuda/cuda.h"
 #include "engine/cuda/cuda_many.h"
+#include "engine/cuda/flash.inc"
 #include "engine/cuda/many.inc"
 #include "engine/cuda/matmul.h"
 #include "engine/gpu/gpu_impl.h"
@@ -213,7 +214,25 @@ static void launch(const hm_ops *op, const char *what, const hm_gpu_many *g, con
         join(op, what, g, parts, t.segments);
 }
 
+/* --- attention --- */
+
+/* Rows of a call that may be cut in other places go here however few they are: their bytes may not depend on it. Those are what a window slides
+ * over and what is not causal; a prompt's rows and the steps after it are two things. */
+static bool attend(const hm_ops *op, const hm_attention_args *a, hm_gpu_attend_way *way)
+{
+    static const hm_gpu_kernel kernels_of[3][2] = {{HM_K_cuda_flash_32_f32, HM_K_cuda_flash_32_coarse},
+                                                   {HM_K_cuda_flash_64_f32, HM_K_cuda_flash_64_coarse},
+                                                   {HM_K_cuda_flash_128_f32, HM_K_cuda_flash_128_coarse}};
+    int size = a->Dh <= 32 ? 0 : a->Dh <= 64 ? 1 : 2;
+    bool coarse = a->kv.type != HM_F32;
+    if (a->Dh > 128 || a->mask || (a->S <= HM_FEW_ROWS && a->causal && !a->window))
+        return false;
+    *way = (hm_gpu_attend_way){kernels_of[size][coarse], FLASH_ROWS, (uint32_t)FLASH_SHARED(32 << size, coarse ? 2 : 4)};
+    return way->shared <= hm_cuda_device_limits(op->dev)->shared_bytes;
+}
+
 void hm_cuda_many_ops(hm_ops *ops)
 {
     hm_gpu_many_by(ops->dev, launch);
+    hm_gpu_attend_by(ops->dev, attend);
 }

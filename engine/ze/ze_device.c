@@ -1,7 +1,5 @@
-#define _GNU_SOURCE
 #include "engine/ze/ze_impl.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,23 +10,6 @@ typedef struct devices {
     hm_ze_found *items; /* [HM_ZE_DEVICES] */
     int count;
 } devices;
-
-/* Names of what computes without hardware. */
-static bool says_software(const char *text)
-{
-    static const char *const words[] = {"software", "emulat", "simulat", "pocl", "llvmpipe"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (strcasestr(text, words[i]))
-            return true;
-    return false;
-}
-
-static void uuid_text(char out[40], const uint8_t id[ZE_MAX_DEVICE_UUID_SIZE])
-{
-    char *p = out;
-    for (int i = 0; i < 16; i++)
-        p += sprintf(p, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", id[i]);
-}
 
 /* Versions of Intel's driver: 8 bits major, 8 bits minor, 16 bits build; others as a number. */
 static void driver_text(char *out, size_t size, uint32_t version, uint32_t vendor)
@@ -92,12 +73,12 @@ static hm_status device_facts(const hm_ze_api *api, hm_ze_found *f, hm_error *er
     if (st)
         return st;
     snprintf(id->name, sizeof id->name, "%s", p->name);
-    uuid_text(id->uuid, p->uuid.id);
+    hm_gpu_uuid_text(id->uuid, p->uuid.id);
     driver_text(id->driver, sizeof id->driver, driver.driverVersion, p->vendorId);
     snprintf(id->api, sizeof id->api, "%u.%u", (unsigned)ZE_MAJOR_VERSION(f->api), (unsigned)ZE_MINOR_VERSION(f->api));
     id->gpu = p->type == ZE_DEVICE_TYPE_GPU;
     id->facts.backend = "ze";
-    id->facts.software = p->type == ZE_DEVICE_TYPE_CPU || says_software(p->name);
+    id->facts.software = p->type == ZE_DEVICE_TYPE_CPU || hm_gpu_says_software(p->name);
     id->facts.integrated = p->flags & ZE_DEVICE_PROPERTY_FLAG_INTEGRATED;
     id->facts.max_alloc_bytes = p->maxMemAllocSize;
     id->facts.compute_units = p->numSlices * p->numSubslicesPerSlice * p->numEUsPerSubslice;
@@ -107,15 +88,6 @@ static hm_status device_facts(const hm_ze_api *api, hm_ze_found *f, hm_error *er
             id->facts.sub_group = compute.subGroupSizes[i];
     id->facts.timer_hz = p->timerResolution;
     return HM_OK;
-}
-
-/* Where the texts of the facts lie depends on where the struct does. */
-static void point_texts(hm_ze_device *d)
-{
-    d->facts.name = d->name;
-    d->facts.uuid = d->uuid;
-    d->facts.driver = d->driver;
-    d->facts.api = d->api;
 }
 
 static hm_status add_devices(const hm_ze_api *api, ze_driver_handle_t driver, devices *all, hm_error *err)
@@ -164,77 +136,16 @@ static hm_status enumerate(const hm_ze_api *api, devices *all, hm_error *err)
     return st;
 }
 
-/* "0: name, 1: name" of all devices, as far as they fit. */
-static const char *names_of(const devices *all, char *out, size_t size)
-{
-    size_t used = 0;
-    out[0] = 0;
-    for (int i = 0; i < all->count && used < size; i++) {
-        int n = snprintf(out + used, size - used, "%s%d: %s", i ? ", " : "", i, all->items[i].id.name);
-        used += n > 0 ? (size_t)n : 0;
-    }
-    return out;
-}
-
-/* Whether a UUID as text begins with the digits of `part`; dashes and capitals do not count. */
-static bool uuid_begins(const char *uuid, const char *part)
-{
-    for (; *part; part++) {
-        if (*part == '-')
-            continue;
-        if (*uuid == '-')
-            uuid++;
-        if (tolower((unsigned char)*part) != *uuid++)
-            return false;
-    }
-    return true;
-}
-
-static bool is_index(const char *text)
-{
-    size_t n = strlen(text);
-    return n && n <= 3 && strspn(text, "0123456789") == n;
-}
-
-static hm_status choose_from(const devices *all, const char *wanted, int *chosen, hm_error *err)
-{
-    char names[256];
-    *chosen = -1;
-    if (!wanted || !*wanted) {
-        for (int i = 0; i < all->count && *chosen < 0; i++)
-            if (all->items[i].id.gpu)
-                *chosen = i;
-        return *chosen >= 0 ? HM_OK : hm_fail(err, HM_EABSENT, "ze: no device is a GPU (%s)", names_of(all, names, sizeof names));
-    }
-    if (is_index(wanted)) {
-        if (atoi(wanted) < all->count)
-            *chosen = atoi(wanted);
-    } else {
-        for (int i = 0; i < all->count; i++) {
-            if (!uuid_begins(all->items[i].id.uuid, wanted))
-                continue;
-            if (*chosen >= 0)
-                return hm_fail(err, HM_EUSAGE, "ze: the UUIDs of devices %d and %d both begin with %s: give more of it, or the number",
-                               *chosen, i, wanted);
-            *chosen = i;
-        }
-    }
-    if (*chosen < 0)
-        return hm_fail(err, HM_EABSENT, "ze: no device %s: expected a number or the beginning of a UUID of what is there (%s)", wanted,
-                       names_of(all, names, sizeof names));
-    return HM_OK;
-}
-
 hm_status hm_ze_choose(const hm_ze_api *api, hm_ze_found *found, const char *wanted, hm_error *err)
 {
     devices all = {0};
     int chosen;
     hm_status st = enumerate(api, &all, err);
     if (!st)
-        st = choose_from(&all, wanted, &chosen, err);
+        st = hm_gpu_choose(&chosen, "ze", &all.items[0].id, sizeof *all.items, all.count, wanted, err);
     if (!st) {
         *found = all.items[chosen];
-        point_texts(&found->id);
+        hm_gpu_device_point(&found->id);
     }
     free(all.items);
     return st;
@@ -249,7 +160,7 @@ hm_status hm_ze_list(hm_ze_device *out, int room, int *count, hm_error *err)
         st = enumerate(api, &all, err);
     for (int i = 0; !st && i < all.count && i < room; i++) {
         out[i] = all.items[i].id;
-        point_texts(&out[i]);
+        hm_gpu_device_point(&out[i]);
     }
     *count = st ? 0 : all.count;
     free(all.items);
@@ -298,7 +209,7 @@ hm_status hm_ze_identify(hm_gpu *gpu, const hm_ze_found *found, hm_error *err)
 {
     ze_device_compute_properties_t compute = {.stype = ZE_STRUCTURE_TYPE_DEVICE_COMPUTE_PROPERTIES};
     gpu->id = found->id;
-    point_texts(&gpu->id);
+    hm_gpu_device_point(&gpu->id);
     snprintf(gpu->where, sizeof gpu->where, "ze %d (%s)", gpu->id.index, gpu->id.name);
     if (!gpu->id.gpu)
         return hm_fail(err, HM_EABSENT, "%s: is no GPU: choose another device", gpu->where);

@@ -38,21 +38,6 @@ hm_status hm_ze_alive(hm_gpu *gpu, hm_error *err)
     return gpu->dead.status ? hm_fail(err, gpu->dead.status, "%s", gpu->dead.text) : HM_OK;
 }
 
-hm_status hm_ze_grow(void *array, int *room, int count, size_t size, const char *what, hm_error *err)
-{
-    void *old, *grown;
-    if (count < *room)
-        return HM_OK;
-    int wanted = *room ? *room * 2 : 64;
-    memcpy(&old, array, sizeof old);
-    grown = realloc(old, (size_t)wanted * size);
-    if (!grown)
-        return hm_fail(err, HM_EABSENT, "ze: no memory for %d %s", wanted, what);
-    memcpy(array, &grown, sizeof grown);
-    *room = wanted;
-    return HM_OK;
-}
-
 static void close_gpu(hm_gpu **gpu)
 {
     hm_gpu *g = *gpu;

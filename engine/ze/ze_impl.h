@@ -2,17 +2,10 @@
 #ifndef HM_ENGINE_ZE_ZE_IMPL_H
 #define HM_ENGINE_ZE_ZE_IMPL_H
 
-#include "engine/gpu/driver.h"
+#include "engine/gpu/devices.h"
 #include "engine/ze/ze.h"
 #include "engine/ze/ze_loader.h"
 #include "engine/gpu/device_clock.h"
-
-/* Memory that was allocated here. */
-typedef struct hm_ze_block {
-    char *at;
-    size_t bytes;
-    hm_gpu_memory kind;
-} hm_ze_block;
 
 /* A module of the device: one per row of hm_gpu_modules. */
 typedef struct hm_ze_module {
@@ -122,8 +115,7 @@ struct hm_gpu {
     bool timestamps;
     hm_error dead; /* why nothing more can be done; status 0 while all is well */
 
-    hm_ze_block *blocks; /* sorted by address */
-    int blocks_count, blocks_room;
+    hm_gpu_allocations memory;
 
     hm_ze_module *modules;
     int modules_count;
@@ -162,9 +154,6 @@ hm_status hm_ze_alive(hm_gpu *gpu, hm_error *err);
 /* What was half done cannot be undone: all later calls fail with this error. Returns its status. */
 hm_status hm_ze_give_up(hm_gpu *gpu, const hm_error *why);
 
-/* Room for one more of `size` bytes in a growing array. */
-hm_status hm_ze_grow(void *array, int *room, int count, size_t size, const char *what, hm_error *err);
-
 /* ze_device.c */
 typedef struct hm_ze_found {
     ze_driver_handle_t driver;
@@ -181,7 +170,6 @@ hm_status hm_ze_identify(hm_gpu *gpu, const hm_ze_found *found, hm_error *err);
 /* ze_memory.c */
 hm_status hm_ze_alloc(hm_gpu *gpu, void **out, size_t bytes, hm_gpu_memory kind, hm_error *err);
 void hm_ze_free(hm_gpu *gpu, void *p);
-const hm_ze_block *hm_ze_block_of(const hm_gpu *gpu, const void *p); /* NULL: not memory of this device */
 hm_status hm_ze_stages_open(hm_gpu *gpu, hm_error *err);
 /* Through the staging memory: at most HM_ZE_STAGE bytes of it, at *at. `download`: they go to `to` when the device is done. */
 hm_status hm_ze_stage(hm_gpu *gpu, size_t bytes, char **at, hm_error *err);

@@ -232,7 +232,7 @@ static hm_status check_launch(hm_gpu *gpu, const hm_gpu_command *c, hm_error *er
         const hm_gpu_value *v = &c->values[i];
         if (v->kind == HM_GPU_STEP)
             return hm_fail(err, HM_EBUG, "%s: %s: argument %d is a step, which only hm_gpu_launch knows", gpu->where, name, i);
-        if (v->kind == HM_GPU_POINTER && v->pointer && !hm_ze_block_of(gpu, v->pointer))
+        if (v->kind == HM_GPU_POINTER && v->pointer && !hm_gpu_allocations_of(&gpu->memory, v->pointer))
             return hm_fail(err, HM_EBUG, "%s: %s: argument %d is no address of this device", gpu->where, name, i);
     }
     return HM_OK;
@@ -249,17 +249,6 @@ hm_status hm_ze_launch(hm_gpu *gpu, const hm_gpu_command *command, uint32_t tag,
     const hm_ze_command c = {
         .what = HM_ZE_LAUNCH, .tag = tag, .kernel = command->kernel, .groups = {g[0], g[1], g[2]}, .count = command->count};
     return give(gpu, &c, command->values, err);
-}
-
-/* Whether [p, p + bytes) may be given to the device: all of it in one allocation. *ours: it begins in one. */
-static hm_status check_range(hm_gpu *gpu, const void *p, size_t bytes, bool *ours, hm_error *err)
-{
-    const hm_ze_block *b = hm_ze_block_of(gpu, p);
-    *ours = b;
-    if (b && bytes > b->bytes - (size_t)((const char *)p - b->at))
-        return hm_fail(err, HM_EBUG, "%s: %zu bytes from byte %zu of an allocation of %zu", gpu->where, bytes,
-                       (size_t)((const char *)p - b->at), b->bytes);
-    return HM_OK;
 }
 
 /* Through the staging memory in pieces. Uploads are read at once, downloads are there after the next wait. */
@@ -290,9 +279,9 @@ hm_status hm_ze_copy(hm_gpu *gpu, void *to, const void *from, size_t bytes, uint
     bool to_ours, from_ours;
     hm_status st = hm_ze_alive(gpu, err);
     if (!st)
-        st = check_range(gpu, to, bytes, &to_ours, err);
+        st = hm_gpu_allocations_check(&gpu->memory, gpu->where, to, bytes, &to_ours, err);
     if (!st)
-        st = check_range(gpu, from, bytes, &from_ours, err);
+        st = hm_gpu_allocations_check(&gpu->memory, gpu->where, from, bytes, &from_ours, err);
     if (st || !bytes)
         return st;
     if (!to_ours && !from_ours)
@@ -310,7 +299,7 @@ hm_status hm_ze_fill(hm_gpu *gpu, void *to, uint32_t pattern, size_t bytes, uint
     bool ours;
     hm_status st = hm_ze_alive(gpu, err);
     if (!st)
-        st = check_range(gpu, to, bytes, &ours, err);
+        st = hm_gpu_allocations_check(&gpu->memory, gpu->where, to, bytes, &ours, err);
     if (st || !bytes)
         return st;
     if (!ours || bytes % sizeof pattern)

@@ -5,27 +5,6 @@
 
 static const char *const kind_names[] = {"the device", "the host", "shared memory"};
 
-/* How many blocks begin at or below p. */
-static int blocks_below(const hm_gpu *gpu, const char *p)
-{
-    int low = 0, high = gpu->blocks_count;
-    while (low < high) {
-        int middle = (low + high) / 2;
-        if (gpu->blocks[middle].at <= p)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-const hm_ze_block *hm_ze_block_of(const hm_gpu *gpu, const void *p)
-{
-    int below = blocks_below(gpu, p);
-    const hm_ze_block *b = below ? &gpu->blocks[below - 1] : NULL;
-    return b && (size_t)((const char *)p - b->at) < b->bytes ? b : NULL;
-}
-
 static hm_status call_alloc(hm_gpu *gpu, void **out, size_t bytes, hm_gpu_memory kind, hm_error *err)
 {
     ze_relaxed_allocation_limits_exp_desc_t relaxed = {.stype = ZE_STRUCTURE_TYPE_RELAXED_ALLOCATION_LIMITS_EXP_DESC,
@@ -53,7 +32,7 @@ hm_status hm_ze_alloc(hm_gpu *gpu, void **out, size_t bytes, hm_gpu_memory kind,
     if (bytes > gpu->id.facts.max_alloc_bytes && !gpu->relaxed)
         return hm_fail(err, HM_EABSENT, "%s: %zu bytes at once, the device gives at most %llu: take a smaller model, precision or length",
                        gpu->where, bytes, (unsigned long long)gpu->id.facts.max_alloc_bytes);
-    st = hm_ze_grow(&gpu->blocks, &gpu->blocks_room, gpu->blocks_count, sizeof *gpu->blocks, "allocations", err);
+    st = hm_gpu_allocations_reserve(&gpu->memory, err);
     if (st)
         return st;
     st = call_alloc(gpu, &p, bytes, kind, err);
@@ -61,10 +40,7 @@ hm_status hm_ze_alloc(hm_gpu *gpu, void **out, size_t bytes, hm_gpu_memory kind,
         hm_fail_within(err, "%zu bytes of %s", bytes, kind_names[kind]);
         return st;
     }
-    int at = blocks_below(gpu, p);
-    memmove(gpu->blocks + at + 1, gpu->blocks + at, (size_t)(gpu->blocks_count - at) * sizeof *gpu->blocks);
-    gpu->blocks[at] = (hm_ze_block){.at = p, .bytes = bytes, .kind = kind};
-    gpu->blocks_count++;
+    hm_gpu_allocations_add(&gpu->memory, p, bytes, kind);
     *out = p;
     return HM_OK;
 }
@@ -73,26 +49,24 @@ void hm_ze_free(hm_gpu *gpu, void *p)
 {
     if (!p)
         return;
-    int at = blocks_below(gpu, p) - 1;
-    if (at < 0 || gpu->blocks[at].at != p) {
+    hm_gpu_allocation a;
+    if (!hm_gpu_allocations_take(&gpu->memory, p, &a)) {
         hm_log_write(gpu->log, HM_LOG_WARNING, "%s: an address is given back that was not allocated", gpu->where);
         return;
     }
     hm_ze_settle(gpu);
     HM_ZE_GIVE_BACK(gpu, zeMemFree, gpu->context, p);
-    gpu->blocks_count--;
-    memmove(gpu->blocks + at, gpu->blocks + at + 1, (size_t)(gpu->blocks_count - at) * sizeof *gpu->blocks);
 }
 
 void hm_ze_memory_close(hm_gpu *gpu)
 {
-    for (int i = 0; i < gpu->blocks_count; i++)
-        HM_ZE_GIVE_BACK(gpu, zeMemFree, gpu->context, gpu->blocks[i].at);
-    free(gpu->blocks);
+    for (int i = 0; i < gpu->memory.count; i++)
+        HM_ZE_GIVE_BACK(gpu, zeMemFree, gpu->context, gpu->memory.items[i].at);
+    free(gpu->memory.items);
     free(gpu->downloads);
-    gpu->blocks = NULL;
+    gpu->memory = (hm_gpu_allocations){0};
     gpu->downloads = NULL;
-    gpu->blocks_count = gpu->downloads_count = 0;
+    gpu->downloads_count = 0;
 }
 
 hm_status hm_ze_stages_open(hm_gpu *gpu, hm_error *err)
@@ -158,7 +132,7 @@ hm_status hm_ze_stage(hm_gpu *gpu, size_t bytes, char **at, hm_error *err)
 
 hm_status hm_ze_download_later(hm_gpu *gpu, void *to, const char *from, size_t bytes, hm_error *err)
 {
-    hm_status st = hm_ze_grow(&gpu->downloads, &gpu->downloads_room, gpu->downloads_count, sizeof *gpu->downloads, "downloads", err);
+    hm_status st = hm_gpu_grow(&gpu->downloads, &gpu->downloads_room, gpu->downloads_count, sizeof *gpu->downloads, "downloads", err);
     if (!st)
         gpu->downloads[gpu->downloads_count++] = (hm_ze_download){.to = to, .from = from, .bytes = bytes, .half = gpu->half};
     return st;

@@ -83,7 +83,7 @@ static hm_status give_launch(hm_gpu *gpu, CUstream stream, const hm_gpu_command 
     if (row->cluster > 1)
         attributes[config.numAttrs++] =
             (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION, .value.clusterDim = {row->cluster, 1, 1}};
-    if (row->early && c->early && gpu->limits.major >= 9)
+    if (row->early && c->early)
         attributes[config.numAttrs++] = (CUlaunchAttribute){.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
                                                             .value.programmaticStreamSerializationAllowed = 1};
     point_values(c, values);
@@ -175,6 +175,10 @@ static hm_status check_launch(hm_gpu *gpu, const hm_gpu_command *c, hm_error *er
     if (c->groups[0] % row->cluster)
         return hm_fail(err, HM_EBUG, "%s: %s: %u groups, expected a multiple of the %u of a cluster", gpu->where, name, c->groups[0],
                        row->cluster);
+    if (row->early && c->early && gpu->limits.major < 9)
+        return hm_fail(err, HM_EABSENT,
+                       "%s: launch=early needs compute capability 9.0 or later, this device has %d.%d: take launch=recorded", gpu->where,
+                       gpu->limits.major, gpu->limits.minor);
     if (c->shared > row->shared)
         return hm_fail(err, HM_EBUG, "%s: %s: %u bytes of shared memory, the table of kernels says at most %u", gpu->where, name, c->shared,
                        row->shared);

@@ -54,7 +54,7 @@ static inline void case_free(hm_result *result)
 
 static inline bool case_concerns(const case_family *f, const hm_toggle_info *toggle, int kind)
 {
-    unsigned backend = f->backend ? HM_BACKEND_ZE : HM_BACKEND_CPU;
+    unsigned backend = !f->backend ? HM_BACKEND_CPU : strcmp(f->backend, "cuda") ? HM_BACKEND_ZE : HM_BACKEND_CUDA;
     return (int)toggle->kind == kind && toggle->models & f->models && toggle->backends & backend;
 }
 

@@ -4,12 +4,12 @@
 
 #include "harness/verify.h"
 #include "tests/engine_case.h"
-#include "tests/ze_case.h"
+#include "tests/soft_case.h"
 
 #define HEART HM_TEST_DATA "/goldens/heart"
 #define SPEECH HM_TEST_DATA "/goldens/qwen3-tts"
 
-static ze_soft golden_soft;
+static soft_library golden_soft;
 
 static inline void golden_row(void *self, const hm_verify_row *row)
 {
@@ -22,13 +22,14 @@ static inline void golden_row(void *self, const hm_verify_row *row)
 /* Every golden of the folder is met. */
 static inline void golden_met(const char *variant, const hm_toggles *toggles, const char *folder)
 {
-    hm_verify v = {.api = case_runtime(), .toggles = toggles, .backend = "ze", .threads = 2, .self = (void *)variant, .row = golden_row};
+    hm_verify v = {
+        .api = case_runtime(), .toggles = toggles, .backend = SOFT_BACKEND, .threads = 2, .self = (void *)variant, .row = golden_row};
     hm_error err = {0};
     if (hm_verify_folder(&v, folder, &err))
         fail_msg("%s: %s", variant, err.text);
     assert_true(v.compared > 0);
     assert_int_equal(v.missed, 0);
-    ze_case_clean(&golden_soft);
+    soft_clean(&golden_soft);
 }
 
 /* A folder of links to some files of another. */

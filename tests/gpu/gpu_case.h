@@ -1,11 +1,11 @@
-/* What tests of operations on a GPU share: the software device through the real loader of Level Zero, beside the CPU, and memory on it
- * between guards. */
+/* What tests of operations on a GPU share: a software device (soft_case.h) beside the CPU, and memory on it between guards. */
 #ifndef HM_TESTS_GPU_GPU_CASE_H
 #define HM_TESTS_GPU_GPU_CASE_H
 
 #include "engine/cpu/fold.h"
 #include "engine/gpu/driver.h"
 #include "tests/kernels/kernel_check.h"
+#include "tests/soft_case.h"
 
 #define GPU_GUARD ((size_t)256) /* bytes on either side of what a test keeps on the device */
 #define GPU_HELD 64
@@ -27,9 +27,9 @@ static inline int gpu_case_open(void **state)
 {
     static gpu_case c;
     memset(&c, 0, sizeof c);
-#ifdef HM_ZE_SOFT
-    setenv("ZE_ENABLE_ALT_DRIVERS", HM_ZE_SOFT, 1);
-    hm_status st = hm_gpu_open(&c.gpu.dev, &hm_ze_driver, &(hm_gpu_options){0}, &c.gpu.error);
+    if (!soft_there())
+        exit(77);
+    hm_status st = hm_gpu_open(&c.gpu.dev, SOFT_DRIVER, &(hm_gpu_options){0}, &c.gpu.error);
     if (st)
         fprintf(stderr, "%s\n", c.gpu.error.text);
     assert_int_equal(st, HM_OK);
@@ -40,11 +40,6 @@ static inline int gpu_case_open(void **state)
     c.cpu.op.fold_conv = hm_cpu_fold_conv;
     *state = &c;
     return 0;
-#else
-    (void)state;
-    fprintf(stderr, "skipped: this build has no software device (tests/ze_soft)\n");
-    exit(77);
-#endif
 }
 
 static inline int gpu_case_close(void **state)

@@ -2,16 +2,16 @@
  * their end; several at once; a decoder beside; weights that go to the device once. */
 #define _GNU_SOURCE
 #include "tests/bitwise_case.h"
-#include "tests/ze_case.h"
+#include "tests/soft_case.h"
 
-static ze_soft soft;
+static soft_library soft;
 static char songs_folder[] = "/tmp/hmbench-gpu-songs-XXXXXX", lines_folder[] = "/tmp/hmbench-gpu-lines-XXXXXX";
 
 static const case_family songs = {
     .folder = songs_folder,
     .models = HM_MODEL_HEARTMULA,
     .codebooks = CASE_CODEBOOKS,
-    .backend = "ze",
+    .backend = SOFT_BACKEND,
     .request = {.music = {.tags = "pop,piano", .lyrics = "la la la", .cfg_scale = 1.5, .flow_steps = 1, .flow_guidance = 1},
                 .max_frames = 20,
                 .force_length = true,
@@ -22,7 +22,7 @@ static const case_family songs = {
 static const case_family lines = {.folder = lines_folder,
                                   .models = HM_MODEL_QWEN3_TTS,
                                   .codebooks = 16,
-                                  .backend = "ze",
+                                  .backend = SOFT_BACKEND,
                                   .request = {.task = HM_TASK_SPEECH,
                                               .speech = {.text = "One two three.",
                                                          .speaker = "Vivian",
@@ -54,7 +54,7 @@ static hm_engine *open_on(const case_family *f, const hm_toggles *toggles, bool 
 static void codes_are_those_of_the_cpu(void **state)
 {
     (void)state;
-    ze_case_settings(&soft, "HM_SOFT_GUARD=1");
+    soft_settings(&soft, "HM_SOFT_GUARD=1");
     for (int i = 0; i < 2; i++) {
         case_family cpu = *both[i];
         cpu.backend = NULL;
@@ -66,8 +66,8 @@ static void codes_are_those_of_the_cpu(void **state)
         case_free(&naive);
         case_free(&best);
     }
-    ze_case_clean(&soft);
-    ze_case_settings(&soft, "");
+    soft_clean(&soft);
+    soft_settings(&soft, "");
 }
 
 static void frames_stop_where_the_cpu_stops(void **state)
@@ -132,7 +132,7 @@ static void waits_and_launches_are_as_few_as_asked(void **state)
         case_free(&frame);
         case_free(&step);
     }
-    ze_case_clean(&soft);
+    soft_clean(&soft);
 }
 
 /* Decoding meanwhile is not theirs. */
@@ -156,7 +156,7 @@ static void frames_are_counted_apart(void **state)
         case_free(&audio);
         case_runtime()->close(&e);
     }
-    ze_case_clean(&soft);
+    soft_clean(&soft);
 }
 
 static void a_second_call_has_the_same_bytes_and_records_anew(void **state)
@@ -176,7 +176,7 @@ static void a_second_call_has_the_same_bytes_and_records_anew(void **state)
         case_free(&second);
         case_runtime()->close(&e);
     }
-    ze_case_clean(&soft);
+    soft_clean(&soft);
 }
 
 /* --- several --- */
@@ -241,7 +241,7 @@ static void audio_made_beside_the_frames_is_the_same(void **state)
         case_runtime()->close(&a);
         case_runtime()->close(&b);
     }
-    ze_case_clean(&soft);
+    soft_clean(&soft);
 }
 
 /* --- weights --- */
@@ -253,13 +253,13 @@ static void weights_go_to_the_device_once(void **state)
         hm_engine *e = open_on(both[i], &case_best, true);
         const hm_engine_facts *f = case_runtime()->facts(e);
         hm_result r = case_generate(case_runtime(), e, &both[i]->request);
-        assert_string_equal(f->backend, "ze");
+        assert_string_equal(f->backend, SOFT_BACKEND);
         assert_true(f->software);
         assert_true(f->load_counters.to_device_bytes >= r.weight_bytes * 9 / 10);
         assert_true(f->load_counters.to_device_bytes <= 2 * r.weight_bytes); /* and what is converted */
         assert_true(f->load_counters.given_back_bytes > 0);
         assert_true(r.counters.to_device_bytes < 100000);
-        assert_string_equal(r.places[0].device, "ze:software");
+        assert_string_equal(r.places[0].device, SOFT_BACKEND ":software");
         case_free(&r);
         case_runtime()->close(&e);
     }
@@ -272,16 +272,16 @@ static void stages_of_weights_are_refused(void **state)
     hm_error err = {0};
     (void)state;
     lazy.load = HM_WEIGHTS_LAZY;
-    hm_engine_options o = {.source.dir = songs_folder, .backend = "ze", .toggles = &lazy, .need_lm = true};
+    hm_engine_options o = {.source.dir = songs_folder, .backend = SOFT_BACKEND, .toggles = &lazy, .need_lm = true};
     case_expect_error(case_runtime()->open(&e, &o, &err), &err, HM_EUSAGE, "load=mmap");
     assert_null(e);
-    ze_case_clean(&soft);
+    soft_clean(&soft);
 }
 
 static int start(void **state)
 {
     (void)state;
-    ze_case_load(&soft, "");
+    soft_load(&soft, "");
     case_model(songs_folder, "heartmula-tiny");
     case_model(lines_folder, "qwen3-tts-tiny");
     return 0;
@@ -308,5 +308,5 @@ int main(void)
         cmocka_unit_test(weights_go_to_the_device_once),
         cmocka_unit_test(stages_of_weights_are_refused),
     };
-    return ze_case_there() ? cmocka_run_group_tests(tests, start, end) : 77;
+    return soft_there() ? cmocka_run_group_tests(tests, start, end) : 77;
 }

@@ -29,7 +29,7 @@ static void speech_the_best_way(void **state)
 static int start(void **state)
 {
     (void)state;
-    ze_case_load(&golden_soft, "");
+    soft_load(&golden_soft, "");
     return 0;
 }
 
@@ -41,5 +41,5 @@ int main(void)
         cmocka_unit_test(speech_the_plain_way),
         cmocka_unit_test(speech_the_best_way),
     };
-    return ze_case_there() ? cmocka_run_group_tests(tests, start, NULL) : 77;
+    return soft_there() ? cmocka_run_group_tests(tests, start, NULL) : 77;
 }

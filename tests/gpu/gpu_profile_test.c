@@ -1,7 +1,7 @@
 /* hmbench profile on a GPU (the software device): its commands as tracks, arrows to them, what it tells of itself. */
 #define _GNU_SOURCE
 #include "tests/cli_case.h"
-#include "tests/ze_case.h"
+#include "tests/soft_case.h"
 
 static int setup(void **state)
 {
@@ -14,8 +14,8 @@ static int setup(void **state)
 
 static hm_run profile(char *variant, char *trace)
 {
-    hm_run run = run_program("profile", in_folder("tiny.yaml"), "--model", "qwen3-tts-tiny", "--backend", "ze", "--variant", variant,
-                             "--trace", trace, "--trace-window", "frames=4:8", "--repeat", "1");
+    hm_run run = run_program("profile", in_folder("tiny.yaml"), "--model", "qwen3-tts-tiny", "--backend", SOFT_BACKEND, "--variant",
+                             variant, "--trace", trace, "--trace-window", "frames=4:8", "--repeat", "1");
     if (run.code)
         fail_msg("exit code %d:\n%s%s", run.code, run.out, run.err);
     return run;
@@ -107,7 +107,7 @@ int main(void)
         cmocka_unit_test(commands_of_the_window_are_tracks_of_the_device_with_arrows),
         cmocka_unit_test(a_replayed_frame_has_all_its_commands_and_one_arrow),
     };
-    if (!ze_case_there())
+    if (!soft_there())
         return 77;
     return cmocka_run_group_tests(tests, setup, remove_folder);
 }

@@ -31,7 +31,8 @@ static case_family family(int speech)
                        .temperature = -1,
                        .seed = 3,
                        .skip_codec = true};
-    return speech ? (case_family){lines, HM_MODEL_QWEN3_TTS, 16, line, "ze"} : (case_family){songs, HM_MODEL_HEARTMULA, 8, song, "ze"};
+    return speech ? (case_family){lines, HM_MODEL_QWEN3_TTS, 16, line, SOFT_BACKEND}
+                  : (case_family){songs, HM_MODEL_HEARTMULA, 8, song, SOFT_BACKEND};
 }
 
 static void same_codes(const hm_variant_info *v)
@@ -76,7 +77,7 @@ static void every_bitwise_toggle_alone_gives_the_bytes_of_naive(void **state)
 static int start(void **state)
 {
     (void)state;
-    ze_case_load(&golden_soft, "");
+    soft_load(&golden_soft, "");
     golden_pick(lm, HEART, (const char *const[]){"lm_tiny.manifest.json", "lm_tiny.s1.safetensors", "gen_config.json", NULL});
     golden_pick(codec, HEART, (const char *const[]){"codec_tiny48k.manifest.json", "codec_tiny48k.s1.safetensors", NULL});
     case_model(songs, "heartmula-tiny");
@@ -100,5 +101,5 @@ int main(void)
         cmocka_unit_test(every_bitwise_toggle_alone_gives_the_bytes_of_naive),
         cmocka_unit_test(every_variant_meets_a_golden_or_the_cpu),
     };
-    return ze_case_there() ? cmocka_run_group_tests(tests, start, end) : 77;
+    return soft_there() ? cmocka_run_group_tests(tests, start, end) : 77;
 }

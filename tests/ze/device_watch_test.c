@@ -1,16 +1,16 @@
 /* A GPU is watched while something runs on it: readings in order, what of them goes into a sample, and why some does not. */
 #define _GNU_SOURCE
-#include "tests/ze_case.h"
+#include "tests/soft_case.h"
 
 #include "harness/device_watch.h"
 
-static ze_soft soft;
+static soft_library soft;
 
 static hm_device_watch *opened(const char *settings, const char *backend, const char *device)
 {
     hm_device_watch *w = NULL;
     hm_error err = {0};
-    ze_case_settings(&soft, settings);
+    soft_settings(&soft, settings);
     if (hm_device_watch_open(&w, backend, device, &err))
         fail_msg("%s", err.text);
     return w;
@@ -58,7 +58,7 @@ static void a_sample_gets_what_the_device_told_meanwhile(void **state)
     hm_device_watch_readings(w, &count);
     assert_in_range(count, 1, 2);
     hm_device_watch_close(&w);
-    ze_case_clean(&soft);
+    soft_clean(&soft);
 }
 
 static void what_is_not_told_is_unknown_with_its_reason(void **state)
@@ -82,7 +82,7 @@ static void what_is_not_told_is_unknown_with_its_reason(void **state)
     assert_int_equal(s.device_used_bytes, HM_UNKNOWN);
     assert_true(s.device_note[0]);
     hm_device_watch_close(&w);
-    ze_case_clean(&soft);
+    soft_clean(&soft);
 }
 
 static void other_backends_are_not_watched(void **state)
@@ -106,8 +106,8 @@ int main(void)
         cmocka_unit_test(what_is_not_told_is_unknown_with_its_reason),
         cmocka_unit_test(other_backends_are_not_watched),
     };
-    if (!ze_case_there())
+    if (!soft_there())
         return 77;
-    ze_case_load(&soft, "");
+    soft_load(&soft, "");
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

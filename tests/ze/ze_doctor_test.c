@@ -1,14 +1,14 @@
 /* The doctor on the software device: it computes, and what fails is missing with the sentence of the driver. */
 #define _GNU_SOURCE
-#include "tests/ze_case.h"
+#include "tests/soft_case.h"
 
 #include "harness/doctor.h"
 
-static ze_soft soft;
+static soft_library soft;
 
 static const hm_finding *found(const char *settings, hm_doctor *d)
 {
-    ze_case_settings(&soft, settings);
+    soft_settings(&soft, settings);
     *d = (hm_doctor){0};
     hm_doctor_gpus(d, "/");
     const hm_finding *f = hm_doctor_find(d, "ze 0");
@@ -38,10 +38,10 @@ static void a_device_that_fails_is_missing(void **state)
 
 int main(void)
 {
-    if (!ze_case_there())
+    if (!soft_there())
         return 77;
     setenv("HMBENCH_CACHE", "/tmp/hmbench-doctor-cache", 1);
-    ze_case_load(&soft, "");
+    soft_load(&soft, "");
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_device_that_computes_is_told_with_what_it_is),
                                        cmocka_unit_test(a_device_that_fails_is_missing)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* The Level Zero driver on the software device, whose commands run late and in any order that they are allowed to: devices, memory, order,
  * copies, recordings, kept kernels, times, errors. Runs a second time with the validation layer of the library switched on. */
 #define _GNU_SOURCE
-#include "tests/ze_case.h"
+#include "tests/soft_case.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 
 #define SETTINGS "HM_SOFT_DEFER=1 HM_SOFT_GUARD=1 HM_SOFT_DEVICES=2 HM_SOFT_MEMORY_MB=64"
 
-static ze_soft soft;
+static soft_library soft;
 static const hm_gpu_driver *const ze = &hm_ze_driver;
 
 typedef struct warnings {
@@ -46,14 +46,14 @@ static void take_warning(void *self, hm_log_level level, const char *line)
 static int use_settings(void **state)
 {
     (void)state;
-    ze_case_settings(&soft, SETTINGS);
+    soft_settings(&soft, SETTINGS);
     return 0;
 }
 
 static int see_clean(void **state)
 {
     (void)state;
-    ze_case_clean(&soft);
+    soft_clean(&soft);
     return 0;
 }
 
@@ -331,14 +331,14 @@ static void lists_that_keep_their_order_need_no_barriers(void **state)
 {
     uint64_t barriers[2];
     for (int newer = 0; newer < 2; newer++) {
-        ze_case_settings(&soft, newer ? SETTINGS " HM_SOFT_API_MINOR=9" : SETTINGS);
+        soft_settings(&soft, newer ? SETTINGS " HM_SOFT_API_MINOR=9" : SETTINGS);
         commands_are_done_in_the_order_in_which_they_are_asked_for(state);
         barriers[newer] = soft.calls("zeCommandListAppendBarrier");
-        ze_case_clean(&soft);
+        soft_clean(&soft);
         what_is_recorded_is_done_by_each_replay_and_not_before(state);
         soft.reload();
         replays_follow_one_another_without_a_wait(state);
-        ze_case_clean(&soft);
+        soft_clean(&soft);
     }
     assert_true(barriers[0] >= 120);          /* one per command */
     if (getenv("ZE_ENABLE_VALIDATION_LAYER")) /* of a library that does not know such lists */
@@ -463,7 +463,7 @@ static void times_of_commands_lie_where_the_host_saw_them(void **state)
     for (int w = 0; w < 3; w++) {
         char settings[256];
         snprintf(settings, sizeof settings, SETTINGS " HM_SOFT_TIMER_BITS=%s", widths[w]);
-        ze_case_settings(&soft, settings);
+        soft_settings(&soft, settings);
         hm_gpu *gpu = open_with(&(hm_gpu_options){.timestamps = true});
         float *a = memory(gpu, 4000);
         for (int round = 0; round < 3; round++) {
@@ -623,7 +623,7 @@ static void a_kept_kernel_that_the_driver_refuses_is_compiled_again(void **state
     char folder[] = "/tmp/hm-ze-cache-XXXXXX", path[512], last[1024];
     assert_non_null(mkdtemp(folder));
     assert_int_equal(warned_with_cache(folder, last), 0);
-    ze_case_settings(&soft, SETTINGS " HM_SOFT_FAIL=zeModuleCreate:1:0x7800000f");
+    soft_settings(&soft, SETTINGS " HM_SOFT_FAIL=zeModuleCreate:1:0x7800000f");
     assert_int_equal(warned_with_cache(folder, last), 1);
     assert_non_null(strstr(last, "ZE_RESULT_ERROR_INVALID_NATIVE_BINARY"));
     assert_int_equal(soft.calls("zeModuleCreate"), 2);
@@ -635,7 +635,7 @@ static void a_kept_kernel_that_the_driver_refuses_is_compiled_again(void **state
 static void a_kernel_that_cannot_be_compiled_is_named_with_its_file(void **state)
 {
     (void)state;
-    ze_case_settings(&soft, SETTINGS " HM_SOFT_FAIL=zeModuleCreate:1:0x70000004");
+    soft_settings(&soft, SETTINGS " HM_SOFT_FAIL=zeModuleCreate:1:0x70000004");
     hm_gpu *gpu = open_default();
     float *a = memory(gpu, 400);
     FAILS(HM_EBUG, "ZE_RESULT_ERROR_MODULE_BUILD_FAILURE", launch_fill(gpu, a, 1, 100, 0, &err));
@@ -647,7 +647,7 @@ static void a_kernel_that_cannot_be_compiled_is_named_with_its_file(void **state
 static void a_device_that_is_lost_fails_all_that_follows_and_is_closed_at_once(void **state)
 {
     (void)state;
-    ze_case_settings(&soft, SETTINGS " HM_SOFT_LOST=3");
+    soft_settings(&soft, SETTINGS " HM_SOFT_LOST=3");
     hm_gpu *gpu = open_with(&(hm_gpu_options){.timestamps = true});
     float *a = memory(gpu, 400), host[100];
     void *p;
@@ -686,7 +686,7 @@ static void a_half_done_replay_leaves_nothing_that_hangs(void **state)
     for (int f = 0; f < 4; f++) {
         char settings[256];
         snprintf(settings, sizeof settings, SETTINGS " HM_SOFT_FAIL=%s", failing[f]);
-        ze_case_settings(&soft, settings);
+        soft_settings(&soft, settings);
         hm_gpu *gpu = open_default();
         float *a = memory(gpu, 400);
         hm_gpu_recording *r = NULL;
@@ -698,7 +698,7 @@ static void a_half_done_replay_leaves_nothing_that_hangs(void **state)
         FAILS(HM_EIO, "ZE_RESULT_ERROR_UNKNOWN", ze->wait(gpu, &err)); /* nothing more is tried */
         ze->drop(gpu, &r);
         ze->close(&gpu);
-        ze_case_clean(&soft);
+        soft_clean(&soft);
     }
 }
 
@@ -706,11 +706,11 @@ static void a_half_done_replay_leaves_nothing_that_hangs(void **state)
 
 int main(int argc, char **argv)
 {
-    if (!ze_case_there())
+    if (!soft_there())
         return 77;
     if (argc > 1)
         return look_without_a_driver();
-    ze_case_load(&soft, SETTINGS);
+    soft_load(&soft, SETTINGS);
     const struct CMUnitTest tests[] = {
         CASE(devices_are_listed_with_what_they_are),
         CASE(without_a_driver_it_is_said_what_to_install),

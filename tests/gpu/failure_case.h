@@ -1,9 +1,37 @@
 /* The whole program on the software device with one call that fails: what is expected of it, whichever call that is. */
-#ifndef HM_TESTS_ZE_FAILURE_CASE_H
-#define HM_TESTS_ZE_FAILURE_CASE_H
+#ifndef HM_TESTS_GPU_FAILURE_CASE_H
+#define HM_TESTS_GPU_FAILURE_CASE_H
 
 #include "tests/cli_case.h"
-#include "tests/ze_case.h"
+#include "tests/soft_case.h"
+
+/* What the driver of the backend says, and the entries it calls. */
+#ifdef HM_TEST_CUDA
+#define FAILURE_UNKNOWN "999" /* results: "unknown", and a device that is lost */
+#define FAILURE_LOSS "214"
+#define FAILURE_LOST "the device failed"
+#define FAILURE_MEMORY "memory ran out"
+#define FAILURE_AT_ONCE "memory ran out"
+static const char *const failure_entries[] = {
+#define HM_CUDA_ENTRY(symbol, type) #symbol,
+#define HM_CUDA_NEWER(symbol, type) #symbol,
+#include "engine/cuda/entries.def"
+#undef HM_CUDA_ENTRY
+#undef HM_CUDA_NEWER
+};
+#else
+#define FAILURE_UNKNOWN "0x7ffffffe"
+#define FAILURE_LOSS "0x70000001"
+#define FAILURE_LOST "the device was lost"
+#define FAILURE_MEMORY "memory of the device ran out"
+#define FAILURE_AT_ONCE "the device gives at most"
+static const char *const failure_entries[] = {
+#define SOFT_ENTRY(name, lost) #name,
+#include "tests/ze_soft/entries.def"
+#undef SOFT_ENTRY
+};
+#endif
+#define FAILURE_ENTRIES (sizeof failure_entries / sizeof *failure_entries)
 
 #define FAILURE_SECONDS 120 /* a hang is what takes longer ... */
 #define FAILURE_COLD 600    /* ... unless PoCL compiles all kernels first */
@@ -11,17 +39,17 @@
 /* Entries that give back: what they refuse stays behind, and nobody can do anything about it. */
 static inline bool failure_gives_back(const char *entry)
 {
-    return strstr(entry, "Destroy") || !strcmp(entry, "zeMemFree");
+    return strstr(entry, "Destroy") || strstr(entry, "MemFree") || strstr(entry, "Unload") || strstr(entry, "CtxRelease");
 }
 
 /* Codes of a song of the smallest model, to `codes` in the case's folder, with settings of the software device ("HM_SOFT_LOST=3 ..."). */
 static inline hm_run failure_generate_within(double seconds, const char *codes, const char *settings)
 {
-    char *const argv[] = {(char *)HM_PROGRAM, "generate", "--model",  "heartmula-tiny",        "--backend", "ze",
+    char *const argv[] = {(char *)HM_PROGRAM, "generate", "--model",  "heartmula-tiny",        "--backend", SOFT_BACKEND,
                           "--tags",           "pop",      "--lyrics", in_folder("lyrics.txt"), "--seconds", "0.3",
                           "--force-length",   "--quiet",  "--codes",  in_folder(codes),        NULL};
     setenv("HM_SOFT_REPORT", in_folder("report.json"), 1);
-    ze_case_settings(NULL, settings);
+    soft_settings(NULL, settings);
     unlink(in_folder("report.json"));
     unlink(in_folder(codes));
     hm_run run = run_command(argv, NULL, seconds, 0);
@@ -63,7 +91,7 @@ static inline int failure_lines(const char *text)
 {
     int lines = 0;
     for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
-        if (strncmp(line, "ze_soft: ", 9) && strncmp(line, "hmbench: warning: ", 18))
+        if (strncmp(line, SOFT_NAME ": ", strlen(SOFT_NAME ": ")) && strncmp(line, "hmbench: warning: ", 18))
             lines += strncmp(line, "hmbench: ", 9) ? 2 : 1;
         if (!strchr(line, '\n'))
             break;

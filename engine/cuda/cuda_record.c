@@ -50,7 +50,7 @@ static hm_status instantiate(hm_gpu *gpu, hm_gpu_recording *r, CUgraph graph, hm
     if (st)
         r->exec = NULL;
     else
-        hm_log_write(gpu->log, HM_LOG_DEBUG, "%s: a graph of %zu nodes for %d commands", gpu->where, r->nodes, r->commands);
+        hm_log_write(gpu->log, HM_LOG_INFO, "%s: a graph of %zu nodes for %d commands", gpu->where, r->nodes, r->commands);
     return st;
 }
 

@@ -144,6 +144,17 @@ typedef struct hm_fold_args {
     int first, columns; /* plain: of inputs first .. first+columns-1 alone; columns 0: of all */
 } hm_fold_args;
 
+/* A step of a decoder stack between its projections: q and k are normalised over every head, where weights are given, and rotated, k and v
+ * join the cache, and a is attended over. All as rmsnorm, rope, kv_put and attention do it. */
+typedef struct hm_step_args {
+    hm_attention_args a; /* causal; slots = pos + S. q and k [B*S][heads*Dh] as they leave their layers, where they stay so */
+    const float *k, *v;
+    const float *q_norm, *k_norm; /* [Dh], or NULL */
+    float eps;
+    const float *cos, *sin; /* of the first row's position, as in rope */
+    bool half;
+} hm_step_args;
+
 typedef struct hm_sample_args {
     const float *logits;   /* [V] */
     int V, topk;           /* topk < 1 or >= V keeps all */
@@ -190,6 +201,12 @@ struct hm_ops {
     /* y[M][F] = silu(gate x) * (up x), in one launch; gate and up have the same shape and no bias. */
     void (*linear_swiglu)(const hm_ops *op, float *y, const float *x, const hm_linear *gate, const hm_linear *up, int M);
 
+    /* The same of rmsnorm(x), whose sums are in an order of their own; n [M][in] is room for it. NULL: the backend has none. */
+    void (*linear_multi_norm)(const hm_ops *op, int count, float *const y[], const float *x, const float *weight, float eps, float *n,
+                              const hm_linear *const w[], int M);
+    void (*linear_swiglu_norm)(const hm_ops *op, float *y, const float *x, const float *weight, float eps, float *n, const hm_linear *gate,
+                               const hm_linear *up, int M);
+
     /* Norms over rows of D. weight: [D] or NULL (all ones). */
     void (*rmsnorm)(const hm_ops *op, float *y, const float *x, const float *weight, int M, int D,
                     float eps); /* x*rsqrt(mean x^2 + eps)*w; y may be x */
@@ -228,6 +245,8 @@ struct hm_ops {
      * what is not finite stays so. */
     void (*kv_put)(const hm_ops *op, const hm_kv_view *kv, const float *k, const float *v, int B, int S, int stored_from, int Dh, int pos);
     void (*attention)(const hm_ops *op, const hm_attention_args *args);
+    /* false: it does not suit, and nothing was done. NULL: the backend has none. */
+    bool (*step)(const hm_ops *op, const hm_step_args *args);
     /* mask[S][slots]: 0 where slot <= pos+s (and, with window > 0, slot > pos+s-window), else -inf. Counted as mask_bytes. */
     void (*causal_mask)(const hm_ops *op, float *mask, int S, int slots, int pos, int window);
 

@@ -5,8 +5,11 @@
 
 #include "engine/cuda/cuda.h"
 
-/* cuda_ops_decode.c: linear, linear_add, linear_multi, linear_swiglu of at most HM_FEW_ROWS rows over panels. */
+/* cuda_ops_decode.c: linear, linear_add, linear_multi, linear_swiglu of at most HM_FEW_ROWS rows over panels, and the last two of normalised
+ * rows. */
 void hm_cuda_decode_ops(hm_ops *ops);
+/* cuda_ops_attend.c: attention of few rows over heads of at most 128, causal, without a mask or a window; step. */
+void hm_cuda_attend_ops(hm_ops *ops);
 /* cuda_ops_draw.c: sample. */
 void hm_cuda_draw_ops(hm_ops *ops);
 

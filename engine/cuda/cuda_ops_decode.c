@@ -133,10 +133,41 @@ static void cuda_linear_swiglu(const hm_ops *op, float *y, const float *x, const
         run(op, "linear_swiglu", &(layers){.y = {y, y}, .w = {gate, up}, .count = 2, .pair = true, .x = x, .M = M});
 }
 
+static void cuda_linear_multi_norm(const hm_ops *op, int count, float *const y[], const float *x, const float *weight, float eps, float *n,
+                                   const hm_linear *const w[], int M)
+{
+    layers l = {.count = count, .x = x, .norm = weight, .eps = eps, .M = M};
+    bool together = count <= 3 && suits(w[0], M, true);
+    for (int i = 0; i < count && i < 3; i++) {
+        together = together && alike(w[0], w[i]);
+        l.w[i] = w[i];
+        l.y[i] = y[i];
+    }
+    if (together && hm_gpu_ready(op))
+        run(op, "linear_multi_norm", &l);
+    if (together)
+        return;
+    op->rmsnorm(op, n, x, weight, M, w[0]->in, eps);
+    op->linear_multi(op, count, y, n, w, M);
+}
+
+static void cuda_linear_swiglu_norm(const hm_ops *op, float *y, const float *x, const float *weight, float eps, float *n,
+                                    const hm_linear *gate, const hm_linear *up, int M)
+{
+    if (!suits(gate, M, true) || !alike(gate, up)) {
+        op->rmsnorm(op, n, x, weight, M, gate->in, eps);
+        op->linear_swiglu(op, y, n, gate, up, M);
+    } else if (hm_gpu_ready(op))
+        run(op, "linear_swiglu_norm",
+            &(layers){.y = {y, y}, .w = {gate, up}, .count = 2, .pair = true, .x = x, .norm = weight, .eps = eps, .M = M});
+}
+
 void hm_cuda_decode_ops(hm_ops *ops)
 {
     ops->linear = cuda_linear;
     ops->linear_add = cuda_linear_add;
     ops->linear_multi = cuda_linear_multi;
     ops->linear_swiglu = cuda_linear_swiglu;
+    ops->linear_multi_norm = cuda_linear_multi_norm;
+    ops->linear_swiglu_norm = cuda_linear_swiglu_norm;
 }

@@ -138,6 +138,8 @@ void hm_gpu_linear_ex(const hm_ops *op, const hm_linear_args *args);
 void hm_gpu_linear_multi(const hm_ops *op, int n, float *const y[], const float *x, const hm_linear *const w[], int M);
 void hm_gpu_linear_swiglu(const hm_ops *op, float *y, const float *x, const hm_linear *gate, const hm_linear *up, int M);
 void hm_gpu_sample(const hm_ops *op, const hm_sample_args *args);
-void hm_gpu_count_sample(const hm_ops *op, const hm_sample_args *args); /* what a draw counts, whoever draws */
+void hm_gpu_count_sample(const hm_ops *op, const hm_sample_args *args);              /* what a draw counts, whoever draws */
+void hm_gpu_count_put(const hm_ops *op, const hm_kv_view *kv, int B, int S, int Dh); /* what kv_put counts */
+bool hm_gpu_attention_open(const hm_ops *op, const hm_attention_args *args); /* checks and counts: false when nothing is to be launched */
 
 #endif

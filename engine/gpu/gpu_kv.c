@@ -49,13 +49,18 @@ static hm_gpu_value type_value(const hm_kv_view *kv)
     return hm_gpu_i32(kv->type == HM_BF16 ? 1 : kv->type == HM_I8 ? 2 : 0);
 }
 
+void hm_gpu_count_put(const hm_ops *op, const hm_kv_view *kv, int B, int S, int Dh)
+{
+    uint64_t one = (uint64_t)Dh * hm_dtype_bytes(kv->type) + (kv->type == HM_I8 ? sizeof(float) : 0);
+    op->count->kv_written_bytes += 2 * one * (uint64_t)B * (uint64_t)S * (uint64_t)kv->heads;
+}
+
 static void gpu_kv_put(const hm_ops *op, const hm_kv_view *kv, const float *k, const float *v, int B, int S, int stored_from, int Dh,
                        int pos)
 {
-    uint64_t one = (uint64_t)Dh * hm_dtype_bytes(kv->type) + (kv->type == HM_I8 ? sizeof(float) : 0);
     if (!hm_gpu_ready(op))
         return;
-    op->count->kv_written_bytes += 2 * one * (uint64_t)B * (uint64_t)S * (uint64_t)kv->heads;
+    hm_gpu_count_put(op, kv, B, S, Dh);
 #define PUT                                                                                                                         \
     hm_gpu_pointer(k), hm_gpu_pointer(v), hm_gpu_i32(kv->heads), hm_gpu_i64(kv->batch), hm_gpu_i64(kv->head), hm_gpu_i64(kv->slot), \
         hm_gpu_i32(S), hm_gpu_i32(stored_from), hm_gpu_i32(Dh), hm_gpu_step(pos)
@@ -87,8 +92,7 @@ static uint64_t slots_seen(const hm_attention_args *a, int s)
     return begin < 0 ? (uint64_t)end : begin < end ? (uint64_t)(end - begin) : 0;
 }
 
-/* Checks and counts: false when nothing is to be launched. */
-static bool attention_open(const hm_ops *op, const hm_attention_args *a)
+bool hm_gpu_attention_open(const hm_ops *op, const hm_attention_args *a)
 {
     uint64_t seen = 0;
     if (!hm_gpu_ready(op))
@@ -123,7 +127,7 @@ static bool attention_open(const hm_ops *op, const hm_attention_args *a)
  * through the blocks that their rows see. */
 void hm_gpu_attention_flash(const hm_ops *op, const hm_attention_args *a)
 {
-    if (!attention_open(op, a))
+    if (!hm_gpu_attention_open(op, a))
         return;
     int64_t pairs = (int64_t)a->B * a->kv.heads, rows = (int64_t)a->S * (a->H / a->kv.heads);
     int64_t blocks = blocks_for(a->slots, HM_ATTENTION_BLOCK), bytes = pairs * rows * blocks * (2 + a->Dh) * (int64_t)sizeof(float);
@@ -155,7 +159,7 @@ void hm_gpu_attention_flash(const hm_ops *op, const hm_attention_args *a)
 /* As many rows at a time as have room for their scores. */
 void hm_gpu_attention_scores(const hm_ops *op, const hm_attention_args *a)
 {
-    if (!attention_open(op, a))
+    if (!hm_gpu_attention_open(op, a))
         return;
     int64_t pairs = (int64_t)a->B * a->kv.heads, rows = (int64_t)a->S * (a->H / a->kv.heads);
     int64_t blocks = blocks_for(a->slots, HM_ATTENTION_BLOCK), stride = blocks * HM_ATTENTION_BLOCK;

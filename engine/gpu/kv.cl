@@ -1,6 +1,6 @@
 /* Positions, caches of keys and values, masks. */
 #include "engine/gpu/compat.inc"
-#include "engine/gpu/exact.inc"
+#include "engine/gpu/store.inc"
 
 #define PANEL 32 /* HM_KV_PANEL */
 #define LANES 16 /* HM_KV_LANES */
@@ -33,20 +33,6 @@ KERNEL(rope, 64)
         at[0] = x0 * c[angle] - x1 * s[angle];
         at[apart] = x1 * c[angle] + x0 * s[angle];
     }
-}
-
-DEVICE ushort f32_bf16(float f)
-{
-    uint u = as_u32(f);
-    return (ushort)((u & 0x7FFFFFFFu) > 0x7F800000u ? u >> 16 | 0x40 : (u + 0x7FFF + (u >> 16 & 1)) >> 16);
-}
-
-/* rint(x / scale), no further from zero than 127. */
-DEVICE char quantised(float x, float scale)
-{
-    float t = scale > 0 ? divided(x, scale) : 0.0f;
-    t = t > 127.0f ? 127.0f : t < -127.0f ? -127.0f : t;
-    return (char)(int)(t + 12582912.0f - 12582912.0f);
 }
 
 /* The scale of a head; no number when an element is not finite. */

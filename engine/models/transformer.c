@@ -188,23 +188,44 @@ static void normalise(hm_ctx *c, const struct step *st, float *y, const float *x
         c->ops.rmsnorm(&c->ops, y, x, weight, M, g->dim, g->eps);
 }
 
-static void qkv_forward(hm_ctx *c, const struct step *st, const hm_transformer_layer *l, const float *n)
+/* Whether a norm is done by whoever multiplies next. */
+static bool norm_joins(const hm_ctx *c, const struct step *st)
+{
+    const hm_transformer_config *g = &st->m->config;
+    return hm_t(c)->fuse == HM_FUSE_ALL && c->ops.linear_multi_norm && !g->cut_free && !g->names->attn_norm_bias;
+}
+
+/* Steps 1 and 2: q, k, v = W norm(x). */
+static void qkv_forward(hm_ctx *c, const struct step *st, const hm_transformer_layer *l, const float *x)
 {
     const hm_ops *op = &c->ops;
     const hm_transformer_config *g = &st->m->config;
     hm_transformer_scratch *s = st->s;
     int M = st->rows;
-    if (hm_t(c)->fuse == HM_FUSE_ALL && !g->cut_free)
-        op->linear_multi(op, 3, (float *const[]){s->q, s->k, s->v}, n, (const hm_linear *const[]){&l->q, &l->k, &l->v}, M);
-    else {
-        project(c, st, s->q, n, &l->q, M);
-        project(c, st, s->k, n, &l->k, M);
-        project(c, st, s->v, n, &l->v, M);
+    float *const y[] = {s->q, s->k, s->v};
+    const hm_linear *const w[] = {&l->q, &l->k, &l->v};
+    if (norm_joins(c, st)) {
+        op->linear_multi_norm(op, 3, y, x, l->attn_norm, g->eps, s->n, w, M);
+        return;
     }
+    normalise(c, st, s->n, x, l->attn_norm, l->attn_norm_bias, M);
+    if (hm_t(c)->fuse == HM_FUSE_ALL && !g->cut_free)
+        op->linear_multi(op, 3, y, s->n, w, M);
+    else
+        for (int i = 0; i < 3; i++)
+            project(c, st, y[i], s->n, w[i], M);
+}
+
+/* Queries and keys normalised over every head, where the model has that. */
+static void norm_heads(hm_ctx *c, const struct step *st, const hm_transformer_layer *l)
+{
+    const hm_ops *op = &c->ops;
+    const hm_transformer_config *g = &st->m->config;
+    int M = st->rows;
     if (l->q_norm)
-        op->rmsnorm(op, s->q, s->q, l->q_norm, M * g->heads, g->head_dim, g->eps);
+        op->rmsnorm(op, st->s->q, st->s->q, l->q_norm, M * g->heads, g->head_dim, g->eps);
     if (l->k_norm)
-        op->rmsnorm(op, s->k, s->k, l->k_norm, M * g->kv_heads, g->head_dim, g->eps);
+        op->rmsnorm(op, st->s->k, st->s->k, l->k_norm, M * g->kv_heads, g->head_dim, g->eps);
 }
 
 /* Row of the rotation tables that sequence i's first position has: all positions are there, or those of this call one after the other. */
@@ -277,6 +298,11 @@ static void ffn_forward(hm_ctx *c, const struct step *st, const hm_transformer_l
     const hm_transformer_config *g = &st->m->config;
     hm_transformer_scratch *s = st->s;
     size_t count = (size_t)M * (size_t)g->ffn_dim;
+    if (!g->plain_mlp && norm_joins(c, st)) {
+        op->linear_swiglu_norm(op, s->gate, x, l->mlp_norm, g->eps, s->n, &l->gate, &l->up, M);
+        add_projected(c, st, x, s->gate, &l->down, l->mlp_scale, M);
+        return;
+    }
     normalise(c, st, s->n, x, l->mlp_norm, l->mlp_norm_bias, M);
     if (g->plain_mlp) {
         project(c, st, s->gate, s->n, &l->up, M);
@@ -337,6 +363,43 @@ static void cache_forward(hm_ctx *c, const struct step *st, int layer)
     cache_rows(c, st, &view, 0, first, 1, false);
 }
 
+/* Steps 3 to 5 of all sequences as one operation each; false: not here, and nothing was done. */
+static bool step_forward(hm_ctx *c, const struct step *st, const hm_transformer_layer *l, int layer)
+{
+    const hm_ops *op = &c->ops;
+    const hm_transformer_config *g = &st->m->config;
+    hm_transformer_scratch *s = st->s;
+    size_t Q = (size_t)g->heads * (size_t)g->head_dim, KV = (size_t)g->kv_heads * (size_t)g->head_dim, rows = (size_t)(st->B * st->S);
+    if (hm_t(c)->fuse != HM_FUSE_ALL || hm_t(c)->attn != HM_ATTN_FLASH || !op->step || st->alike || g->window)
+        return false;
+    for (int i = 0; i < st->n && !hm_ops_status(op); i++) {
+        size_t row = (size_t)i * rows, table = table_row(c, st, i);
+        const hm_kv_cache *kv = st->kv[i];
+        hm_step_args a = {.a = {.out = s->a + row * Q,
+                                .q = s->q + row * Q,
+                                .kv = kv->layer[layer],
+                                .B = st->B,
+                                .S = st->S,
+                                .H = g->heads,
+                                .Dh = g->head_dim,
+                                .slots = kv->length + st->S,
+                                .pos = kv->length,
+                                .causal = true,
+                                .scale = 1.0f / sqrtf((float)g->head_dim)},
+                          .k = s->k + row * KV,
+                          .v = s->v + row * KV,
+                          .q_norm = l->q_norm,
+                          .k_norm = l->k_norm,
+                          .eps = g->eps,
+                          .cos = s->cos + table,
+                          .sin = s->sin + table,
+                          .half = g->half_rope};
+        if (kv->layer[layer].heads != g->kv_heads || !kv->memory || !op->step(op, &a))
+            return false; /* all are done in the other way then: nothing of this one's is in the way */
+    }
+    return true;
+}
+
 /* The rows of each batch row's last position, [n*B][width] to y from x. */
 static void last_rows(hm_ctx *c, const struct step *st, float *y, const float *x, int width)
 {
@@ -353,15 +416,19 @@ static void layer_forward(hm_ctx *c, const struct step *st, int i, float *x, boo
     hm_transformer_scratch *s = st->s;
     int R = st->n * st->B, S = st->S, M = st->rows, D = g->dim, Q = g->heads * g->head_dim;
 
-    normalise(c, st, s->n, x, l->attn_norm, l->attn_norm_bias, M); /* 1  n = norm(x)            */
-    qkv_forward(c, st, l, s->n);                                   /* 2  q, k, v = Wq n ...     */
-    cache_forward(c, st, i);                                       /* 3, 4                      */
+    qkv_forward(c, st, l, x);                                /* 1, 2  q, k, v = W norm(x) */
+    bool attended = !only_last && step_forward(c, st, l, i); /* 3, 4, 5 in one */
+    if (!attended) {
+        norm_heads(c, st, l);
+        cache_forward(c, st, i); /* 3, 4 */
+    }
     if (hm_ops_status(op))
         return;
     if (!only_last) {
-        attention_forward(c, st, i, s->a, s->q, S); /* 5  a = softmax(q k) v     */
-        output_forward(c, st, l, i, x, s->a, S);    /* 6  x += Wo a              */
-        ffn_forward(c, st, l, x, M);                /* 7  x += FFN(norm(x))      */
+        if (!attended)
+            attention_forward(c, st, i, s->a, s->q, S); /* 5  a = softmax(q k) v */
+        output_forward(c, st, l, i, x, s->a, S);        /* 6  x += Wo a */
+        ffn_forward(c, st, l, x, M);                    /* 7  x += FFN(norm(x)) */
         tap_layer(c, st, i, "out", x, S);
         return;
     }

@@ -50,6 +50,7 @@ hm_engine_options hm_engine_options_of(const hm_engine_choice *choice, const hm_
         .need_lm = choice->need_lm,
         .need_codec = choice->need_codec,
         .need_encoders = choice->need_encoders,
+        .need_transcriber = choice->need_transcriber,
         .local_split = choice->local_split,
         .probe = choice->probe,
         .log = choice->log,
@@ -84,6 +85,11 @@ hm_status hm_engine_open_chosen(hm_engine_opened *out, const hm_engine_choice *c
     options = hm_engine_options_of(choice, o.module, o.path);
     options.pack_dir = pack_folder(packs);
     options.driver_cache = hm_compiled_folder(compiled);
+    st = hm_nvtx_open(&o.nvtx, choice->probe, err);
+    if (st)
+        goto fail;
+    if (o.nvtx)
+        options.probe = hm_nvtx_probe(o.nvtx);
     st = o.api->open(&o.engine, &options, err);
     if (st)
         goto fail;
@@ -100,6 +106,7 @@ void hm_engine_close_chosen(hm_engine_opened *opened)
 {
     if (opened->engine)
         opened->api->close(&opened->engine);
+    hm_nvtx_close(&opened->nvtx);
     hm_module_close(&opened->module);
     memset(opened, 0, sizeof *opened);
 }

@@ -4,6 +4,7 @@
 
 #include "harness/model.h"
 #include "harness/module.h"
+#include "harness/nvtx.h"
 #include "harness/options.h"
 #include "harness/precision.h"
 
@@ -13,6 +14,7 @@ typedef struct hm_engine_choice {
     bool timestamps;                             /* operations are timed on the device */
     int64_t threads;                             /* 0: all CPUs this process may use */
     bool need_lm, need_codec, need_encoders;
+    bool need_transcriber; /* as in hm_engine_options */
     bool local_split;      /* as in hm_engine_options */
     const hm_probe *probe; /* must outlive the engine */
     const hm_log *log;
@@ -26,6 +28,7 @@ typedef struct hm_engine_opened {
     hm_module *module;
     const hm_engine_api *api;
     hm_engine *engine;
+    hm_nvtx *nvtx; /* NULL: no profiler takes ranges */
     const hm_engine_facts *facts;
     char path[HM_MODEL_PATH];
     const char *model; /* as asked for, or the default's name */

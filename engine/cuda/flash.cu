@@ -2,10 +2,10 @@
  * of bf16 and of 8 bits, which are bfloat16 themselves, half as many.
  *
  * A block has FLASH_ROWS rows of a stored head, a warp 16 of them, and goes through the slots that they see, FLASH_SLOTS at a time from
- * multiples of that. Order of sums of a row: a score's 32 elements on tensor cores from zero, those sums in order; exponentials of a tile by
- * threads of every fourth pair of slots, joined by twos; values of a tile on tensor cores from zero, tiles in order. Slots out of a row's
- * sight weigh nothing, and a tile of them changes none of its numbers: so a row's result depends on its own slots and Dh alone, however rows
- * are cut into calls, and moving all slots by whole blocks changes nothing. */
+ * multiples of that, in parts of PART. Order of sums of a row: a score's 32 elements on tensor cores from zero, those sums in order;
+ * exponentials of a part by threads of every fourth pair of slots, joined by twos; values of a part on tensor cores from zero, parts in
+ * order. Slots out of a row's sight weigh nothing, and a part of them changes none of its numbers: so a row's result depends on its own slots
+ * and Dh alone, however rows are cut into calls, and moving all slots by whole blocks changes nothing. */
 #include "engine/cuda/kernel.inc"
 #include "engine/gpu/task.inc"
 
@@ -14,6 +14,8 @@
 #include "engine/cuda/split.inc"
 
 #define THREADS 128
+#define PART (head > 64 ? 16 : 32) /* slots whose scores are in registers at a time */
+#define BOUNDS THREADS, 2          /* blocks of a multiprocessor: more registers do not help, fewer are not enough */
 
 /* --- into shared memory --- */
 
@@ -126,19 +128,19 @@ template <int head> DEVICE void take_queries(uint (*a)[3][4], const float *q, in
     }
 }
 
-/* s[j][..] = scores of 16 rows and FLASH_SLOTS slots, not yet scaled. */
+/* s[j][..] = scores of 16 rows and PART slots, not yet scaled. */
 template <int head, int count, class of> DEVICE void score_slots(float (*s)[4], const float *q, const of *k, int k_stride, int r)
 {
     const int g = ITEM % 32 / 4;
 #pragma unroll
-    for (int j = 0; j < 32; j++)
+    for (int j = 0; j < PART / 2; j++)
         s[j / 4][j % 4] = 0;
 #pragma unroll 1
     for (int i = 0; i < head; i += 32) {
         uint a[2][3][4];
         take_queries<head>(a, q, r, i);
 #pragma unroll
-        for (int j = 0; j < 8; j++) {
+        for (int j = 0; j < PART / 8; j++) {
             float sum[4] = {0, 0, 0, 0};
             uint b[3][2];
 #pragma unroll
@@ -173,14 +175,14 @@ DEVICE float quad_sum(float v)
 }
 
 /* Scores become exponentials, of 8 bits times the scales of values; by[]: what the sums so far are worth now. */
-DEVICE void weigh(float (*s)[4], weighed *w, float *by, const task *t, long j0, int r)
+template <int head> DEVICE void weigh(float (*s)[4], weighed *w, float *by, const task *t, long j0, int r)
 {
     const int g = ITEM % 32 / 4, pair = ITEM % 4 * 2;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         float top = -INF, sum = 0;
 #pragma unroll
-        for (int x = 0; x < 16; x++) {
+        for (int x = 0; x < PART / 4; x++) {
             float *score = &s[x / 2][h * 2 + x % 2];
             *score = task_score(t, r + g + h * 8, j0 + x / 2 * 8 + pair + x % 2, *score);
             top = fmaxf(top, *score);
@@ -189,7 +191,7 @@ DEVICE void weigh(float (*s)[4], weighed *w, float *by, const task *t, long j0, 
         by[h] = w->top[h] == top ? 1.0f : exp(w->top[h] - top);
         w->top[h] = top;
 #pragma unroll
-        for (int x = 0; x < 16; x++) {
+        for (int x = 0; x < PART / 4; x++) {
             float *score = &s[x / 2][h * 2 + x % 2];
             *score = *score == -INF ? 0.0f : exp(*score - top);
             sum += *score;
@@ -200,14 +202,14 @@ DEVICE void weigh(float (*s)[4], weighed *w, float *by, const task *t, long j0, 
     }
 }
 
-/* all[j][..] = all * by + the tile's values, weighed. */
+/* all[j][..] = all * by + the part's values, weighed. */
 template <int head, int count, class of>
 DEVICE void add_values(float (*all)[4], const float (*s)[4], const float *by, const of *v, int v_stride)
 {
     const int g = ITEM % 32 / 4;
-    uint a[4][3][4];
+    uint a[PART / 16][3][4];
 #pragma unroll
-    for (int x = 0; x < 16; x++) {
+    for (int x = 0; x < PART / 4; x++) {
         uint parts[3];
         split<3>(parts, s[x / 2][x % 2 * 2], s[x / 2][x % 2 * 2 + 1]);
         for (int p = 0; p < 3; p++)
@@ -218,7 +220,7 @@ DEVICE void add_values(float (*all)[4], const float (*s)[4], const float *by, co
         float sum[4] = {0, 0, 0, 0};
         uint b[3][2];
 #pragma unroll
-        for (int k = 0; k < 4; k++) {
+        for (int k = 0; k < PART / 16; k++) {
             take_values<count>(b, v, v_stride, k * 16, j * 8 + g);
             multiply_parts<count>(sum, a[k], b);
         }
@@ -239,13 +241,16 @@ template <int head, class of> DEVICE void attend(float *out, const task *t, char
     weighed w = {{-INF, -INF}, {0, 0}};
     load_queries<head>(q, t);
     for (long j0 = begin / FLASH_SLOTS * FLASH_SLOTS; j0 < end; j0 += FLASH_SLOTS) {
-        float s[8][4];
         __syncthreads();
         load_slots<head>(k, v, k_stride, v_stride, t, j0, begin, end);
         __syncthreads();
-        score_slots<head, count>(s, q, k, k_stride, r);
-        weigh(s, &w, by, t, j0, r);
-        add_values<head, count>(all, s, by, v, v_stride);
+#pragma unroll 1
+        for (int part = 0; part < FLASH_SLOTS; part += PART) {
+            float s[PART / 8][4];
+            score_slots<head, count>(s, q, k + part * k_stride, k_stride, r);
+            weigh<head>(s, &w, by, t, j0 + part, r);
+            add_values<head, count>(all, s, by, v + part * v_stride, v_stride);
+        }
     }
 #pragma unroll
     for (int x = 0; x < head / 8 * 4; x++) {
@@ -256,7 +261,7 @@ template <int head, class of> DEVICE void attend(float *out, const task *t, char
 }
 
 #define FLASH(name, head, of)                                      \
-    CUDA_KERNEL(name, THREADS)(float *out, TASK)                   \
+    CUDA_KERNEL(name, BOUNDS)(float *out, TASK)                    \
     {                                                              \
         DYNAMIC_SHARED(char, space);                               \
         TASK_OPEN(t, GROUP(1), GROUP(0) * FLASH_ROWS, FLASH_ROWS); \

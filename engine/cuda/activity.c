@@ -304,6 +304,7 @@ void hm_activity_begin(hm_activity_trace *t, const hm_activity_call *call)
 {
     if (t->failed)
         return;
+    hm_activity_end(t); /* of a call that failed */
     uint64_t number = hm_activity_calls_add(t->calls, call, hm_now_ns(), &t->failure);
     keep_failure(t, number ? HM_OK : HM_EABSENT);
     if (t->failed)

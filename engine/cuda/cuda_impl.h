@@ -2,6 +2,7 @@
 #ifndef HM_ENGINE_CUDA_CUDA_IMPL_H
 #define HM_ENGINE_CUDA_CUDA_IMPL_H
 
+#include "engine/cuda/activity.h"
 #include "engine/cuda/cuda.h"
 #include "engine/cuda/cuda_calls.h"
 #include "engine/cuda/cuda_loader.h"
@@ -39,12 +40,14 @@ struct hm_gpu_recording {
     CUgraphExec exec; /* NULL: of nothing */
     int commands;
     size_t nodes;
-    hm_cuda_timed_list timed; /* its commands, with timestamps */
+    hm_cuda_timed_list timed; /* its commands, with timestamps of events */
+    uint32_t tag;             /* of its commands */
     bool untold;              /* of its latest replay the times are not told yet */
 };
 
 typedef struct hm_cuda_times {
-    CUevent base; /* an event, and when it happened */
+    hm_activity_trace *activity; /* CUPTI's; NULL: times are those of events */
+    CUevent base;                /* an event, and when it happened */
     int64_t base_ns;
     CUevent *idle; /* events that no command has */
     int idle_count, idle_room;

@@ -1,5 +1,5 @@
-/* Times of commands by events: one before and one after each. The host's clock and the device's meet at an event of its own, which the host
- * waits for on an idle stream. */
+/* Times of commands by CUPTI, which also knows those within a graph without anything added to it. Where it cannot trace, by events: one before
+ * and one after each. The host's clock and the device's meet at an event of its own then, which the host waits for on an idle stream. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,12 +62,18 @@ static hm_status read_clock(hm_gpu *gpu, hm_error *err)
 
 hm_status hm_cuda_times_open(hm_gpu *gpu, hm_error *err)
 {
+    hm_error why;
+    hm_status st = hm_activity_open(&gpu->times.activity, gpu->log, &why);
+    if (!st)
+        return HM_OK;
+    hm_log_write(gpu->log, HM_LOG_INFO, "%s; commands are timed by events", why.text);
     return read_clock(gpu, err);
 }
 
 void hm_cuda_times_close(hm_gpu *gpu)
 {
     hm_cuda_times *t = &gpu->times;
+    hm_activity_close(&t->activity);
     for (int i = 0; i < t->all_count; i++)
         HM_CUDA_GIVE_BACK(gpu, cuEventDestroy_v2, t->all[i]);
     free(t->all);
@@ -95,6 +101,13 @@ hm_status hm_cuda_time_begin(hm_gpu *gpu, hm_cuda_timed *timed, hm_error *err)
 {
     if (!gpu->timestamps)
         return HM_OK;
+    if (gpu->times.activity) {
+        if (timed->recording)
+            gpu->recording->tag = timed->time.tag;
+        else
+            hm_activity_begin(gpu->times.activity, &(hm_activity_call){.tag = timed->time.tag});
+        return HM_OK;
+    }
     hm_status st = get_event(gpu, &timed->begin, err);
     if (!st)
         st = get_event(gpu, &timed->end, err);
@@ -109,6 +122,10 @@ hm_status hm_cuda_time_end(hm_gpu *gpu, const hm_cuda_timed *timed, hm_error *er
 {
     if (!gpu->timestamps)
         return HM_OK;
+    if (gpu->times.activity) {
+        hm_activity_end(gpu->times.activity);
+        return HM_OK;
+    }
     hm_status st = mark(gpu, timed, timed->end, err);
     if (!st)
         st = add(timed->recording ? &gpu->recording->timed : &gpu->times.asked, timed, err);
@@ -119,6 +136,8 @@ hm_status hm_cuda_time_end(hm_gpu *gpu, const hm_cuda_timed *timed, hm_error *er
 
 void hm_cuda_time_drop(hm_gpu *gpu, const hm_cuda_timed *timed)
 {
+    if (gpu->times.activity)
+        hm_activity_end(gpu->times.activity);
     put_event(gpu, timed->begin);
     put_event(gpu, timed->end);
 }
@@ -173,6 +192,8 @@ hm_status hm_cuda_times_done(hm_gpu *gpu, hm_error *err)
 {
     if (!gpu->timestamps)
         return HM_OK;
+    if (gpu->times.activity)
+        return hm_activity_collect(gpu->times.activity, err);
     hm_status st = tell_first(gpu, gpu->times.asked.count, err);
     for (hm_gpu_recording *r = gpu->kept; r; r = r->next)
         r->untold = false;
@@ -184,6 +205,9 @@ hm_status hm_cuda_times_done(hm_gpu *gpu, hm_error *err)
 hm_status hm_cuda_times_ready(hm_gpu *gpu, hm_gpu_recording *recording, hm_error *err)
 {
     int last = gpu->times.asked.count - 1;
+    if (gpu->times.activity)
+        hm_activity_begin(gpu->times.activity,
+                          &(hm_activity_call){.tag = recording->tag, .replayed = true, .commands = (int)recording->nodes});
     if (!recording->untold)
         return HM_OK;
     while (last >= 0 && gpu->times.asked.items[last].recording != recording)
@@ -198,6 +222,8 @@ hm_status hm_cuda_times_ready(hm_gpu *gpu, hm_gpu_recording *recording, hm_error
 hm_status hm_cuda_times_replayed(hm_gpu *gpu, hm_gpu_recording *recording, int64_t asked_ns, hm_error *err)
 {
     hm_status st = HM_OK;
+    if (gpu->times.activity)
+        hm_activity_end(gpu->times.activity);
     for (int i = 0; i < recording->timed.count && !st; i++) {
         hm_cuda_timed timed = recording->timed.items[i];
         timed.time.replayed = true;
@@ -226,6 +252,8 @@ int hm_cuda_take_times(hm_gpu *gpu, uint32_t tag, hm_gpu_time *out, int room)
 {
     hm_cuda_times *t = &gpu->times;
     int taken = 0, left = 0;
+    if (t->activity)
+        return hm_activity_take(t->activity, tag, out, room);
     for (int i = 0; i < t->told_count; i++)
         if (taken < room && t->told[i].tag == tag)
             out[taken++] = t->told[i];

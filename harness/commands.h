@@ -14,6 +14,7 @@ const hm_command *hm_command_find(const char *name);
 
 hm_status hm_cmd_generate(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_speak(const hm_command *self, int argc, char **argv, hm_error *err);
+hm_status hm_cmd_transcribe(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_decode(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_suite(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_batch(const hm_command *self, int argc, char **argv, hm_error *err);

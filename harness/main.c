@@ -25,6 +25,10 @@ const hm_command hm_commands[] = {
      "hmbench speak --text 'Good morning.' --ref-audio voice.wav --ref-text 'What is said in it.' -o clone.wav\n"
      "hmbench speak --text 'Good morning.' --speaker vivian --stream -o - | aplay\n"
      "hmbench speak --text 'Good morning.' --speaker vivian --model ~/ckpt --variant naive --json -o morning.mp3"},
+    {"transcribe", hm_cmd_transcribe, "the words of a recording, as text or subtitles", "transcribe FILE [-o TEXT] [options]",
+     "hmbench transcribe song.flac\nhmbench transcribe song.mp3 --language english -o song.srt\n"
+     "hmbench transcribe talk.wav --model ~/ckpt --batch-size 4 --chunk-length 20 --format json\n"
+     "hmbench transcribe talk.wav --chunk-length 0 --timestamps --task translate -o talk.txt"},
     {"decode", hm_cmd_decode, "audio of the codes that generate or speak --codes kept", "decode FILE -o song.wav [options]",
      "hmbench decode song.codes -o song.wav\nhmbench decode song.codes --steps 50 --variant best -o song.flac\n"
      "hmbench decode speech.codes --model ~/ckpt -o speech.wav"},

@@ -192,7 +192,11 @@ hm_status hm_model_resolve(const char *model, char path[HM_MODEL_PATH], bool *sy
 static hm_model_look look_of(hm_model_kind family, const char *kind)
 {
     bool speech = family == HM_MODEL_QWEN3_TTS;
-    return (hm_model_look){.family = family, .task = speech ? "speech" : "music", .kind = speech ? kind : ""};
+    return (hm_model_look){.family = family,
+                           .task = speech                       ? "speech"
+                                   : family == HM_MODEL_WHISPER ? "transcript"
+                                                                : "music",
+                           .kind = speech ? kind : ""};
 }
 
 /* The kind of a talker, by its config. */
@@ -227,7 +231,11 @@ hm_status hm_model_look_at(hm_model_look *out, const char *model, hm_error *err)
     const char *kind = "";
     if (preset) {
         bool speech = hm_preset_tts_shapes(preset, &talker, &codec);
-        *out = look_of(speech ? HM_MODEL_QWEN3_TTS : HM_MODEL_HEARTMULA, speech ? hm_tts_kind_name(talker.kind) : "");
+        bool whisper = !strcmp(preset->model, "whisper");
+        *out = look_of(speech    ? HM_MODEL_QWEN3_TTS
+                       : whisper ? HM_MODEL_WHISPER
+                                 : HM_MODEL_HEARTMULA,
+                       speech ? hm_tts_kind_name(talker.kind) : "");
         return HM_OK;
     }
     if (access(model, F_OK))
@@ -235,9 +243,10 @@ hm_status hm_model_look_at(hm_model_look *out, const char *model, hm_error *err)
     hm_status st = hm_checkpoint_find(&found, model, err);
     if (st)
         return st;
-    if (found.model != HM_MODEL_HEARTMULA && found.model != HM_MODEL_QWEN3_TTS)
+    if (!found.model)
         st = hm_fail(err, HM_EMISSING,
-                     "model %s: neither a HeartMuLa nor a Qwen3-TTS model was found there (hmbench inspect tells what is)", model);
+                     "model %s: neither a HeartMuLa nor a Qwen3-TTS nor a Whisper model was found there (hmbench inspect tells what is)",
+                     model);
     else if (found.model == HM_MODEL_QWEN3_TTS && found.lm)
         st = talker_kind(&kind, found.lm, err);
     if (!st)
@@ -253,6 +262,8 @@ bool hm_model_makes(const hm_model_look *look, const char *task, const char *kin
 
 const char *hm_model_default(const char *task, const char *kind)
 {
+    if (!strcmp(task, "transcript"))
+        return "whisper-mini";
     if (strcmp(task, "speech"))
         return HM_MODEL_DEFAULT;
     return !strcmp(kind, "voice_design") ? "qwen3-tts-mini-voice-design" : !strcmp(kind, "base") ? "qwen3-tts-mini-base" : "qwen3-tts-mini";

@@ -20,7 +20,7 @@ hm_status hm_model_resolve(const char *model, char path[HM_MODEL_PATH], bool *sy
 /* What a model makes, told without loading it. */
 typedef struct hm_model_look {
     hm_model_kind family;
-    const char *task; /* "music", "speech" */
+    const char *task; /* "music", "speech", "transcript" */
     const char *kind; /* of speech: "custom_voice", "voice_design", "base"; "" otherwise */
 } hm_model_look;
 
@@ -30,7 +30,7 @@ hm_status hm_model_look_at(hm_model_look *out, const char *model, hm_error *err)
 /* Whether such a case is one for it; kind is that of a speech case. */
 bool hm_model_makes(const hm_model_look *look, const char *task, const char *kind);
 
-/* The preset that is taken when none is named: HM_MODEL_DEFAULT for music, the mini one of its kind for speech. */
+/* The preset that is taken when none is named: HM_MODEL_DEFAULT for music, the mini one of its kind for speech, whisper-mini for transcripts. */
 const char *hm_model_default(const char *task, const char *kind);
 
 /* The cache: $HMBENCH_CACHE, else $XDG_CACHE_HOME/hmbench, else ~/.cache/hmbench. Not made. HM_EMISSING when none is set. */

@@ -138,13 +138,17 @@ static hm_status choose_model(hm_profile *p, hm_profile_args *a, hm_error *err)
                    *look.kind ? " of kind " : "", look.kind, p->suite->name, c->name, c->task, *c->kind ? " of kind " : "", c->kind);
 }
 
+static bool on_cpu(const hm_profile *p)
+{
+    return !strcmp(p->args->engine.backend, "cpu");
+}
+
 /* One for the thread that draws, and one for the thread that decodes meanwhile where the variant has such a thread. */
 static hm_status open_recorders(hm_profile *p, const hm_probe *progress, hm_error *err)
 {
     const hm_profile_args *a = p->args;
     int64_t spans = a->max_bytes / EVENT_BYTES;
     size_t capacity = (size_t)(spans < MAX_SPANS ? spans : MAX_SPANS);
-    bool on_cpu = !strcmp(a->engine.backend, "cpu"); /* whose operations are their own commands */
     hm_toggles toggles;
     hm_recorder_options o = {
         .kinds = HM_SPAN_PHASE | HM_SPAN_STEP | HM_SPAN_PART | HM_SPAN_WAIT,
@@ -152,7 +156,7 @@ static hm_status open_recorders(hm_profile *p, const hm_probe *progress, hm_erro
         .window_kinds = HM_SPAN_PART | HM_SPAN_OP | HM_SPAN_TEAM | HM_SPAN_DEVICE,
         .windows = {{"frame", a->window_from, a->window_to}, {"prefill", -1, 0}, {"decode", -1, 0}},
         .capacity = capacity,
-        .device_capacity = on_cpu ? 0 : capacity,
+        .device_capacity = on_cpu(p) ? 0 : capacity, /* whose operations are their own commands */
         .inner = progress,
     };
     hm_recorder_options decoder = {
@@ -182,23 +186,31 @@ static void pause_recorders(hm_profile *p, bool pause)
     hm_recorder_pause(p->beside, pause);
 }
 
+/* A GPU whose commands are timed is slower whoever looks: runs without tracing are runs of an engine without it. On the CPU looking is all. */
+static hm_status open_engine(hm_profile *p, bool timestamps, hm_error *err)
+{
+    hm_engine_choice choice = p->args->engine;
+    choice.probe = hm_recorder_probe(p->recorder);
+    choice.log = hm_log_stderr(false);
+    choice.timestamps = timestamps;
+    choice.need_lm = choice.need_codec = true;
+    choice.need_encoders = p->kase->reference != NULL;
+    hm_engine_close_chosen(&p->opened);
+    p->timestamps = timestamps;
+    return hm_engine_open_chosen(&p->opened, &choice, err);
+}
+
 static hm_status open_all(hm_profile *p, const hm_probe *progress, hm_error *err)
 {
     hm_status st = open_recorders(p, progress, err);
     if (st)
         return st;
     pause_recorders(p, true);
-    hm_engine_choice choice = p->args->engine;
-    choice.probe = hm_recorder_probe(p->recorder);
-    choice.log = hm_log_stderr(false);
-    choice.timestamps = strcmp(choice.backend, "cpu") != 0;
-    choice.need_lm = choice.need_codec = true;
-    choice.need_encoders = p->kase->reference != NULL;
-    st = hm_engine_open_chosen(&p->opened, &choice, err);
+    st = open_engine(p, false, err);
     if (!st && p->kase->reference)
         st = hm_case_reference(&p->request, &p->reference, p->kase->reference, p->opened.facts->sample_rate_hz, err);
     if (!st)
-        st = hm_device_watch_open(&p->device, choice.backend, choice.device, err);
+        st = hm_device_watch_open(&p->device, p->args->engine.backend, p->args->engine.device, err);
     return st ? st : hm_memory_sampler_open(&p->sampler, hm_clock_real(), err);
 }
 
@@ -238,17 +250,31 @@ static hm_status run_once(hm_profile *p, bool traced, hm_profile_run *run, hm_er
     return st;
 }
 
-/* A few frames to fault memory in, then runs without and with tracing in turns: plain traced, traced plain ... the last one is traced. */
-static hm_status run_all(hm_profile *p, hm_error *err)
+/* A few frames, to fault memory in. */
+static hm_status warm_up(hm_profile *p, hm_error *err)
 {
     hm_profile_run ignored;
-    hm_request whole = p->request;
-    p->request.max_frames = whole.max_frames < 4 ? whole.max_frames : 4;
+    const int whole = p->request.max_frames;
+    p->request.max_frames = whole < 4 ? whole : 4;
     hm_status st = run_once(p, false, &ignored, err);
-    p->request = whole;
+    p->request.max_frames = whole;
+    return st;
+}
+
+/* Runs without and with tracing in turns: plain traced, traced plain ... the last one is traced. */
+static hm_status run_all(hm_profile *p, hm_error *err)
+{
+    hm_status st = warm_up(p, err);
     for (int64_t i = 0; i < p->args->repeat && !st; i++)
         for (int turn = 0; turn < 2 && !st; turn++) {
             bool traced = turn == (int)((p->args->repeat - i) % 2);
+            if (!on_cpu(p) && traced != p->timestamps) {
+                st = open_engine(p, traced, err);
+                if (!st)
+                    st = warm_up(p, err);
+                if (st)
+                    break;
+            }
             st = run_once(p, traced, traced ? &p->traced[p->traced_count] : &p->plain[p->plain_count], err);
             if (!st && traced)
                 p->traced_count++;

@@ -56,6 +56,7 @@ typedef struct hm_profile {
     float *reference; /* of the voice to clone */
     hm_request request;
     hm_engine_opened opened;
+    bool timestamps;                /* its operations are timed on the device */
     hm_recorder *recorder, *beside; /* beside: of the decoder's thread; NULL: it has none */
     hm_memory_sampler *sampler;
     hm_device_watch *device; /* NULL: no GPU */

@@ -66,7 +66,7 @@ hm_status hm_cuda_times_open(hm_gpu *gpu, hm_error *err)
     hm_status st = hm_activity_open(&gpu->times.activity, gpu->log, &why);
     if (!st)
         return HM_OK;
-    hm_log_write(gpu->log, HM_LOG_INFO, "%s; commands are timed by events", why.text);
+    hm_log_write(gpu->log, gpu->id.facts.software ? HM_LOG_INFO : HM_LOG_WARNING, "%s; commands are timed by events", why.text);
     return read_clock(gpu, err);
 }
 
@@ -202,21 +202,13 @@ hm_status hm_cuda_times_done(hm_gpu *gpu, hm_error *err)
     return st;
 }
 
+/* The stream is waited for, not the graph's last event, whose state before its node runs is that of an earlier replay. */
 hm_status hm_cuda_times_ready(hm_gpu *gpu, hm_gpu_recording *recording, hm_error *err)
 {
-    int last = gpu->times.asked.count - 1;
-    if (gpu->times.activity)
-        hm_activity_begin(gpu->times.activity,
-                          &(hm_activity_call){.tag = recording->tag, .replayed = true, .commands = (int)recording->nodes});
     if (!recording->untold)
         return HM_OK;
-    while (last >= 0 && gpu->times.asked.items[last].recording != recording)
-        last--;
-    hm_status st = last < 0 ? HM_OK : HM_CUDA(gpu, err, cuEventSynchronize, gpu->times.asked.items[last].end);
-    if (!st)
-        st = tell_first(gpu, last + 1, err);
-    recording->untold = false;
-    return st;
+    hm_status st = HM_CUDA(gpu, err, cuStreamSynchronize, gpu->now);
+    return st ? st : hm_cuda_times_done(gpu, err);
 }
 
 hm_status hm_cuda_times_replayed(hm_gpu *gpu, hm_gpu_recording *recording, int64_t asked_ns, hm_error *err)

@@ -3,6 +3,7 @@
 #define HM_TESTS_GPU_GPU_CASE_H
 
 #include "engine/cpu/fold.h"
+#include "engine/cuda/cuda_ops.h"
 #include "engine/gpu/driver.h"
 #include "tests/kernels/kernel_check.h"
 #include "tests/soft_case.h"
@@ -34,6 +35,9 @@ static inline int gpu_case_open(void **state)
         fprintf(stderr, "%s\n", c.gpu.error.text);
     assert_int_equal(st, HM_OK);
     hm_gpu_ops_reference(&c.gpu.op, c.gpu.dev, &c.gpu.count, NULL, &c.gpu.error);
+#ifdef HM_TEST_CUDA_OWN
+    hm_cuda_decode_ops(&c.gpu.op);
+#endif
     rig_open(&c.cpu, 1, HM_ISA_SCALAR);
     c.cpu.op.pick = hm_cpu_pick;
     c.cpu.op.any_at_least = hm_cpu_any_at_least;

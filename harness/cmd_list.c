@@ -286,7 +286,7 @@ static const struct listing {
     {"devices",
      {"backend", ">index", "interface", "driver", ">MB", "uuid", "kind", "device", NULL},
      fill_devices,
-     "--backend ze --device INDEX (or UUID) computes there. What a software device takes says nothing about hardware and is not ranked."},
+     "--backend ze or cuda, --device INDEX (or UUID) computes there. What a software device takes says nothing about hardware and is not ranked."},
     {"env-profiles",
      {"name", "variable", "value", "read by", "source", NULL},
      fill_env_profiles,

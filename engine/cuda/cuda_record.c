@@ -93,6 +93,8 @@ hm_status hm_cuda_replay(hm_gpu *gpu, hm_gpu_recording *r, hm_error *err)
     const int64_t asked_ns = gpu->timestamps ? hm_now_ns() : 0;
     gpu->pending = true;
     st = HM_CUDA(gpu, err, cuGraphLaunch, r->exec, gpu->now);
+    if (st && gpu->times.activity)
+        hm_activity_end(gpu->times.activity);
     return st ? st : hm_cuda_times_replayed(gpu, r, asked_ns, err);
 }
 

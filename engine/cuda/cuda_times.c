@@ -205,10 +205,13 @@ hm_status hm_cuda_times_done(hm_gpu *gpu, hm_error *err)
 /* The stream is waited for, not the graph's last event, whose state before its node runs is that of an earlier replay. */
 hm_status hm_cuda_times_ready(hm_gpu *gpu, hm_gpu_recording *recording, hm_error *err)
 {
-    if (!recording->untold)
-        return HM_OK;
-    hm_status st = HM_CUDA(gpu, err, cuStreamSynchronize, gpu->now);
-    return st ? st : hm_cuda_times_done(gpu, err);
+    hm_status st = recording->untold ? HM_CUDA(gpu, err, cuStreamSynchronize, gpu->now) : HM_OK;
+    if (!st && recording->untold)
+        st = hm_cuda_times_done(gpu, err);
+    if (!st && gpu->times.activity)
+        hm_activity_begin(gpu->times.activity,
+                          &(hm_activity_call){.tag = recording->tag, .replayed = true, .commands = (int)recording->nodes});
+    return st;
 }
 
 hm_status hm_cuda_times_replayed(hm_gpu *gpu, hm_gpu_recording *recording, int64_t asked_ns, hm_error *err)

@@ -18,6 +18,9 @@ static int without_a_driver(void **state)
 static void what_needs_the_device_ends_with_69_and_one_line(void **state)
 {
     (void)state;
+    hm_run first = run_program(GENERATE, "-o", in_folder("x.wav")); /* makes the model */
+    assert_int_equal(first.code, 69);
+    run_free(&first);
     assert_fails(run_program(GENERATE, "-o", in_folder("x.wav")), 69, "cuda: ");
     assert_int_equal(files("x.wav"), 0);
 }
@@ -69,16 +72,6 @@ static void the_doctor_runs_a_kernel_on_it(void **state)
     run_free(&run);
 }
 
-static void a_song_is_made_on_it(void **state)
-{
-    (void)state;
-    hm_run run = run_program(GENERATE, "-o", in_folder("y.wav"));
-    if (run.code)
-        fail_msg("%d: %s", run.code, run.err);
-    assert_int_equal(files("y.wav"), 1);
-    run_free(&run);
-}
-
 static void a_device_of_another_number_is_not_there(void **state)
 {
     (void)state;
@@ -98,7 +91,6 @@ int main(void)
     const struct CMUnitTest there[] = {
         cmocka_unit_test(a_device_is_listed_with_what_it_is),
         cmocka_unit_test(the_doctor_runs_a_kernel_on_it),
-        cmocka_unit_test(a_song_is_made_on_it),
         cmocka_unit_test(a_device_of_another_number_is_not_there),
     };
     failed += cmocka_run_group_tests_name("cuda_cli", there, with_the_software_device, remove_folder);

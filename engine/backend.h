@@ -25,9 +25,10 @@ typedef struct hm_device_facts {
 } hm_device_facts;
 
 struct hm_backend {
-    const char *name;       /* "cpu", "ze", "cuda" */
-    unsigned bit;           /* of toggles.def: BACKEND_CPU ... */
-    bool reads_host_memory; /* weights are used where they are mapped; else they are copied to the device */
+    const char *name;                          /* "cpu", "ze", "cuda" */
+    unsigned bit;                              /* of toggles.def: BACKEND_CPU ... */
+    bool reads_host_memory;                    /* weights are used where they are mapped; else they are copied to the device */
+    uint64_t own_device_bytes, own_host_bytes; /* what a device takes for itself at least: stages, rings, steps of recorded frames */
     hm_status (*open)(hm_device **out, const hm_device_options *o, hm_error *err); /* HM_EABSENT in one line: what is missing, what to do */
     void (*close)(hm_device **dev);
     void (*facts)(const hm_device *dev, hm_device_facts *out);

@@ -197,8 +197,11 @@ typedef struct hm_memory_estimate {
     uint64_t latents_bytes, vocoder_bytes,
         audio_bytes; /* what codec_bytes is made of: codes to latents (flow), latents to audio, the audio */
     uint64_t prefill_bytes, generate_bytes, decode_bytes; /* at work in each phase beside the weights */
-    uint64_t total_bytes; /* largest sum at any time, mapped pages left out: weights and the largest phase */
-    int most_frames;      /* that the model's positions leave to this prompt; 0: not known */
+    uint64_t total_bytes;       /* the host's largest sum at any time, mapped pages left out: weights and the largest phase */
+    bool apart;                 /* the backend's device has memory of its own, where all of the above is but for the audio ... */
+    uint64_t device_bytes;      /* ... its largest sum */
+    uint64_t host_weight_bytes; /* ... and what load=read keeps in the host's besides */
+    int most_frames;            /* that the model's positions leave to this prompt; 0: not known */
 } hm_memory_estimate;
 
 typedef struct hm_engine_facts {

@@ -82,7 +82,7 @@ static json_t *memory_of(const char *path, hm_model_kind model, const hm_strings
 
 typedef struct inspect_args {
     bool json, memory;
-    const char *seconds;
+    const char *seconds, *backend;
     int64_t batch, prompt;
     hm_strings words, variants;
     hm_precision precision;
@@ -109,6 +109,8 @@ static hm_status check_args(inspect_args *a, hm_error *err)
     a->length_count = hm_forecast_lengths(seconds, a->lengths, err);
     if (!a->length_count)
         return HM_EUSAGE;
+    if (a->backend && !a->memory)
+        return hm_fail(err, HM_EUSAGE, "inspect: --backend belongs to --memory");
     if (a->memory && a->json)
         return hm_fail(err, HM_EUSAGE, "inspect --memory: its JSON is -o json");
     if (!a->memory && (a->length_count > 1 || a->batch > 1 || strcmp(a->output.format, "md") || a->output.files.count))
@@ -137,6 +139,7 @@ static hm_status print_memory(const inspect_args *a, hm_model_kind model, hm_err
     hm_document *d = NULL;
     hm_forecast f = {.name = a->words.items[0],
                      .path = a->path,
+                     .backend = a->backend ? a->backend : "cpu",
                      .model = model,
                      .variants = &a->variants,
                      .length_count = a->length_count,
@@ -198,6 +201,8 @@ hm_status hm_cmd_inspect(const hm_command *self, int argc, char **argv, hm_error
         {"variant", 'V', HM_OPT_LIST, &a.variants, "NAME", "reckon memory for this one (naive, the reference, best if not given)", 0, 0,
          NULL},
         HM_PRECISION_OPTION(&a.precision),
+        {"backend", 0, HM_OPT_STRING, &a.backend, "NAME", "--memory: on a GPU, beside that what of the host is needed (default: cpu)", 0, 0,
+         hm_backend_choices},
         {"batch", 0, HM_OPT_INT, &a.batch, "N", "--memory: so many at once", 1, 16, NULL},
         {"prompt", 0, HM_OPT_INT, &a.prompt, "N", "--memory: positions that the prompt takes", 1, 100000, NULL},
         HM_OUTPUT_OPTIONS(a.output),

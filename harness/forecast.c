@@ -49,7 +49,7 @@ int hm_forecast_frames(double seconds)
 
 static hm_status ask(const asker *a, int frames, hm_memory_estimate *out, hm_error *err)
 {
-    hm_engine_choice choice = {.variant = a->variant, .backend = "cpu", .need_lm = true, .need_codec = true};
+    hm_engine_choice choice = {.variant = a->variant, .backend = a->f->backend, .need_lm = true, .need_codec = true};
     hm_engine_options options = hm_engine_options_of(&choice, a->module, a->f->path);
     hm_request request = hm_forecast_request(a->f->model, frames);
     request.batch = a->f->batch;
@@ -62,9 +62,11 @@ static double mb(uint64_t bytes)
     return (double)bytes * 1e-6;
 }
 
-/* With its mapped weights resident; without them (they are read from disk again and again); not at all. */
+/* With its mapped weights resident; without them (they are read from disk again and again); not at all. Of a device its own memory. */
 static const char *verdict(const hm_memory_estimate *e, double bytes)
 {
+    if (e->apart)
+        return (double)e->device_bytes > bytes ? "no" : "yes";
     if ((double)e->total_bytes > bytes)
         return "no";
     return (double)(e->total_bytes + e->mapped_bytes) > bytes ? "paged" : "yes";
@@ -110,7 +112,7 @@ static void stage_row(hm_sheet *t, const asker *a, double seconds, const hm_memo
     hm_sheet_number(t, mb(e->weights_bytes + e->prefill_bytes), 1);
     hm_sheet_number(t, mb(e->weights_bytes + e->generate_bytes), 1);
     hm_sheet_number(t, mb(e->weights_bytes + e->decode_bytes), 1);
-    hm_sheet_number(t, mb(e->total_bytes), 1);
+    hm_sheet_number(t, mb(e->apart ? e->device_bytes : e->total_bytes), 1);
     hm_sheet_number(t, mb(e->total_bytes + e->mapped_bytes), 1);
     for (int i = 0; i < SIZES; i++)
         hm_sheet_string(t, verdict(e, sizes_gb[i] * 1e9));
@@ -172,13 +174,15 @@ static hm_status add_variant(asker *a, sheets *s, hm_error *err)
 
 hm_status hm_forecast_make(hm_document **out, const hm_forecast *f, hm_error *err)
 {
+    bool gpu = strcmp(f->backend, "cpu") != 0;
     sheets s = {
         .ledger = hm_sheet_new((const char *const[]){"variant", ">seconds", ">mapped_mb|weights mapped MB", ">weights_mb|weights copied MB",
                                                      ">kv_mb|KV MB", ">scratch_mb|scratch MB", ">encoder_mb|encoder MB",
                                                      ">latents_mb|flow MB", ">vocoder_mb|vocoder MB", ">audio_mb|audio MB", NULL}),
         .stages = hm_sheet_new((const char *const[]){"variant", ">seconds", ">prefill_mb|prefill MB", ">generate_mb|generate MB",
-                                                     ">decode_mb|decode MB", ">total_mb|most MB", ">resident_mb|with mapped MB",
-                                                     "fits_8_gb|8 GB", "fits_12_gb|12 GB", "fits_16_gb|16 GB", "fits_24_gb|24 GB", NULL}),
+                                                     ">decode_mb|decode MB", gpu ? ">device_mb|device MB" : ">total_mb|most MB",
+                                                     gpu ? ">host_mb|host MB" : ">resident_mb|with mapped MB", "fits_8_gb|8 GB",
+                                                     "fits_12_gb|12 GB", "fits_16_gb|16 GB", "fits_24_gb|24 GB", NULL}),
         .longest = hm_sheet_new((const char *const[]){"variant", ">seconds_8_gb|8 GB", ">seconds_12_gb|12 GB", ">seconds_16_gb|16 GB",
                                                       ">seconds_24_gb|24 GB", ">seconds_model|the model's positions", NULL})};
     hm_status st = HM_OK;
@@ -196,10 +200,17 @@ hm_status hm_forecast_make(hm_document **out, const hm_forecast *f, hm_error *er
     hm_document_text(d, "%s: memory from shapes alone, prompt of %d positions, %d at once. MB are 10^6 bytes.", f->name, f->prompt_rows,
                      f->batch > 1 ? f->batch : 1);
     hm_document_sheet(d, "ledger", s.ledger);
-    hm_document_text(d, "At each stage, mapped weights left out. Fits: yes, with mapped weights resident; paged: only while those are read "
-                        "again from disk; no.");
+    if (gpu)
+        hm_document_text(d,
+                         "On %s. All but the audio is in the device's memory; at each stage, at most with what the backend takes for "
+                         "itself; and in the host's, without the program. What is freed while it is in use waits: up to 64 MB more, "
+                         "in variants that allocate in every frame. Fits: the device's memory.",
+                         f->backend);
+    else
+        hm_document_text(d, "At each stage, mapped weights left out. Fits: yes, with mapped weights resident; paged: only while those are "
+                            "read again from disk; no.");
     hm_document_sheet(d, "stages", s.stages);
-    hm_document_text(d, "Longest audio that fits with mapped weights resident, seconds.");
+    hm_document_text(d, "Longest audio that fits%s, seconds.", gpu ? " the device" : " with mapped weights resident");
     hm_document_sheet(d, "longest", s.longest);
     *out = d;
     return HM_OK;

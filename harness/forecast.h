@@ -10,6 +10,7 @@
 
 typedef struct hm_forecast {
     const char *name, *path; /* as asked for; the folder or file */
+    const char *backend;     /* "cpu"; of others also what lies on the device and what in the host's memory */
     hm_model_kind model;
     const hm_strings *variants;
     double seconds[HM_FORECAST_LENGTHS];

@@ -157,6 +157,7 @@ static void model_section(page *p, const hm_journal_session *s)
     hm_journal_steps(s, d);
     picture(p, s, HM_PLOT_STEPS, "Decode time and distance of the audio over the number of solver steps.");
     hm_journal_cold(s, d);
+    hm_journal_calls(s, d);
     hm_journal_loading(s, d);
     hm_journal_ledger(s, d);
     hm_journal_energy(s, d);

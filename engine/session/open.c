@@ -289,19 +289,12 @@ void hm_session_join_mapped(const hm_ctx *c, uint64_t bytes, bool together, hm_m
 void hm_session_add_phases(hm_memory_estimate *out, bool together)
 {
     uint64_t drawing = out->kv_bytes + out->scratch_bytes, most;
+    uint64_t codec = out->codec_bytes - (out->apart ? out->audio_bytes : 0); /* a device apart has no audio */
     out->prefill_bytes = drawing > out->encoder_bytes ? drawing : out->encoder_bytes;
-    out->generate_bytes = drawing + (together ? out->codec_bytes : 0);
-    out->decode_bytes = out->codec_bytes + (together && out->codec_bytes ? drawing : 0);
+    out->generate_bytes = drawing + (together ? codec : 0);
+    out->decode_bytes = codec + (together && codec ? drawing : 0);
     most = out->prefill_bytes > out->generate_bytes ? out->prefill_bytes : out->generate_bytes;
     out->total_bytes = out->weights_bytes + (most > out->decode_bytes ? most : out->decode_bytes);
-}
-
-/* Of what the phases need, a device apart has all but the audio. */
-static void part_host_and_device(const hm_backend *b, hm_memory_estimate *out)
-{
-    uint64_t audio = out->audio_bytes < out->decode_bytes ? out->audio_bytes : out->decode_bytes;
-    out->device_bytes = out->total_bytes - audio + b->own_device_bytes;
-    out->total_bytes = audio + out->host_weight_bytes + b->own_host_bytes;
 }
 
 hm_status hm_session_estimate(const hm_engine_options *o, const hm_request *r, hm_memory_estimate *out, hm_error *err)
@@ -314,8 +307,10 @@ hm_status hm_session_estimate(const hm_engine_options *o, const hm_request *r, h
         st = b ? choose_family(e, o, err) : err->status;
     if (!st)
         st = e->family->estimate(&e->ctx, &e->checkpoint, o, r, out, err);
-    if (!st && out->apart)
-        part_host_and_device(b, out);
+    if (!st && out->apart) { /* what was summed up is the device's */
+        out->device_bytes = out->total_bytes + b->own_device_bytes;
+        out->total_bytes = out->audio_bytes + out->host_weight_bytes + b->own_host_bytes;
+    }
     if (e)
         hm_checkpoint_close(&e->checkpoint);
     free(e);

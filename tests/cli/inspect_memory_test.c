@@ -46,6 +46,24 @@ static void stages_are_the_sums_of_what_the_ledger_says(void **state)
     json_decref(t);
 }
 
+static void a_gpu_has_memory_of_its_own(void **state)
+{
+    (void)state;
+    json_t *t = tables_of(
+        run_program("inspect", "heartmula-tiny", "--memory", "--seconds", "2,4", "--variant", "best", "--backend", "ze", "-o", "json"));
+    for (size_t i = 0; i < 2; i++) {
+        double drawing = at(t, "ledger", i, "kv_mb") + at(t, "ledger", i, "scratch_mb");
+        double codec = at(t, "ledger", i, "latents_mb") + at(t, "ledger", i, "vocoder_mb"), weights = at(t, "ledger", i, "weights_mb");
+        double device = at(t, "stages", i, "device_mb"), host = at(t, "stages", i, "host_mb");
+        assert_true(at(t, "ledger", i, "mapped_mb") == 0);
+        assert_true(device > weights + fmax(drawing, codec) && device < weights + fmax(drawing, codec) + 10);
+        assert_true(host > at(t, "ledger", i, "audio_mb"));
+    }
+    json_decref(t);
+    hm_run run = run_program("inspect", "heartmula-tiny", "--backend", "ze");
+    expect_code(&run, 64, "belongs to --memory");
+}
+
 static void batches_take_caches_for_each(void **state)
 {
     (void)state;
@@ -152,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stages_are_the_sums_of_what_the_ledger_says),
+        cmocka_unit_test(a_gpu_has_memory_of_its_own),
         cmocka_unit_test(batches_take_caches_for_each),
         cmocka_unit_test(a_full_size_is_told_without_being_made),
         cmocka_unit_test(what_is_predicted_is_what_a_run_takes),

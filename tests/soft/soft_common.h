@@ -71,11 +71,12 @@ int hm_soft_enter(int entry);
 int hm_soft_misuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* For tests, by dlsym on the loaded file: settings anew and counts from zero; how often an entry was called; misuse so far and its first
- * sentence; handles and allocations that live. */
+ * sentence; handles and allocations that live; the most bytes of a device that were taken at a time since this was asked last. */
 SOFT_EXPORT void hm_soft_reload(void);
 SOFT_EXPORT uint64_t hm_soft_calls(const char *entry);
 SOFT_EXPORT uint64_t hm_soft_misuses(const char **first);
 SOFT_EXPORT uint64_t hm_soft_alive(void);
+SOFT_EXPORT uint64_t hm_soft_most_bytes(void);
 
 /* What kernels of a name did, for the report. */
 typedef struct soft_spent {

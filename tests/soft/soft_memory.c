@@ -15,7 +15,7 @@ static struct {
     pthread_mutex_t lock;
     soft_memory **sorted; /* by start */
     size_t count, room;
-    uint64_t made;
+    uint64_t made, most_bytes;
     atomic_ulong freed;
     int open;
     bool held;
@@ -49,6 +49,15 @@ const soft_memory *hm_soft_memory_find(const void *p)
     const soft_memory *m = find(p);
     pthread_mutex_unlock(&memory.lock);
     return m;
+}
+
+uint64_t hm_soft_most_bytes(void)
+{
+    pthread_mutex_lock(&memory.lock);
+    uint64_t most = memory.most_bytes;
+    memory.most_bytes = 0;
+    pthread_mutex_unlock(&memory.lock);
+    return most;
 }
 
 uint64_t hm_soft_memory_freed(void)
@@ -190,8 +199,10 @@ soft_memory *hm_soft_memory_new(soft_memory_type type, size_t bytes, size_t alig
     pthread_mutex_lock(&memory.lock);
     bool fits = !used_bytes || *used_bytes + bytes <= limit;
     bool mapped = fits && map_it(m, alignment), kept = mapped && keep(m);
-    if (kept && used_bytes)
+    if (kept && used_bytes) {
         *used_bytes += bytes;
+        memory.most_bytes = *used_bytes > memory.most_bytes ? *used_bytes : memory.most_bytes;
+    }
     pthread_mutex_unlock(&memory.lock);
     if (kept)
         return m;

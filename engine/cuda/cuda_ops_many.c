@@ -127,11 +127,12 @@ static void join(const hm_ops *op, const char *what, const hm_gpu_many *g, const
 
 #define LIBRARY_ROWS 64 /* and more: below, tiles of a library stand half empty */
 
-/* Whether its shape and place suit. In frames, which are recorded, nothing of a library is asked for: what it does first may not be. */
+/* Whether its shape and place suit. Between the marks of frames nothing of a library is asked for, as what it does first may not be recorded:
+ * and frames that are not recorded have the same bytes. */
 static bool library_suits(const hm_ops *op, const hm_gpu_many *g)
 {
     const hm_linear *w = g->w;
-    return g->dense && g->M >= LIBRARY_ROWS && !op->dev->in_frame && !w->panels && !w->in_out && w->type == HM_BF16 && w->taps == 1 &&
+    return g->dense && g->M >= LIBRARY_ROWS && !op->dev->between_marks && !w->panels && !w->in_out && w->type == HM_BF16 && w->taps == 1 &&
            g->ldx == w->in && w->in % 8 == 0 && w->out % 4 == 0 && g->ldy % 4 == 0 && alignment(g->x, 0) == 16 &&
            alignment(w->w, 0) == 16 && alignment(g->y, 0) == 16;
 }

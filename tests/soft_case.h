@@ -57,6 +57,10 @@ static inline bool soft_there(void)
     snprintf(path, sizeof path, "%.*s%s%s", (int)(strrchr(SOFT_FILE, '/') - SOFT_FILE), SOFT_FILE, before ? ":" : "", before ? before : "");
     setenv("LD_LIBRARY_PATH", path, 1);
     void *library = dlopen(SOFT_FILE, RTLD_NOW); /* found by its name from here on */
+#ifdef HM_CUBLAS_SOFT
+    if (library && !dlopen(HM_CUBLAS_SOFT, RTLD_NOW)) /* so is this, and not one of the machine */
+        fprintf(stderr, "%s\n", dlerror());
+#endif
     if (!library)
         fprintf(stderr, "%s\n", dlerror());
     assert_non_null(library);

@@ -38,4 +38,8 @@ bool hm_ends(const char *text, const char *end);
 hm_status hm_verify_heart_file(hm_verify *v, const char *dir, struct dirent **files, int count, const char *name, hm_error *err);
 hm_status hm_verify_tts_file(hm_verify *v, const char *dir, struct dirent **files, int count, const char *name, hm_error *err);
 
+/* Goldens of Whisper are a folder as a whole. */
+bool hm_verify_is_whisper(struct dirent **files, int count);
+hm_status hm_verify_whisper(hm_verify *v, const char *dir, hm_error *err);
+
 #endif

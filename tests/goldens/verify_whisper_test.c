@@ -1,0 +1,55 @@
+/* verify over the golden folder of Whisper: everything is there, and a wrong value is found. */
+#define _GNU_SOURCE
+#include "tests/cli_case.h"
+
+#define GOLDENS HM_TEST_DATA "/goldens/whisper"
+
+static void all_goldens_are_met(void **state)
+{
+    (void)state;
+    hm_run run = run_program("verify", (char *)GOLDENS, "--variant", "naive");
+    if (run.code)
+        print_error("%s", run.out);
+    assert_int_equal(run.code, 0);
+    assert_non_null(strstr(run.out, "compared, 0 missed"));
+    assert_non_null(strstr(run.out, "resampled.C.every37"));
+    assert_non_null(strstr(run.out, "mel.A.c30.1.edge"));
+    assert_non_null(strstr(run.out, "enc.B.c30.0.out_last2"));
+    assert_non_null(strstr(run.out, "A.c30.0.beam2.tokens"));
+    assert_non_null(strstr(run.out, "A.timestamps30.beams1"));
+    assert_non_null(strstr(run.out, "B.seek0.beams1"));
+    run_free(&run);
+}
+
+/* One token of one window, one ratio and one chunk are other ones. */
+static void wrong_goldens_are_told(void **state)
+{
+    char command[512];
+    (void)state;
+    snprintf(command, sizeof command,
+             "cp -r '%s' '%s/wrong' && chmod -R u+w '%s/wrong' && cd '%s/wrong' && "
+             "sed -i 's/\"ratio\":6.153846153846154/\"ratio\":6.2/' units.json && "
+             "sed -i 's/\\[67, 5, 350/[68, 5, 350/' expected.json",
+             GOLDENS, folder, folder, folder);
+    assert_int_equal(system(command), 0);
+    hm_run run = run_program("verify", in_folder("wrong"), "--variant", "naive");
+    assert_int_equal(run.code, 5);
+    assert_non_null(strstr(run.out, "differs"));
+    assert_null(strstr(run.out, ", 0 missed"));
+    run_free(&run);
+}
+
+static int open_case(void **state)
+{
+    (void)state;
+    return make_case_folder_and_cache();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_goldens_are_met),
+        cmocka_unit_test(wrong_goldens_are_told),
+    };
+    return cmocka_run_group_tests(tests, open_case, remove_folder);
+}

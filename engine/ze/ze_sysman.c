@@ -10,6 +10,11 @@
 #define HANDLES 16 /* most of a kind that are looked at */
 #define WHY HM_GPU_WHY
 
+typedef struct counter {
+    uint64_t sum, timestamp; /* in us */
+    bool known;
+} counter;
+
 struct hm_gpu_sensors {
     const hm_ze_api *api;
     zes_device_handle_t device;
@@ -21,9 +26,7 @@ struct hm_gpu_sensors {
     zes_pwr_handle_t power; /* each NULL: none */
     zes_freq_handle_t clock, memory_clock;
     zes_engine_handle_t engine;
-    zes_power_energy_counter_t energy; /* of the reading before */
-    zes_engine_stats_t activity;
-    bool energy_known, activity_known;
+    counter energy, activity; /* of the reading before */
 };
 
 static void say_result(char out[WHY], const char *call, ze_result_t result)
@@ -261,23 +264,26 @@ static void read_memory(hm_gpu_sensors *s, hm_gpu_reading *out)
     hm_gpu_reading_set(out, HM_GPU_memory_free_bytes, (double)free_bytes);
 }
 
+/* What was counted, and how much of it in a microsecond since the reading before. */
+static void read_counter(hm_gpu_sensors *s, counter *before, counter now, hm_gpu_quantity sum, hm_gpu_quantity rate, const char *what,
+                         hm_gpu_reading *out)
+{
+    hm_gpu_reading_set(out, sum, (double)now.sum);
+    if (before->known && now.timestamp > before->timestamp && now.sum >= before->sum)
+        hm_gpu_reading_set(out, rate, (double)(now.sum - before->sum) / (double)(now.timestamp - before->timestamp));
+    else
+        snprintf(s->why[rate], WHY, "the counter of %s was not read before, or did not go on since", what);
+    *before = now;
+}
+
 static void read_energy(hm_gpu_sensors *s, hm_gpu_reading *out)
 {
     zes_power_energy_counter_t now;
-    if (!s->power)
-        return;
-    ze_result_t result = s->api->zesPowerGetEnergyCounter(s->power, &now);
-    if (result) {
+    ze_result_t result = s->power ? s->api->zesPowerGetEnergyCounter(s->power, &now) : ZE_RESULT_SUCCESS;
+    if (result)
         none(s, HM_GPU_energy_uj, HM_GPU_power_w, "zesPowerGetEnergyCounter", result, NULL);
-        return;
-    }
-    hm_gpu_reading_set(out, HM_GPU_energy_uj, (double)now.energy);
-    if (s->energy_known && now.timestamp > s->energy.timestamp && now.energy >= s->energy.energy)
-        hm_gpu_reading_set(out, HM_GPU_power_w, (double)(now.energy - s->energy.energy) / (double)(now.timestamp - s->energy.timestamp));
-    else
-        snprintf(s->why[HM_GPU_power_w], WHY, "the counter of energy was not read before, or did not go on since");
-    s->energy = now;
-    s->energy_known = true;
+    else if (s->power)
+        read_counter(s, &s->energy, (counter){now.energy, now.timestamp, true}, HM_GPU_energy_uj, HM_GPU_power_w, "energy", out);
 }
 
 /* ze's reasons as ours: power, heat, something else. */
@@ -326,21 +332,11 @@ static void read_sensors(hm_gpu_sensors *s, hm_gpu_reading *out)
 static void read_activity(hm_gpu_sensors *s, hm_gpu_reading *out)
 {
     zes_engine_stats_t now;
-    if (!s->engine)
-        return;
-    ze_result_t result = s->api->zesEngineGetActivity(s->engine, &now);
-    if (result) {
+    ze_result_t result = s->engine ? s->api->zesEngineGetActivity(s->engine, &now) : ZE_RESULT_SUCCESS;
+    if (result)
         none(s, HM_GPU_busy_us, HM_GPU_busy_share, "zesEngineGetActivity", result, NULL);
-        return;
-    }
-    hm_gpu_reading_set(out, HM_GPU_busy_us, (double)now.activeTime);
-    if (s->activity_known && now.timestamp > s->activity.timestamp && now.activeTime >= s->activity.activeTime)
-        hm_gpu_reading_set(out, HM_GPU_busy_share,
-                           (double)(now.activeTime - s->activity.activeTime) / (double)(now.timestamp - s->activity.timestamp));
-    else
-        snprintf(s->why[HM_GPU_busy_share], WHY, "the counter of activity was not read before, or did not go on since");
-    s->activity = now;
-    s->activity_known = true;
+    else if (s->engine)
+        read_counter(s, &s->activity, (counter){now.activeTime, now.timestamp, true}, HM_GPU_busy_us, HM_GPU_busy_share, "activity", out);
 }
 
 static void read_sensors_all(hm_gpu_sensors *s, hm_gpu_reading *out)

@@ -1,0 +1,42 @@
+# What a machine with a GPU is given, on the software device: a bundle that stands alone, steps that pass and are not run twice.
+. "$HM_SOURCE/tests/script.sh"
+soft=$HM_BUILD/tests/cuda
+[ -e "$soft/libcuda.so.1" ] || skip_all "the software device of CUDA is not built"
+[ -e "$HM_BUILD/variants/best.so" ] || skip_all "the module best is not built"
+
+run() { env HMBENCH_CACHE="$scratch/cache" LD_LIBRARY_PATH="$soft" "$scratch/hmbench-device/run" --small --results "$scratch/results" "$@"; }
+
+a_bundle_is_small_and_has_what_it_needs() {
+    "$HM_SOURCE/tests/device/bundle.sh" "$HM_BUILD" "$scratch/bundle.tar.gz" || fail "no bundle"
+    tar -C "$scratch" -xzf "$scratch/bundle.tar.gz" || fail "no archive"
+    (cd / && env -i PATH="$PATH" HOME="$scratch" "$scratch/hmbench-device/hmbench" list suites) | grep -q short || fail "its suites are not found"
+}
+
+each_step_passes_on_the_software_device() {
+    run doctor speech-codes song-codes speech-suite database || fail "$(cat "$scratch/results/summary")"
+    expect "passed steps" 5 "$(grep -c passed "$scratch/results/summary")"
+    grep -q "speech: equal codes" "$scratch/results/speech-codes.log" || fail "codes were not compared"
+}
+
+what_passed_is_not_run_again() {
+    expect "the second time" "passed before: doctor" "$(run doctor)"
+}
+
+its_database_merges_into_another() {
+    "$HM_PROGRAM" db merge "$scratch/results/results.db" --db "$scratch/all.db" >/dev/null || fail "no merge"
+    "$HM_PROGRAM" db check --db "$scratch/all.db" >/dev/null || fail "the merged database is not whole"
+}
+
+a_step_that_fails_is_told() {
+    HM_DEVICE_STEP_SECONDS=0.1 run song-trace >"$scratch/out" && fail "no failure"
+    grep -q "song-trace .*FAILED: its time was up" "$scratch/out" || fail "$(cat "$scratch/out")"
+    run nonsense 2>/dev/null
+    expect "a step that there is not" 64 $?
+}
+
+check a_bundle_is_small_and_has_what_it_needs
+check each_step_passes_on_the_software_device
+check what_passed_is_not_run_again
+check its_database_merges_into_another
+check a_step_that_fails_is_told
+exit $((failures > 0))

@@ -48,7 +48,7 @@ typedef enum hm_whisper_task {
     HM_WHISPER_TRANSLATE
 } hm_whisper_task;
 
-/* [SOT, language, task, NOTS] as section 6 has it: language -1: none (the model knows none); returns how many. */
+/* [SOT, language, task, NOTS] as whisper.md step 6 has it: language -1: none (the model knows none); returns how many. */
 int hm_whisper_prompt(const hm_whisper_generation *g, int32_t language, hm_whisper_task task, bool timestamps,
                       int32_t ids[HM_WHISPER_PROMPT]);
 
@@ -76,7 +76,7 @@ typedef struct hm_whisper_text {
     float *logits;   /* [count] raw logit of the id that went on; one beam; else NULL */
     int count;
     bool ended;
-    double avg_logprob;    /* the measure of the fallback (section 8) */
+    double avg_logprob;    /* the measure of the fallback (whisper.md step 12) */
     double no_speech_prob; /* 0 when it was not wanted */
     double score;          /* beams: log-probability over length^penalty */
 } hm_whisper_text;

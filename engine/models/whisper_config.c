@@ -1,4 +1,4 @@
-/* Weights of Whisper, the buffers that windows need, and what they take (whisper.md sections 1 and 2). */
+/* Weights of Whisper, the buffers that windows need, and what they take. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -109,7 +109,7 @@ void hm_whisper_forward(hm_ctx *c, hm_whisper_work *work, const int32_t *ids, co
 /* Logits of chosen rows of the pass, on the host: every `step`-th row from `first` on, `count` of them, to rows `to` and on. */
 void hm_whisper_logits(hm_ctx *c, hm_whisper_work *work, int first, int step, int count, int to);
 
-/* --- rules (section 7) --- */
+/* --- rules (step 9) --- */
 
 typedef struct hm_whisper_rules {
     const hm_whisper_generation *g;

@@ -29,7 +29,7 @@ static void wrong_goldens_are_told(void **state)
     snprintf(command, sizeof command,
              "cp -r '%s' '%s/wrong' && chmod -R u+w '%s/wrong' && cd '%s/wrong' && "
              "sed -i 's/\"ratio\":6.153846153846154/\"ratio\":6.2/' units.json && "
-             "sed -i 's/\\[67, 5, 350/[68, 5, 350/' expected.json",
+             "sed -i 's/\\[67,5,350/[68,5,350/' expected.json",
              GOLDENS, folder, folder, folder);
     assert_int_equal(system(command), 0);
     hm_run run = run_program("verify", in_folder("wrong"), "--variant", "naive");

@@ -151,10 +151,15 @@ void hm_gpu_allocations_add(hm_gpu_allocations *all, void *p, size_t bytes, hm_g
     all->count++;
 }
 
-const hm_gpu_allocation *hm_gpu_allocations_of(const hm_gpu_allocations *all, const void *p)
+const hm_gpu_allocation *hm_gpu_allocations_before(const hm_gpu_allocations *all, const void *p)
 {
     int at = below(all, p);
-    const hm_gpu_allocation *a = at ? &all->items[at - 1] : NULL;
+    return at ? &all->items[at - 1] : NULL;
+}
+
+const hm_gpu_allocation *hm_gpu_allocations_of(const hm_gpu_allocations *all, const void *p)
+{
+    const hm_gpu_allocation *a = hm_gpu_allocations_before(all, p);
     return a && (size_t)((const char *)p - a->at) < a->bytes ? a : NULL;
 }
 

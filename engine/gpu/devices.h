@@ -35,6 +35,8 @@ typedef struct hm_gpu_allocations {
 /* Room is made first, so that what was allocated is never lost. */
 hm_status hm_gpu_allocations_reserve(hm_gpu_allocations *all, hm_error *err);
 void hm_gpu_allocations_add(hm_gpu_allocations *all, void *p, size_t bytes, hm_gpu_memory kind);
+/* The last one that begins at p or before; NULL: none. */
+const hm_gpu_allocation *hm_gpu_allocations_before(const hm_gpu_allocations *all, const void *p);
 /* The one that p lies in; NULL: none. */
 const hm_gpu_allocation *hm_gpu_allocations_of(const hm_gpu_allocations *all, const void *p);
 /* *out is the one that begins at p, which is forgotten; false: none does. */

@@ -18,47 +18,16 @@ void hm_gpu_unlock(hm_device *dev)
 
 /* --- memory of the driver --- */
 
-/* The first block that begins after p. The lock is held. */
-static int block_after(const hm_gpu_shared *s, const char *p)
-{
-    int low = 0, high = s->count;
-    while (low < high) {
-        int mid = (low + high) / 2;
-        if (s->blocks[mid].at <= p)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
-static hm_status remember_block(hm_gpu_shared *s, char *at, size_t bytes, hm_error *err)
-{
-    if (s->count == s->room) {
-        int room = s->room ? 2 * s->room : 256;
-        hm_gpu_block *more = realloc(s->blocks, (size_t)room * sizeof *more);
-        if (!more)
-            return hm_fail(err, HM_EABSENT, "%s: no memory for the table of %d blocks", s->driver->backend, room);
-        s->blocks = more;
-        s->room = room;
-    }
-    int i = block_after(s, at);
-    memmove(s->blocks + i + 1, s->blocks + i, (size_t)(s->count - i) * sizeof *s->blocks);
-    s->blocks[i] = (hm_gpu_block){at, bytes};
-    s->count++;
-    return HM_OK;
-}
-
 hm_status hm_gpu_take_memory(hm_device *dev, void **out, size_t bytes, hm_gpu_memory kind, hm_error *err)
 {
     hm_gpu_shared *s = dev->shared;
     void *p = NULL;
     hm_gpu_lock(dev);
-    hm_status st = s->driver->alloc(s->gpu, &p, bytes ? bytes : 64, kind, err);
+    hm_status st = hm_gpu_allocations_reserve(&s->memory, err);
     if (!st)
-        st = remember_block(s, p, bytes ? bytes : 64, err);
-    if (st && p)
-        s->driver->free(s->gpu, p);
+        st = s->driver->alloc(s->gpu, &p, bytes ? bytes : 64, kind, err);
+    if (!st)
+        hm_gpu_allocations_add(&s->memory, p, bytes ? bytes : 64, kind);
     hm_gpu_unlock(dev);
     *out = st ? NULL : p;
     return st;
@@ -67,14 +36,11 @@ hm_status hm_gpu_take_memory(hm_device *dev, void **out, size_t bytes, hm_gpu_me
 void hm_gpu_give_memory(hm_device *dev, void *p)
 {
     hm_gpu_shared *s = dev->shared;
+    hm_gpu_allocation gone;
     if (!p)
         return;
     hm_gpu_lock(dev);
-    int i = block_after(s, p) - 1;
-    if (i >= 0 && s->blocks[i].at == p) {
-        memmove(s->blocks + i, s->blocks + i + 1, (size_t)(s->count - i - 1) * sizeof *s->blocks);
-        s->count--;
-    }
+    hm_gpu_allocations_take(&s->memory, p, &gone);
     s->driver->free(s->gpu, p);
     hm_gpu_unlock(dev);
 }
@@ -83,8 +49,8 @@ size_t hm_gpu_block_bytes(hm_device *dev, const void *p)
 {
     hm_gpu_shared *s = dev->shared;
     hm_gpu_lock(dev);
-    int i = block_after(s, p) - 1;
-    size_t bytes = i >= 0 && s->blocks[i].at == p ? s->blocks[i].bytes : 0;
+    const hm_gpu_allocation *a = hm_gpu_allocations_before(&s->memory, p);
+    size_t bytes = a && a->at == p ? a->bytes : 0;
     hm_gpu_unlock(dev);
     return bytes;
 }
@@ -94,8 +60,8 @@ static char *base_of(const hm_ops *op, const void *p)
 {
     hm_gpu_shared *s = op->dev->shared;
     hm_gpu_lock(op->dev);
-    int i = block_after(s, p) - 1;
-    char *base = i >= 0 && (const char *)p <= s->blocks[i].at + s->blocks[i].bytes ? s->blocks[i].at : NULL;
+    const hm_gpu_allocation *a = hm_gpu_allocations_before(&s->memory, p);
+    char *base = a && (const char *)p <= a->at + a->bytes ? a->at : NULL;
     hm_gpu_unlock(op->dev);
     if (!base && hm_gpu_ready(op))
         hm_fail(op->error, HM_EBUG, "%s: a pointer that is not in device memory was given to an operation", s->driver->backend);
@@ -344,7 +310,7 @@ static void leave(hm_gpu_shared *s)
         return;
     s->driver->close(&s->gpu);
     pthread_mutex_destroy(&s->lock);
-    free(s->blocks);
+    free(s->memory.items);
     free(s);
 }
 

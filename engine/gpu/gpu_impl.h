@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#include "engine/gpu/driver.h"
+#include "engine/gpu/devices.h"
 #include "engine/gpu/gpu.h"
 #include "engine/gpu/gpu_linear.h"
 
@@ -19,19 +19,14 @@
 #define HM_GPU_STALE 256                      /* blocks that wait to be freed ... */
 #define HM_GPU_STALE_BYTES ((size_t)64 << 20) /* ... and their bytes, before the device is waited for */
 
-typedef struct hm_gpu_block {
-    char *at;
-    size_t bytes;
-} hm_gpu_block;
-
 /* An open device of the driver, and all memory on it. Two hm_devices over it take turns: whoever records keeps the lock until it is done,
  * so that nobody's commands are among those of another. */
 typedef struct hm_gpu_shared {
     const hm_gpu_driver *driver;
     hm_gpu *gpu;
     pthread_mutex_t lock; /* of all calls of the driver, and of what follows */
-    hm_gpu_block *blocks; /* sorted by address */
-    int count, room, users;
+    hm_gpu_allocations memory;
+    int users;
     bool timestamps;
     uint32_t tags; /* given to devices so far */
 } hm_gpu_shared;

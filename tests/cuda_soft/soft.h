@@ -137,6 +137,7 @@ typedef enum soft_what {
 typedef struct soft_command {
     struct soft_command *next;
     soft_what what;
+    bool gone; /* its memory was freed: it is not done */
     void *to;
     const void *from; /* or the bytes themselves, behind this */
     size_t bytes;

@@ -146,7 +146,7 @@ static void run(const soft_command *c)
 {
     if (c->what != SOFT_RECORD && ++work.run_count == hm_soft_settings.lost_at)
         fail_with(CUDA_ERROR_ECC_UNCORRECTABLE);
-    if (hm_soft_lost())
+    if (hm_soft_lost() || c->gone)
         return;
     uint64_t begin_ns = hm_soft_now_ns();
     if (c->what == SOFT_RECORD) {
@@ -338,11 +338,11 @@ void hm_soft_lanes_freed(const soft_memory *m)
 {
     pthread_mutex_lock(&work.lock);
     for (const soft_stream *s = hm_soft_lost() ? NULL : work.streams; s; s = s->next)
-        for (const soft_command *c = s->waiting.first; c; c = c->next)
-            if (uses(c, m)) {
+        for (soft_command *c = s->waiting.first; c; c = c->next)
+            if (!c->gone && uses(c, m)) {
                 hm_soft_misuse("allocation %llu of %zu bytes is freed while a %s waits that uses it", (unsigned long long)m->id, m->bytes,
                                name_of(c));
-                break;
+                c->gone = true;
             }
     pthread_mutex_unlock(&work.lock);
 }

@@ -18,6 +18,8 @@
 #define MADV_POPULATE_READ 22 /* Linux 5.14; an older one refuses and pages come on first use */
 #endif
 
+#define TOLD_BYTES ((uint64_t)64 << 20) /* of a new pack: what takes longer than a blink is told */
+
 /* A layer packed now. */
 typedef struct made_layer {
     hm_pack_row row;
@@ -28,7 +30,7 @@ typedef struct made_layer {
 
 /* The layers of one format: those of the file that is there, and those made now. */
 typedef struct format_file {
-    bool looked;
+    bool looked, told;
     hm_pack_map old;
     int fd;     /* of the new file, or -1 */
     int locked; /* descriptor of the last finished one, for its lock; or -1 */
@@ -156,7 +158,6 @@ static bool start_file(hm_pack *p, format_file *f)
     }
     flock(f->fd, LOCK_SH | LOCK_NB);
     f->end = HM_PACK_ALIGN;
-    hm_log_write(p->log, HM_LOG_INFO, "packing weights of %s, once, into %s", p->label, f->path);
     return true;
 }
 
@@ -174,6 +175,10 @@ static uint8_t *take_file(hm_pack *p, format_file *f, uint64_t bytes, hm_error *
                 "packs: no room for %.1f MB more in %s (%s); free some (hmbench cache prune), or set HMBENCH_CACHE to another disk",
                 (double)bytes * 1e-6, p->dir, strerror(failed));
         return NULL;
+    }
+    if (!f->told && f->end + bytes > TOLD_BYTES) {
+        f->told = true;
+        hm_log_write(p->log, HM_LOG_INFO, "packing weights of %s, once, into %s", p->label, f->path);
     }
     void *at = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd, (off_t)f->end);
     if (at != MAP_FAILED) {

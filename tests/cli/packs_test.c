@@ -117,7 +117,7 @@ static void what_precision_cannot_mean_is_said(void **state)
     (void)state;
     assert_fails(shell(SPEAK "--precision talker=int8 -o $D/x.wav"), 64, "--precision: no part \"talker\"");
     assert_fails(shell(SPEAK "--precision lm=int2 -o $D/x.wav"), 64, "stored, f32, bf16, f16, int8, int4, fp4");
-    assert_fails(shell(SPEAK "--variant best:precision_backbone=int8 -o $D/x.wav"), 64, "needs panels=packed");
+    assert_fails(shell(SPEAK "--variant best:panels=rows,precision_backbone=int8 -o $D/x.wav"), 64, "needs panels=packed");
     assert_fails(shell("$P suite short --variant all --precision int8 --dry-run"), 64, "name the variants");
 }
 

@@ -336,12 +336,25 @@ static hm_status write_text(writer *w, const char *folder, const char *name, con
     return hm_file_write(path, text, strlen(text), err);
 }
 
+/* Folder of a part; false: its path is too long. */
+static bool part_folder(char out[PATH_MAX], const char *root, const part_plan *part)
+{
+    return snprintf(out, PATH_MAX, "%s%s%s", root, part->folder ? "/" : "", part->folder ? part->folder : "") < PATH_MAX;
+}
+
+static hm_status make_folder(const char *root, const part_plan *part, hm_error *err)
+{
+    char folder[PATH_MAX];
+    bool fits = part_folder(folder, root, part);
+    if (fits && (!part->folder || !mkdir(folder, 0755)))
+        return HM_OK;
+    return hm_fail(err, HM_ECREATE, "%s/%s: cannot create: %s", root, part->folder, fits ? strerror(errno) : "path too long");
+}
+
 static hm_status write_part(writer *w, const char *root, const part_plan *part, hm_error *err)
 {
     char folder[PATH_MAX];
-    int n = snprintf(folder, sizeof folder, "%s%s%s", root, part->folder ? "/" : "", part->folder ? part->folder : "");
-    if (n >= PATH_MAX || (part->folder && mkdir(folder, 0755)))
-        return hm_fail(err, HM_ECREATE, "%s/%s: cannot create: %s", root, part->folder, n >= PATH_MAX ? "path too long" : strerror(errno));
+    part_folder(folder, root, part);
     hm_status st = write_text(w, folder, "config.json", part->config, err);
     if (!st && part->index)
         st = write_text(w, folder, "model.safetensors.index.json", part->index, err);
@@ -407,9 +420,11 @@ static hm_status write_all(const plan *p, const char *root, writer w, hm_error *
         return no_memory(err);
     w.buffer = buffer;
     for (int i = 0; !st && i < p->part_count; i++)
-        st = write_part(&w, root, &p->parts[i], err);
-    for (int i = 0; !st && p->texts[i].name; i++)
+        st = make_folder(root, &p->parts[i], err);
+    for (int i = 0; !st && p->texts[i].name; i++) /* the last progress is that of weights */
         st = write_text(&w, root, p->texts[i].name, p->texts[i].text, err);
+    for (int i = 0; !st && i < p->part_count; i++)
+        st = write_part(&w, root, &p->parts[i], err);
     free(buffer);
     return st;
 }

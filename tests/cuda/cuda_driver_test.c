@@ -218,7 +218,7 @@ static void times_lie_in_order_where_the_host_saw_them(void **state)
         OK(cuda->fill(gpu, a, 0, 4, 1, &err));
         OK(cuda->replay(gpu, r, &err));
         OK(cuda->wait(gpu, &err));
-        int64_t end = hm_now_ns(), slack = 1000000; /* both clocks of the software device are one, but a busy machine reads them late */
+        int64_t end = hm_now_ns(), slack = 50000000; /* both clocks of the software device are one, but a busy machine reads them late */
         assert_int_equal(cuda->take_times(gpu, 1, times, 64), 21);
         for (int i = 0; i < 21; i++) {
             assert_int_equal(times[i].replayed, i != 18);
@@ -242,7 +242,7 @@ static void a_kernel_that_went_wrong_ends_everything_with_its_sentence(void **st
     hm_gpu *gpu = open_with(&(hm_gpu_options){0});
     float *a = floats(gpu, 1000);
     hm_error err = {0};
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 3; i++) /* the last of them loses the device */
         OK(launch_fill(gpu, a, 1, 1000, &err));
     assert_int_equal(cuda->wait(gpu, &err), HM_EABSENT);
     assert_non_null(strstr(err.text, "CUDA_ERROR_ECC_UNCORRECTABLE: the device failed"));

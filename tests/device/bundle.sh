@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # bundle.sh BUILD OUT.tar.gz: what a machine with a GPU and nothing of ours needs, at most 50 MiB. BUILD is a build for that GPU alone:
-#   cmake -B BUILD -DHM_CUDA_ARCHS=90a && cmake --build BUILD --target hmbench module_best module_custom
+#   cmake -B BUILD -DHM_CUDA_ARCHS=90a && cmake --build BUILD --target hmbench module_best module_custom device_micro
 # There: tar xzf OUT.tar.gz && hmbench-device/run
 set -euo pipefail
 [ $# = 2 ] || { echo "usage: bundle.sh BUILD OUT.tar.gz" >&2; exit 64; }
@@ -24,6 +24,7 @@ ldd "$build/hmbench" "$to"/variants/*.so | awk '$3 ~ /^\// { print $3 }' | sort 
 printf '#!/bin/sh\nhere=$(dirname "$(readlink -f "$0")")\nLD_LIBRARY_PATH=$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} HMBENCH_MODULES=$here/variants HMBENCH_SUITES=$here/suites exec "$here/program" "$@"\n' >"$to/hmbench"
 chmod +x "$to/hmbench"
 cp "$source/tests/device/run" "$to/"
+[ ! -x "$build/tests/device_micro" ] || cp "$build/tests/device_micro" "$to/"
 cp -r "$source/tests/goldens/heart" "$source/tests/goldens/qwen3-tts" "$to/goldens/"
 cp -r "$source/suites" "$to/suites"
 rm -f "$to"/suites/*.[ch] "$to/suites/CMakeLists.txt"

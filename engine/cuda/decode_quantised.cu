@@ -205,20 +205,23 @@ template <class F, int R> DEVICE void decode(DECODE_PARAMETERS, char *shared, fl
     finish<R>(&p, parts, team, first_row, rows, pair, add);
 }
 
-#define DECODE(name, type, R)                             \
-    CUDA_KERNEL(name, THREADS)(DECODE_PARAMETERS)         \
+#define BODY(type, R)                                     \
     {                                                     \
         DYNAMIC_SHARED(char, shared);                     \
         SHARED(float, parts, WARPS *R *PANEL);            \
         decode<type, R>(DECODE_ARGUMENTS, shared, parts); \
     }
+#define DECODE(name, type, R) CUDA_KERNEL(name, THREADS)(DECODE_PARAMETERS) BODY(type, R)
+/* Of four rows: as many registers as it takes, where the compiler would rather spill one for another block. */
+#define ALONE THREADS, 1
+#define DECODE_4(name, type) CUDA_KERNEL(name, ALONE)(DECODE_PARAMETERS) BODY(type, 4)
 
 DECODE(decode_int8_1, of_int8, 1)
 DECODE(decode_int8_2, of_int8, 2)
-DECODE(decode_int8_4, of_int8, 4)
+DECODE_4(decode_int8_4, of_int8)
 DECODE(decode_int4_1, of_int4, 1)
 DECODE(decode_int4_2, of_int4, 2)
-DECODE(decode_int4_4, of_int4, 4)
+DECODE_4(decode_int4_4, of_int4)
 DECODE(decode_fp4_1, of_fp4, 1)
 DECODE(decode_fp4_2, of_fp4, 2)
-DECODE(decode_fp4_4, of_fp4, 4)
+DECODE_4(decode_fp4_4, of_fp4)

@@ -76,8 +76,8 @@ static void memory_of_the_device_is_known_before(void **state)
     (void)state;
     expect_near(songs, song(12), "best", 0);
     expect_near(lines, line(12), "best", 0);
-    expect_near(songs, song(12), "best:load=read,panels=packed", 0);
-    expect_near(lines, line(12), "best:load=read,panels=packed", 0);
+    expect_near(songs, song(12), "best:load=read,panels=rows", 0);
+    expect_near(lines, line(12), "best:load=read,panels=rows", 0);
     expect_near(songs, song(12), "naive", WAITING_BYTES);
     expect_near(lines, line(12), "naive", WAITING_BYTES);
 }

@@ -113,7 +113,7 @@ static hm_status load(cupti_api *cupti, hm_error *err)
     uint32_t version = 0;
     for (size_t i = 0; i < sizeof places / sizeof *places && !cupti->library; i++) {
         snprintf(path, sizeof path, "%s" LIBRARY, places[i], SERIES);
-        cupti->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        cupti->library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE); /* it has threads, and keeps what it allocated */
     }
     if (!cupti->library)
         return hm_fail(err, HM_EABSENT, "tracing not available: " LIBRARY " is not found; it comes with the CUDA toolkit (LD_LIBRARY_PATH)",

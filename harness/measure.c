@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "engine/gpu/devices.h"
 #include "harness/fidelity_run.h"
 #include "harness/gpu_drivers.h"
 #include "harness/limits.h"
@@ -244,18 +245,27 @@ static hm_status check_tags(const hm_strings *tags, hm_error *err)
     return HM_OK;
 }
 
-/* A GPU that is asked for must be there before anything is stored or made. */
-static hm_status check_devices(const hm_plan *plan, hm_error *err)
+/* The arm's GPU is there; where times are judged, it is hardware. */
+static hm_status check_device(const hm_plan_arm *a, const hm_gpu_driver *driver, bool judges_times, hm_error *err)
 {
-    hm_gpu_device device;
+    hm_gpu_device devices[HM_GPU_DEVICES];
+    int count, chosen;
+    hm_status st = driver->list(devices, HM_GPU_DEVICES, &count, err);
+    if (st || !judges_times)
+        return st;
+    st = hm_gpu_choose(&chosen, driver->backend, devices, sizeof *devices, count, a->device, err);
+    return st || !devices[chosen].facts.software ? st : hm_suite_refuse_software(a->name, devices[chosen].name, err);
+}
+
+/* A GPU that is asked for must be there before anything is stored or made. */
+static hm_status check_devices(const hm_measure *m, hm_error *err)
+{
     hm_status st = HM_OK;
-    int count;
-    for (int d = 0; hm_gpu_drivers[d] && !st; d++) {
-        bool asked = false;
-        for (int i = 0; i < plan->arm_count && !asked; i++)
-            asked = !plan->arms[i].command && !plan->arms[i].program && !strcmp(plan->arms[i].backend, hm_gpu_drivers[d]->backend);
-        if (asked)
-            st = hm_gpu_drivers[d]->list(&device, 1, &count, err);
+    for (int i = 0; i < m->plan->arm_count && !st; i++) {
+        const hm_plan_arm *a = &m->plan->arms[i];
+        const hm_gpu_driver *driver = a->command || a->program ? NULL : hm_gpu_driver_of(a->backend);
+        if (driver)
+            st = check_device(a, driver, m->o.judges_times, err);
     }
     return st;
 }
@@ -277,7 +287,7 @@ hm_status hm_measure_begin(hm_measure **out, const hm_measure_options *options, 
     if (!st && !m->o.quiet)
         hm_measure_say_plan(m->plan);
     if (!st)
-        st = check_devices(m->plan, err);
+        st = check_devices(m, err);
     m->set_up = !st;
     if (!st)
         st = hm_hook_run("setup", m->o.hooks.setup, NULL, m->o.timeout_s * SECOND, m->o.quiet, hm_interrupted, err);

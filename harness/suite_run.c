@@ -81,6 +81,14 @@ static hm_status find_fed(suite_run *r, int c, const char *model_id, const hm_st
     return HM_OK;
 }
 
+hm_status hm_suite_refuse_software(const char *arm, const char *device, hm_error *err)
+{
+    return hm_fail(err, HM_EINVALID,
+                   "%.80s runs on a software device (%.80s), whose times say nothing about hardware; exact counts (gate --counts-only), "
+                   "codes and fidelity are sound",
+                   arm, device);
+}
+
 /* Finds what is fed to this turn. A program that does not name its weights is taken to have those last seen in its folder. */
 static hm_status on_opened(void *self, const hm_opened *opened, hm_run_order *order, hm_error *err)
 {
@@ -89,11 +97,7 @@ static hm_status on_opened(void *self, const hm_opened *opened, hm_run_order *or
     char id[HM_HASH_TEXT];
     hm_status st = HM_OK;
     if (opened->software && r->o->judges_times)
-        return hm_fail(
-            err, HM_EINVALID,
-            "%.80s runs on a software device (%.80s), whose times say nothing about hardware; exact counts (gate --counts-only), "
-            "codes and fidelity are sound",
-            a->name, opened->device);
+        return hm_suite_refuse_software(a->name, opened->device, err);
     if (!opened->stored_codes || r->keep_made)
         return HM_OK;
     memcpy(id, opened->model.id, sizeof id);

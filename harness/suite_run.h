@@ -57,6 +57,9 @@ int64_t hm_suite_expected_ns(hm_store *store, const char *machine_id, const hm_p
 /* Goes on where the database says the session stands. HM_EINTERRUPTED: the user asked to stop; what is stored stays. */
 hm_status hm_suite_run(hm_store *store, const hm_suite_options *options, hm_suite_outcome *out, hm_error *err);
 
+/* HM_EINVALID, in one sentence: this arm's times cannot be judged. */
+hm_status hm_suite_refuse_software(const char *arm, const char *device, hm_error *err);
+
 /* Of everything stored in the session: counts failures, and compares hashes of arms that must give the same bytes. */
 hm_status hm_suite_check(hm_store *store, const hm_plan *plan, const char *session_id, hm_suite_outcome *out, hm_error *err);
 

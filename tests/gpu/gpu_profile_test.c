@@ -1,7 +1,14 @@
-/* hmbench profile on a GPU (the software device): its commands as tracks, arrows to them, what it tells of itself. */
+/* hmbench profile on a GPU (the software device): its commands as tracks, arrows to them, what it tells of itself. Nobody judges its times. */
 #define _GNU_SOURCE
 #include "tests/cli_case.h"
 #include "tests/soft_case.h"
+
+/* Linear layers of a step, over panels. */
+#ifdef HM_TEST_CUDA
+#define FEW_ROWS "hm_cuda_decode_"
+#else
+#define FEW_ROWS "hm_few_panel_"
+#endif
 
 static int setup(void **state)
 {
@@ -60,7 +67,7 @@ static json_t *traced(char *variant)
     hm_run run = profile(variant, path);
     assert_non_null(strstr(run.out, "software device: times say nothing about hardware"));
     assert_non_null(strstr(run.out, "had work for"));
-    assert_non_null(strstr(run.out, "hm_few_rows_"));
+    assert_non_null(strstr(run.out, FEW_ROWS));
     assert_non_null(strstr(run.out, "limits: not measured"));
     run_free(&run);
     run = run_program("trace", "check", path);
@@ -101,11 +108,34 @@ static void a_replayed_frame_has_all_its_commands_and_one_arrow(void **state)
     json_decref(trace);
 }
 
+/* Nothing is stored, made or run; the reason is the first thing that is said. */
+static void those_who_judge_times_refuse_it_at_once(void **state)
+{
+    (void)state;
+    static char *const commands[][6] = {{"gate", "--base", "naive", "--cand", "best"}, {"calibrate"}, {"ablate"}};
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        char *argv[16] = {(char *)HM_PROGRAM};
+        int n = 1;
+        for (int k = 0; commands[i][k]; k++)
+            argv[n++] = commands[i][k];
+        char *const rest[] = {in_folder("tiny.yaml"), "--model", "qwen3-tts-tiny",       "--backend",
+                              SOFT_BACKEND,           "--db",    in_folder("judged.db"), "-q"};
+        for (size_t k = 0; k < sizeof rest / sizeof *rest; k++)
+            argv[n++] = rest[k];
+        hm_run run = run_command(argv, NULL, 60, 0);
+        if (run.code != 3 || !strstr(run.err, "runs on a software device") || strchr(run.err, '\n') != run.err + strlen(run.err) - 1)
+            fail_msg("%s: exit code %d: %s%s", commands[i][0], run.code, run.out, run.err);
+        assert_int_equal(files("judged.db"), 0);
+        run_free(&run);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commands_of_the_window_are_tracks_of_the_device_with_arrows),
         cmocka_unit_test(a_replayed_frame_has_all_its_commands_and_one_arrow),
+        cmocka_unit_test(those_who_judge_times_refuse_it_at_once),
     };
     if (!soft_there())
         return 77;

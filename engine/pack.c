@@ -20,6 +20,8 @@
 
 #define TOLD_BYTES ((uint64_t)64 << 20) /* of a new pack: what takes longer than a blink is told */
 
+#define LARGE_PAGE ((uint64_t)2 << 20) /* bytes */
+
 /* A layer packed now. */
 typedef struct made_layer {
     hm_pack_row row;
@@ -105,12 +107,10 @@ static bool same_shape(const hm_pack_row *row, const hm_pack_layer *layer)
     return row->out == layer->out && row->in == layer->in && row->taps == layer->taps;
 }
 
-/* Asks for pages before the first use meets them one by one: large ones, which only reading through the mapping makes (not
- * MADV_WILLNEED). */
-static void read_in(const uint8_t *data, uint64_t bytes)
+/* Brings a layer's pages in before the first use meets them one by one. */
+static void read_in(const uint8_t *panels, uint64_t bytes)
 {
-    madvise((void *)data, (size_t)bytes, MADV_HUGEPAGE);
-    madvise((void *)data, (size_t)bytes, MADV_POPULATE_READ);
+    madvise((void *)panels, (size_t)bytes, MADV_POPULATE_READ);
 }
 
 const void *hm_pack_find(hm_pack *pack, const hm_pack_layer *layer)
@@ -176,6 +176,10 @@ static uint8_t *take_file(hm_pack *p, format_file *f, uint64_t bytes, hm_error *
                 (double)bytes * 1e-6, p->dir, strerror(failed));
         return NULL;
     }
+    /* Large pages of the cache end before the file does, and come in pairs: a tail without blocks until the file is finished. */
+    uint64_t room = (f->end + bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE + LARGE_PAGE;
+    if (ftruncate(f->fd, (off_t)room))
+        hm_log_write(p->log, HM_LOG_DEBUG, "%s: %s; its last pages are small ones", f->temp, strerror(errno));
     if (!f->told && f->end + bytes > TOLD_BYTES) {
         f->told = true;
         hm_log_write(p->log, HM_LOG_INFO, "packing weights of %s, once, into %s", p->label, f->path);

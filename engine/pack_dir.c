@@ -100,6 +100,8 @@ hm_status hm_pack_map_open(hm_pack_map *out, const char *path, hm_error *err)
             m.data = p;
     }
     if (!st) {
+        /* All of it at once, before anything is read: what is asked for a layer at a time has small pages at every boundary. */
+        madvise((void *)m.data, (size_t)m.bytes, MADV_HUGEPAGE);
         m.header = (const hm_pack_header *)(const void *)m.data;
         st = check_header(&m, path, err);
     }

@@ -9,11 +9,15 @@
 /* Everything but the hashes. Texts are borrowed from the suite. */
 hm_case_record hm_case_of(const hm_suite *suite, const hm_suite_case *c);
 
-/* HM_TASK_MUSIC for what is not "speech". */
+/* HM_TASK_MUSIC for what is neither "speech" nor "transcript". */
 hm_task hm_case_task(const hm_case_record *c);
 
-/* With forced length and without reference audio. Texts are borrowed. */
+/* With forced length and without audio: that of a voice to clone, of a recording. Texts are borrowed. */
 hm_request hm_case_request(const hm_case_record *c);
+
+/* A transcript of music that is made first, and the request that makes it. */
+bool hm_case_is_sung(const hm_case_record *c);
+hm_request hm_case_song(const hm_case_record *c);
 
 /* Reads the voice to clone from an audio file and puts it into the request: mono at the model's rate. *samples is malloc'ed, the caller's
  * to free after the request. HM_EUSAGE: no voice to clone (silent, too short ...), and what reading says. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "harness/case.h"
+#include "harness/recording.h"
 #include "harness/commands.h"
 #include "harness/engine_open.h"
 #include "harness/plan.h"
@@ -111,6 +112,22 @@ static hm_status parse(const hm_command *self, int argc, char **argv, batch_args
 
 /* --- requests --- */
 
+/* A recording that is there: songs would have to be made first, one after the other. */
+static hm_status listen(hm_request *request, float **samples, const hm_case_record *c, hm_error *err)
+{
+    hm_recording r;
+    if (hm_case_is_sung(c))
+        return hm_fail(err, HM_EUSAGE, "batch takes no case that makes the music which it transcribes; leave it out with --filter");
+    hm_status st = hm_recording_prepare(c, err);
+    if (!st)
+        st = hm_recording_open(&r, c, NULL, false, err);
+    if (st)
+        return st;
+    request->transcript.audio = *samples = r.samples;
+    request->transcript.samples = r.count;
+    return HM_OK;
+}
+
 static hm_status open_queue(arm_run *r, hm_error *err)
 {
     const hm_plan *plan = r->plan;
@@ -128,7 +145,9 @@ static hm_status open_queue(arm_run *r, hm_error *err)
         hm_status st = HM_OK;
         if (!hm_plan_runs(plan, i, r->arm))
             continue;
-        if (c->reference)
+        if (request.task == HM_TASK_TRANSCRIPT)
+            st = listen(&request, &q->references[q->count], c, err);
+        else if (c->reference)
             st = hm_case_reference(&request, &q->references[q->count], c->reference, r->opened.facts->sample_rate_hz, err);
         if (st)
             return hm_fail_within(err, "%s/%s", c->suite, c->name);

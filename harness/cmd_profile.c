@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,8 +119,37 @@ static void make_request(hm_profile *p)
     if (p->settings)
         hm_settings_apply(p->settings, &c);
     int frames = p->args->seconds > 0 ? (int)(p->args->seconds * HM_SUITE_FRAMES_PER_SECOND + 0.5) : c.frames;
-    p->request = hm_case_request(&c);
-    p->request.max_frames = frames > 0 ? frames : 1;
+    p->listened = c;
+    if (hm_case_task(&c) == HM_TASK_TRANSCRIPT && p->args->seconds > 0)
+        p->listened.audio_s = p->args->seconds;
+    p->request = hm_case_request(&p->listened);
+    if (p->request.task != HM_TASK_TRANSCRIPT)
+        p->request.max_frames = frames > 0 ? frames : 1;
+}
+
+/* What a case of transcription listens to, made before anything is timed. */
+static hm_status listen(hm_profile *p, hm_error *err)
+{
+    hm_case_record *c = &p->listened;
+    hm_status st = HM_OK;
+    if (hm_case_is_sung(c)) {
+        c->music_model = hm_model_default("music", "");
+        hm_engine_choice choice = p->args->engine;
+        choice.need_lm = true;
+        choice.log = hm_log_stderr(false);
+        st = hm_singer_open(&p->singer, &choice, c->music_model, err);
+    } else {
+        st = hm_recording_path(p->recording_path, sizeof p->recording_path, c->audio_s, c->seed, err);
+        c->recording_path = p->recording_path;
+        if (!st)
+            st = hm_recording_prepare(c, err);
+    }
+    if (!st)
+        st = hm_recording_open(&p->recording, c, &p->singer, false, err);
+    hm_singer_close(&p->singer);
+    p->request.transcript.audio = p->recording.samples;
+    p->request.transcript.samples = p->recording.count;
+    return st;
 }
 
 /* The model that is meant when none is named; one that is named makes the case. */
@@ -207,11 +237,23 @@ static hm_status open_all(hm_profile *p, const hm_probe *progress, hm_error *err
         return st;
     pause_recorders(p, true);
     st = open_engine(p, false, err);
+    if (!st && p->request.task == HM_TASK_TRANSCRIPT)
+        st = listen(p, err);
     if (!st && p->kase->reference)
         st = hm_case_reference(&p->request, &p->reference, p->kase->reference, p->opened.facts->sample_rate_hz, err);
     if (!st)
         st = hm_device_watch_open(&p->device, p->args->engine.backend, p->args->engine.device, err);
     return st ? st : hm_memory_sampler_open(&p->sampler, hm_clock_real(), err);
+}
+
+/* A step of a transcript's decoder is one of all windows that lie side by side. */
+static int steps_of(const hm_result *r)
+{
+    double steps = 0;
+    for (int i = 0; i < r->parts.count; i++)
+        if (!strcmp(r->parts.items[i].span, "text_step"))
+            steps = r->parts.items[i].frame_passes * r->frames;
+    return (int)lrint(steps);
 }
 
 static hm_status run_once(hm_profile *p, bool traced, hm_profile_run *run, hm_error *err)
@@ -237,7 +279,7 @@ static hm_status run_once(hm_profile *p, bool traced, hm_profile_run *run, hm_er
         run->generate_ns = result.generate_ns;
         run->decode_ns = result.decode_ns;
         run->overlapped_ns = result.overlapped_ns;
-        run->frames = result.frames;
+        run->frames = result.window_count ? steps_of(&result) : result.frames;
         run->work[0] = result.prefill_work;
         run->work[1] = result.generate_work;
         run->work[2].flops = result.counters.flops - result.prefill_work.flops - result.generate_work.flops;
@@ -345,6 +387,7 @@ hm_status hm_cmd_profile(const hm_command *self, int argc, char **argv, hm_error
     hm_recorder_close(&p->recorder);
     hm_recorder_close(&p->beside);
     hm_suite_close(&p->suite);
+    hm_recording_close(&p->recording);
     free(p->reference);
     free(p);
     return st;

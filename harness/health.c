@@ -89,8 +89,9 @@ static void judge_length(hm_health *h, const hm_health_case *w)
     const hm_request *q = w->request;
     const hm_audio_facts *f = w->facts;
     bool speech = q->task == HM_TASK_SPEECH;
-    if (q->force_length && r->frames != q->max_frames)
-        note(h, HM_HEALTH_BAD, "%d frames where exactly %d were asked for", r->frames, q->max_frames);
+    int wanted = q->task == HM_TASK_TRANSCRIPT ? q->max_frames * r->window_count : q->max_frames;
+    if (q->force_length && r->frames != wanted)
+        note(h, HM_HEALTH_BAD, "%d frames where exactly %d were asked for", r->frames, wanted);
     else if (!r->ended && !q->force_length)
         note(h, speech && !w->synthetic ? HM_HEALTH_SUSPECT : HM_HEALTH_OK, "stopped by the cap of %d frames, not by its own end",
              q->max_frames);

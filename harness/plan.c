@@ -8,6 +8,7 @@
 
 #include "harness/case.h"
 #include "harness/plan_arms.h"
+#include "harness/recording.h"
 #include "harness/settings.h"
 
 hm_status hm_plan_split(const char *list, char **buffer, hm_strings *out, hm_error *err)
@@ -163,6 +164,26 @@ static hm_status hash_speech(hm_case_record *c, hm_error *err)
                        c->repetition_penalty, c->sub_temperature, c->sub_top_p, (unsigned long long)c->seed);
 }
 
+/* How many windows lie side by side changes no token. */
+static hm_status hash_transcript(hm_case_record *c, hm_error *err)
+{
+    char song[HM_HASH_TEXT] = "";
+    hm_case_record sung = *c;
+    hm_status st = hm_case_is_sung(c) ? hash_music(&sung, err) : HM_OK;
+    if (st)
+        return st;
+    if (hm_case_is_sung(c))
+        memcpy(song, sung.request_hash, sizeof song);
+    return hash_format(c->request_hash, err, "%s\1%s\1%s\1%s\1%.17g %.17g %d %d %llu", c->task, c->recording, song, or_empty(c->language),
+                       c->audio_s, c->chunk_s, c->window_tokens, c->beams, (unsigned long long)c->seed);
+}
+
+static hm_status hash_request(hm_case_record *c, hm_error *err)
+{
+    hm_task task = hm_case_task(c);
+    return task == HM_TASK_SPEECH ? hash_speech(c, err) : task == HM_TASK_TRANSCRIPT ? hash_transcript(c, err) : hash_music(c, err);
+}
+
 /* The case under another name, with the settings. */
 static hm_status set_case(hm_plan *plan, hm_case_record *r, const char *settings, hm_error *err)
 {
@@ -180,6 +201,21 @@ static hm_status set_case(hm_plan *plan, hm_case_record *r, const char *settings
     return HM_OK;
 }
 
+/* Where its recording lies; it is made when something runs. */
+static hm_status set_recording(hm_plan *plan, hm_case_record *r, hm_error *err)
+{
+    char path[HM_MODEL_PATH];
+    if (plan->recording_count == HM_PLAN_CASES)
+        return hm_fail(err, HM_EUSAGE, "more than %d cases: narrow them with --filter", HM_PLAN_CASES);
+    hm_status st = hm_recording_path(path, sizeof path, r->audio_s, r->seed, err);
+    char *own = st ? NULL : strdup(path);
+    if (!st && !own)
+        st = hm_fail(err, HM_EABSENT, "plan: out of memory");
+    if (!st)
+        r->recording_path = plan->recordings[plan->recording_count++] = own;
+    return st;
+}
+
 static hm_status add_case(hm_plan *plan, const hm_suite *suite, const hm_suite_case *c, const char *settings, hm_error *err)
 {
     if (plan->case_count == HM_PLAN_CASES)
@@ -191,9 +227,14 @@ static hm_status add_case(hm_plan *plan, const hm_suite *suite, const hm_suite_c
     hm_status st = settings ? set_case(plan, r, settings, err) : HM_OK;
     if (st)
         return st;
-    st = hm_case_task(r) == HM_TASK_SPEECH ? hash_speech(r, err) : hash_music(r, err);
-    if (!st)
+    st = hash_request(r, err);
+    if (!st && r->recording)
+        st = hash_format(r->id, err, "%s\1%s\1%s\1%d %d %.17g", suite->name, r->name, r->request_hash, r->batch, c->flow_steps,
+                         c->flow_guidance);
+    else if (!st)
         st = hash_format(r->id, err, "%s\1%s\1%s\1%d %.17g", suite->name, r->name, r->request_hash, c->flow_steps, c->flow_guidance);
+    if (!st && r->recording && !hm_case_is_sung(r))
+        st = set_recording(plan, r, err);
     for (int i = 0; i < plan->case_count && !st; i++)
         if (!strcmp(plan->cases[i].id, r->id))
             return HM_OK; /* the same suite was named twice */
@@ -272,6 +313,8 @@ void hm_plan_close(hm_plan **plan)
         hm_suite_close(&(*plan)->suites[i]);
     for (int i = 0; i < (*plan)->case_name_count; i++)
         free((*plan)->case_names[i]);
+    for (int i = 0; i < (*plan)->recording_count; i++)
+        free((*plan)->recordings[i]);
     for (int i = 0; i < (*plan)->program_count; i++)
         free((*plan)->programs[i]);
     free(*plan);

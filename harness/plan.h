@@ -64,6 +64,9 @@ typedef struct hm_plan {
     int case_count;
     char *case_names[HM_PLAN_CASES]; /* "plain@speed": owned, where settings changed a case */
     int case_name_count;
+    char *recordings[HM_PLAN_CASES]; /* paths */
+    int recording_count;
+    char music_model[HM_MODEL_PATH]; /* what makes the music of cases that transcribe some */
     hm_plan_arm arms[HM_PLAN_ARMS];
     int arm_count;
     char *programs[HM_PLAN_PROGRAMS]; /* paths of other builds */

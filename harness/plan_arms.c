@@ -9,6 +9,7 @@
 
 #include "engine/base/isa.h"
 #include "harness/axis.h"
+#include "harness/case.h"
 #include "harness/engine_open.h"
 #include "harness/env_profile.h"
 #include "harness/precision_axis.h"
@@ -170,10 +171,23 @@ static void name_arm(hm_plan_arm *a, const axes *x, const choice *k)
         add_to_name(a, "program", x->program_name[k->at[PROGRAM]], 2);
 }
 
+/* Cases whose task is a model's own; sings: or whose music it makes. */
+static bool is_wanted(const hm_plan *plan, const hm_model_look *look, bool sings)
+{
+    for (int c = 0; c < plan->case_count; c++) {
+        const hm_case_record *r = &plan->cases[c];
+        if (hm_model_makes(look, r->task, r->kind) || (sings && hm_case_is_sung(r) && !strcmp(look->task, "music")))
+            return true;
+    }
+    return false;
+}
+
 static hm_status add_choice(hm_plan *plan, const axes *x, const hm_toggles *set, const choice *k, hm_error *err)
 {
     hm_plan_arm a = {.toggles = *set, .look = x->looks[k->at[MODEL]], .program = x->program[k->at[PROGRAM]]};
     size_t length = strlen(k->text);
+    if (!is_wanted(plan, &a.look, false)) /* it only sings */
+        return HM_OK;
     if (length >= sizeof a.variant)
         return hm_fail(err, HM_EUSAGE, "variant \"%.60s...\": %zu characters; %zu at most", k->text, length, sizeof a.variant - 1);
     memcpy(a.variant, k->text, length + 1);
@@ -292,7 +306,8 @@ static hm_status add_command(hm_plan *plan, const char *text, const axes *x, hm_
 /* A model for each task of the cases. Speech in several kinds: the first of them; others are asked for by name. */
 static void default_models(const hm_plan *plan, char out[128])
 {
-    static const char *const wanted[][2] = {{"music", ""}, {"speech", "custom_voice"}, {"speech", "voice_design"}, {"speech", "base"}};
+    static const char *const wanted[][2] = {
+        {"transcript", ""}, {"music", ""}, {"speech", "custom_voice"}, {"speech", "voice_design"}, {"speech", "base"}};
     bool speech = false;
     *out = 0;
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted && !speech; i++)
@@ -300,7 +315,7 @@ static void default_models(const hm_plan *plan, char out[128])
             const hm_case_record *r = &plan->cases[c];
             if (strcmp(r->task, wanted[i][0]) || strcmp(r->kind ? r->kind : "", wanted[i][1]))
                 continue;
-            speech = i > 0;
+            speech = !strcmp(r->task, "speech");
             snprintf(out + strlen(out), 128 - strlen(out), "%s%s", *out ? "," : "", hm_model_default(r->task, r->kind));
             break;
         }
@@ -312,6 +327,18 @@ const char *hm_plan_case_needs(const hm_case_record *c)
     return !strcmp(c->task, "speech") ? c->kind : c->task;
 }
 
+/* Cases that transcribe music get what makes it: the first such model that was named, else the default. */
+static void choose_singer(hm_plan *plan, const axes *x)
+{
+    snprintf(plan->music_model, sizeof plan->music_model, "%s", hm_model_default("music", ""));
+    for (int m = x->model.count - 1; m >= 0; m--)
+        if (x->known[m] && !strcmp(x->looks[m].task, "music"))
+            snprintf(plan->music_model, sizeof plan->music_model, "%s", x->model.items[m]);
+    for (int c = 0; c < plan->case_count; c++)
+        if (hm_case_is_sung(&plan->cases[c]))
+            plan->cases[c].music_model = plan->music_model;
+}
+
 /* Looks at the models. One of another program need not be one that we know. */
 static hm_status look_at_models(const hm_plan *plan, const hm_plan_options *o, axes *x, hm_error *err)
 {
@@ -319,15 +346,12 @@ static hm_status look_at_models(const hm_plan *plan, const hm_plan_options *o, a
     for (int i = 0; i < o->variants.count; i++)
         own = own || strcmp(o->variants.items[i], "none");
     for (int m = 0; m < x->model.count; m++) {
-        int makes = 0;
         const hm_model_look *look = &x->looks[m];
         hm_status st = hm_model_look_at(&x->looks[m], x->model.items[m], err);
         if (st && own)
             return st;
         x->known[m] = !st;
-        for (int c = 0; c < plan->case_count && !st; c++)
-            makes += hm_model_makes(look, plan->cases[c].task, plan->cases[c].kind);
-        if (!st && !makes)
+        if (!st && !is_wanted(plan, look, true))
             return hm_fail(err, HM_EUSAGE, "--model %.200s: makes %s%s%s, and no case here asks for that (the first asks for %s)",
                            x->model.items[m], look->task, *look->kind ? " of kind " : "", look->kind, hm_plan_case_needs(&plan->cases[0]));
     }
@@ -514,6 +538,8 @@ hm_status hm_plan_make_arms(hm_plan *plan, const hm_plan_options *o, hm_error *e
     hm_status st = read_axes(plan, o, x, err);
     if (!st)
         st = look_at_models(plan, o, x, err);
+    if (!st)
+        choose_singer(plan, x);
     for (int i = 0; i < o->variants.count && !st; i++)
         st = add_list(plan, o->variants.items[i], x, err);
     if (!st && !o->variants.count)

@@ -7,6 +7,7 @@
 #include "harness/engine_open.h"
 #include "harness/memory_sampler.h"
 #include "harness/probe.h"
+#include "harness/recording.h"
 #include "reports/stats.h"
 #include "harness/settings.h"
 #include "suites/suite.h"
@@ -53,7 +54,11 @@ typedef struct hm_profile {
     const hm_profile_args *args;
     hm_suite *suite;
     const hm_suite_case *kase;
-    float *reference; /* of the voice to clone */
+    float *reference;        /* of the voice to clone */
+    hm_case_record listened; /* the case, with what it listens to */
+    hm_recording recording;
+    hm_singer singer;
+    char recording_path[HM_MODEL_PATH];
     hm_request request;
     hm_engine_opened opened;
     bool timestamps;                /* its operations are timed on the device */

@@ -139,6 +139,21 @@ static void pack_speech(json_t *o, const hm_case_record *c)
     set_real(o, "sub_top_p", c->sub_top_p);
 }
 
+static void pack_transcript(json_t *o, const hm_case_record *c)
+{
+    bool sung = c->recording && !strcmp(c->recording, "music");
+    json_object_set_new(o, "recording", json_string(sung ? "music" : "voice"));
+    set_text(o, sung ? "music_model" : "path", sung ? c->music_model : c->recording_path);
+    if (sung)
+        pack_music(o, c);
+    set_text(o, "language", c->language);
+    set_real(o, "audio_s", c->audio_s);
+    set_real(o, "chunk_s", c->chunk_s);
+    set_int(o, "batch", c->batch);
+    set_int(o, "window_tokens", c->window_tokens);
+    set_int(o, "beams", c->beams);
+}
+
 static json_t *pack_case(const hm_case_record *c)
 {
     char seed[32];
@@ -146,10 +161,12 @@ static json_t *pack_case(const hm_case_record *c)
     set_real(o, "temperature", c->temperature);
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)c->seed);
     set_text(o, "seed", seed); /* a text: JSON numbers lose the last bits of 64 */
-    if (strcmp(c->task, "speech"))
-        pack_music(o, c);
-    else
+    if (!strcmp(c->task, "speech"))
         pack_speech(o, c);
+    else if (!strcmp(c->task, "transcript"))
+        pack_transcript(o, c);
+    else
+        pack_music(o, c);
     return o;
 }
 
@@ -211,93 +228,128 @@ hm_status hm_proto_read_open(const json_t *m, hm_open_order *out, hm_error *err)
     return st;
 }
 
-static hm_status read_case_ints(const json_t *o, hm_case_record *c, bool speech, hm_error *err)
+enum {
+    MUSIC = 1,
+    SPEECH = 2,
+    TRANSCRIPT = 4,
+    SUNG = 8, /* a transcript of music that is made first */
+    ALL = 15
+};
+
+static hm_status read_case_ints(const json_t *o, hm_case_record *c, int task, hm_error *err)
 {
-    int64_t frames = 0, topk = 50, steps = 0, sub_topk = 50, streaming = -1;
+    int64_t frames = 0, topk = 50, steps = 0, sub_topk = 50, streaming = -1, batch = 16, tokens = 0, beams = 1;
     const char *seed = "1";
     char *end;
-    hm_status st = hm_json_int(o, "frames", 1, 1 << 20, true, &frames, WHERE, err);
-    if (!st)
-        st = hm_json_int(o, "topk", speech ? 0 : 1, 1 << 20, false, &topk, WHERE, err);
-    if (!st && !speech)
-        st = hm_json_int(o, "flow_steps", 0, 100, false, &steps, WHERE, err);
-    if (!st && speech)
-        st = hm_json_int(o, "sub_topk", 0, 1 << 20, false, &sub_topk, WHERE, err);
-    if (!st && speech)
-        st = hm_json_int(o, "streaming_text", -1, 1, false, &streaming, WHERE, err);
-    if (!st)
-        st = hm_json_string(o, "seed", false, &seed, WHERE, err);
+    const struct {
+        const char *key;
+        int64_t least, most;
+        int tasks;
+        bool required;
+        int64_t *value;
+    } ints[] = {{"frames", 1, 1 << 20, ALL, true, &frames},
+                {"topk", task & (MUSIC | SUNG) ? 1 : 0, 1 << 20, ALL, false, &topk},
+                {"flow_steps", 0, 100, MUSIC | SUNG, false, &steps},
+                {"sub_topk", 0, 1 << 20, SPEECH, false, &sub_topk},
+                {"streaming_text", -1, 1, SPEECH, false, &streaming},
+                {"batch", 1, 1024, TRANSCRIPT | SUNG, false, &batch},
+                {"window_tokens", 1, 1 << 20, TRANSCRIPT | SUNG, true, &tokens},
+                {"beams", 1, 16, TRANSCRIPT | SUNG, false, &beams}};
+    hm_status st = hm_json_string(o, "seed", false, &seed, WHERE, err);
+    for (size_t i = 0; i < sizeof ints / sizeof *ints && !st; i++)
+        if (ints[i].tasks & task)
+            st = hm_json_int(o, ints[i].key, ints[i].least, ints[i].most, ints[i].required, ints[i].value, WHERE, err);
     if (st)
         return st;
     c->frames = (int)frames;
     c->topk = (int)topk;
     c->flow_steps = (int)steps;
-    c->sub_topk = speech ? (int)sub_topk : 0;
-    c->streaming_text = speech ? (int)streaming : 0;
+    c->sub_topk = task == SPEECH ? (int)sub_topk : 0;
+    c->streaming_text = task == SPEECH ? (int)streaming : 0;
+    c->batch = task & (TRANSCRIPT | SUNG) ? (int)batch : 0;
+    c->window_tokens = (int)tokens;
+    c->beams = task & (TRANSCRIPT | SUNG) ? (int)beams : 0;
     c->seed = strtoull(seed, &end, 10);
     return *end || !*seed ? hm_fail(err, HM_EFORMAT, "worker: seed \"%.40s\": expected decimal digits", seed) : HM_OK;
 }
 
-/* Keys of the task; those of the other one are not looked at. */
+static hm_status read_task(const json_t *o, int *task, hm_case_record *c, hm_error *err)
+{
+    const char *name = "music", *recording = "voice";
+    hm_status st = hm_json_string(o, "task", false, &name, WHERE, err);
+    *task = !strcmp(name, "speech") ? SPEECH : MUSIC;
+    if (!st && !strcmp(name, "transcript")) {
+        st = hm_json_string(o, "recording", false, &recording, WHERE, err);
+        *task = !strcmp(recording, "music") ? SUNG : TRANSCRIPT;
+        if (!st && *task == TRANSCRIPT && strcmp(recording, "voice"))
+            st = hm_fail(err, HM_EFORMAT, "worker: recording \"%.40s\": expected voice or music", recording);
+    }
+    if (*task == SPEECH)
+        *c = (hm_case_record){
+            .kind = "custom_voice", .temperature = 0.9, .top_p = 1, .repetition_penalty = 1.05, .sub_temperature = 0.9, .sub_top_p = 1};
+    else
+        *c = (hm_case_record){.cfg_scale = 1.5, .temperature = 1, .flow_guidance = 1.25};
+    c->task = name;
+    if (*task & (TRANSCRIPT | SUNG)) {
+        c->recording = recording;
+        c->chunk_s = 30;
+    }
+    return st;
+}
+
+/* Keys of the task; those of the others are not looked at. */
 hm_status hm_proto_read_case(const json_t *m, hm_case_record *c, hm_error *err)
 {
-    enum {
-        MUSIC = 1,
-        SPEECH,
-        BOTH
-    };
     json_t *o = NULL;
+    int task = MUSIC;
     *c = (hm_case_record){.task = "music"};
     hm_status st = hm_json_child(m, "case", JSON_OBJECT, true, &o, WHERE, err);
     if (!st)
-        st = hm_json_string(o, "task", false, &c->task, WHERE, err);
+        st = read_task(o, &task, c, err);
     if (st)
         return st;
-    bool speech = !strcmp(c->task, "speech");
-    if (speech)
-        *c = (hm_case_record){.task = c->task,
-                              .kind = "custom_voice",
-                              .temperature = 0.9,
-                              .top_p = 1,
-                              .repetition_penalty = 1.05,
-                              .sub_temperature = 0.9,
-                              .sub_top_p = 1};
-    else
-        *c = (hm_case_record){.task = c->task, .cfg_scale = 1.5, .temperature = 1, .flow_guidance = 1.25};
     const struct {
         const char *key, **text;
-        int task;
+        int tasks;
         bool required;
-    } texts[] = {{"tags", &c->tags, MUSIC, true},
-                 {"lyrics", &c->lyrics, MUSIC, true},
-                 {"intro_style", &c->intro_style, MUSIC, false},
-                 {"verse_style", &c->verse_style, MUSIC, false},
-                 {"chorus_style", &c->chorus_style, MUSIC, false},
+    } texts[] = {{"tags", &c->tags, MUSIC | SUNG, true},
+                 {"lyrics", &c->lyrics, MUSIC | SUNG, true},
+                 {"intro_style", &c->intro_style, MUSIC | SUNG, false},
+                 {"verse_style", &c->verse_style, MUSIC | SUNG, false},
+                 {"chorus_style", &c->chorus_style, MUSIC | SUNG, false},
                  {"text", &c->text, SPEECH, true},
                  {"kind", &c->kind, SPEECH, false},
                  {"speaker", &c->speaker, SPEECH, false},
-                 {"language", &c->language, SPEECH, false},
+                 {"language", &c->language, SPEECH | TRANSCRIPT | SUNG, false},
                  {"instruct", &c->instruct, SPEECH, false},
                  {"reference", &c->reference, SPEECH, false},
-                 {"reference_text", &c->reference_text, SPEECH, false}};
+                 {"reference_text", &c->reference_text, SPEECH, false},
+                 {"path", &c->recording_path, TRANSCRIPT, false},
+                 {"music_model", &c->music_model, SUNG, true}};
     const struct {
         const char *key;
         double *value;
-        int task;
-    } reals[] = {{"temperature", &c->temperature, BOTH},
-                 {"cfg", &c->cfg_scale, MUSIC},
-                 {"flow_guidance", &c->flow_guidance, MUSIC},
-                 {"top_p", &c->top_p, SPEECH},
-                 {"repetition_penalty", &c->repetition_penalty, SPEECH},
-                 {"sub_temperature", &c->sub_temperature, SPEECH},
-                 {"sub_top_p", &c->sub_top_p, SPEECH}};
+        int tasks;
+        bool required;
+    } reals[] = {{"temperature", &c->temperature, ALL, false},
+                 {"cfg", &c->cfg_scale, MUSIC | SUNG, false},
+                 {"flow_guidance", &c->flow_guidance, MUSIC | SUNG, false},
+                 {"top_p", &c->top_p, SPEECH, false},
+                 {"repetition_penalty", &c->repetition_penalty, SPEECH, false},
+                 {"sub_temperature", &c->sub_temperature, SPEECH, false},
+                 {"sub_top_p", &c->sub_top_p, SPEECH, false},
+                 {"audio_s", &c->audio_s, TRANSCRIPT | SUNG, true},
+                 {"chunk_s", &c->chunk_s, TRANSCRIPT | SUNG, false}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !st; i++)
-        if (texts[i].task & (speech ? SPEECH : MUSIC))
+        if (texts[i].tasks & task)
             st = hm_json_string(o, texts[i].key, texts[i].required, texts[i].text, WHERE, err);
     for (size_t i = 0; i < sizeof reals / sizeof *reals && !st; i++)
-        if (reals[i].task & (speech ? SPEECH : MUSIC))
-            st = hm_json_double(o, reals[i].key, false, reals[i].value, WHERE, err);
-    return st ? st : read_case_ints(o, c, speech, err);
+        if (reals[i].tasks & task)
+            st = hm_json_double(o, reals[i].key, reals[i].required, reals[i].value, WHERE, err);
+    if (!st && task & (TRANSCRIPT | SUNG) && !(c->audio_s > 0 && c->audio_s <= 3600 && c->chunk_s >= 1 && c->chunk_s <= 30))
+        st = hm_fail(err, HM_EFORMAT, "worker: a recording of %g s in windows of %g s: expected up to 3600 s, and 1 to 30 s", c->audio_s,
+                     c->chunk_s);
+    return st ? st : read_case_ints(o, c, task, err);
 }
 
 /* A base64 text of exactly `bytes` bytes under key; absent leaves *out NULL. */

@@ -101,7 +101,12 @@
     R(device_busy_share, "share of the timed call that the device's engines were busy, as it tells")            \
     R(device_clock_mhz, "of the device, mean of readings")                                                      \
     R(device_temperature_c, "of the device's hottest sensor")                                                   \
-    T(device_note, 200, "what the device does not tell, and why")
+    T(device_note, 200, "what the device does not tell, and why")                                               \
+    I(audio_ns, 0, "of a transcript: reading the recording, as mono at 16 kHz; of other")                       \
+    I(mel_ns, 0, "of prefill: a transcript's log-mel")                                                          \
+    I(encode_ns, 0, "of prefill: a transcript's encoder")                                                       \
+    I(music_ns, 0, "making the music that is transcribed; of other")                                            \
+    I(windows, 0, "of a transcript")
 
 #define HM_UNKNOWN INT64_MIN
 

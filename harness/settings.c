@@ -29,6 +29,8 @@ const hm_settings *hm_settings_find(const char *name)
 
 void hm_settings_apply(const hm_settings *s, hm_case_record *c)
 {
+    if (!strcmp(c->task, "transcript")) /* they are of what is drawn */
+        return;
     if (s->longest) {
         c->frames = (int)(s->seconds * HM_SUITE_FRAMES_PER_SECOND + 0.5);
         return;

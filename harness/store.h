@@ -58,13 +58,13 @@ typedef struct hm_model_record {
     double frame_s;
 } hm_model_record;
 
-/* A case of a suite file. Texts are borrowed; those of the other task are NULL or empty, numbers 0. */
+/* A case of a suite file. Texts are borrowed; those of other tasks are NULL or empty, numbers 0. */
 typedef struct hm_case_record {
     char id[HM_HASH_TEXT];           /* hash of suite name, case name and request */
     char request_hash[HM_HASH_TEXT]; /* of what decides the codes: texts, length, sampling, seed */
     char suite_hash[HM_HASH_TEXT];   /* of the suite file */
-    const char *suite, *name, *task; /* "music", "speech" */
-    int frames, words, topk;
+    const char *suite, *name, *task; /* "music", "speech", "transcript" */
+    int frames, words, topk;         /* frames: 80 ms each, or the tokens of all windows of a transcript */
     double temperature;
     uint64_t seed;
     /* music */
@@ -77,6 +77,12 @@ typedef struct hm_case_record {
     const char *speaker, *language, *instruct, *reference, *reference_text; /* may be NULL; reference: path of an audio file */
     int streaming_text, sub_topk;                                           /* as in hm_speech_input */
     double top_p, repetition_penalty, sub_temperature, sub_top_p;
+    /* transcript, whose language is that of speech, and that of a song has what is said of music */
+    const char *recording;      /* "voice", or "music": made first */
+    const char *recording_path; /* of a voice: its audio file; not stored */
+    const char *music_model;    /* what makes the music: folder or preset; not stored */
+    double audio_s, chunk_s;
+    int batch, window_tokens, beams;
 } hm_case_record;
 
 typedef struct hm_session_record {

@@ -601,7 +601,7 @@ static hm_journal_output judge_output(const gatherer *g, const gatherer *referen
         return !g->codes_checked ? HM_OUTPUT_UNKNOWN : g->codes_differ ? HM_OUTPUT_DIFFERENT : HM_OUTPUT_CODES;
     if (strcmp(g->codes, reference->codes))
         return HM_OUTPUT_DIFFERENT;
-    return *g->audio && !strcmp(g->audio, reference->audio) ? HM_OUTPUT_EQUAL : HM_OUTPUT_CODES;
+    return !strcmp(g->audio, reference->audio) ? HM_OUTPUT_EQUAL : HM_OUTPUT_CODES; /* transcripts have none */
 }
 
 static bool open_gatherers(reading *r)
@@ -632,7 +632,7 @@ static void finish_results(reading *r)
         g->result.software = r->arms[i / r->s.case_count].software;
         g->result.gpu = r->arms[i / r->s.case_count].device != NULL;
         g->result.output = judge_output(g, reference);
-        if (g->result.output == HM_OUTPUT_EQUAL)
+        if (g->result.output == HM_OUTPUT_EQUAL && *g->audio)
             g->result.snr_db = g->result.spectral_snr_db = INFINITY;
         results[i] = g->result;
     }

@@ -530,11 +530,36 @@ static const char device_columns[] =
     "ALTER TABLE sample ADD COLUMN device_temperature_c REAL /* degrees C of its hottest sensor */;\n"
     "ALTER TABLE sample ADD COLUMN device_note TEXT /* what the device does not tell, and why */;\n";
 
+static const char transcript_columns[] =
+    "ALTER TABLE suite_case ADD COLUMN recording TEXT /* of a transcript: voice, music (made first), NULL: another task */;\n"
+    "ALTER TABLE suite_case ADD COLUMN audio_s REAL /* s of the recording, NULL: another task */;\n"
+    "ALTER TABLE suite_case ADD COLUMN chunk_s REAL /* s of a window, NULL: another task */;\n"
+    "ALTER TABLE suite_case ADD COLUMN batch INTEGER /* windows side by side, NULL: another task */;\n"
+    "ALTER TABLE suite_case ADD COLUMN window_tokens INTEGER /* forced length of a window's text, tokens, NULL: another task */;\n"
+    "ALTER TABLE suite_case ADD COLUMN beams INTEGER /* texts followed side by side, NULL: another task */;\n"
+    "ALTER TABLE sample ADD COLUMN audio_ns INTEGER /* ns of other: reading the recording that is transcribed */;\n"
+    "ALTER TABLE sample ADD COLUMN mel_ns INTEGER /* ns of prefill: log-mel of a recording */;\n"
+    "ALTER TABLE sample ADD COLUMN encode_ns INTEGER /* ns of prefill: encoder of a transcript */;\n"
+    "ALTER TABLE sample ADD COLUMN music_ns INTEGER /* ns of other: making the music that is transcribed */;\n"
+    "ALTER TABLE sample ADD COLUMN windows INTEGER /* of a transcript */;\n";
+
+static const char transcript_view[] =
+    "CREATE VIEW transcript_figure AS SELECT\n" /* text: the decoder's; wall: all of it, the music left out */
+    "  s.id AS sample_id, r.session_id, r.case_id, r.arm_id, r.round, c.suite, c.name AS case_name, a.position AS arm_position, a.name AS arm,\n"
+    "  c.audio_s, c.chunk_s, c.batch, c.beams, s.windows, s.frames AS tokens,\n"
+    "  s.load_ns / 1e6 AS load_ms, s.audio_ns / 1e6 AS audio_ms, s.mel_ns / 1e6 AS mel_ms, s.encode_ns / 1e6 AS encode_ms,\n"
+    "  s.generate_ns / 1e6 AS text_ms, s.music_ns / 1e6 AS music_ms, (s.wall_ns - coalesce(s.music_ns, 0)) / 1e6 AS wall_ms,\n"
+    "  (s.wall_ns - coalesce(s.music_ns, 0)) / 1e9 / nullif(c.audio_s, 0) AS rtf,\n"
+    "  s.frames * 1e9 / nullif(s.wall_ns - coalesce(s.music_ns, 0), 0) AS tok_s, s.frames * 1e9 / nullif(s.generate_ns, 0) AS text_tok_s\n"
+    "FROM sample s JOIN run r ON r.id = s.run_id JOIN suite_case c ON c.id = r.case_id JOIN arm a ON a.id = r.arm_id\n"
+    "WHERE r.status = 'ok' AND r.dropped_reason IS NULL AND NOT s.warmup AND c.recording IS NOT NULL;\n";
+
 const hm_migration hm_migrations[] = {{{first_tables, first_views}},
                                       {{fidelity_table, NULL}},
                                       {{speech_columns, stream_view}},
                                       {{limit_table, NULL}},
                                       {{verdict_tables, machine_state_columns}},
                                       {{part_tables, NULL}},
-                                      {{device_columns, NULL}}};
+                                      {{device_columns, NULL}},
+                                      {{transcript_columns, transcript_view}}};
 const int hm_migration_count = (int)(sizeof hm_migrations / sizeof *hm_migrations);

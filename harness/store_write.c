@@ -109,6 +109,17 @@ static void bind_speech(hm_query *q, const hm_case_record *c)
     hm_bind_real(q, ":sub_top_p", c->sub_top_p);
 }
 
+static void bind_transcript(hm_query *q, const hm_case_record *c)
+{
+    hm_bind_text(q, ":language", c->language);
+    hm_bind_text(q, ":recording", c->recording);
+    hm_bind_real(q, ":audio_s", c->audio_s);
+    hm_bind_real(q, ":chunk_s", c->chunk_s);
+    hm_bind_int(q, ":batch", c->batch);
+    hm_bind_int(q, ":window_tokens", c->window_tokens);
+    hm_bind_int(q, ":beams", c->beams);
+}
+
 hm_status hm_store_put_case(hm_store *store, const hm_case_record *c, hm_error *err)
 {
     hm_query q;
@@ -117,7 +128,7 @@ hm_status hm_store_put_case(hm_store *store, const hm_case_record *c, hm_error *
         "INSERT OR IGNORE INTO suite_case VALUES(:id, :request_hash, :suite_hash, :suite, :name, :task, :tags, :lyrics, "
         ":intro_style, :verse_style, :chorus_style, :frames, :topk, :cfg_scale, :temperature, :seed, :flow_steps, :flow_guidance, "
         ":words, :kind, :text, :speaker, :language, :instruct, :reference, :reference_text, :streaming_text, :top_p, "
-        ":repetition_penalty, :sub_temperature, :sub_topk, :sub_top_p)",
+        ":repetition_penalty, :sub_temperature, :sub_topk, :sub_top_p, :recording, :audio_s, :chunk_s, :batch, :window_tokens, :beams)",
         err);
     hm_bind_text(&q, ":id", c->id);
     hm_bind_text(&q, ":request_hash", c->request_hash);
@@ -140,6 +151,8 @@ hm_status hm_store_put_case(hm_store *store, const hm_case_record *c, hm_error *
     hm_bind_int(&q, ":words", c->words ? c->words : HM_UNKNOWN);
     if (!strcmp(c->task, "speech"))
         bind_speech(&q, c);
+    else if (c->recording)
+        bind_transcript(&q, c);
     hm_query_run(&q);
     return hm_query_close(&q);
 }

@@ -42,5 +42,6 @@ int64_t hm_suite_expected_ns(hm_store *store, const char *machine_id, const hm_p
         hm_store_expected_ns(store, machine_id, c->id, a->toggles_text[0] ? a->toggles_text : NULL, a->threads, a->isa[0] ? a->isa : NULL,
                              a->model, a->program, a->command, a->backend, a->device[0] ? a->device : NULL, &ns, known, NULL))
         *known = false;
-    return *known ? ns : (int64_t)(c->frames * 0.08 * 0.1e9) + 500000000; /* a tenth of real time and a start */
+    return *known ? ns
+                  : (int64_t)((c->recording ? c->audio_s : c->frames * 0.08) * 0.1e9) + 500000000; /* a tenth of real time and a start */
 }

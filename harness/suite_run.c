@@ -8,6 +8,7 @@
 #include "harness/machine.h"
 #include "harness/machine_state.h"
 #include "harness/page_cache.h"
+#include "harness/recording.h"
 
 /* One case and model: what is fed back. */
 typedef struct fed {
@@ -512,6 +513,14 @@ static hm_status find_cold_turns(suite_run *r, hm_error *err)
     return r->cold_done ? hm_store_each_run(r->store, r->o->session_id, mark_cold, r, err) : HM_EABSENT;
 }
 
+static hm_status prepare_recordings(const suite_run *r, hm_error *err)
+{
+    hm_status st = HM_OK;
+    for (int c = 0; c < r->plan->case_count && !st; c++)
+        st = hm_recording_prepare(&r->plan->cases[c], err);
+    return st;
+}
+
 static hm_status prepare(suite_run *r, hm_error *err)
 {
     for (int c = 0; c < r->plan->case_count; c++)
@@ -527,6 +536,8 @@ static hm_status prepare(suite_run *r, hm_error *err)
         st = hm_make_folders(r->o->audio_folder, err);
     if (!st && r->o->cold)
         st = find_cold_turns(r, err);
+    if (!st)
+        st = prepare_recordings(r, err);
     return st ? st : prepare_codes(r, err);
 }
 

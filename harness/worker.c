@@ -23,6 +23,7 @@
 #include "harness/process.h"
 #include "harness/progress.h"
 #include "harness/protocol.h"
+#include "harness/recording.h"
 #include "harness/watch.h"
 
 enum {
@@ -38,6 +39,8 @@ typedef struct worker {
     hm_probe inner; /* progress and phases, behind the recorder */
     hm_recorder *recorder;
     hm_engine_opened opened;
+    hm_singer singer;                                        /* of music that is transcribed */
+    char variant[HM_VARIANT_SPEC], isa[16], device_name[48]; /* of the last open: its own choice of engine */
     bool is_open, skip_codec, encoders;
     char real_path[PATH_MAX];  /* of the model */
     char real_packs[PATH_MAX]; /* of packed weights; "": none */
@@ -99,6 +102,7 @@ static void on_phase_end(void *self, hm_span_kind kind, const char *name)
 static void close_engine(worker *w)
 {
     hm_device_watch_close(&w->device);
+    hm_singer_close(&w->singer);
     if (w->is_open)
         hm_engine_close_chosen(&w->opened);
     w->is_open = false;
@@ -163,6 +167,9 @@ static hm_status on_open(worker *w, const json_t *message, hm_error *err)
         return st;
     w->skip_codec = order.skip_codec;
     w->encoders = order.encoders;
+    snprintf(w->variant, sizeof w->variant, "%s", order.variant);
+    snprintf(w->isa, sizeof w->isa, "%s", order.isa ? order.isa : "");
+    snprintf(w->device_name, sizeof w->device_name, "%s", order.device ? order.device : "");
     if (!realpath(w->opened.path, w->real_path))
         snprintf(w->real_path, sizeof w->real_path, "%s", w->opened.path);
     if (hm_cache_packs(packs, sizeof packs, NULL) || !realpath(packs, w->real_packs))
@@ -196,9 +203,32 @@ static hm_status on_open(worker *w, const json_t *message, hm_error *err)
 static hm_request request_of(const hm_run_order *order)
 {
     hm_request r = hm_case_request(&order->c);
-    r.stored_codes = order->codes ? order->codes->codes : NULL;
-    r.skip_codec = order->skip_codec;
+    r.stored_codes = order->codes && order->c.beams <= 1 ? order->codes->codes : NULL; /* several beams follow what they find */
+    r.skip_codec = order->skip_codec || r.task == HM_TASK_TRANSCRIPT;
     return r;
+}
+
+/* What sings is there for as long as what listens. */
+static hm_status add_singer(const hm_engine_choice *listener, const hm_case_record *c, const hm_module *module, hm_memory_estimate *sum,
+                            hm_error *err)
+{
+    char path[HM_MODEL_PATH];
+    hm_memory_estimate e = {0};
+    hm_engine_choice choice = *listener;
+    choice.need_codec = true;
+    hm_status st = hm_model_resolve(c->music_model, path, NULL, err);
+    if (st)
+        return st;
+    hm_engine_options options = hm_engine_options_of(&choice, module, path);
+    hm_request song = hm_case_song(c);
+    st = hm_module_api(module)->estimate(&options, &song, &e, err);
+    sum->total_bytes += e.total_bytes;
+    sum->weights_bytes += e.weights_bytes;
+    sum->mapped_bytes += e.mapped_bytes;
+    sum->kv_bytes += e.kv_bytes;
+    sum->scratch_bytes += e.scratch_bytes;
+    sum->codec_bytes += e.codec_bytes;
+    return st;
 }
 
 /* From the shapes alone: nothing is loaded. */
@@ -220,6 +250,8 @@ static hm_status on_estimate(worker *w, const json_t *message, hm_error *err)
     run.skip_codec = order.skip_codec;
     hm_request request = request_of(&run);
     st = hm_module_api(module)->estimate(&options, &request, &e, err);
+    if (!st && hm_case_is_sung(&run.c))
+        st = add_singer(&choice, &run.c, module, &e, err);
     hm_module_close(&module);
     if (!st)
         answer(w,
@@ -386,14 +418,42 @@ static void fill_parts(hm_sample *s, const hm_parts *parts)
     }
 }
 
-/* Within generate, when all its commands are known. */
+/* Within generate, when all its commands are known. That of a transcript is in pieces, between those of its encoder. */
 static void fill_device_busy(worker *w, const hm_result *r)
 {
     size_t n;
     int64_t busy_ns, from_ns = w->call_ns + r->prefill_ns;
     const hm_device_span *spans = hm_recorder_device_spans(w->recorder, &n);
-    if (n && !hm_recorder_dropped(w->recorder) && !hm_device_busy(spans, n, from_ns, from_ns + r->generate_ns, &busy_ns, NULL))
+    if (n && !r->windows && !hm_recorder_dropped(w->recorder) &&
+        !hm_device_busy(spans, n, from_ns, from_ns + r->generate_ns, &busy_ns, NULL))
         w->sample.device_busy_ns = busy_ns;
+}
+
+static void fill_transcript(hm_sample *s, const hm_result *r, const hm_recording *heard)
+{
+    s->audio_s = (double)heard->count / HM_TRANSCRIPT_RATE;
+    s->audio_ns = heard->audio_ns;
+    s->music_ns = heard->frames ? heard->music_ns : HM_UNKNOWN;
+    s->mel_ns = r->mel_ns;
+    s->encode_ns = r->encode_ns;
+    s->windows = r->window_count;
+    s->wall_ns += heard->audio_ns + heard->music_ns;
+    if (!heard->frames)
+        return;
+    const struct {
+        const char *name;
+        int64_t ns;
+    } phases[] = {{"music", heard->music_ns},
+                  {"music/prefill", heard->prefill_ns},
+                  {"music/generate", heard->generate_ns},
+                  {"music/decode", heard->decode_ns}};
+    for (int i = 0; i < 4 && s->span_count < (int)(sizeof s->spans / sizeof *s->spans); i++) {
+        hm_span_total *span = &s->spans[s->span_count++];
+        *span = (hm_span_total){.count = 1, .total_ns = phases[i].ns, .self_ns = phases[i].ns};
+        if (i == 0)
+            span->self_ns = heard->music_ns - heard->prefill_ns - heard->generate_ns - heard->decode_ns;
+        snprintf(span->name, sizeof span->name, "%s", phases[i].name);
+    }
 }
 
 static void fill_sample(worker *w, const hm_request *request, const hm_result *r, const hm_audio_facts *audio)
@@ -487,6 +547,31 @@ static json_t *with_memory_after(const worker *w, json_t *message)
     return message;
 }
 
+/* What is to be written down; of a warm-up no more than the windows that lie side by side. */
+static hm_status listen(worker *w, hm_request *request, hm_recording *heard, turn_part part, const hm_run_order *order, hm_error *err)
+{
+    const hm_engine_facts *f = w->opened.facts;
+    bool first = part == WARMUP && !strcmp(order->warmup, "first");
+    const hm_engine_choice choice = {.variant = w->variant,
+                                     .backend = f->backend,
+                                     .isa = w->isa[0] ? w->isa : NULL,
+                                     .device = w->device_name[0] ? w->device_name : NULL,
+                                     .threads = f->threads,
+                                     .need_lm = true,
+                                     .probe = &w->inner,
+                                     .log = hm_log_stderr(false)};
+    hm_status st = hm_case_is_sung(&order->c) ? hm_singer_open(&w->singer, &choice, order->c.music_model, err) : HM_OK;
+    if (!st)
+        st = hm_recording_open(heard, &order->c, &w->singer, first, err);
+    if (st)
+        return st;
+    const hm_transcript_input *in = &request->transcript;
+    int64_t most = llrint((in->chunk_s + (in->batch - 1) * in->chunk_s * 2 / 3) * HM_TRANSCRIPT_RATE);
+    request->transcript.audio = heard->samples;
+    request->transcript.samples = first && heard->count > most ? most : heard->count;
+    return HM_OK;
+}
+
 /* One generation and its answer. */
 static hm_status run_once(worker *w, const hm_request *asked, turn_part part, const hm_run_order *order, hm_error *err)
 {
@@ -496,7 +581,8 @@ static hm_status run_once(worker *w, const hm_request *asked, turn_part part, co
     hm_audio_sink sink = {.self = &ear, .write = on_audio};
     hm_request with_sink = *asked, *request = &with_sink;
     hm_logits_writer *logits = NULL;
-    with_sink.sink = order->stream && !order->skip_codec ? &sink : NULL;
+    hm_recording heard = {0};
+    with_sink.sink = order->stream && !asked->skip_codec ? &sink : NULL;
     hm_status st = order->logits && part == LAST ? hm_logits_open(&logits, order->logits, order->logit_frames, err) : HM_OK;
     if (st)
         return st;
@@ -507,8 +593,11 @@ static hm_status run_once(worker *w, const hm_request *asked, turn_part part, co
     hm_watch_start(&w->watch);
     hm_device_watch_start(w->device);
     hm_player_init(&ear.player, hm_clock_now(hm_clock_real()));
+    if (asked->task == HM_TASK_TRANSCRIPT)
+        st = listen(w, &with_sink, &heard, part, order, err);
     w->call_ns = hm_now_ns();
-    st = w->opened.api->generate(w->opened.engine, request, &r, err);
+    if (!st)
+        st = w->opened.api->generate(w->opened.engine, request, &r, err);
     w->sample.wall_ns = r.wall_ns;
     hm_watch_fill(&w->watch, &w->sample);
     hm_device_watch_stop(w->device);
@@ -521,6 +610,8 @@ static hm_status run_once(worker *w, const hm_request *asked, turn_part part, co
     }
     if (!st) /* memory is read before anything else is allocated */
         fill_sample(w, request, &r, audio);
+    if (!st && asked->task == HM_TASK_TRANSCRIPT)
+        fill_transcript(&w->sample, &r, &heard);
     if (!st && part != WARMUP)
         fill_prediction(w, request);
     if (!st)
@@ -541,6 +632,7 @@ static hm_status run_once(worker *w, const hm_request *asked, turn_part part, co
         message = hm_proto_sample(&w->sample, order->want_codes && part == LAST ? &codes : NULL);
     }
     w->opened.api->result_free(&r);
+    hm_recording_close(&heard);
     if (!st)
         answer(w, with_memory_after(w, message));
     return st;
@@ -551,13 +643,16 @@ static hm_status check_order(const worker *w, const hm_run_order *order, hm_erro
     if (!w->is_open)
         return hm_fail(err, HM_EUSAGE, "worker: \"run\" before \"open\"");
     const hm_engine_facts *f = w->opened.facts;
-    if (strcmp(order->c.task, "music") && strcmp(order->c.task, "speech"))
-        return hm_fail(err, HM_EUSAGE, "worker: task \"%.40s\": expected music or speech", order->c.task);
+    if (strcmp(order->c.task, "music") && strcmp(order->c.task, "speech") && strcmp(order->c.task, "transcript"))
+        return hm_fail(err, HM_EUSAGE, "worker: task \"%.40s\": expected music, speech or transcript", order->c.task);
     if (hm_case_task(&order->c) != f->task)
         return hm_fail(err, HM_EUSAGE, "worker: the case asks for %s, the model (%s) makes %s", order->c.task, f->model,
                        hm_task_name(f->task));
     if (f->task == HM_TASK_SPEECH && strcmp(order->c.kind, f->kind))
         return hm_fail(err, HM_EUSAGE, "worker: the case takes a model of kind %.40s, this one is %s", order->c.kind, f->kind);
+    if (f->task == HM_TASK_TRANSCRIPT && order->c.frames != hm_suite_windows(order->c.audio_s, order->c.chunk_s) * order->c.window_tokens)
+        return hm_fail(err, HM_EUSAGE, "worker: %d tokens, where %d windows have %d each", order->c.frames,
+                       hm_suite_windows(order->c.audio_s, order->c.chunk_s), order->c.window_tokens);
     if (order->codes && order->codes->codebooks != f->codebooks)
         return hm_fail(err, HM_EUSAGE, "worker: codes for %d codebooks, this model has %d", order->codes->codebooks, f->codebooks);
     if (order->skip_codec != w->skip_codec && w->skip_codec)

@@ -15,7 +15,12 @@
 #include "engine/base/map.h"
 #include "engine/base/words.h"
 
-enum { MAX_BYTES = 4 << 20, MAX_CASES = 1000, MAX_FRAMES = 45000 /* one hour */ };
+enum {
+    MAX_BYTES = 4 << 20,
+    MAX_CASES = 1000,
+    MAX_FRAMES = 45000 /* one hour */,
+    MAX_TOKENS = 440
+};
 
 /* As in the file. Optional numbers are pointers: NULL when left out. */
 typedef struct yaml_styles {
@@ -24,10 +29,11 @@ typedef struct yaml_styles {
 
 typedef struct yaml_case {
     char *name, *description, *task, *tags, *lyrics;
-    char *kind, *text, *speaker, *language, *instruct, *design, *reference, *reference_text;
+    char *kind, *text, *speaker, *language, *instruct, *design, *reference, *reference_text, *recording;
     char *streaming_text; /* a text: the library takes any word but "no" for yes */
     yaml_styles *styles;
-    double *seconds, *cfg, *temperature, *flow_guidance, *top_p, *repetition_penalty, *sub_temperature, *sub_top_p;
+    double *seconds, *cfg, *temperature, *flow_guidance, *top_p, *repetition_penalty, *sub_temperature, *sub_top_p, *chunk;
+    int64_t *batch, *tokens, *beams;
     int64_t *frames, *topk, *flow_steps, *sub_topk;
     uint64_t *seed;
 } yaml_case;
@@ -77,6 +83,11 @@ static const cyaml_schema_field_t case_fields[] = {
     MAY_REAL(sub_temperature),
     MAY_INT(sub_topk),
     MAY_REAL(sub_top_p),
+    MAY_TEXT(recording),
+    MAY_REAL(chunk),
+    MAY_INT(batch),
+    MAY_INT(tokens),
+    MAY_INT(beams),
     CYAML_FIELD_END};
 
 static const cyaml_schema_value_t case_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, yaml_case, case_fields)};
@@ -170,6 +181,48 @@ static char *take(char **from)
     return text ? text : calloc(1, 1);
 }
 
+static double real_or(const double *given, double otherwise)
+{
+    return given ? *given : otherwise;
+}
+
+/* Out of range becomes -1, which every check here refuses. */
+static int int_or(const int64_t *given, int otherwise)
+{
+    return !given ? otherwise : *given < 0 || *given > 1 << 20 ? -1 : (int)*given;
+}
+
+int hm_suite_windows(double audio_s, double chunk_s)
+{
+    const int64_t rate = 16000, samples = llrint(audio_s * (double)rate), chunk = llrint(chunk_s * (double)rate),
+                  shared = llrint(chunk_s / 6 * (double)rate), step = chunk - 2 * shared;
+    return samples <= chunk ? 1 : (int)((samples - chunk + step - 1) / step) + 1;
+}
+
+/* A recording and the windows it is cut into, each of a fixed number of tokens. */
+static hm_status take_windows(const hm_suite *suite, const yaml_case *y, hm_suite_case *c, hm_error *err)
+{
+    c->audio_s = y->seconds ? *y->seconds : 0;
+    c->chunk_s = real_or(y->chunk, 30);
+    c->batch = int_or(y->batch, 16);
+    c->window_tokens = int_or(y->tokens, 96);
+    c->beams = int_or(y->beams, 1);
+    if (!y->seconds || y->frames)
+        return bad(suite, y->name, err, "needs the length of its recording as \"seconds\"");
+    if (!(c->audio_s >= 1 && c->audio_s <= 3600))
+        return bad(suite, y->name, err, "seconds: expected 1 to 3600");
+    if (!(c->chunk_s >= 1 && c->chunk_s <= 30))
+        return bad(suite, y->name, err, "chunk: expected 1 to 30 seconds");
+    if (c->batch < 1 || c->batch > 1024)
+        return bad(suite, y->name, err, "batch: expected 1 to 1024 windows");
+    if (c->window_tokens < 1 || c->window_tokens > MAX_TOKENS)
+        return bad(suite, y->name, err, "tokens: expected 1 to 440 of each window");
+    if (c->beams < 1 || c->beams > 16)
+        return bad(suite, y->name, err, "beams: expected 1 to 16");
+    c->frames = hm_suite_windows(c->audio_s, c->chunk_s) * c->window_tokens;
+    return HM_OK;
+}
+
 static hm_status take_length(const hm_suite *suite, const yaml_case *y, hm_suite_case *c, hm_error *err)
 {
     if (!y->seconds == !y->frames)
@@ -197,17 +250,6 @@ int hm_count_words(const char *text)
             bracket = false;
     }
     return words;
-}
-
-static double real_or(const double *given, double otherwise)
-{
-    return given ? *given : otherwise;
-}
-
-/* Out of range becomes -1, which every check here refuses. */
-static int int_or(const int64_t *given, int otherwise)
-{
-    return !given ? otherwise : *given < 0 || *given > 1 << 20 ? -1 : (int)*given;
 }
 
 static hm_status take_music_numbers(const hm_suite *suite, const yaml_case *y, hm_suite_case *c, hm_error *err)
@@ -254,36 +296,62 @@ static hm_status take_speech_numbers(const hm_suite *suite, const yaml_case *y, 
     return HM_OK;
 }
 
-/* Keys that say something about the other task only. */
-static hm_status check_keys(const hm_suite *suite, const yaml_case *y, bool speech, hm_error *err)
+enum {
+    MUSIC = 1,
+    SPEECH = 2,
+    TRANSCRIPT = 4, /* of a recording that is there */
+    SUNG = 8        /* of one that is made as music first */
+};
+
+static const char *task_name(int task)
+{
+    return task & MUSIC ? "music" : task & SPEECH ? "speech" : "transcript";
+}
+
+/* Keys that say something about other tasks only. */
+static hm_status check_keys(const hm_suite *suite, const yaml_case *y, int task, hm_error *err)
 {
     const struct {
         const char *key;
-        bool given, speech;
-    } keys[] = {{"tags", y->tags, false},
-                {"lyrics", y->lyrics, false},
-                {"styles", y->styles, false},
-                {"cfg", y->cfg, false},
-                {"flow_steps", y->flow_steps, false},
-                {"flow_guidance", y->flow_guidance, false},
-                {"kind", y->kind, true},
-                {"text", y->text, true},
-                {"speaker", y->speaker, true},
-                {"language", y->language, true},
-                {"instruct", y->instruct, true},
-                {"design", y->design, true},
-                {"reference", y->reference, true},
-                {"reference_text", y->reference_text, true},
-                {"streaming_text", y->streaming_text, true},
-                {"top_p", y->top_p, true},
-                {"repetition_penalty", y->repetition_penalty, true},
-                {"sub_temperature", y->sub_temperature, true},
-                {"sub_topk", y->sub_topk, true},
-                {"sub_top_p", y->sub_top_p, true}};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (keys[i].given && keys[i].speech != speech)
-            return hm_fail(err, HM_EFORMAT, "suite %s: case \"%.60s\": %s: means nothing for %s (task: %s)", suite->path, y->name,
-                           keys[i].key, speech ? "speech" : "music", keys[i].speech ? "speech" : "music");
+        bool given;
+        int tasks;
+    } keys[] = {{"tags", y->tags, MUSIC | SUNG},
+                {"lyrics", y->lyrics, MUSIC | SUNG},
+                {"styles", y->styles, MUSIC | SUNG},
+                {"cfg", y->cfg, MUSIC | SUNG},
+                {"flow_steps", y->flow_steps, MUSIC | SUNG},
+                {"flow_guidance", y->flow_guidance, MUSIC | SUNG},
+                {"topk", y->topk, MUSIC | SPEECH | SUNG},
+                {"temperature", y->temperature, MUSIC | SPEECH | SUNG},
+                {"kind", y->kind, SPEECH},
+                {"text", y->text, SPEECH},
+                {"speaker", y->speaker, SPEECH},
+                {"language", y->language, SPEECH | TRANSCRIPT | SUNG},
+                {"instruct", y->instruct, SPEECH},
+                {"design", y->design, SPEECH},
+                {"reference", y->reference, SPEECH},
+                {"reference_text", y->reference_text, SPEECH},
+                {"streaming_text", y->streaming_text, SPEECH},
+                {"top_p", y->top_p, SPEECH},
+                {"repetition_penalty", y->repetition_penalty, SPEECH},
+                {"sub_temperature", y->sub_temperature, SPEECH},
+                {"sub_topk", y->sub_topk, SPEECH},
+                {"sub_top_p", y->sub_top_p, SPEECH},
+                {"recording", y->recording, TRANSCRIPT | SUNG},
+                {"chunk", y->chunk, TRANSCRIPT | SUNG},
+                {"batch", y->batch, TRANSCRIPT | SUNG},
+                {"tokens", y->tokens, TRANSCRIPT | SUNG},
+                {"beams", y->beams, TRANSCRIPT | SUNG}};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (!keys[i].given || keys[i].tasks & task)
+            continue;
+        if (task == TRANSCRIPT && keys[i].tasks & SUNG)
+            return hm_fail(err, HM_EFORMAT,
+                           "suite %s: case \"%.60s\": %s: means nothing for a recording that is no music (recording: music)", suite->path,
+                           y->name, keys[i].key);
+        return hm_fail(err, HM_EFORMAT, "suite %s: case \"%.60s\": %s: means nothing for %s (task: %s)", suite->path, y->name, keys[i].key,
+                       task_name(task), task_name(keys[i].tasks));
+    }
     return HM_OK;
 }
 
@@ -360,6 +428,28 @@ static hm_status take_speech(const hm_suite *suite, yaml_case *y, hm_suite_case 
     return c->kind && !c->reference == !y->reference ? HM_OK : hm_fail(err, HM_EABSENT, "suite %s: out of memory", suite->path);
 }
 
+static hm_status take_transcript(const hm_suite *suite, yaml_case *y, hm_suite_case *c, bool sung, hm_error *err)
+{
+    hm_status st = sung ? take_music(suite, y, c, err) : HM_OK;
+    if (st)
+        return st;
+    c->recording = strdup(sung ? "music" : "voice");
+    c->language = y->language ? take(&y->language) : NULL;
+    return c->recording ? HM_OK : hm_fail(err, HM_EABSENT, "suite %s: out of memory", suite->path);
+}
+
+/* Which of the tasks; 0: none. */
+static int task_of(const yaml_case *y)
+{
+    if (!y->task || !strcmp(y->task, "music"))
+        return MUSIC;
+    if (!strcmp(y->task, "speech"))
+        return SPEECH;
+    if (strcmp(y->task, "transcript"))
+        return 0;
+    return y->recording && !strcmp(y->recording, "music") ? SUNG : TRANSCRIPT;
+}
+
 /* Fills c; what it holds is the caller's to free, after a failure as well. */
 static hm_status take_case(const hm_suite *suite, yaml_case *y, hm_suite_case *c, hm_error *err)
 {
@@ -368,20 +458,24 @@ static hm_status take_case(const hm_suite *suite, yaml_case *y, hm_suite_case *c
     for (int i = 0; i < suite->case_count; i++)
         if (!strcmp(suite->cases[i].name, y->name))
             return bad(suite, y->name, err, "two cases have this name");
-    bool speech = y->task && !strcmp(y->task, "speech");
-    if (y->task && !speech && strcmp(y->task, "music"))
-        return bad(suite, y->name, err, "task: expected music or speech");
+    int task = task_of(y);
+    if (!task)
+        return bad(suite, y->name, err, "task: expected music, speech or transcript");
+    if (y->recording && task == TRANSCRIPT && strcmp(y->recording, "voice"))
+        return bad(suite, y->name, err, "recording: expected voice or music");
     c->seed = y->seed ? *y->seed : 1;
-    hm_status st = check_keys(suite, y, speech, err);
+    hm_status st = check_keys(suite, y, task, err);
     if (!st)
-        st = take_length(suite, y, c, err);
+        st = task & (TRANSCRIPT | SUNG) ? take_windows(suite, y, c, err) : take_length(suite, y, c, err);
     if (!st)
-        st = speech ? take_speech(suite, y, c, err) : take_music(suite, y, c, err);
+        st = task == SPEECH  ? take_speech(suite, y, c, err)
+             : task == MUSIC ? take_music(suite, y, c, err)
+                             : take_transcript(suite, y, c, task == SUNG, err);
     if (st)
         return st;
     c->name = take(&y->name);
     c->description = take(&y->description);
-    c->task = strdup(speech ? "speech" : "music");
+    c->task = strdup(task_name(task));
     c->tags = take(&y->tags);
     c->lyrics = take(&y->lyrics);
     c->text = c->text ? c->text : take(&y->text);
@@ -392,8 +486,8 @@ static hm_status take_case(const hm_suite *suite, yaml_case *y, hm_suite_case *c
 
 static void free_case(hm_suite_case *c)
 {
-    char *texts[] = {c->name, c->description, c->task,    c->tags,     c->lyrics,   c->intro_style, c->verse_style,   c->chorus_style,
-                     c->kind, c->text,        c->speaker, c->language, c->instruct, c->reference,   c->reference_text};
+    char *texts[] = {c->name, c->description, c->task,    c->tags,     c->lyrics,   c->intro_style, c->verse_style,    c->chorus_style,
+                     c->kind, c->text,        c->speaker, c->language, c->instruct, c->reference,   c->reference_text, c->recording};
     for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
         free(texts[k]);
 }

@@ -1,4 +1,4 @@
-/* Suite files: labelled cases of songs and utterances to generate, as YAML. The format is in docs/suites.md; nothing else reads them. */
+/* Suite files: labelled cases of songs and utterances to generate and of recordings to transcribe, as YAML. The format is in docs/suites.md; nothing else reads them. */
 #ifndef HM_SUITES_SUITE_H
 #define HM_SUITES_SUITE_H
 
@@ -12,14 +12,14 @@
 /* Texts are UTF-8. Never NULL: name, description, task, kind, tags, lyrics, text (the last four may be empty). */
 typedef struct hm_suite_case {
     char *name, *description;
-    char *task; /* "music", "speech" */
-    int frames; /* forced length; 80 ms each */
+    char *task; /* "music", "speech", "transcript" */
+    int frames; /* forced length: 80 ms each, or the tokens of all windows */
     int words;  /* of the lyrics (section names left out) or the text */
     uint64_t seed;
     double temperature;
     int topk; /* speech: 0: all */
     /* music */
-    char *tags, *lyrics;
+    char *tags, *lyrics;                            /* of a transcript, too, whose recording is music */
     char *intro_style, *verse_style, *chorus_style; /* NULL: none */
     double cfg_scale, flow_guidance;
     int flow_steps; /* 0: as the variant says */
@@ -31,6 +31,10 @@ typedef struct hm_suite_case {
     int streaming_text;                  /* 1, 0; -1: as the model's kind does */
     double top_p, repetition_penalty, sub_temperature, sub_top_p;
     int sub_topk; /* 0: all */
+    /* transcript */
+    char *recording; /* "voice": made by the harness (harness/recording.h); "music": made first, of the keys of music; NULL: another task */
+    double audio_s, chunk_s;
+    int batch, window_tokens, beams;
 } hm_suite_case;
 
 typedef struct hm_suite {
@@ -42,6 +46,9 @@ typedef struct hm_suite {
 
 /* Frames of 80 ms in so many seconds. */
 #define HM_SUITE_FRAMES_PER_SECOND 12.5
+
+/* Windows that a recording is cut into, each sharing a sixth of chunk_s with its neighbours. */
+int hm_suite_windows(double audio_s, double chunk_s);
 
 /* Words of a text: what white space separates; names of sections in brackets are none. */
 int hm_count_words(const char *text);

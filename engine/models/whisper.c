@@ -277,6 +277,7 @@ static void advance(hm_ctx *c, struct call *k)
 {
     hm_whisper_work *work = k->work;
     int rows = k->active_count * k->B;
+    work->passes.again++;
     for (int a = 0; a < k->active_count; a++) {
         int i = k->active[a];
         hm_whisper_search *s = &k->search[i];
@@ -329,11 +330,11 @@ hm_status hm_whisper_decode(hm_ctx *c, hm_whisper_work *work, const hm_whisper_r
         begin_pass(c, work, windows, count);
         prefill(c, &k);
         for (int step = 1; !hm_ops_status(&c->ops); step++) {
-            hm_span_begin(c->probe, HM_SPAN_STEP, "token", step - 1);
+            hm_span_begin(c->probe, HM_SPAN_STEP, "frame", work->passes.steps++);
             choose(c, &k);
             if (k.active_count)
                 advance(c, &k);
-            hm_span_end(c->probe, HM_SPAN_STEP, "token");
+            hm_span_end(c->probe, HM_SPAN_STEP, "frame");
             hm_progress(c, "decode", k.active_count ? step : longest, longest);
             if (!k.active_count)
                 break;
@@ -345,6 +346,11 @@ hm_status hm_whisper_decode(hm_ctx *c, hm_whisper_work *work, const hm_whisper_r
     close_call(&k);
     free(windows);
     return st;
+}
+
+hm_whisper_passes hm_whisper_work_passes(const hm_whisper_work *work)
+{
+    return work->passes;
 }
 
 void hm_whisper_text_close(hm_whisper_text *text)

@@ -24,6 +24,13 @@ const hm_whisper_generation *hm_whisper_generation_of(const hm_whisper *m);
 /* Room for `windows` windows side by side, each decoded with up to `beams` beams to at most `positions` positions (prompt and text). */
 hm_status hm_whisper_work_open(hm_ctx *c, hm_whisper_work **out, const hm_whisper *m, int windows, int beams, int positions, hm_error *err);
 void hm_whisper_work_close(hm_ctx *c, hm_whisper_work **work);
+/* What was done so far. */
+typedef struct hm_whisper_passes {
+    int64_t groups; /* of windows that were encoded together */
+    int64_t steps;  /* of all windows and beams: a token each */
+    int64_t again;  /* of them, those whose tokens went through the decoder again, in one pass */
+} hm_whisper_passes;
+hm_whisper_passes hm_whisper_work_passes(const hm_whisper_work *work);
 /* What it takes: caches of both kinds, and everything else. */
 void hm_whisper_estimate(const hm_ctx *c, const hm_whisper_shape *shape, int windows, int beams, int positions, uint64_t *kv_bytes,
                          uint64_t *scratch_bytes);

@@ -177,6 +177,7 @@ hm_status hm_whisper_encode(hm_ctx *c, hm_whisper_work *work, const hm_whisper_w
         float *out = work->out ? work->out + (size_t)at * each : work->e.n;
         hm_part_begin(c, "encoder", at);
         group_forward(c, work, windows + at, at, n, out);
+        work->passes.groups++;
         hm_part_end(c, "encoder");
         if (!work->out)
             hm_whisper_cross_kv(c, work, out, at, n);

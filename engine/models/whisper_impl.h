@@ -65,7 +65,8 @@ typedef struct hm_whisper_decoder_scratch {
 struct hm_whisper_work {
     const hm_whisper *m;
     int windows, beams, positions;
-    int encoded;       /* windows that are there */
+    int encoded; /* windows that are there */
+    hm_whisper_passes passes;
     float *out;        /* [windows][source][D]: what the encoder made; where cross keys and values are not made once */
     hm_kv_cache own;   /* of the encoder, preallocated: keys and values of one layer and group */
     hm_kv_cache cross; /* batch row w: window w */

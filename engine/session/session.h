@@ -7,6 +7,7 @@
 #include "engine/hm_engine.h"
 #include "engine/models/heartcodec.h"
 #include "engine/models/heartmula.h"
+#include "engine/models/whisper.h"
 #include "engine/text/tokenizer.h"
 
 /* A family of models behind the engine's interface. */
@@ -47,6 +48,7 @@ struct hm_engine {
     hm_codec codec;
     struct hm_qwen *qwen;       /* Qwen3-TTS: engine/session/qwen.h */
     struct hm_whisper *whisper; /* Whisper: engine/models/whisper.h */
+    hm_whisper_passes heard;    /* of its last call */
     bool has_lm, has_codec;
     hm_stage stage;          /* load=lazy */
     hm_tokenizer *tokenizer; /* NULL with synthesised manifests */

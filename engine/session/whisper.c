@@ -163,14 +163,15 @@ static hm_status whisper_decode(hm_engine *e, const int32_t *codes, int frames, 
     return hm_fail(err, HM_EUSAGE, "decode: a transcript's tokens are text, there is no audio in them");
 }
 
+/* Several windows and beams go through one pass. */
 static void parts(const hm_engine *e, hm_result *out)
 {
     hm_formats encoder = {0}, decoder = {0}, head = {0};
     if (!out->frames)
         return;
     hm_whisper_formats(e->whisper, &encoder, &decoder, &head);
-    hm_session_add_part(out, "backbone", "encoder", &encoder, (uint64_t)out->window_count);
-    hm_session_add_part(out, "decoder", "text_step", &decoder, (uint64_t)out->frames);
+    hm_session_add_part(out, "backbone", "encoder", &encoder, (uint64_t)e->heard.groups);
+    hm_session_add_part(out, "decoder", "text_step", &decoder, (uint64_t)e->heard.again);
 }
 
 const hm_family hm_whisper_family = {

@@ -549,7 +549,7 @@ static double token_flops(const hm_whisper_shape *g, int positions)
 
 static void tell_work(hm_engine *e, const transcribing *t, hm_result *out)
 {
-    uint64_t window = 0;
+    uint64_t window = 0, step = 0;
     int positions = t->prompt_count + t->r->max_frames;
     out->codebooks = 1;
     out->channels = 1;
@@ -557,7 +557,9 @@ static void tell_work(hm_engine *e, const transcribing *t, hm_result *out)
     out->samples = t->in->samples;
     out->prompt_tokens = t->prompt_count;
     out->prefill_ns = out->mel_ns + out->encode_ns;
-    hm_whisper_pass_bytes(e->whisper, &out->frame_weight_bytes, &window);
+    hm_whisper_pass_bytes(e->whisper, &step, &window);
+    out->frame_weight_bytes =
+        out->frames ? step * (uint64_t)e->heard.steps / (uint64_t)out->frames : 0; /* a step serves all windows and beams */
     out->distinct_weight_bytes = out->frame_weight_bytes;
     out->frame_flops = token_flops(t->shape, positions / 2);
     if (t->batch)
@@ -576,6 +578,7 @@ static hm_status transcribe(hm_engine *e, transcribing *t, hm_result *out, hm_er
     for (int i = 0; i < t->lane_count && !st; i += t->batch)
         st = run_lanes(e, t, i, t->lane_count - i < t->batch ? t->lane_count - i : t->batch, &p, out, err);
     round_close(&p);
+    e->heard = t->work ? hm_whisper_work_passes(t->work) : (hm_whisper_passes){0};
     hm_whisper_work_close(&e->ctx, &t->work);
     if (!st)
         st = collect(t, out, err);

@@ -579,6 +579,57 @@ static void speech_goes_through_the_protocol_whole(void **state)
     json_decref(m);
 }
 
+static void a_transcript_goes_there_and_back(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    int32_t ids[6] = {1, 2, 3, 4, 5, 6};
+    hm_stored_codes codes = {.frames = 6, .codebooks = 1, .codes = ids}, got = {0};
+    hm_run_order back, order = {.c = {.task = "transcript",
+                                      .recording = "voice",
+                                      .recording_path = "/c/voice.wav",
+                                      .language = "en",
+                                      .frames = 6,
+                                      .audio_s = 45,
+                                      .chunk_s = 29.5,
+                                      .batch = 3,
+                                      .window_tokens = 2,
+                                      .beams = 4,
+                                      .seed = 9},
+                                .codes = &codes,
+                                .warmup = "first"};
+    json_t *m = hm_proto_run(&order);
+    assert_int_equal(hm_proto_read_run(m, &back, &got, &err), HM_OK);
+    assert_string_equal(back.c.recording, "voice");
+    assert_string_equal(back.c.recording_path, "/c/voice.wav");
+    assert_string_equal(back.c.language, "en");
+    assert_true(back.c.audio_s == 45 && back.c.chunk_s == 29.5 && back.c.batch == 3 && back.c.window_tokens == 2 && back.c.beams == 4);
+    assert_true(back.c.frames == 6 && back.c.seed == 9 && !back.c.tags && got.codes[5] == 6);
+    hm_stored_codes_free(&got);
+    static const char *const wrong[][2] = {{"recording", "noise"}, {"audio_s", "long"}, {"beams", "many"}, {"path", NULL}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        json_t *other = json_deep_copy(m), *c = json_object_get(other, "case");
+        json_object_set_new(c, wrong[i][0], wrong[i][1] ? json_string(wrong[i][1]) : json_integer(1));
+        assert_int_equal(hm_proto_read_run(other, &back, &got, &err), HM_EFORMAT);
+        json_decref(other);
+    }
+    json_decref(m);
+    order.c.recording = "music";
+    order.c.music_model = "/m";
+    order.c.tags = "pop";
+    order.c.lyrics = "la";
+    order.c.topk = 7;
+    order.c.temperature = 0.5;
+    m = hm_proto_run(&order);
+    assert_int_equal(hm_proto_read_run(m, &back, &got, &err), HM_OK);
+    assert_string_equal(back.c.recording, "music");
+    assert_string_equal(back.c.music_model, "/m");
+    assert_string_equal(back.c.lyrics, "la");
+    assert_true(back.c.topk == 7 && back.c.temperature == 0.5 && !back.c.recording_path);
+    hm_stored_codes_free(&got);
+    json_decref(m);
+}
+
 static void a_stop_ends_the_worker_at_once(void **state)
 {
     (void)state;
@@ -635,6 +686,7 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(a_good_worker_is_believed),
                                        cmocka_unit_test(fed_codes_are_compared_with_the_drawn_ones),
                                        cmocka_unit_test(misbehaving_workers_are_recorded_and_never_believed),
+                                       cmocka_unit_test(a_transcript_goes_there_and_back),
                                        cmocka_unit_test(a_stop_ends_the_worker_at_once),
                                        cmocka_unit_test(base64_goes_there_and_back)};
     return cmocka_run_group_tests(tests, NULL, NULL);

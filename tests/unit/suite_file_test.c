@@ -94,6 +94,7 @@ static void suites_are_listed_by_name(void **state)
 
 #define HEAD "suite: s\ncases:\n  - name: a\n    tags: pop\n    lyrics: la\n"
 #define SAY "suite: s\ncases:\n  - name: a\n    task: speech\n    text: hello there\n    frames: 3\n"
+#define HEAR "suite: s\ncases:\n  - name: a\n    task: transcript\n"
 
 static hm_status parse(const char *text, hm_error *err)
 {
@@ -126,7 +127,7 @@ static void wrong_files_are_refused_with_the_place_and_the_key(void **state)
         {HEAD "    frames: 3\n    temperature: 0\n", "temperature"},
         {HEAD "    frames: 3\n    cfg: -2\n", "cfg"},
         {HEAD "    frames: 3\n    flow_steps: 101\n", "flow_steps"},
-        {HEAD "    frames: 3\n    task: song\n", "music or speech"},
+        {HEAD "    frames: 3\n    task: song\n", "music, speech or transcript"},
         {HEAD "    frames: 3\n    task: speech\n", "tags: means nothing for speech"},
         {HEAD "    frames: 3\n    text: hello\n", "text: means nothing for music (task: speech)"},
         {HEAD "    frames: 3\n    repetition_penalty: 1\n", "repetition_penalty: means nothing for music"},
@@ -149,6 +150,18 @@ static void wrong_files_are_refused_with_the_place_and_the_key(void **state)
         {SAY "    speaker: ryan\n    sub_top_p: 1.5\n", "sub_top_p"},
         {SAY "    speaker: ryan\n    repetition_penalty: 0\n", "repetition_penalty"},
         {SAY "    speaker: ryan\n    streaming_text: perhaps\n", "yes or no"},
+        {HEAR, "length of its recording"},
+        {HEAR "    frames: 3\n", "length of its recording"},
+        {HEAR "    seconds: 0.5\n", "1 to 3600"},
+        {HEAR "    seconds: 9\n    chunk: 31\n", "chunk: expected 1 to 30"},
+        {HEAR "    seconds: 9\n    batch: 0\n", "batch"},
+        {HEAR "    seconds: 9\n    tokens: 441\n", "1 to 440"},
+        {HEAR "    seconds: 9\n    beams: 17\n", "beams"},
+        {HEAR "    seconds: 9\n    recording: noise\n", "voice or music"},
+        {HEAR "    seconds: 9\n    tags: pop\n", "tags: means nothing for a recording that is no music"},
+        {HEAR "    seconds: 9\n    text: hi\n", "text: means nothing for transcript (task: speech)"},
+        {HEAR "    seconds: 9\n    recording: music\n    tags: pop\n", "lyrics"},
+        {HEAD "    frames: 3\n    batch: 2\n", "batch: means nothing for music (task: transcript)"},
         {HEAD "    frames: 3\n    styles: loud\n", "line 7"},
         {HEAD "    frames: 3\n    styles:\n      outro: loud\n", "outro"},
         {HEAD "    frames: 3\n  - name: a\n    tags: pop\n    lyrics: la\n    frames: 2\n", "two cases"},
@@ -167,6 +180,33 @@ static void wrong_files_are_refused_with_the_place_and_the_key(void **state)
             fail_msg("case %zu: expected \"%s\", got: %s", i, wrong[i].wanted, err.text);
     }
     assert_int_equal(parse(HEAD "    frames: 3\n    seed: 18446744073709551615\n", &err), HM_OK);
+}
+
+static void a_recording_is_as_long_as_its_windows(void **state)
+{
+    (void)state;
+    static const char text[] = "suite: s\ncases:\n"
+                               "  - {name: a, task: transcript, seconds: 30}\n"
+                               "  - {name: b, task: transcript, seconds: 120, tokens: 10, batch: 4, beams: 3, language: en, seed: 7}\n"
+                               "  - {name: c, task: transcript, seconds: 30.1, chunk: 30, tokens: 1}\n"
+                               "  - {name: d, task: transcript, seconds: 30, chunk: 12, tokens: 1}\n"
+                               "  - {name: e, task: transcript, seconds: 10, recording: music, tags: pop, lyrics: la, topk: 3}\n";
+    hm_error err = {0};
+    hm_suite *suite = NULL;
+    if (hm_suite_parse(&suite, text, sizeof text - 1, "s.yaml", &err))
+        fail_msg("%s", err.text);
+    const hm_suite_case *c = suite->cases;
+    assert_true(c[0].frames == 96 && c[0].batch == 16 && c[0].beams == 1 && c[0].chunk_s == 30 && c[0].audio_s == 30);
+    assert_string_equal(c[0].task, "transcript");
+    assert_string_equal(c[0].recording, "voice");
+    assert_true(c[1].frames == 60 && c[1].window_tokens == 10 && c[1].batch == 4 && c[1].beams == 3 && c[1].seed == 7);
+    assert_string_equal(c[1].language, "en");
+    assert_int_equal(c[2].frames, 2);
+    assert_int_equal(c[3].frames, 4); /* 0, 8, 16, 24 s */
+    assert_string_equal(c[4].recording, "music");
+    assert_string_equal(c[4].lyrics, "la");
+    assert_int_equal(c[4].topk, 3);
+    hm_suite_close(&suite);
 }
 
 static void speech_cases_say_all_that_speech_can_be_told(void **state)
@@ -272,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_shipped_suites_hold_songs_and_speech_side_by_side),
                                        cmocka_unit_test(suites_are_listed_by_name),
                                        cmocka_unit_test(wrong_files_are_refused_with_the_place_and_the_key),
+                                       cmocka_unit_test(a_recording_is_as_long_as_its_windows),
                                        cmocka_unit_test(speech_cases_say_all_that_speech_can_be_told),
                                        cmocka_unit_test(words_are_counted_without_names_of_sections),
                                        cmocka_unit_test(unknown_suites_name_those_that_exist),

@@ -73,7 +73,7 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
         {"variant", 'V', HM_OPT_LIST, &m->plan.variants, "LIST", "arms, as in naive,best:attn=scores; all; none (default: naive,best)", 0,
          0, NULL},
         HM_PRECISION_OPTION(&a->precision),
-        {"arm", 0, HM_OPT_LIST, &m->plan.commands, "NAME=CMD", "another program that speaks the worker protocol, as an arm", 0, 0, NULL},
+        {"arm", 0, HM_OPT_LIST, &m->plan.commands, "NAME=CMD", "another program that speaks the worker protocol as an arm, or a peer: PEER, NAME='peer:PEER --option' (hmbench peers)", 0, 0, NULL},
         {"program", 0, HM_OPT_LIST, &m->plan.programs, "NAME=PATH",
          "another build of hmbench, its file or a folder with one: every variant by it, too", 0, 0, NULL},
         {"axis", 'a', HM_OPT_LIST, &m->plan.axes, "NAME=LIST",

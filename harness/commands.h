@@ -37,6 +37,7 @@ hm_status hm_cmd_kernels(const hm_command *self, int argc, char **argv, hm_error
 hm_status hm_cmd_limits(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_db(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_worker(const hm_command *self, int argc, char **argv, hm_error *err);
+hm_status hm_cmd_peers(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_cache(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_doctor(const hm_command *self, int argc, char **argv, hm_error *err);
 hm_status hm_cmd_help(const hm_command *self, int argc, char **argv, hm_error *err);

@@ -69,7 +69,7 @@ const hm_command hm_commands[] = {
      "hmbench db info\nhmbench db sql 'SELECT * FROM arm_figure' -o csv\nhmbench db check\nhmbench db merge node1.db node2.db --db all.db\n"
      "hmbench db export --session last >last.jsonl\nhmbench db import last.jsonl --db other.db\nhmbench db prune --keep-days 90 --dry-run"},
     {"worker", hm_cmd_worker, "one engine that takes its orders as lines of JSON (docs/worker-protocol.md)", "worker",
-     "echo '{\"type\":\"hello\",\"protocol\":1}' | hmbench worker"},
+     "echo '{\"type\":\"hello\",\"protocol\":2}' | hmbench worker"},
     {"journal", hm_cmd_journal, "everything measured so far, as markdown", "journal [-o FILE] [options]",
      "hmbench journal -o journal.md\nhmbench journal --session last\nhmbench journal --since 2006-01-02 --notes notes.md -o journal.md"},
     {"plot", hm_cmd_plot, "a picture of a session, of an ablation or of a case's history",
@@ -110,6 +110,10 @@ const hm_command hm_commands[] = {
     {"doctor", hm_cmd_doctor, "what is here, whether it works, and what to do", "doctor [--json]", "hmbench doctor\nhmbench doctor --json\nhmbench doctor -O json:doctor.json"},
     {"cache", hm_cmd_cache, "presets and packed weights that were made on first use", "cache list|prune|path [--keep GB] [--packs]",
      "hmbench cache list\nhmbench cache prune\nhmbench cache prune --packs --keep 20\nHMBENCH_CACHE=/big/disk hmbench cache path"},
+    {"peers", hm_cmd_peers, "other people's engines as arms: what there is, installing it, and whether a program keeps to the protocol",
+     "peers list|install|check [NAME...]",
+     "hmbench peers\nhmbench peers install faster-whisper\nhmbench peers check './my_worker.py' --model heartmula-tiny\n"
+     "hmbench peers list --json"},
     {"completion", hm_cmd_completion, "completion for a shell", "completion bash|zsh|fish",
      "source <(hmbench completion bash)\nhmbench completion fish > ~/.config/fish/completions/hmbench.fish"},
     {"help", hm_cmd_help, "the commands, or one of them; the manual page", "help [COMMAND|--man]",

@@ -317,6 +317,8 @@ void hm_plan_close(hm_plan **plan)
         free((*plan)->recordings[i]);
     for (int i = 0; i < (*plan)->program_count; i++)
         free((*plan)->programs[i]);
+    for (int i = 0; i < (*plan)->command_count; i++)
+        free((*plan)->commands[i]);
     free(*plan);
     *plan = NULL;
 }

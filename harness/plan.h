@@ -22,7 +22,7 @@ enum {
 typedef struct hm_plan_options {
     hm_strings suites;       /* names or paths */
     hm_strings variants;     /* "naive,best" each; commas between variants or between settings of one; "all", "none" */
-    hm_strings commands;     /* NAME=COMMAND: other programs that speak the worker protocol */
+    hm_strings commands;     /* NAME=COMMAND: other programs that speak the worker protocol, or peers (hm_peer_arm) */
     hm_strings programs;     /* NAME=PATH: other builds of hmbench (file, or folder with one); each runs every variant, too */
     hm_strings only_arms;    /* names: of all that these options make, the arms with them; empty: all */
     hm_strings axes;         /* "threads=1,2", "flow_steps=5:20:5", "isa=scalar,avx2": arms are multiplied by their values; hm_plan_axes */
@@ -71,6 +71,8 @@ typedef struct hm_plan {
     int arm_count;
     char *programs[HM_PLAN_PROGRAMS]; /* paths of other builds */
     int program_count;
+    char *commands[HM_PLAN_ARMS]; /* of other programs */
+    int command_count;
     char left_out[512];        /* cases that no model here makes, one sentence; empty: none */
     char values_left_out[256]; /* of a range, that a toggle does not have; empty: none */
 } hm_plan;

@@ -12,6 +12,7 @@
 #include "harness/case.h"
 #include "harness/engine_open.h"
 #include "harness/env_profile.h"
+#include "harness/peers.h"
 #include "harness/precision_axis.h"
 
 enum {
@@ -274,15 +275,19 @@ static hm_status add_list(hm_plan *plan, const char *list, const axes *x, hm_err
     return st;
 }
 
-/* NAME=COMMAND: another program as an arm, once per model. */
+/* NAME=COMMAND, or a peer: another program as an arm, once per model. */
 static hm_status add_command(hm_plan *plan, const char *text, const axes *x, hm_error *err)
 {
     char model[HM_MODEL_PATH];
     int profiles = x->env_profile.count;
-    const char *equals = strchr(text, '=');
-    hm_status st = HM_OK;
-    if (!equals || equals == text || !equals[1] || equals - text > 60)
-        return hm_fail(err, HM_EUSAGE, "--arm \"%.80s\": expected NAME=COMMAND", text);
+    size_t name_size;
+    char *command = NULL;
+    if (plan->command_count == HM_PLAN_ARMS)
+        return hm_fail(err, HM_EUSAGE, "more than %d other programs (--arm)", HM_PLAN_ARMS);
+    hm_status st = hm_peer_arm(text, &name_size, &command, err);
+    if (st)
+        return st;
+    plan->commands[plan->command_count++] = command;
     for (int i = 0; i < x->model.count * profiles && !st; i++) {
         int m = i / profiles;
         choice k = {.at[ENVIRONMENT] = i % profiles};
@@ -291,9 +296,9 @@ static hm_status add_command(hm_plan *plan, const char *text, const axes *x, hm_
         if (st)
             return st;
         a.backend = "command";
-        a.command = equals + 1;
+        a.command = command;
         a.isa[0] = a.device[0] = 0;
-        snprintf(a.name, sizeof a.name, "%.*s", (int)(equals - text), text);
+        snprintf(a.name, sizeof a.name, "%.*s", (int)name_size, text);
         snprintf(a.model, sizeof a.model, "%s", x->model.items[m]);
         hm_model_name(a.model, model, sizeof model);
         add_to_name(&a, "model", model, x->model.count);

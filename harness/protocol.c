@@ -460,7 +460,7 @@ static hm_status read_text(const json_t *m, const char *key, char *out, size_t s
     return HM_OK;
 }
 
-hm_status hm_proto_read_build(const json_t *hello, hm_build_record *b, hm_error *err)
+static hm_status read_build(const json_t *hello, hm_build_record *b, hm_error *err)
 {
     json_t *o = NULL;
     memset(b, 0, sizeof *b);
@@ -482,6 +482,45 @@ hm_status hm_proto_read_build(const json_t *hello, hm_build_record *b, hm_error 
     for (size_t i = 0; i < sizeof texts / sizeof *texts && !st; i++)
         st = read_text(o, texts[i].key, texts[i].out, texts[i].size, err);
     return st ? st : hm_json_bool(o, "dirty", false, &b->git_dirty, WHERE, err);
+}
+
+static hm_status read_tasks(const json_t *m, hm_hello *h, hm_error *err)
+{
+    json_t *list = NULL, *item;
+    size_t i, used = 0;
+    hm_status st = hm_json_child(m, "tasks", JSON_ARRAY, false, &list, WHERE, err);
+    json_array_foreach(list, i, item)
+    {
+        const char *task = json_string_value(item);
+        size_t length = task ? strlen(task) : 0;
+        if (!length || used + length + 2 > sizeof h->tasks)
+            return hm_fail(err, HM_EFORMAT, "worker: its \"tasks\" are no list of names of tasks");
+        used += (size_t)snprintf(h->tasks + used, sizeof h->tasks - used, "%s%s", used ? "," : "", task);
+    }
+    return st;
+}
+
+hm_status hm_proto_read_hello(const json_t *m, hm_hello *h, hm_error *err)
+{
+    int64_t version = 0;
+    memset(h, 0, sizeof *h);
+    hm_status st = hm_json_int(m, "protocol", INT64_MIN, INT64_MAX, true, &version, WHERE, err);
+    if (!st && version != HM_PROTOCOL_VERSION)
+        return hm_fail(err, HM_EFORMAT, "worker speaks protocol %lld, expected %d", (long long)version, HM_PROTOCOL_VERSION);
+    if (!st)
+        st = read_text(m, "name", h->name, sizeof h->name, err);
+    if (!st)
+        st = read_tasks(m, h, err);
+    return st ? st : read_build(m, &h->build, err);
+}
+
+bool hm_hello_knows(const hm_hello *h, const char *task)
+{
+    size_t length = strlen(task);
+    for (const char *p = h->tasks; *p; p += strcspn(p, ","), p += *p == ',')
+        if (strcspn(p, ",") == length && !strncmp(p, task, length))
+            return true;
+    return !*h->tasks;
 }
 
 static hm_status read_count(const json_t *m, const char *key, int64_t max, int *out, hm_error *err)

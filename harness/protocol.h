@@ -25,6 +25,13 @@ typedef struct hm_opened {
     bool stored_codes; /* it can feed codes back */
 } hm_opened;
 
+/* Who answers. Empty: it did not say. */
+typedef struct hm_hello {
+    char name[128];
+    char tasks[64]; /* what it makes, commas between */
+    hm_build_record build;
+} hm_hello;
+
 /* The case and how to run it, as the "run" message has it. Texts are borrowed. */
 typedef struct hm_run_order {
     hm_case_record c;
@@ -69,8 +76,9 @@ json_t *hm_proto_error(const hm_error *error);
 json_t *hm_proto_build(const hm_build_record *build);
 
 /* Harness's end: everything is checked, a worker may lie. HM_EFORMAT with what is wrong. */
-/* id empty: the worker did not say. */
-hm_status hm_proto_read_build(const json_t *hello, hm_build_record *out, hm_error *err);
+hm_status hm_proto_read_hello(const json_t *message, hm_hello *out, hm_error *err);
+/* Whether it makes such cases; one that does not tell is asked. */
+bool hm_hello_knows(const hm_hello *hello, const char *task);
 hm_status hm_proto_read_opened(const json_t *message, hm_opened *out, hm_error *err);
 /* codes may be NULL; codes->codes stays NULL when the worker sent none. order: what was asked, elapsed_ns: how long it took at most. */
 hm_status hm_proto_read_sample(const json_t *message, const hm_run_order *order, int64_t elapsed_ns, hm_sample *out, hm_stored_codes *codes,

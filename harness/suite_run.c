@@ -262,7 +262,7 @@ static hm_status store_turn(suite_run *r, const hm_turn *turn, int round, int sl
     hm_uuid_text(run.id);
     memcpy(run.started_utc, turn->started_utc, sizeof run.started_utc);
     hm_status st = turn->was_opened ? put_model(r, a, &turn->opened, err) : HM_OK;
-    if (!st && a->program && turn->build.id[0])
+    if (!st && (a->program || a->command) && turn->build.id[0])
         st = hm_store_put_arm_build(r->store, a->id, &turn->build, err);
     return st ? st : hm_store_put_run(r->store, &run, err);
 }

@@ -137,9 +137,10 @@ static void arguments(char *argv[HM_ENV_MOST + 8], const hm_plan_arm *arm, char 
     argv[n] = NULL;
 }
 
-/* Starts the arm's program and greets it. build: what it was built from, or NULL. */
-static bool greet(talk *l, const hm_plan_arm *arm, hm_build_record *build)
+/* Starts the arm's program and greets it. It has to know the task, if it tells which ones it knows. build: what it was built from, or NULL. */
+static bool greet(talk *l, const hm_plan_arm *arm, const char *task, hm_build_record *build)
 {
+    hm_hello hello;
     char program[PATH_MAX];
     hm_error err = {0};
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
@@ -153,11 +154,12 @@ static bool greet(talk *l, const hm_plan_arm *arm, hm_build_record *build)
         return false;
     }
     json_t *answer = tell(l, hm_proto_hello()) ? expect(l, "hello") : NULL;
-    json_int_t version = json_integer_value(json_object_get(answer, "protocol"));
-    if (answer && version != HM_PROTOCOL_VERSION)
-        give_up(l, HM_RUN_GARBAGE, "worker speaks protocol %lld, expected %d", (long long)version, HM_PROTOCOL_VERSION);
-    else if (answer && build && hm_proto_read_build(answer, build, &err))
+    if (answer && hm_proto_read_hello(answer, &hello, &err))
         give_up(l, HM_RUN_GARBAGE, "%s", err.text);
+    else if (answer && !hm_hello_knows(&hello, task))
+        give_up(l, HM_RUN_FAILED, "%s does %s alone, the case asks for %s", *hello.name ? hello.name : "this program", hello.tasks, task);
+    else if (answer && build)
+        *build = hello.build;
     json_decref(answer);
     return l->status == HM_RUN_OK;
 }
@@ -246,7 +248,7 @@ static bool take_samples(talk *l, const hm_run_order *order, hm_turn *out, int64
 
 static hm_status converse(talk *l, const hm_plan_arm *arm, hm_run_order *order, hm_turn *out, hm_error *err)
 {
-    if (!greet(l, arm, &out->build) || !open_model(l, arm, order->timestamps, out))
+    if (!greet(l, arm, order->c.task, &out->build) || !open_model(l, arm, order->timestamps, out))
         return HM_OK;
     hm_status st = l->hooks->opened ? l->hooks->opened(l->hooks->self, &out->opened, order, err) : HM_OK;
     if (st)
@@ -297,7 +299,7 @@ hm_status hm_turn_estimate(const hm_plan_arm *arm, const hm_case_record *c, int6
     talk l = {.hooks = &none, .timeout_ns = timeout_ns};
     hm_open_order open = open_order(arm, false);
     *total_bytes = HM_UNKNOWN;
-    json_t *answer = greet(&l, arm, NULL) && tell(&l, hm_proto_open(&open, "estimate", c)) ? expect(&l, "estimate") : NULL;
+    json_t *answer = greet(&l, arm, c->task, NULL) && tell(&l, hm_proto_open(&open, "estimate", c)) ? expect(&l, "estimate") : NULL;
     if (answer && json_is_integer(json_object_get(answer, "total_bytes")))
         *total_bytes = json_integer_value(json_object_get(answer, "total_bytes"));
     json_decref(answer);

@@ -709,8 +709,9 @@ static hm_status on_hello(worker *w, const json_t *message, hm_error *err)
     hm_build_record build;
     hm_status st = hm_build_read(&build, err);
     if (!st)
-        answer(w, json_pack("{s:s, s:i, s:s, s:i, s:o}", "type", "hello", "protocol", HM_PROTOCOL_VERSION, "name", "hmbench " HM_VERSION,
-                            "pid", (int)getpid(), "build", hm_proto_build(&build)));
+        answer(w, json_pack("{s:s, s:i, s:s, s:i, s:[s, s, s], s:o}", "type", "hello", "protocol", HM_PROTOCOL_VERSION, "name",
+                            "hmbench " HM_VERSION, "pid", (int)getpid(), "tasks", "music", "speech", "transcript", "build",
+                            hm_proto_build(&build)));
     return st;
 }
 

@@ -1,0 +1,202 @@
+"""The worker protocol of hmbench (docs/worker-protocol.md) for adapters: what they have in common.
+
+An adapter makes a class with the methods of Engine and ends with `main(Engine class)`. It is started as one process per turn; nothing but
+messages goes to standard output."""
+import base64
+import hashlib
+import importlib.metadata
+import json
+import os
+import resource
+import struct
+import sys
+import time
+
+PROTOCOL = 2
+
+
+class Refusal(Exception):
+    """Becomes an "error" message: one sentence and an exit code of hmbench."""
+
+    def __init__(self, text, code=69):
+        super().__init__(text)
+        self.code = code
+
+
+def cpu_flags():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            for line in f:
+                if line.startswith("flags"):
+                    return set(line.split(":", 1)[1].split())
+    except OSError:
+        pass
+    return set()
+
+
+def set_right():
+    """OpenBLAS takes CPUs newer than itself for old ones and then uses SSE alone; told the right family it does not. Says what was set."""
+    flags = cpu_flags()
+    family = "SkylakeX" if {"avx512f", "avx512vl", "avx512bw", "avx512dq"} <= flags else "Haswell" if {"avx2", "fma"} <= flags else None
+    if family and "OPENBLAS_CORETYPE" not in os.environ:
+        os.environ["OPENBLAS_CORETYPE"] = family
+        return "OPENBLAS_CORETYPE=" + family
+    return ""
+
+
+def allowed_cpus():
+    return len(os.sched_getaffinity(0))
+
+
+def version_of(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "?"
+
+
+def now():
+    return time.perf_counter_ns()
+
+
+def best_isa():
+    flags = cpu_flags()
+    return "avx512" if "avx512f" in flags else "avx2" if "avx2" in flags else "sse" if flags else ""
+
+
+def codes_of(text, frames, codebooks):
+    """The codes of a "run" message as rows."""
+    data = base64.b64decode(text, validate=True)
+    if len(data) != frames * codebooks * 4:
+        raise Refusal(f"{len(data)} bytes of codes came, expected {frames} frames of {codebooks}", 64)
+    values = struct.unpack(f"<{frames * codebooks}i", data)
+    return [list(values[i * codebooks:(i + 1) * codebooks]) for i in range(frames)]
+
+
+def bytes_of_codes(rows):
+    flat = [int(v) for row in rows for v in row]
+    return struct.pack(f"<{len(flat)}i", *flat)
+
+
+class Engine:
+    """What an adapter is. tasks and packages are of the class; the constructor gets the parsed options."""
+    tasks = ()
+    packages = ()  # whose versions matter
+
+    @staticmethod
+    def add_options(parser):
+        """Options of the adapter's own."""
+
+    def precision(self):
+        """Of the weights: "f32", "bf16", "int8"."""
+        raise NotImplementedError
+
+    def open(self, folder, threads, message):
+        """Loads; returns fields of "opened"."""
+        raise NotImplementedError
+
+    def run(self, case, message, frames, codes):
+        """One generation of `frames` frames (None: a transcript), fed with `codes` or None. Returns fields of a sample, wall_ns and phases among them; "rows" are its codes."""
+        raise NotImplementedError
+
+
+class Server:
+    def __init__(self, engine, remark):
+        self.out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)  # what libraries print goes to standard error
+        self.engine = engine
+        self.remark = remark
+        self.load_ns = None
+
+    def say(self, message):
+        self.out.write(json.dumps(message, separators=(",", ":")) + "\n")
+        self.out.flush()
+
+    def hello(self, message):
+        if message.get("protocol") != PROTOCOL:
+            raise Refusal(f"speaks protocol {PROTOCOL}, was greeted in {message.get('protocol')}", 64)
+        e = self.engine
+        versions = ", ".join(f"{p} {version_of(p)}" for p in e.packages)
+        flags = "weights " + e.precision() + (", " + self.remark if self.remark else "")
+        build = {"version": version_of(e.packages[0])[:31], "compiler": versions[:127], "flags": flags, "dirty": False}
+        build["id"] = hashlib.sha256(json.dumps(build, sort_keys=True).encode()).hexdigest()[:32]
+        self.say({"type": "hello", "protocol": PROTOCOL, "name": versions[:127], "tasks": list(e.tasks), "build": build})
+
+    def open(self, message):
+        folder = message.get("model", "")
+        if not os.path.exists(folder):
+            raise Refusal(f"there is no folder {folder}", 66)
+        if message.get("backend") not in (None, "cpu", "command"):
+            raise Refusal(f"runs on the CPU alone, was asked for {message['backend']}")
+        self.load_ns = None
+        start = now()
+        fields = self.engine.open(folder, int(message.get("threads") or 0) or allowed_cpus(), message)
+        self.load_ns = now() - start
+        self.say({"type": "opened", "backend": "cpu", "synthetic": os.path.exists(os.path.join(folder, "synthetic.json")), **fields,
+                  "load_ns": self.load_ns})
+
+    def sample(self, message, frames, warmup):
+        case = message["case"]
+        codes = None
+        if "codes" in message:
+            codes = codes_of(message["codes"], case["frames"], int(message["codebooks"]))[:frames]
+        made = self.engine.run(case, message, frames, codes)
+        rows = made.pop("rows", None)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        sample = {"type": "sample", "warmup": warmup, "load_ns": self.load_ns, "peak_rss_bytes": peak, **made}
+        if rows:
+            data = bytes_of_codes(rows)
+            sample.update(codebooks=len(rows[0]), fed_codes=int(codes is not None), codes_hash=hashlib.md5(data).hexdigest())
+            if message.get("want_codes") and not warmup:
+                sample["codes"] = base64.b64encode(data).decode()
+        self.say({k: v for k, v in sample.items() if v is not None})
+
+    def run(self, message):
+        if self.load_ns is None:
+            raise Refusal('"run" came before "open"', 64)
+        case = message.get("case") or {}
+        if case.get("task") not in self.engine.tasks:
+            raise Refusal(f"makes {' and '.join(self.engine.tasks)}, not {case.get('task')}", 64)
+        frames = case.get("frames")
+        warmup = message.get("warmup", "first")
+        if warmup != "none":
+            self.sample(message, min(4, frames) if frames and warmup == "first" else frames, True)
+        for _ in range(int(message.get("iterations", 1))):
+            self.sample(message, frames, False)
+        self.say({"type": "done"})
+
+    def serve(self):
+        handlers = {"hello": self.hello, "open": self.open, "run": self.run, "estimate": lambda m: self.say({"type": "estimate"})}
+        for line in sys.stdin:
+            try:
+                message = json.loads(line)
+                kind = message.get("type")
+                if kind == "close":
+                    break
+                if kind not in handlers:
+                    raise Refusal(f"message \"{kind}\" is not known here", 64)
+                handlers[kind](message)
+            except Refusal as e:
+                self.say({"type": "error", "code": e.code, "text": str(e)})
+            except Exception as e:  # one sentence for the harness, the rest for people
+                import traceback
+                traceback.print_exc()
+                self.say({"type": "error", "code": 70, "text": f"{type(e).__name__}: {e}"[:400].replace("\n", " ")})
+
+
+def main(make):
+    import argparse
+    remark = set_right()
+    parser = argparse.ArgumentParser(description=make.__doc__)
+    parser.add_argument("--about", action="store_true", help="one line of JSON about itself")
+    make.add_options(parser)
+    options = parser.parse_args()
+    engine = make(options)
+    if options.about:
+        versions = ", ".join(f"{p} {version_of(p)}" for p in make.packages)
+        about = {"versions": versions, "threads": str(allowed_cpus()), "precision": engine.precision()}
+        if remark:
+            about["remark"] = f"OpenBLAS may take this CPU for an old one: run with {remark}"
+        print(json.dumps(about))
+        return
+    Server(engine, remark).serve()

@@ -78,12 +78,13 @@ static hm_status parse(const hm_command *self, int argc, char **argv, suite_args
          "another build of hmbench, its file or a folder with one: every variant by it, too", 0, 0, NULL},
         {"axis", 'a', HM_OPT_LIST, &m->plan.axes, "NAME=LIST",
          "arms for each value of threads, isa, model, backend, device, env-profile, precision or a toggle: threads=1,2; backend=cpu,ze; "
-         "flow_steps=5:20:5; threads=1:8:x2; precision=ladder",
+         "flow_steps=5:20:5; threads=1:8:x2; precision=ladder; cases that transcribe for each value of batch-size, chunk-length",
          0, 0, NULL},
         {"only-arm", 0, HM_OPT_LIST, &m->plan.only_arms, "NAME", "of all the arms that these options make, only this one", 0, 0, NULL},
         {"model", 'm', HM_OPT_STRING, &m->plan.model, "LIST",
-         "folders of weights, or presets (default: heartmula-mini for songs, qwen3-tts-mini for speech); each runs the cases it makes", 0,
-         0, NULL},
+         "folders of weights, or presets (default: heartmula-mini for songs, qwen3-tts-mini for speech, whisper-mini for transcripts); each runs "
+         "the cases it makes",
+         0, 0, NULL},
         {"threads", 't', HM_OPT_STRING, &m->plan.threads, "LIST", "thread counts, as in 1,2 (default: all CPUs)", 0, 0, NULL},
         {"isa", 0, HM_OPT_STRING, &m->plan.isa, "LIST", "instruction sets, as in scalar,avx2 (default: the best here)", 0, 0, NULL},
         HM_PLAN_DEVICE_OPTIONS(&m->plan),

@@ -1,11 +1,13 @@
 #define _GNU_SOURCE /* vasprintf */
 #include "harness/plan.h"
 
+#include <math.h>
 #include <regex.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/axis.h"
 #include "harness/case.h"
 #include "harness/plan_arms.h"
 #include "harness/recording.h"
@@ -184,19 +186,57 @@ static hm_status hash_request(hm_case_record *c, hm_error *err)
     return task == HM_TASK_SPEECH ? hash_speech(c, err) : task == HM_TASK_TRANSCRIPT ? hash_transcript(c, err) : hash_music(c, err);
 }
 
-/* The case under another name, with the settings. */
-static hm_status set_case(hm_plan *plan, hm_case_record *r, const char *settings, hm_error *err)
+/* What a case is changed to, and the end of its name that tells: "@speed", "@batch-size=4,chunk-length=20". */
+typedef struct variation {
+    const char *settings;      /* NULL: its own */
+    const char *batch, *chunk; /* of transcripts, from axes; NULL: its own */
+    char suffix[160];
+} variation;
+
+static void name_variation(variation *v)
 {
-    size_t size = strlen(r->name) + strlen(settings) + 2;
-    const hm_settings *s = hm_settings_find(settings);
-    char near[HM_SUGGESTION], *name = s ? hm_calloc(1, size, "plan", err) : NULL;
-    if (!s)
-        return hm_fail(err, HM_EUSAGE, "--settings \"%.40s\": there are none of this name%s (hmbench list settings)", settings,
-                       hm_did_you_mean(near, settings, hm_settings_names));
+    const char *const values[][2] = {{"", v->settings}, {"batch-size=", v->batch}, {"chunk-length=", v->chunk}};
+    size_t used = 0;
+    v->suffix[0] = 0;
+    for (int i = 0; i < 3; i++)
+        if (values[i][1] && used < sizeof v->suffix)
+            used += (size_t)snprintf(v->suffix + used, sizeof v->suffix - used, "%c%s%.40s", used ? ',' : '@', values[i][0], values[i][1]);
+}
+
+static hm_status read_number(const char *what, const char *text, double least, double most, bool whole, double *out, hm_error *err)
+{
+    char *end;
+    *out = strtod(text, &end);
+    if (end == text || *end || !(*out >= least && *out <= most) || (whole && *out != rint(*out)))
+        return hm_fail(err, HM_EUSAGE, "--axis %s: \"%.40s\": expected %snumbers from %g to %g", what, text, whole ? "whole " : "", least,
+                       most);
+    return HM_OK;
+}
+
+/* The case under another name, with the settings and with other windows. */
+static hm_status vary_case(hm_plan *plan, hm_case_record *r, const variation *v, hm_error *err)
+{
+    double batch = r->batch;
+    const hm_settings *s = hm_settings_find(v->settings);
+    char near[HM_SUGGESTION];
+    hm_status st = HM_OK;
+    if (v->settings && !s)
+        return hm_fail(err, HM_EUSAGE, "--settings \"%.40s\": there are none of this name%s (hmbench list settings)", v->settings,
+                       hm_did_you_mean(near, v->settings, hm_settings_names));
+    if (v->batch)
+        st = read_number("batch-size", v->batch, 1, 1024, true, &batch, err);
+    if (!st && v->chunk)
+        st = read_number("chunk-length", v->chunk, 1, HM_TRANSCRIPT_WINDOW_S, false, &r->chunk_s, err);
+    size_t size = strlen(r->name) + strlen(v->suffix) + 1;
+    char *name = st ? NULL : hm_calloc(1, size, "plan", err);
     if (!name)
-        return HM_EABSENT;
-    hm_settings_apply(s, r);
-    snprintf(name, size, "%s@%s", r->name, settings);
+        return st ? st : HM_EABSENT;
+    if (s)
+        hm_settings_apply(s, r);
+    r->batch = (int)batch;
+    if (r->recording)
+        r->frames = hm_suite_windows(r->audio_s, r->chunk_s) * r->window_tokens;
+    snprintf(name, size, "%s%s", r->name, v->suffix);
     r->name = plan->case_names[plan->case_name_count++] = name;
     return HM_OK;
 }
@@ -216,7 +256,7 @@ static hm_status set_recording(hm_plan *plan, hm_case_record *r, hm_error *err)
     return st;
 }
 
-static hm_status add_case(hm_plan *plan, const hm_suite *suite, const hm_suite_case *c, const char *settings, hm_error *err)
+static hm_status add_case(hm_plan *plan, const hm_suite *suite, const hm_suite_case *c, const variation *v, hm_error *err)
 {
     if (plan->case_count == HM_PLAN_CASES)
         return hm_fail(err, HM_EUSAGE, "more than %d cases: narrow them with --filter", HM_PLAN_CASES);
@@ -224,7 +264,7 @@ static hm_status add_case(hm_plan *plan, const hm_suite *suite, const hm_suite_c
     if (plan->case_name_count == HM_PLAN_CASES)
         return hm_fail(err, HM_EUSAGE, "more than %d cases: narrow them with --filter", HM_PLAN_CASES);
     *r = hm_case_of(suite, c);
-    hm_status st = settings ? set_case(plan, r, settings, err) : HM_OK;
+    hm_status st = *v->suffix ? vary_case(plan, r, v, err) : HM_OK;
     if (st)
         return st;
     st = hash_request(r, err);
@@ -255,29 +295,83 @@ static hm_status nothing_matches(const hm_plan *plan, const hm_plan_options *o, 
                    hm_did_you_mean(near, slash ? slash + 1 : filter, names));
 }
 
+/* Axes of cases: every transcript in each way of cutting it into windows. */
+typedef struct sweeps {
+    hm_axis batch, chunk;
+    bool used;
+} sweeps;
+
+bool hm_plan_is_case_axis(const char *text)
+{
+    return !strncmp(text, "batch-size=", 11) || !strncmp(text, "chunk-length=", 13);
+}
+
+static hm_status read_sweeps(sweeps *s, const hm_strings *axes, hm_error *err)
+{
+    hm_status st = HM_OK;
+    for (int i = 0; i < axes->count && !st; i++) {
+        const char *text = axes->items[i];
+        bool batch = !strncmp(text, "batch", 5);
+        hm_axis *axis = batch ? &s->batch : &s->chunk;
+        if (!hm_plan_is_case_axis(text))
+            continue;
+        st = axis->buffer ? hm_fail(err, HM_EUSAGE, "--axis %s: given twice", batch ? "batch-size" : "chunk-length")
+                          : hm_axis_parse(axis, batch ? "--axis batch-size" : "--axis chunk-length", strchr(text, '=') + 1, true, err);
+    }
+    return st;
+}
+
+/* The case in all its variations, those that the filter takes; *total: all. */
+static hm_status add_variations(hm_plan *plan, const hm_suite *suite, const hm_suite_case *c, const char *settings, sweeps *s,
+                                const regex_t *filter, int *total, hm_error *err)
+{
+    char text[320];
+    bool cut = c->recording && (s->batch.count || s->chunk.count);
+    int batches = cut && s->batch.count ? s->batch.count : 1, chunks = cut && s->chunk.count ? s->chunk.count : 1;
+    hm_status st = HM_OK;
+    s->used = s->used || cut;
+    for (int i = 0; i < batches * chunks && !st; i++, ++*total) {
+        variation v = {.settings = settings,
+                       .batch = cut && s->batch.count ? s->batch.items[i / chunks] : NULL,
+                       .chunk = cut && s->chunk.count ? s->chunk.items[i % chunks] : NULL};
+        name_variation(&v);
+        snprintf(text, sizeof text, "%s/%s%s", suite->name, c->name, v.suffix);
+        if (!filter || !regexec(filter, text, 0, NULL, 0))
+            st = add_case(plan, suite, c, &v, err);
+    }
+    return st;
+}
+
+static hm_status add_suites(hm_plan *plan, const hm_plan_options *o, sweeps *s, const regex_t *filter, int *total, hm_error *err)
+{
+    hm_status st = read_sweeps(s, &o->axes, err);
+    for (int i = 0; i < o->suites.count && !st; i++) {
+        if (plan->suite_count == HM_PLAN_SUITES)
+            return hm_fail(err, HM_EUSAGE, "more than %d suites", HM_PLAN_SUITES);
+        st = hm_suite_open(&plan->suites[plan->suite_count], o->suites.items[i], err);
+        const hm_suite *suite = st ? NULL : plan->suites[plan->suite_count++];
+        for (int k = 0; suite && k < suite->case_count && !st; k++)
+            st = add_variations(plan, suite, &suite->cases[k], o->settings, s, filter, total, err);
+    }
+    if (!st && (s->batch.count || s->chunk.count) && !s->used)
+        st = hm_fail(err, HM_EUSAGE, "--axis %s: no case here transcribes (hmbench suite transcribe-short -a batch-size=1,4)",
+                     s->batch.count ? "batch-size" : "chunk-length");
+    return st;
+}
+
 static hm_status make_cases(hm_plan *plan, const hm_plan_options *o, hm_error *err)
 {
     regex_t filter;
+    sweeps s = {.used = false};
     char text[256];
-    hm_status st = HM_OK;
     int code = o->filter ? regcomp(&filter, o->filter, REG_EXTENDED | REG_NOSUB) : 0, total = 0;
     if (code) {
         regerror(code, &filter, text, sizeof text);
         return hm_fail(err, HM_EUSAGE, "--filter \"%.100s\": %s", o->filter, text);
     }
-    for (int i = 0; i < o->suites.count && !st; i++) {
-        if (plan->suite_count == HM_PLAN_SUITES) {
-            st = hm_fail(err, HM_EUSAGE, "more than %d suites", HM_PLAN_SUITES);
-            break;
-        }
-        st = hm_suite_open(&plan->suites[plan->suite_count], o->suites.items[i], err);
-        const hm_suite *suite = st ? NULL : plan->suites[plan->suite_count++];
-        for (int k = 0; suite && k < suite->case_count && !st; k++, total++) {
-            snprintf(text, sizeof text, "%s/%s%s%s", suite->name, suite->cases[k].name, o->settings ? "@" : "", or_empty(o->settings));
-            if (!o->filter || !regexec(&filter, text, 0, NULL, 0))
-                st = add_case(plan, suite, &suite->cases[k], o->settings, err);
-        }
-    }
+    hm_status st = add_suites(plan, o, &s, o->filter ? &filter : NULL, &total, err);
+    hm_axis_free(&s.batch);
+    hm_axis_free(&s.chunk);
     if (o->filter)
         regfree(&filter);
     return !st && !plan->case_count ? nothing_matches(plan, o, total, err) : st;

@@ -87,8 +87,11 @@ int hm_plan_pairs(const hm_plan *plan);
 hm_status hm_plan_make(hm_plan **out, const hm_plan_options *options, hm_error *err);
 void hm_plan_close(hm_plan **plan);
 
-/* Names of axes that are no toggles, then NULL. Every toggle is one, too. */
+/* Names of axes that are no toggles, then NULL. Every toggle is one, too. batch-size and chunk-length multiply the cases that transcribe, the
+ * others multiply arms. */
 extern const char *const hm_plan_axes[];
+/* Whether NAME=VALUES is one of the former. */
+bool hm_plan_is_case_axis(const char *text);
 
 /* Splits a list of variants: a piece with '=' goes on with the settings of the variant before it ("best:attn=scores,kv=concat,naive"
  * is two). out points into malloc'ed *buffer. */

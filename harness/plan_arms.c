@@ -394,12 +394,14 @@ static hm_status keep_values(hm_plan *plan, const hm_toggle_info *toggle, hm_axi
     return kept ? HM_OK : hm_fail(err, HM_EUSAGE, "--axis %s: none of its values is in the range; it has %s", toggle->name, toggle->names);
 }
 
-const char *const hm_plan_axes[] = {"threads", "isa", "model", "backend", "device", "env-profile", "precision", NULL};
+const char *const hm_plan_axes[] = {"threads",     "isa",       "model",      "backend",      "device",
+                                    "env-profile", "precision", "batch-size", "chunk-length", NULL};
 
 /* Which axis a name means: *toggle NULL: one of hm_plan_axes, *own (NULL: the formats of weights). */
 static hm_status find_axis(axes *x, const char *name, hm_axis **own, const hm_toggle_info **toggle, hm_error *err)
 {
-    hm_axis *axis[] = {&x->threads, &x->isa, &x->model, &x->backend, &x->device, &x->env_profile, NULL}; /* in the order of hm_plan_axes */
+    hm_axis *axis[] = {&x->threads,     &x->isa, &x->model, &x->backend, &x->device,
+                       &x->env_profile, NULL,    NULL,      NULL}; /* in the order of hm_plan_axes */
     const char *names[128];
     int n, count = 0;
     const hm_toggle_info *list = hm_toggle_list(&n);
@@ -420,7 +422,7 @@ static hm_status find_axis(axes *x, const char *name, hm_axis **own, const hm_to
     char near[HM_SUGGESTION];
     return hm_fail(
         err, HM_EUSAGE,
-        "--axis %.60s: there is none of this name%s (threads, isa, model, backend, device, env-profile, precision, or a toggle: hmbench "
+        "--axis %.60s: there is none of this name%s (threads, isa, model, backend, device, env-profile, precision, batch-size, chunk-length, or a toggle: hmbench "
         "list toggles)",
         name, hm_did_you_mean(near, name, names));
 }
@@ -521,7 +523,7 @@ static hm_status read_axes(hm_plan *plan, const hm_plan_options *o, axes *x, hm_
         if (own[i].text)
             st = hm_axis_parse(own[i].axis, own[i].what, own[i].text, own[i].axis == &x->threads, err);
     for (int i = 0; i < o->axes.count && !st; i++)
-        st = read_axis(plan, x, o->axes.items[i], err);
+        st = hm_plan_is_case_axis(o->axes.items[i]) ? HM_OK : read_axis(plan, x, o->axes.items[i], err);
     for (int i = 0; i < count && !st; i++)
         if (!own[i].axis->buffer && own[i].fallback && *own[i].fallback)
             st = hm_axis_parse(own[i].axis, own[i].what, own[i].fallback, false, err);

@@ -162,6 +162,53 @@ void hm_journal_fidelity(const hm_journal_session *s, hm_document *d)
     by_codebook(s, d);
 }
 
+/* ---- transcripts ---- */
+
+static bool has_windows(const hm_journal_result *r)
+{
+    return isfinite(r->windows);
+}
+
+/* Means of all rounds; where music was made first, it is beside the others and not in RTF and tok/s. */
+static void transcript_row(hm_sheet *t, const hm_journal_result *r)
+{
+    double wall = r->wall_ms.mean - (isfinite(r->music_ms) ? r->music_ms : 0), text = r->generate_ms.n ? r->generate_ms.mean : NAN;
+    double load = r->load_ms.n ? r->load_ms.mean : NAN;
+    hm_sheet_number(t, r->windows, 0);
+    hm_sheet_number(t, r->frames, 0);
+    hm_sheet_number(t, load, 1);
+    hm_sheet_number(t, r->music_ms, 1);
+    hm_sheet_number(t, r->audio_ms, 1);
+    hm_sheet_number(t, r->mel_ms, 1);
+    hm_sheet_number(t, r->encode_ms, 1);
+    hm_sheet_number(t, text, 1);
+    hm_sheet_number(t, wall, 1);
+    hm_sheet_number(t, wall / 1e3 / r->audio_s, 4);
+    hm_sheet_number(t, r->frames * 1e3 / wall, 1);
+    hm_sheet_number(t, r->frames * 1e3 / text, 1);
+}
+
+void hm_journal_transcripts(const hm_journal_session *s, hm_document *d)
+{
+    if (!any_of(s, has_windows))
+        return;
+    hm_sheet *t =
+        hm_sheet_new((const char *const[]){HM_CELL_WHO, ">windows|Windows", ">tokens|Tokens", ">load_ms|Load (ms)", ">music_ms|Music (ms)",
+                                           ">audio_ms|Audio (ms)", ">mel_ms|Mel (ms)", ">encode_ms|Encode (ms)", ">text_ms|Decode (ms)",
+                                           ">wall_ms|Wall (ms)", ">rtf|RTF", ">tok_s|Tok/s", ">text_tok_s|Decode tok/s", NULL});
+    for (int c = 0; c < s->case_count; c++)
+        for (int a = 0; a < s->arm_count; a++)
+            if (hm_journal_at(s, a, c)->n && has_windows(hm_journal_at(s, a, c))) {
+                hm_cell_who(t, s, a, c);
+                transcript_row(t, hm_journal_at(s, a, c));
+            }
+    hm_document_heading(d, 3, "Transcription");
+    hm_document_sheet(d, "transcripts", t);
+    hm_document_text(
+        d, "Audio: reading the recording. Wall and RTF: from there to the last token, load and music left out. Music: making what is "
+           "transcribed. Every arm is fed the same tokens. Interactive use asks for an RTF of 0.15 to 0.30 or less.");
+}
+
 /* ---- cold starts ---- */
 
 static bool has_cold(const hm_journal_result *r)

@@ -46,6 +46,7 @@ void hm_journal_environment(const hm_journal_session *session, hm_document *d);
 /* journal_more.c */
 void hm_journal_verdicts(const hm_journal_session *session, hm_document *d);
 void hm_journal_fidelity(const hm_journal_session *session, hm_document *d);
+void hm_journal_transcripts(const hm_journal_session *session, hm_document *d);
 void hm_journal_cold(const hm_journal_session *session, hm_document *d);
 /* The first arm against the last one in the three figures of the XPU guide: cold load, frames per second, share of the device at work. */
 void hm_journal_before_after(const hm_journal_session *session, hm_document *d);

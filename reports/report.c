@@ -147,6 +147,7 @@ static void model_section(page *p, const hm_journal_session *s)
         hm_journal_arm_section(s, a, NULL, d);
     hm_document_heading(d, 3, "Where the time goes");
     picture(p, s, HM_PLOT_PHASES, "Means over rounds, loading left out.");
+    hm_journal_transcripts(s, d);
     hm_journal_frames(s, d);
     hm_journal_positions(s, d);
     picture(p, s, HM_PLOT_POSITIONS, "Time of a frame where it stands in the song.");

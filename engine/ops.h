@@ -295,6 +295,9 @@ struct hm_ops {
     void (*nearest)(const hm_ops *op, int32_t *ids, const float *x, const float *table, int M, int V, int D);
     /* y[v] = x[v] / max(usage[v], floor), rows of D: codebooks from their running sums. Counted as table_values. */
     void (*divide_rows)(const hm_ops *op, float *y, const float *x, const float *usage, float floor, int V, int D);
+
+    /* From what was before to y, over `whole` samples: y[i] = before[i]*(1 - w) + y[i]*w, w = i/(whole - 1), for i < n <= whole. */
+    void (*crossfade)(const hm_ops *op, float *y, const float *before, int64_t n, int64_t whole);
 };
 
 /* Bytes of weights that the forward of this linear layer reads. */

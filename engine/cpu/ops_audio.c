@@ -1,5 +1,5 @@
 /* What waveform decoders and encoders of audio need beyond linear layers: periodic activations, depthwise convolutions, padding,
- * statistics over time, and codebooks. */
+ * statistics over time, codebooks, and joining. */
 #include "engine/cpu/rows.h"
 
 #include <math.h>
@@ -178,6 +178,22 @@ static void cpu_divide_rows(const hm_ops *op, float *y, const float *x, const fl
     hm_cpu_run_rows(op, "divide_rows", &j, (double)V * D);
 }
 
+/* In double, so that it does not matter which of two equal signals a sample comes from. */
+static void crossfade_samples(const hm_cpu_rows *j, size_t first, size_t last)
+{
+    for (size_t i = first; i < last; i++) {
+        double w = (double)i / (double)(j->n - 1);
+        j->y[i] = (float)((double)j->x[i] * (1.0 - w) + (double)j->y[i] * w);
+    }
+}
+
+static void cpu_crossfade(const hm_ops *op, float *y, const float *before, int64_t n, int64_t whole)
+{
+    hm_cpu_rows j = {.run = crossfade_samples, .items = (size_t)n, .grain = 4096, .y = y, .x = before, .n = (int)whole};
+    if (hm_cpu_begin(op, "crossfade"))
+        hm_cpu_run_rows(op, "crossfade", &j, 4.0 * (double)n);
+}
+
 void hm_cpu_fill_audio(hm_ops *ops)
 {
     ops->snake_factors = cpu_snake_factors;
@@ -189,4 +205,5 @@ void hm_cpu_fill_audio(hm_ops *ops)
     ops->pad_reflect = cpu_pad_reflect;
     ops->nearest = cpu_nearest;
     ops->divide_rows = cpu_divide_rows;
+    ops->crossfade = cpu_crossfade;
 }

@@ -211,3 +211,20 @@ KERNEL(nearest, 256)
     if (ITEM < SHARERS && m + ITEM < M)
         ids[m + ITEM] = who[ITEM * 256];
 }
+
+/* --- joining --- */
+
+/* Weights and sums in pairs: the CPU has them in double. */
+KERNEL(crossfade, 64)(GLOBAL float *y, GLOBAL const float *RESTRICT before, const int last, const long n)
+{
+    long i = GROUP(0) * 64 + ITEM;
+    if (i < n) {
+        float w = divided((float)i, (float)last), w_low = FMA(-w, (float)last, (float)i) / (float)last;
+        pair one = {1, 0}, sum = {0, 0}, left = pair_add(one, -w, -w_low);
+        sum = pair_multiply_add(sum, left.high, before[i]);
+        sum = pair_multiply_add(sum, left.low, before[i]);
+        sum = pair_multiply_add(sum, w, y[i]);
+        sum = pair_multiply_add(sum, w_low, y[i]);
+        y[i] = sum.high;
+    }
+}

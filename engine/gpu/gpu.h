@@ -127,7 +127,7 @@ void hm_gpu_linear_ops(hm_ops *ops); /* gpu_linear.c: linear*, fold_conv, depthw
 void hm_gpu_rows_ops(hm_ops *ops);   /* gpu_rows.c: norms, elementwise, gather*, ids_add, any_at_least, pick, masked_sum ... */
 void hm_gpu_kv_ops(hm_ops *ops);     /* gpu_kv.c: rope_table, rope, kv_put, causal_mask, attention */
 void hm_gpu_sample_ops(hm_ops *ops); /* gpu_sample.c: sample, mark_seen, penalize_ids */
-void hm_gpu_audio_ops(hm_ops *ops);  /* gpu_audio.c: snake*, pad_reflect, moments, softmax_columns, scale_columns, nearest, divide_rows */
+void hm_gpu_audio_ops(hm_ops *ops);  /* gpu_audio.c: snake*, pad_reflect, moments, *_columns, nearest, divide_rows, crossfade */
 void hm_gpu_attention_scores(const hm_ops *op, const hm_attention_args *args);
 void hm_gpu_attention_flash(const hm_ops *op, const hm_attention_args *args);
 

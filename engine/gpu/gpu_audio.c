@@ -1,4 +1,4 @@
-/* What waveform decoders and encoders of audio need beyond linear layers: periodic activations, padding, statistics, codebooks. */
+/* What waveform decoders and encoders of audio need beyond linear layers: periodic activations, padding, statistics, codebooks, joining. */
 #include "engine/gpu/gpu.h"
 
 #define COLUMNS 16 /* as in audio.cl */
@@ -84,6 +84,13 @@ static void gpu_divide_rows(const hm_ops *op, float *y, const float *x, const fl
                   hm_gpu_f32(floor), hm_gpu_i32(D), hm_gpu_i64(n));
 }
 
+static void gpu_crossfade(const hm_ops *op, float *y, const float *before, int64_t n, int64_t whole)
+{
+    if (hm_gpu_ready(op))
+        HM_GPU_LAUNCH(op, "crossfade", crossfade, items(n), 1, 1, hm_gpu_pointer(y), hm_gpu_pointer(before), hm_gpu_i32((int)whole - 1),
+                      hm_gpu_i64(n));
+}
+
 void hm_gpu_audio_ops(hm_ops *ops)
 {
     ops->snake_factors = gpu_snake_factors;
@@ -94,4 +101,5 @@ void hm_gpu_audio_ops(hm_ops *ops)
     ops->scale_columns = gpu_scale_columns;
     ops->nearest = gpu_nearest;
     ops->divide_rows = gpu_divide_rows;
+    ops->crossfade = gpu_crossfade;
 }

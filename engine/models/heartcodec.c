@@ -193,6 +193,10 @@ static void layout(const hm_ctx *c, hm_layout *l, hm_detok *d)
     d->cond = hm_take_f32(l, 2 * n * C);
     d->ids = hm_take(l, n * sizeof(int32_t));
     d->pcm = hm_take_f32(l, CHANNELS * T * (size_t)d->m->decoder.rate);
+    if (d->plan.segments > 1 || d->request.open) /* shorter songs may have more segments than longer ones: tail=lost */
+        d->tail_room =
+            d->plan.first.overlap_samples > d->plan.next.overlap_samples ? d->plan.first.overlap_samples : d->plan.next.overlap_samples;
+    d->tail = hm_take_f32(l, CHANNELS * (size_t)d->tail_room);
 }
 
 void hm_detok_seam(const hm_detok *d, int k, int64_t *first, int64_t *alone)
@@ -309,37 +313,49 @@ uint64_t hm_detok_estimate(hm_ctx *c, const hm_codec *m, const hm_detok_request 
 
 /* --- segments --- */
 
-/* Crossfades and appends one segment's pcm (host, [channels][samples]) at its place in the song. */
+/* Puts one segment's pcm (host, [channels][samples]) in its place in the song. */
 static void join(hm_detok *d, const struct place *s, int64_t samples)
 {
     int64_t end = s->start + samples < d->plan.target ? s->start + samples : d->plan.target;
     for (int ch = 0; ch < CHANNELS; ch++) {
         float *out = d->audio + (int64_t)ch * d->room;
-        const float *cur = d->host_pcm + (int64_t)ch * samples;
-        for (int64_t at = s->start; at < end; at++) {
-            int64_t i = at - s->start;
-            if (i < s->shared) {
-                double w = (double)i / (double)(s->shared - 1);
-                out[at] = (float)((double)out[at] * (1.0 - w) + (double)cur[i] * w);
-            } else
-                out[at] = cur[i];
-        }
+        if (end > s->start)
+            memcpy(out + s->start, d->host_pcm + (int64_t)ch * samples, (size_t)(end - s->start) * sizeof *out);
     }
     d->samples = end > d->samples ? end : d->samples;
 }
 
-/* Latents [T][2Z] -> pcm, one channel per half of the columns; downloaded into host_pcm [channels][samples]. */
+/* Crossfades a channel's `count` samples from the end of the segment before, and keeps its own end for the next one. */
+static void join_channel(hm_ctx *c, const hm_detok *d, int k, const struct place *s, int ch, float *pcm, int64_t count)
+{
+    const hm_ops *op = &c->ops;
+    float *tail = d->tail + (int64_t)ch * d->tail_room;
+    if (s->shared)
+        op->crossfade(op, pcm, tail, count < s->shared ? count : s->shared, s->shared);
+    if (!d->request.open && k == d->plan.segments - 1)
+        return;
+    struct place next = place_of(&d->plan, k + 1);
+    int64_t from = next.start - s->start, there = count - from < next.shared ? count - from : next.shared;
+    if (there > 0)
+        op->copy(op, tail, pcm + from, (size_t)there * sizeof *tail);
+    if (there < next.shared)
+        op->fill(op, tail + (there > 0 ? there : 0), 0.0f, (size_t)(next.shared - (there > 0 ? there : 0)));
+}
+
+/* Latents [T][2Z] -> pcm, one channel per half of the columns; joined, and downloaded into host_pcm [channels][samples]. */
 static void decode_segment(hm_ctx *c, hm_detok *d, int k, const struct place *s, int T, int64_t samples)
 {
     const hm_ops *op = &c->ops;
     int O = (int)d->m->shape.out, Z = (int)d->m->shape.latent;
     int64_t left = d->plan.target - s->start, needed = left < samples ? left : samples;
+    needed = needed < 0 ? 0 : needed;
     const float *x = d->x + (size_t)(k - d->first_solved) * (size_t)T * (size_t)O;
     hm_part_begin(c, "vocoder", k);
     for (int ch = 0; ch < CHANNELS && !hm_ops_status(op); ch++) {
         float *pcm = d->pcm + (size_t)ch * (size_t)T * (size_t)d->m->decoder.rate;
         hm_wave_decode(c, &d->m->decoder, &d->wave, x + (size_t)ch * (size_t)Z, O, T, pcm, needed, ch);
-        op->download(op, d->host_pcm + (int64_t)ch * samples, pcm, (size_t)(needed < 0 ? 0 : needed) * sizeof(float));
+        join_channel(c, d, k, s, ch, pcm, needed);
+        op->download(op, d->host_pcm + (int64_t)ch * samples, pcm, (size_t)needed * sizeof(float));
     }
     hm_part_end(c, "vocoder");
 }

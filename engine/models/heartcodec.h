@@ -232,6 +232,8 @@ typedef struct hm_detok {
     int side;                                                                  /* most segments solved together */
     int first_solved, solved;                                                  /* segments whose latents are in x: first .. solved-1 */
     float *mu, *noise, *x, *previous, *rvq, *rvq_rows, *rvq_mask, *cond, *pcm; /* device; of the first three [side] */
+    float *tail; /* device [channels][tail_room]: of the segment before, what is shared with the next */
+    int64_t tail_room;
     int32_t *ids;
     int32_t *codes;                           /* host: of one segment, [quantizers][n] */
     float *host_noise, *host_mask, *host_pcm; /* one segment; between segments host_pcm is free for others */

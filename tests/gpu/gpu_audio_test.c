@@ -228,6 +228,30 @@ static void quotients_are_the_nearest_floats(void **state)
     guarded_free(y, N);
 }
 
+/* The CPU's double, rounded: pairs of floats are off by a last bit once in a great while. */
+static void crossfades_are_those_of_the_cpu(void **state)
+{
+    static const int64_t sizes_of[][2] = {{1, 2}, {5, 5}, {64, 65}, {777, 999}, {50001, 50001}};
+    gpu_case *c = *state;
+    for (size_t k = 0; k < 5; k++) {
+        size_t n = (size_t)sizes_of[k][0], off = 0;
+        float *before = random_floats(n, k + 1, 1.0f), *expected = random_floats(n, k + 9, 1.0f);
+        float *y_there = gpu_put_floats(c, expected, n);
+        c->gpu.op.crossfade(&c->gpu.op, y_there, gpu_put_floats(c, before, n), sizes_of[k][0], sizes_of[k][1]);
+        c->cpu.op.crossfade(&c->cpu.op, expected, before, sizes_of[k][0], sizes_of[k][1]);
+        float *y = fetched(c, y_there, n);
+        for (size_t i = 0; i < n; i++) {
+            off += y[i] != expected[i];
+            assert_near(y[i], (double)expected[i], 1.2e-7 * fabs((double)expected[i]), "crossfade", i);
+        }
+        assert_true(off <= n / 1000);
+        gpu_give_back(c);
+        guarded_free(before, n);
+        guarded_free(expected, n);
+        guarded_free(y, n);
+    }
+}
+
 static void nearest_rows_win_and_the_lowest_on_ties(void **state)
 {
     static const int shapes[][3] = {{1, 1, 1}, {3, 7, 5}, {4, 64, 16}, {9, 333, 256}, {50, 1029, 31}};
@@ -301,6 +325,7 @@ int main(void)
         cmocka_unit_test(statistics_of_what_is_not_finite_are_not),
         cmocka_unit_test(columns_are_scaled_and_rows_divided_to_the_cpus_bytes),
         cmocka_unit_test(quotients_are_the_nearest_floats),
+        cmocka_unit_test(crossfades_are_those_of_the_cpu),
         cmocka_unit_test(nearest_rows_win_and_the_lowest_on_ties),
         cmocka_unit_test(what_is_near_nothing_gets_the_first_row),
         cmocka_unit_test(impossible_padding_is_refused),

@@ -1,4 +1,4 @@
-/* hmbench profile on a GPU (the software device): its commands as tracks, arrows to them, what it tells of itself. Nobody judges its times. */
+/* hmbench profile on a GPU (the software device): its commands as tracks, arrows to them, what it tells of itself. No times are judged. */
 #define _GNU_SOURCE
 #include "tests/cli_case.h"
 #include "tests/soft_case.h"

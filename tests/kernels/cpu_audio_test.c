@@ -275,6 +275,29 @@ static void codebooks_are_sums_over_usage_with_a_floor(void **state)
     for_each_isa(check_division);
 }
 
+static void check_crossfade(rig *r)
+{
+    enum {
+        N = 9000,
+        WHOLE = 10001
+    };
+    float *before = random_floats(N, 1, 1.0f), *after = random_floats(N, 2, 1.0f), *y = guarded_alloc(N);
+    memcpy(y, after, N * sizeof *y);
+    r->op.crossfade(&r->op, y, before, N, WHOLE);
+    assert_true(y[0] == before[0]);
+    for (int i = 0; i < N; i++)
+        assert_true(y[i] == (float)((double)before[i] * (1.0 - i / 10000.0) + (double)after[i] * (i / 10000.0)));
+    guarded_free(before, N);
+    guarded_free(after, N);
+    guarded_free(y, N);
+}
+
+static void crossfades_go_from_one_to_the_other(void **state)
+{
+    (void)state;
+    for_each_isa(check_crossfade);
+}
+
 static void impossible_sizes_are_refused(void **state)
 {
     (void)state;
@@ -295,15 +318,11 @@ static void impossible_sizes_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(snake_is_right_for_arguments_of_hundreds),
-        cmocka_unit_test(the_sine_of_snake_is_within_two_ten_millionths),
-        cmocka_unit_test(snake_factors_are_exponentials),
-        cmocka_unit_test(depthwise_convolutions_sum_their_taps_in_order),
-        cmocka_unit_test(statistics_go_down_the_columns),
-        cmocka_unit_test(padding_mirrors_without_the_edge),
-        cmocka_unit_test(nearest_rows_win_and_the_lowest_on_ties),
-        cmocka_unit_test(codebooks_are_sums_over_usage_with_a_floor),
-        cmocka_unit_test(impossible_sizes_are_refused),
+        cmocka_unit_test(snake_is_right_for_arguments_of_hundreds), cmocka_unit_test(the_sine_of_snake_is_within_two_ten_millionths),
+        cmocka_unit_test(snake_factors_are_exponentials),           cmocka_unit_test(depthwise_convolutions_sum_their_taps_in_order),
+        cmocka_unit_test(statistics_go_down_the_columns),           cmocka_unit_test(padding_mirrors_without_the_edge),
+        cmocka_unit_test(nearest_rows_win_and_the_lowest_on_ties),  cmocka_unit_test(codebooks_are_sums_over_usage_with_a_floor),
+        cmocka_unit_test(crossfades_go_from_one_to_the_other),      cmocka_unit_test(impossible_sizes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -245,27 +245,46 @@ hm_status hm_preset_texts(hm_preset_text out[HM_PRESET_TEXTS + 1], const hm_pres
     return st;
 }
 
+static void add_hash(char *all, const char *text)
+{
+    char hash[HM_HASH_TEXT];
+    hm_hash_text(hash, text, strlen(text));
+    strcat(all, hash);
+}
+
+/* Config and tensors of a part. */
+static hm_status hash_part(char *all, const hm_preset *preset, hm_preset_part part, hm_error *err)
+{
+    json_t *manifest = NULL;
+    hm_status st = hm_preset_manifest(&manifest, preset, part, err);
+    char *text = st ? NULL : json_dumps(manifest, JSON_COMPACT);
+    json_decref(manifest);
+    if (!st && !text)
+        st = no_memory(preset, err);
+    if (text)
+        add_hash(all, text);
+    free(text);
+    return st;
+}
+
 hm_status hm_preset_hash(const hm_preset *preset, char out[HM_PRESET_HASH], hm_error *err)
 {
-    char part[HM_HASH_TEXT], both[2 * HM_HASH_TEXT] = "";
+    char all[(2 + 2 * HM_PRESET_TEXTS) * HM_HASH_TEXT] = "", whole[HM_HASH_TEXT];
+    hm_preset_text texts[HM_PRESET_TEXTS + 1] = {0};
     hm_status st = HM_OK;
-    for (int i = 0; i < hm_preset_parts(preset) && !st; i++) {
-        json_t *manifest = NULL;
-        st = hm_preset_manifest(&manifest, preset, i ? HM_PRESET_CODEC : HM_PRESET_LM, err);
-        char *text = st ? NULL : json_dumps(manifest, JSON_COMPACT);
-        json_decref(manifest);
-        if (!st && !text)
-            st = hm_fail(err, HM_EABSENT, "preset %s: no memory", preset->name);
-        if (text)
-            hm_hash_text(part, text, strlen(text));
-        if (text)
-            strcat(both, part);
-        free(text);
+    for (int i = 0; i < hm_preset_parts(preset) && !st; i++)
+        st = hash_part(all, preset, i ? HM_PRESET_CODEC : HM_PRESET_LM, err);
+    if (!st)
+        st = hm_preset_texts(texts, preset, err);
+    for (int i = 0; i < HM_PRESET_TEXTS && !st && texts[i].name; i++) {
+        add_hash(all, texts[i].name);
+        add_hash(all, texts[i].text);
+        free(texts[i].text);
     }
     if (st)
         return st;
-    hm_hash_text(part, both, strlen(both));
-    memcpy(out, part, HM_PRESET_HASH - 1);
+    hm_hash_text(whole, all, strlen(all));
+    memcpy(out, whole, HM_PRESET_HASH - 1);
     out[HM_PRESET_HASH - 1] = 0;
     return HM_OK;
 }

@@ -78,7 +78,7 @@ hm_status hm_preset_whisper_texts(hm_preset_text out[HM_PRESET_TEXTS], const hm_
 
 #define HM_PRESET_HASH 9 /* bytes: 8 hex digits and a NUL */
 
-/* Of everything that its weights follow from: another release's preset of the same name has another one. */
+/* Of everything that its folder follows from, weights and small files: another release's preset of the same name has another one. */
 hm_status hm_preset_hash(const hm_preset *preset, char out[HM_PRESET_HASH], hm_error *err);
 
 /* Key of the safetensors metadata that marks synthetic weights; its value names preset and seed. */

@@ -7,6 +7,7 @@
 
 #include "tests/make_safetensors.h"
 
+#include "engine/base/hash.h"
 #include "engine/base/json.h"
 #include "engine/checkpoint.h"
 #include "engine/preset.h"
@@ -141,6 +142,27 @@ static void every_preset_has_a_hash_of_its_own(void **state)
         assert_int_equal(hm_preset_hash(p, hashes[n], &err), HM_OK);
         for (int i = 0; i < n; i++)
             assert_string_not_equal(hashes[i], hashes[n]);
+    }
+}
+
+/* Tokenizer and generation config are in no tensor: a folder that was made with others is not the preset's. */
+static void the_hash_covers_more_than_tensors(void **state)
+{
+    (void)state;
+    for (const hm_preset *p = hm_preset_list(); p->name; p++) {
+        char hash[HM_PRESET_HASH], parts[3 * HM_HASH_TEXT] = "", alone[HM_HASH_TEXT];
+        for (int i = 0; i < hm_preset_parts(p); i++) {
+            json_t *manifest = NULL;
+            assert_int_equal(hm_preset_manifest(&manifest, p, i ? HM_PRESET_CODEC : HM_PRESET_LM, &err), HM_OK);
+            char *text = json_dumps(manifest, JSON_COMPACT);
+            hm_hash_text(alone, text, strlen(text));
+            strcat(parts, alone);
+            free(text);
+            json_decref(manifest);
+        }
+        hm_hash_text(alone, parts, strlen(parts));
+        assert_int_equal(hm_preset_hash(p, hash, &err), HM_OK);
+        assert_memory_not_equal(hash, alone, HM_PRESET_HASH - 1);
     }
 }
 
@@ -339,6 +361,7 @@ int main(void)
         cmocka_unit_test(full_size_names_and_ids_are_the_released_ones),
         cmocka_unit_test(every_preset_reads_its_own_config_back),
         cmocka_unit_test(every_preset_has_a_hash_of_its_own),
+        cmocka_unit_test(the_hash_covers_more_than_tensors),
         cmocka_unit_test(the_tiny_presets_have_the_golden_configs),
         cmocka_unit_test(the_tiny_base_preset_is_the_golden_folder),
         cmocka_unit_test(a_written_folder_is_found_with_all_its_parts),

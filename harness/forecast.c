@@ -53,6 +53,8 @@ static hm_status ask(const asker *a, int frames, hm_memory_estimate *out, hm_err
     hm_engine_options options = hm_engine_options_of(&choice, a->module, a->f->path);
     hm_request request = hm_forecast_request(a->f->model, frames);
     request.batch = a->f->batch;
+    if (a->f->model == HM_MODEL_WHISPER && a->f->batch > 1)
+        request.transcript.batch = a->f->batch;
     request.prompt_rows = a->f->prompt_rows;
     return hm_module_api(a->module)->estimate(&options, &request, out, err);
 }

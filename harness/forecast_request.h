@@ -19,6 +19,11 @@ static inline hm_request hm_forecast_request(hm_model_kind model, int frames)
                                        .sub_temperature = -1,
                                        .sub_top_p = -1,
                                        .sub_topk = -1}};
+    if (model == HM_MODEL_WHISPER) /* as `hmbench transcribe` does; frames: of 80 ms, of the recording */
+        return (hm_request){
+            .task = HM_TASK_TRANSCRIPT,
+            .max_frames = 256,
+            .transcript = {.samples = (int64_t)frames * HM_TRANSCRIPT_RATE * 2 / 25, .chunk_s = 30, .batch = 16, .beams = 2}};
     return (hm_request){.task = HM_TASK_MUSIC,
                         .max_frames = frames,
                         .topk = 50,

@@ -73,10 +73,18 @@ static bool is_heard(const hm_tensor *t)
     return !strncmp(t->name, "model.encoder.", 14) || strstr(t->name, "encoder_attn.k_proj") || strstr(t->name, "encoder_attn.v_proj");
 }
 
+static bool is_head(const hm_tensor *t)
+{
+    return !strcmp(t->name, "proj_out.weight");
+}
+
+/* Of the embedding see add_head. */
 static int precision(const hm_ctx *c, const hm_tensor *t)
 {
     if (t->rank == 1 || is_table(t))
         return -1;
+    if (is_head(t))
+        return hm_t(c)->precision_heads;
     return is_heard(t) ? hm_t(c)->precision_backbone : hm_t(c)->precision_decoder;
 }
 
@@ -87,26 +95,55 @@ static bool is_converted(const hm_ctx *c, const hm_tensor *t)
         return true;
     if (hm_t(c)->panels == HM_PANELS_PACKED || is_table(t))
         return false;
-    return t->rank == 3 || precision(c, t) == HM_BACKBONE_F32;
+    return t->rank == 3 || precision(c, t) == (is_head(t) ? (int)HM_HEADS_F32 : (int)HM_BACKBONE_F32);
 }
 
 static const hm_session_tensors tensors = {is_converted, precision};
 
-static void add_work(hm_ctx *c, const hm_whisper_shape *g, const hm_request *r, hm_memory_estimate *out)
+/* The embedding, from which rows are gathered as they are stored, is the head as well: in panels or as float32 it is there twice. */
+static void add_head(const hm_ctx *c, const hm_weights *w, hm_memory_estimate *out)
+{
+    const hm_tensor *t = hm_weights_peek(w, "model.decoder.embed_tokens.weight");
+    int asked = hm_t(c)->precision_heads;
+    if (!t || t->rank != 2 || t->shape[0] > INT32_MAX || t->shape[1] > INT32_MAX || hm_weights_peek(w, "proj_out.weight"))
+        return;
+    int vocab = (int)t->shape[0], width = (int)t->shape[1];
+    bool packed = hm_t(c)->panels == HM_PANELS_PACKED && t->type <= HM_F16;
+    uint64_t panels = packed ? hm_panels_bytes(hm_layer_format((hm_format)asked, t->type, width), vocab, width, 1) : 0;
+    if (packed && !out->apart)
+        out->mapped_bytes += panels;
+    else if (packed)
+        out->weights_bytes += panels;
+    else if (asked == HM_HEADS_F32 && t->type != HM_F32)
+        out->weights_bytes += (uint64_t)vocab * (uint64_t)width * sizeof(float);
+}
+
+/* Windows that lie side by side. */
+static hm_status windows_of(const hm_transcript_input *in, int *windows, hm_error *err)
+{
+    hm_transcript_part *parts = NULL;
+    int count = 1;
+    hm_status st = in->chunk_s > 0 ? hm_transcript_windows(&parts, &count, in->samples, in->chunk_s, err) : HM_OK;
+    free(parts);
+    *windows = in->batch < count ? in->batch : count;
+    *windows = *windows > 1 ? *windows : 1;
+    return st;
+}
+
+static hm_status add_work(hm_ctx *c, const hm_whisper_shape *g, const hm_request *r, hm_memory_estimate *out, hm_error *err)
 {
     const hm_transcript_input *in = &r->transcript;
-    int positions = r->max_frames + HM_WHISPER_PROMPT, windows = in->batch > 1 ? in->batch : 1, beams = in->beams > 1 ? in->beams : 1;
-    double step_s = in->chunk_s > 0 ? in->chunk_s * 2 / 3 : HM_TRANSCRIPT_WINDOW_S;
-    int64_t needed = in->chunk_s > 0 ? (int64_t)((double)in->samples / HM_TRANSCRIPT_RATE / step_s) + 1 : 1;
-    if (needed < windows)
-        windows = (int)needed;
+    bool known = r->prompt_rows > 0 && r->prompt_rows < HM_WHISPER_PROMPT;
+    int positions = r->max_frames + (known ? r->prompt_rows : HM_WHISPER_PROMPT), beams = in->beams > 1 ? in->beams : 1, windows;
+    hm_status st = windows_of(in, &windows, err);
+    if (st)
+        return st;
     if (positions > g->target_positions)
         positions = (int)g->target_positions;
     hm_whisper_estimate(c, g, windows, beams, positions, &out->kv_bytes, &out->scratch_bytes);
     int64_t mel_frames = in->chunk_s == 0 ? in->samples / HM_WHISPER_HOP : (int64_t)windows * 2 * g->source_positions;
     out->scratch_bytes += (uint64_t)(mel_frames * g->mels) * sizeof(float);
-    if (hm_t(c)->panels == HM_PANELS_PACKED) /* the embedding is gathered from and is the head */
-        out->mapped_bytes += (uint64_t)(g->vocab * g->width) * (hm_t(c)->precision_heads == HM_FORMAT_F32 ? 4 : 2);
+    return HM_OK;
 }
 
 static hm_status whisper_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_engine_options *o, const hm_request *r,
@@ -127,7 +164,8 @@ static hm_status whisper_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, co
         st = hm_fail(err, HM_EUSAGE, "transcript: expected at least 1 token a window, found %d", r->max_frames);
     if (!st) {
         hm_session_add_weights(c, w, NULL, &tensors, out);
-        add_work(c, &g, r, out);
+        add_head(c, w, out);
+        st = add_work(c, &g, r, out, err);
         hm_session_add_phases(out, false);
     }
     hm_weights_close(&w);

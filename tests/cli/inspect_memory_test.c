@@ -46,6 +46,29 @@ static void stages_are_the_sums_of_what_the_ledger_says(void **state)
     json_decref(t);
 }
 
+/* Rows of the embedding are gathered as they are stored, and it is the head as well, in a format of its own. */
+static void the_head_of_a_whisper_is_its_embedding_again(void **state)
+{
+    static const struct {
+        const char *variant;
+        double mapped_mb, weights_mb; /* more than with the first one: of 2014 x 64 values */
+    } heads[] = {{"best", 0, 0}, {"best:precision_heads=int8", 2014 * 64 * (1 + 2.0 / 32 - 4) * 1e-6, 0}};
+    double mapped = 0, weights = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        json_t *t = tables_of(
+            run_program("inspect", "whisper-test", "--memory", "--seconds", "30,60", "--variant", (char *)heads[i].variant, "-o", "json"));
+        mapped = i ? mapped : at(t, "ledger", 0, "mapped_mb");
+        weights = i ? weights : at(t, "ledger", 0, "weights_mb");
+        if (fabs(at(t, "ledger", 0, "mapped_mb") - mapped - heads[i].mapped_mb) > 2e-3)
+            fail_msg("%s: %g MB mapped, %g for the first, expected %g more", heads[i].variant, at(t, "ledger", 0, "mapped_mb"), mapped,
+                     heads[i].mapped_mb);
+        assert_true(fabs(at(t, "ledger", 0, "weights_mb") - weights - heads[i].weights_mb) < 2e-3);
+        assert_true(at(t, "ledger", 1, "kv_mb") > 1.5 * at(t, "ledger", 0, "kv_mb")); /* three windows side by side */
+        json_decref(t);
+    }
+}
+
 static void a_gpu_has_memory_of_its_own(void **state)
 {
     (void)state;
@@ -101,12 +124,13 @@ static void what_is_predicted_is_what_a_run_takes(void **state)
 {
     (void)state;
     static const char text[] = "suite: small\ncases:\n  - {name: a, tags: t, lyrics: l, seconds: 10, flow_steps: 1}\n"
-                               "  - {name: b, task: speech, text: hello there all of you, speaker: ryan, language: english, seconds: 5}\n";
+                               "  - {name: b, task: speech, text: hello there all of you, speaker: ryan, language: english, seconds: 5}\n"
+                               "  - {name: c, task: transcript, seconds: 40, tokens: 8}\n";
     hm_error err;
     char *yaml = in_folder("small.yaml"), *db = in_folder("small.db");
     assert_int_equal(hm_file_write(yaml, text, sizeof text - 1, &err), HM_OK);
     hm_run run = run_program("suite", yaml, "--db", db, "--rounds", "1", "--variant", "naive,best,best:decode=overlap,best:kv=concat", "-m",
-                             "heartmula-mini,qwen3-tts-mini");
+                             "heartmula-mini,qwen3-tts-mini,whisper-mini");
     if (run.code)
         fail_msg("suite: exit code %d: %s%s", run.code, run.out, run.err);
     run_free(&run);
@@ -118,8 +142,8 @@ static void what_is_predicted_is_what_a_run_takes(void **state)
     json_t *rows = json_loads(run.out, 0, NULL), *row;
     size_t i;
     json_t *list = json_is_array(rows) ? rows : NULL;
-    if (!list || json_array_size(list) < 8)
-        fail_msg("expected 8 samples: %s%s", run.out, run.err);
+    if (!list || json_array_size(list) < 11) /* decode=overlap is best of a Whisper */
+        fail_msg("expected 11 samples: %s%s", run.out, run.err);
     json_array_foreach(list, i, row)
     {
         const char *arm = json_string_value(json_object_get(row, "arm")), *kase = json_string_value(json_object_get(row, "kase"));
@@ -170,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stages_are_the_sums_of_what_the_ledger_says),
+        cmocka_unit_test(the_head_of_a_whisper_is_its_embedding_again),
         cmocka_unit_test(a_gpu_has_memory_of_its_own),
         cmocka_unit_test(batches_take_caches_for_each),
         cmocka_unit_test(a_full_size_is_told_without_being_made),

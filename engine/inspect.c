@@ -121,7 +121,7 @@ static void tell_unknown(json_t *odd, const hm_weights *w, const char **known, i
     tally_tell(odd, &unknown, "tensors that the model does not have");
 }
 
-static hm_status compare_table(json_t *odd, const hm_weights *w, const hm_tensor_table *table, hm_error *err)
+static hm_status compare_table(json_t *odd, const hm_weights *w, const hm_tensor_table *table, hm_part_kind kind, hm_error *err)
 {
     tally missing = {0}, unused = {0}, shapes = {0}, initted = {0}, old = {0};
     const char **known = hm_calloc((size_t)table->count + 1, sizeof *known, "inspect", err);
@@ -149,6 +149,8 @@ static hm_status compare_table(json_t *odd, const hm_weights *w, const hm_tensor
     tally_tell(odd, &unused, "tensors are left out that nothing reads");
     tally_tell(odd, &initted, "`initted` flags have shape [1], as released files do; ignored");
     tally_tell(odd, &old, "weight-norm tensors have their old names (weight_g, weight_v); read as they are");
+    if (kind == HM_PART_TRANSCRIBER && hm_weights_peek(w, "proj_out.weight"))
+        known[known_count++] = "proj_out.weight"; /* tied, and in no table; read where it is there */
     tell_unknown(odd, w, known, known_count);
     free(known);
     return HM_OK;
@@ -163,6 +165,8 @@ static bool knows_key(hm_part_kind kind, const char *key)
         return hm_codec_shape_knows(key);
     case HM_PART_TALKER:
         return hm_talker_shape_knows(key);
+    case HM_PART_TRANSCRIBER:
+        return hm_whisper_shape_knows(key);
     default:
         return hm_speech_codec_shape_knows(key);
     }
@@ -175,6 +179,7 @@ static hm_status read_config(hm_tensor_table *table, json_t **facts, const json_
     hm_codec_shape codec;
     hm_talker_shape talker;
     hm_speech_codec_shape speech;
+    hm_whisper_shape whisper;
     hm_status st;
     switch (kind) {
     case HM_PART_LM:
@@ -187,6 +192,10 @@ static hm_status read_config(hm_tensor_table *table, json_t **facts, const json_
         st = hm_talker_shape_read(&talker, config, "config", err);
         *facts = st ? NULL : hm_inspect_talker_facts(&talker);
         return st ? st : hm_talker_table(table, &talker, err);
+    case HM_PART_TRANSCRIBER:
+        st = hm_whisper_shape_read(&whisper, config, "config", err);
+        *facts = st ? NULL : hm_inspect_whisper_facts(&whisper);
+        return st ? st : hm_whisper_table(table, &whisper, HM_F16, err); /* names and shapes */
     default:
         st = hm_speech_codec_shape_read(&speech, config, "config", err);
         *facts = st ? NULL : hm_inspect_speech_codec_facts(&speech);
@@ -216,7 +225,7 @@ static hm_status compare_config(json_t *part, json_t *odd, const hm_weights *w, 
         oddity(odd, "%s", why.text);
         return HM_OK;
     }
-    st = compare_table(odd, w, &table, err);
+    st = compare_table(odd, w, &table, kind, err);
     hm_tensor_table_close(&table);
     return st;
 }
@@ -377,6 +386,28 @@ static void tell_generation(json_t *report, const hm_checkpoint *c)
     json_object_set_new(report, "gen_config", told);
 }
 
+/* generation_config.json of a Whisper, read as decoding reads it: beside its config. */
+static void tell_whisper(json_t *report, const hm_checkpoint *c)
+{
+    char path[PATH_MAX];
+    json_t *config = NULL, *told = NULL;
+    hm_whisper_shape shape;
+    hm_whisper_generation g = {0};
+    hm_error why = {0};
+    if (!c->lm)
+        return;
+    hm_status st = snprintf(path, sizeof path, "%s/config.json", c->lm) < PATH_MAX ? hm_json_load(&config, path, &why) : HM_EMISSING;
+    if (!st)
+        st = hm_whisper_shape_read(&shape, config, path, &why);
+    if (!st)
+        st = hm_checkpoint_whisper_generation(&g, c, config, &shape, &why);
+    told = st ? json_pack("{so}", "problem", json_text(why.text)) : hm_inspect_whisper_generation(&g);
+    json_object_set_new(told, "path", c->gen_config ? json_text(c->gen_config) : json_null());
+    json_object_set_new(report, "gen_config", told);
+    hm_whisper_generation_close(&g);
+    json_decref(config);
+}
+
 /* What a speech model lacks, or has of another one. A part that was named by itself needs no others. */
 static void tell_missing(json_t *report, const hm_checkpoint *c)
 {
@@ -386,6 +417,8 @@ static void tell_missing(json_t *report, const hm_checkpoint *c)
     hm_error why = {0};
     char path[PATH_MAX];
     json_object_set_new(report, "missing", missing);
+    if (c->model == HM_MODEL_WHISPER && !c->tokenizer)
+        json_array_append_new(missing, json_text("no tokenizer: neither tokenizer.json nor vocab.json and merges.txt are there"));
     if (c->model != HM_MODEL_QWEN3_TTS || !c->lm)
         return;
     if (hm_checkpoint_need(c, false, true, &why))
@@ -429,6 +462,8 @@ hm_status hm_inspect(json_t **out, const char *path, json_t *memory, hm_error *e
         json_object_set_new(report, "model", c.model ? json_string(hm_model_kind_name(c.model)) : json_null());
         if (c.model == HM_MODEL_QWEN3_TTS)
             tell_generation(report, &c);
+        else if (c.model == HM_MODEL_WHISPER)
+            tell_whisper(report, &c);
         else
             tell_gen_config(report, &c);
         tell_missing(report, &c);

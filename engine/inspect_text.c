@@ -134,7 +134,7 @@ static void print_part(FILE *out, const json_t *part)
         fprintf(out, "    %-12s%s\n", i ? "" : "oddities", json_string_value(row));
 }
 
-/* Settings of a speech model: of its file, or built in. */
+/* Settings of a speech model or a Whisper: of its file, or built in. */
 static void print_generation(FILE *out, json_t *settings)
 {
     const char *key, *path = text_of(settings, "path", NULL), *space = " ";
@@ -184,7 +184,7 @@ hm_status hm_inspect_print(const json_t *report, FILE *out, hm_error *err)
     bool speech = !strcmp(text_of(report, "model", ""), "qwen3-tts");
     fprintf(out, "\ntokenizer: %s\n",
             text_of(report, "tokenizer", speech ? "no vocab.json" : "no tokenizer.json (it may be inside the weights file)"));
-    if (speech)
+    if (speech || !strcmp(text_of(report, "model", ""), "whisper"))
         print_generation(out, json_object_get(report, "gen_config"));
     else
         print_ids(out, json_object_get(report, "gen_config"));

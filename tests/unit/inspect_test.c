@@ -93,6 +93,35 @@ static void a_preset_is_read_without_oddities(void **state)
     json_decref(memory);
 }
 
+/* As it is written, and with a generation config that says nonsense. */
+static void a_whisper_is_read_without_oddities(void **state)
+{
+    char root[PATH_MAX * 2], path[PATH_MAX * 3];
+    (void)state;
+    snprintf(root, sizeof root, "%s/heard", folder);
+    if (hm_preset_write(hm_preset_find("whisper-test"), root, 1, NULL, NULL, &err))
+        fail_msg("%s", err.text);
+    json_t *report = inspect(root, NULL);
+    assert_string_equal(string_of(report, "model"), "whisper");
+    assert_int_equal(json_array_size(json_object_get(report, "parts")), 1);
+    assert_string_equal(string_of(part(report, 0), "kind"), "transcriber");
+    if (json_array_size(json_object_get(part(report, 0), "oddities")))
+        fail_msg("%s", json_string_value(json_array_get(json_object_get(part(report, 0), "oddities"), 0)));
+    assert_int_equal(json_array_size(json_object_get(report, "missing")), 0);
+    says(report, "audio       16000 Hz mono, 80 mel bands, windows of 3000 frames");
+    says(report, "encoder     2 layers of width 64, 4 heads of 16, hidden 128, 1500 positions");
+    says(report, "text        2014 tokens, the head is the embedding");
+    says(report, "generation_config: start 501, end 500, transcribe 508");
+    says(report, "max_length 448");
+    json_decref(report);
+    snprintf(path, sizeof path, "%s/HeartTranscriptor-oss", root);
+    make_text(path, "generation_config.json", "{\"max_length\": \"long\"}");
+    report = inspect(root, NULL);
+    says(report, "problem");
+    says(report, "max_length");
+    json_decref(report);
+}
+
 static void speech_presets_are_read_without_oddities(void **state)
 {
     static const char *const names[] = {"qwen3-tts-tiny", "qwen3-tts-tiny-base"};

@@ -10,13 +10,12 @@ static uint64_t rows_seen(const hm_attention_args *a)
     return n;
 }
 
-_Static_assert(3 * (HM_CPU_ATTN_ROWS / 2) * (HM_CPU_ATTN_MAX_HEAD + 16) + HM_CPU_ATTN_ROWS / 2 * (HM_CPU_ATTN_SLOTS + 16) +
-                       HM_KV_PANEL * HM_CPU_ATTN_MAX_HEAD <=
-                   (int)(HM_CPU_WORK_BYTES / sizeof(float)),
+/* The room of a task, in floats: queries and outputs of its rows; outputs and scores of up to 12 of them; `slots` keys and values. */
+#define ROOM(rows, head, slots) ((2 * (rows) + 12) * ((head) + 16) + 12 * (HM_CPU_ATTN_SLOTS + 16) + 2 * (slots) * (head))
+
+_Static_assert(ROOM(HM_CPU_ATTN_ROWS / 2, HM_CPU_ATTN_MAX_HEAD, HM_KV_PANEL) <= (int)(HM_CPU_WORK_BYTES / sizeof(float)),
                "tasks of half the rows fit the largest head");
-_Static_assert(3 * HM_CPU_ATTN_ROWS * (HM_CPU_ATTN_WIDE_HEAD + 16) + HM_CPU_ATTN_ROWS * (HM_CPU_ATTN_SLOTS + 16) +
-                       HM_CPU_ATTN_SLOTS * HM_KV_PANEL <=
-                   (int)(HM_CPU_WORK_BYTES / sizeof(float)),
+_Static_assert(ROOM(HM_CPU_ATTN_ROWS, HM_CPU_ATTN_WIDE_HEAD, HM_CPU_ATTN_SLOTS) <= (int)(HM_CPU_WORK_BYTES / sizeof(float)),
                "tasks of all rows fit smaller ones");
 
 /* Rows of a task: many, which share what is read, fewer where threads would go without. */

@@ -157,6 +157,7 @@ typedef struct bench_case {
     int batch;        /* rows that attend side by side */
     bool snake;       /* conv: SnakeBeta and onto a residual, instead of PReLU */
     bool kv_rows;     /* keys and values as the flow-matching transformer has them; else in panels of `type`, as caches are */
+    bool whole;       /* every row sees all slots, as in Whisper's encoder */
 } bench_case;
 
 /* clang-format off */
@@ -188,6 +189,8 @@ typedef struct bench_case {
 /* In every type of cache; 16/8 heads are those of a talker, 24/8 of a song's backbone. */
 #define DECODE_TYPES(b, slots, h, kept) DECODE(HM_F32, b, slots, h, kept), DECODE(HM_BF16, b, slots, h, kept), DECODE(HM_I8, b, slots, h, kept)
 #define PREFILL(t, s) {ATTENTION(CASE_FLASH, t, 1, s, s, 24, 8, 128)}
+/* What a step of Whisper's decoder reads of a window, in every type of cache. */
+#define CROSS(t) {ATTENTION(CASE_FLASH, t, 1, 1, 1500, 16, 16, 64), .whole = true}
 #define ROWS(k, i, m) {.kind = k, .type = HM_F32, .in = i, .M = m, .taps = 1, .dilation = 1}
 /* What a team makes of a phase of so many floats, beside what one thread does. */
 #define PHASE(n) ROWS(CASE_TEAM, n, 1), ROWS(CASE_ALONE, n, 1)
@@ -285,6 +288,10 @@ static const bench_case cases[] = {
     {ATTENTION(CASE_FLASH, HM_F32, 1, 256, 256, 16, 8, 128)},
     {ATTENTION(CASE_FLASH, HM_F32, 1, 1000, 1000, 16, 8, 64)},
     {ATTENTION(CASE_SCORES, HM_F32, 1, 1000, 1000, 24, 8, 128)},
+    {ATTENTION(CASE_FLASH, HM_F32, 1, 1500, 1500, 16, 16, 64), .whole = true},
+    CROSS(HM_F32),
+    CROSS(HM_BF16),
+    CROSS(HM_I8),
     {ATTENTION(CASE_SCORES, HM_F32, 1, 744, 744, 24, 24, 64), .kv_rows = true},
     {ATTENTION(CASE_FLASH, HM_F32, 1, 744, 744, 24, 24, 64), .kv_rows = true},
     {ATTENTION(CASE_SCORES, HM_F32, 1, 512, 2048, 16, 16, 64), .window = 72},
@@ -357,7 +364,8 @@ static hm_kv_view kv_of(const bench_case *c)
 
 static void run_attention(bench *b, const bench_case *c)
 {
-    hm_attention_args a = {.out = b->y, .q = b->x, .B = c->batch, .S = c->M, .H = c->heads, .Dh = c->Dh, .slots = c->in, .causal = true};
+    hm_attention_args a = {.out = b->y, .q = b->x, .B = c->batch, .S = c->M, .H = c->heads, .Dh = c->Dh, .slots = c->in};
+    a.causal = !c->whole;
     a.kv = kv_of(c);
     size_t elements = (size_t)(c->batch * a.kv.batch), half = elements * hm_dtype_bytes(c->type);
     size_t scales = c->type == HM_I8 ? elements / (size_t)a.kv.slot : 0;
@@ -416,7 +424,8 @@ static double case_amount(const bench_case *c, bool *bytes)
         return 4.0 * c->in * c->M;
     if (c->M == 1) /* keys and values, and their scales */
         return 2.0 * c->batch * c->in * c->stored * (c->Dh * (double)hm_dtype_bytes(c->type) + (c->type == HM_I8 ? 4 : 0));
-    return 4.0 * c->heads * c->Dh * c->M * (c->window ? c->window : c->in - (c->M - 1) / 2.0); /* windows: all rows have them whole */
+    double seen = c->window ? c->window : c->whole ? c->in : c->in - (c->M - 1) / 2.0; /* windows: all rows have them whole */
+    return 4.0 * c->heads * c->Dh * c->M * seen;
 }
 
 static int compare(const void *a, const void *b)
@@ -493,7 +502,7 @@ static void case_shape(const bench_case *c, char *text, size_t size)
     else if (c->kind <= CASE_FLASH && c->window)
         snprintf(text, size, "H=%d/%d Dh=%d S=%d slots=%d window=%d", c->heads, c->stored, c->Dh, c->M, c->in, c->window);
     else if (c->kind <= CASE_FLASH)
-        snprintf(text, size, "H=%d/%d Dh=%d S=%d slots=%d", c->heads, c->stored, c->Dh, c->M, c->in);
+        snprintf(text, size, "H=%d/%d Dh=%d S=%d slots=%d%s", c->heads, c->stored, c->Dh, c->M, c->in, c->whole ? " whole" : "");
     else if (c->kind >= CASE_TEAM)
         snprintf(text, size, "%d KiB", c->in / 256);
     else

@@ -316,6 +316,22 @@ HM_INLINE vf vexp(vf x)
     return p * (vf)((half + 127) << 23) * (vf)((whole - half + 127) << 23);
 }
 
+/* 2^x for x <= 0 within 1.7e-7 of itself, 0 below -126.5, NaN for NaN: what is left of exp where that is enough. x = n + f, |f| <= 0.5; n and
+ * the bias of an exponent are added by one number, so that n = -127 is the factor 0. */
+HM_INLINE vf vexp2(vf x)
+{
+    vf magic = vsplat(12582912.0f + 127.0f);
+    x = vmax(vsplat(-127.0f), x); /* of NaN, NaN */
+    vf t = x + magic, f = x - (t - magic);
+    vf p = vsplat(1.326472731e-3f);
+    p = vfma(p, f, vsplat(9.671512991e-3f));
+    p = vfma(p, f, vsplat(5.550733581e-2f));
+    p = vfma(p, f, vsplat(2.402224243e-1f));
+    p = vfma(p, f, vsplat(6.931470037e-1f));
+    p = vfma(p, f, vsplat(1.0f));
+    return p * (vf)((vi)t << 23);
+}
+
 /* z / (1 + exp(-z)) within 2.5 ulp, or 3e-37 where the exponential is infinite; NaN for -infinity. */
 HM_INLINE vf vsilu(vf z)
 {

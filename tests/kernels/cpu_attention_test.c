@@ -163,6 +163,8 @@ static const shape shapes[] = {
     {1, 130, 3, 1, 20, 800, 670, true, ROWS, 300}, {1, 4, 2, 1, 9, 50, 46, true, ROWS, 64},
     {1, 1, 2, 1, 40, 1290, 1289, true, ROWS, 0},   {1, 2, 7, 7, 1024, 35, 31, true, ROWS, 0},
     {1, 1, 11, 1, 48, 770, 769, true, ROWS, 700},  {1, 3, 2, 2, 1000, 300, 297, true, ROWS, 0},
+    {1, 9, 2, 1, 272, 290, 281, true, ROWS, 0},    {1, 9, 2, 1, 260, 600, 590, true, ROWS, 45},
+    {1, 100, 1, 1, 64, 560, 0, false, ROWS, 0},    {1, 25, 1, 1, 40, 515, 490, true, ROWS, 3},
 };
 #define SHAPES (sizeof shapes / sizeof *shapes)
 
@@ -186,6 +188,41 @@ static void both_ways_match_softmax_in_double(void **state)
             }
         rig_close(&r);
     }
+}
+
+/* A row sees a score of 0, whose value is 0, and one of x, whose value is 1: e^x / (1 + e^x) comes out. Bound, of it: 5e-7, and what
+ * rounding x takes. */
+static void weights_are_exponentials_over_their_whole_range(void **state)
+{
+    enum {
+        ROWS_N = 4200
+    };
+    (void)state;
+    for (hm_isa isa = HM_ISA_SCALAR; isa < HM_ISA_COUNT; isa = hm_isa_next(isa))
+        for (int way = 0; way < 2; way++) {
+            rig r;
+            float *q = guarded_alloc(ROWS_N), *k = guarded_alloc(2 * ROWS_N), *v = guarded_alloc(2 * ROWS_N), *out = guarded_alloc(ROWS_N);
+            hm_attention_args a = {.out = out, .q = q, .B = ROWS_N, .S = 1, .H = 1, .Dh = 1, .slots = 2, .scale = 1.0f};
+            a.kv = (hm_kv_view){.k = k, .v = v, .type = HM_F32, .heads = 1, .batch = 2, .head = 2, .slot = 1};
+            for (int i = 0; i < ROWS_N; i++) {
+                q[i] = 1;
+                k[2 * i] = v[2 * i] = 0;
+                k[2 * i + 1] = (float)i * -0.025f;
+                v[2 * i + 1] = 1;
+            }
+            rig_open(&r, 2, isa);
+            r.op.attention = way ? hm_cpu_attention_flash : hm_cpu_attention_scores;
+            r.op.attention(&r.op, &a);
+            for (int i = 0; i < ROWS_N; i++) {
+                double x = (double)k[2 * i + 1], w = exp(x) / (1 + exp(x));
+                assert_near(out[i], w, x < -87 ? 2e-38 : w * (5e-7 - 1.3e-7 * x), "weight", (size_t)i);
+            }
+            guarded_free(q, ROWS_N);
+            guarded_free(k, 2 * ROWS_N);
+            guarded_free(v, 2 * ROWS_N);
+            guarded_free(out, ROWS_N);
+            rig_close(&r);
+        }
 }
 
 static void windows_do_not_read_blocks_out_of_sight(void **state)
@@ -513,6 +550,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_ways_match_softmax_in_double),
+        cmocka_unit_test(weights_are_exponentials_over_their_whole_range),
         cmocka_unit_test(a_causal_mask_gives_the_bytes_of_the_implicit_one),
         cmocka_unit_test(windows_do_not_read_blocks_out_of_sight),
         cmocka_unit_test(a_window_of_moved_slots_gives_the_bytes_of_the_whole_pass),

@@ -6,6 +6,7 @@
 #include "harness/commands.h"
 #include "harness/conform.h"
 #include "harness/peers.h"
+#include "harness/recording.h"
 #include "harness/run_report.h"
 #include "harness/table.h"
 
@@ -41,14 +42,14 @@ static const char *text_of(const json_t *o, const char *key)
 
 static hm_status list(const peers_args *a, hm_error *err)
 {
-    static const char *const titles[] = {"peer", "makes", "state", "versions", "threads", "precision", "what", NULL};
+    static const char *const titles[] = {"peer", "makes", "state", "versions", "threads", "precision", "settings", "what", NULL};
     json_t *all = json_array();
     hm_table *table = a->json ? NULL : hm_table_new(titles);
     for (const hm_peer *p = hm_peers; p->name; p++) {
         json_t *o = about(p);
         const char *state = states[hm_peer_look(p)], *remark = text_of(o, "remark");
         hm_table_row(table, (const char *const[]){p->name, p->task, state, text_of(o, "versions"), text_of(o, "threads"),
-                                                  text_of(o, "precision"), p->text});
+                                                  text_of(o, "precision"), text_of(o, "settings"), p->text});
         if (remark && !a->json)
             fprintf(stderr, "%s: %s\n", p->name, remark);
         json_object_set_new(o, "name", json_string(p->name));
@@ -104,7 +105,7 @@ static void finding(void *self, bool good, const char *what, const char *words)
     fflush(stdout);
 }
 
-static hm_case_record short_case(const hm_model_look *look)
+static hm_case_record short_case(const hm_model_look *look, char recording[HM_MODEL_PATH])
 {
     hm_case_record c = {.task = look->task, .name = "check", .suite = "check", .frames = 4, .seed = 1, .topk = 50, .temperature = 1};
     if (!strcmp(look->task, "speech")) {
@@ -116,6 +117,15 @@ static hm_case_record short_case(const hm_model_look *look)
         c.top_p = c.sub_temperature = c.sub_top_p = c.repetition_penalty = 1;
         c.sub_topk = 50;
         c.streaming_text = -1;
+    } else if (!strcmp(look->task, "transcript")) {
+        c.recording = "voice";
+        c.recording_path = recording;
+        c.audio_s = 4;
+        c.chunk_s = 30;
+        c.batch = c.beams = 1;
+        c.window_tokens = c.frames;
+        c.language = "english";
+        c.temperature = c.topk = 0;
     } else {
         c.tags = "folk, slow";
         c.lyrics = "[Verse]\nmorning\n";
@@ -128,7 +138,7 @@ static hm_case_record short_case(const hm_model_look *look)
 /* A peer's name, or a command. */
 static hm_status check(const char *what, const peers_args *a, hm_error *err)
 {
-    char command[3 * HM_MODEL_PATH], path[HM_MODEL_PATH];
+    char command[3 * HM_MODEL_PATH], path[HM_MODEL_PATH], recording[HM_MODEL_PATH];
     int failed = 0;
     hm_model_look look;
     const hm_peer *peer = hm_peer_find(what);
@@ -140,7 +150,12 @@ static hm_status check(const char *what, const peers_args *a, hm_error *err)
         st = hm_model_resolve(model, path, NULL, err);
     if (st)
         return st;
-    hm_case_record c = short_case(&look);
+    hm_case_record c = short_case(&look, recording);
+    st = hm_recording_path(recording, sizeof recording, c.audio_s, c.seed, err);
+    if (!st)
+        st = hm_recording_prepare(&c, err);
+    if (st)
+        return st;
     hm_conform conform = {.command = peer ? command : what,
                           .model = path,
                           .backend = a->backend,

@@ -43,7 +43,7 @@ hm_status hm_peer_arm(const char *text, size_t *name_size, char **command, hm_er
 /* Makes the environment: Python's venv and pip, which takes packages from where its own configuration says. say gets each line. */
 hm_status hm_peer_install(const hm_peer *peer, void (*say)(const char *line), hm_error *err);
 
-/* What the installed adapter says of itself as one JSON object in `line` (versions, threads, precision, remark). */
+/* What the installed adapter says of itself as one JSON object in `line` (versions, threads, precision, settings). */
 hm_status hm_peer_about(const hm_peer *peer, char *line, size_t size, hm_error *err);
 
 #endif

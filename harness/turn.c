@@ -212,6 +212,8 @@ static bool take_sample(talk *l, const json_t *message, const hm_run_order *orde
     } else if (s->warmup && *timed) {
         give_up(l, HM_RUN_GARBAGE, "worker sent a warm-up after a timed sample");
     } else {
+        if (made.codes && !s->codes_hash[0]) /* another program need not know our hash */
+            hm_hash_text(s->codes_hash, made.codes, (size_t)made.frames * (size_t)made.codebooks * 4);
         out->sample_count++;
         *timed += !s->warmup;
         hm_stored_codes_free(&out->made);

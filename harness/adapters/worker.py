@@ -78,6 +78,70 @@ def bytes_of_codes(rows):
     return struct.pack(f"<{len(flat)}i", *flat)
 
 
+def read_wav(path):
+    """Mono samples at 16 kHz of a WAV file of float32 or 16 bits, as a float32 array."""
+    import numpy as np
+    with open(path, "rb") as f:
+        data = f.read()
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        raise Refusal(f"{path} is no WAV file", 65)
+    at, form, samples = 12, None, None
+    while at + 8 <= len(data):
+        name, size = data[at:at + 4], struct.unpack_from("<I", data, at + 4)[0]
+        if name == b"fmt ":
+            form = struct.unpack_from("<HHIIHH", data, at + 8)
+        elif name == b"data":
+            samples = data[at + 8:at + 8 + size]
+        at += 8 + size + size % 2
+    if form is None or samples is None or form[1] != 1 or form[2] != 16000 or (form[0], form[5]) not in ((3, 32), (1, 16)):
+        raise Refusal(f"{path}: expected mono at 16 kHz, float32 or 16 bits, found {form}", 65)
+    if form[0] == 3:
+        return np.frombuffer(samples, "<f4")
+    return np.frombuffer(samples, "<i2").astype(np.float32) / 32768
+
+
+def windows_of(samples, chunk_s):
+    """As the transformers pipeline cuts: windows that share a sixth with each neighbour."""
+    chunk, shared = round(chunk_s * 16000), round(chunk_s / 6 * 16000)
+    step = chunk - 2 * shared
+    count = 1 if len(samples) <= chunk else -(-(len(samples) - chunk) // step) + 1
+    return [samples[i * step:i * step + chunk] for i in range(count)]
+
+
+def hear(case, warm):
+    """The windows of a transcript's recording, in groups side by side, of a warm-up the first group alone; and how long reading it took."""
+    if case.get("recording") != "voice":
+        raise Refusal("transcribes recordings alone: music that is made first is hmbench's own", 64)
+    start = now()
+    windows = windows_of(read_wav(case["path"]), case["chunk_s"])
+    audio_ns = now() - start
+    if len(windows) * case["window_tokens"] != case["frames"]:
+        raise Refusal(f"{len(windows)} windows of {case['window_tokens']} tokens, the case has {case['frames']}", 64)
+    batch = case["batch"]
+    groups = [windows[i:i + batch] for i in range(0, len(windows), batch)]
+    return groups[:1] if warm else groups, audio_ns
+
+
+def whisper_folder(folder):
+    """Where its config.json is: here or in a folder within."""
+    for place in [folder] + [os.path.join(folder, name) for name in sorted(os.listdir(folder))]:
+        try:
+            with open(os.path.join(place, "config.json"), encoding="utf-8") as f:
+                config = json.load(f)
+        except OSError:
+            continue
+        if config.get("model_type") == "whisper":
+            return place, config
+    raise Refusal(f"there is no Whisper model in {folder}", 66)
+
+
+def language_token(name):
+    """Of Whisper, for a language as suites name it, or its code."""
+    codes = {"english": "en", "chinese": "zh", "german": "de", "spanish": "es", "russian": "ru", "korean": "ko", "french": "fr", "japanese": "ja",
+             "portuguese": "pt", "italian": "it"}
+    return f"<|{codes.get(name, name)}|>"
+
+
 class Engine:
     """What an adapter is. tasks and packages are of the class; the constructor gets the parsed options."""
     tasks = ()
@@ -95,8 +159,8 @@ class Engine:
         """Loads; returns fields of "opened"."""
         raise NotImplementedError
 
-    def run(self, case, message, frames, codes):
-        """One generation of `frames` frames (None: a transcript), fed with `codes` or None. Returns fields of a sample, wall_ns and phases among them; "rows" are its codes."""
+    def run(self, case, message, frames, codes, warm):
+        """One generation of `frames` frames, fed with `codes` or None; warm: as little as touches every part. Returns fields of a sample, wall_ns and phases among them; "rows" are its codes."""
         raise NotImplementedError
 
 
@@ -139,16 +203,15 @@ class Server:
         case = message["case"]
         codes = None
         if "codes" in message:
-            codes = codes_of(message["codes"], case["frames"], int(message["codebooks"]))[:frames]
-        made = self.engine.run(case, message, frames, codes)
+            codes = codes_of(message["codes"], case["frames"], int(message["codebooks"]))
+        made = self.engine.run(case, message, frames, codes, warmup and message.get("warmup", "first") == "first")
         rows = made.pop("rows", None)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         sample = {"type": "sample", "warmup": warmup, "load_ns": self.load_ns, "peak_rss_bytes": peak, **made}
         if rows:
-            data = bytes_of_codes(rows)
-            sample.update(codebooks=len(rows[0]), fed_codes=int(codes is not None), codes_hash=hashlib.md5(data).hexdigest())
+            sample.update(codebooks=len(rows[0]), fed_codes=int(codes is not None))
             if message.get("want_codes") and not warmup:
-                sample["codes"] = base64.b64encode(data).decode()
+                sample["codes"] = base64.b64encode(bytes_of_codes(rows)).decode()
         self.say({k: v for k, v in sample.items() if v is not None})
 
     def run(self, message):
@@ -160,7 +223,8 @@ class Server:
         frames = case.get("frames")
         warmup = message.get("warmup", "first")
         if warmup != "none":
-            self.sample(message, min(4, frames) if frames and warmup == "first" else frames, True)
+            short = warmup == "first" and case["task"] != "transcript"
+            self.sample(message, min(4, frames) if short else frames, True)
         for _ in range(int(message.get("iterations", 1))):
             self.sample(message, frames, False)
         self.say({"type": "done"})
@@ -196,7 +260,7 @@ def main(make):
         versions = ", ".join(f"{p} {version_of(p)}" for p in make.packages)
         about = {"versions": versions, "threads": str(allowed_cpus()), "precision": engine.precision()}
         if remark:
-            about["remark"] = f"OpenBLAS may take this CPU for an old one: run with {remark}"
+            about["settings"] = remark
         print(json.dumps(about))
         return
     Server(engine, remark).serve()

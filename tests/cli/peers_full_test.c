@@ -1,0 +1,77 @@
+/* Other people's engines on made weights: what they draw is what ours draws. Skipped for peers that are not installed (hmbench peers install). */
+#define _GNU_SOURCE /* pipe2 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "harness/peers.h"
+#include "tests/cli_case.h"
+
+static int setup(void **state)
+{
+    (void)state;
+    return make_case_folder(); /* the user's cache: that is where peers are */
+}
+
+static bool ready(const char *name)
+{
+    const hm_peer *peer = hm_peer_find(name);
+    assert_non_null(peer);
+    return hm_peer_look(peer) == HM_PEER_READY;
+}
+
+/* Beside naive, which draws the codes that are fed: every code equal, and the peer checked. */
+static void assert_equal(const char *peer, const char *suite, const char *model)
+{
+    char db[64], arm[64];
+    snprintf(db, sizeof db, "%s.db", peer);
+    snprintf(arm, sizeof arm, "it=peer:%s", peer);
+    hm_run run = run_program("suite", in_folder(suite), "--variant", "naive", "--arm", arm, "--model", (char *)(uintptr_t)model, "-n", "1",
+                             "--no-trace", "--settle", "0", "--db", in_folder(db));
+    if (run.code)
+        fail_msg("exit code %d: %s", run.code, run.err);
+    run_free(&run);
+    run = run_program(
+        "db", "sql",
+        "SELECT arm.name, o.differing_codes FROM output o JOIN sample s ON s.id = o.sample_id JOIN run r ON r.id = s.run_id JOIN arm "
+        "ON arm.id = r.arm_id WHERE s.warmup = 0 ORDER BY 1",
+        "-o", "csv", "--db", in_folder(db));
+    if (!strstr(run.out, "it,0") || !strstr(run.out, "naive,0"))
+        fail_msg("%s: %s%s", peer, run.out, run.err);
+    run_free(&run);
+    run = run_program("peers", "check", (char *)(uintptr_t)peer, "--model", (char *)(uintptr_t)model, "--timeout", "600");
+    if (run.code)
+        fail_msg("%s%s", run.out, run.err);
+    run_free(&run);
+}
+
+static void put_transcript(void)
+{
+    static const char text[] =
+        "suite: heard\ncases:\n  - {name: two-windows, task: transcript, seconds: 40, seed: 5, recording: voice, tokens: 24}\n"
+        "  - {name: english, task: transcript, seconds: 12, seed: 6, recording: voice, tokens: 24, language: english}\n";
+    put("heard.yaml", text, sizeof text - 1);
+}
+
+static void transformers_writes_what_ours_writes(void **state)
+{
+    (void)state;
+    if (!ready("transformers"))
+        skip();
+    put_transcript();
+    assert_equal("transformers", "heard.yaml", "whisper-mini");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(transformers_writes_what_ours_writes),
+    };
+    return cmocka_run_group_tests(tests, setup, remove_folder);
+}

@@ -53,8 +53,9 @@ static void close_gpu(hm_gpu **gpu)
         hm_cuda_matmul_close(&g->matmul);
         hm_cuda_modules_close(g);
         hm_cuda_memory_close(g);
-        if (g->now)
-            HM_CUDA_GIVE_BACK(g, cuStreamDestroy_v2, g->now);
+        for (int i = 0; i < HM_CUDA_LANES; i++)
+            if (g->lanes[i])
+                HM_CUDA_GIVE_BACK(g, cuStreamDestroy_v2, g->lanes[i]);
         if (g->side)
             HM_CUDA_GIVE_BACK(g, cuStreamDestroy_v2, g->side);
         HM_CUDA_GIVE_BACK(g, cuCtxSetCurrent, NULL);
@@ -72,8 +73,10 @@ static hm_status open_context(hm_gpu *g, hm_error *err)
         return st;
     }
     st = HM_CUDA(g, err, cuCtxSetCurrent, g->context);
-    if (!st && (st = HM_CUDA(g, err, cuStreamCreate, &g->now, CU_STREAM_NON_BLOCKING)))
-        g->now = NULL;
+    for (int i = 0; i < HM_CUDA_LANES && !st; i++)
+        if ((st = HM_CUDA(g, err, cuStreamCreate, &g->lanes[i], CU_STREAM_NON_BLOCKING)))
+            g->lanes[i] = NULL;
+    g->now = g->lanes[0];
     if (!st && (st = HM_CUDA(g, err, cuStreamCreate, &g->side, CU_STREAM_NON_BLOCKING)))
         g->side = NULL;
     return !st && g->timestamps ? hm_cuda_times_open(g, err) : st;
@@ -132,6 +135,8 @@ const hm_gpu_driver hm_cuda_driver = {
     .copy = hm_cuda_copy,
     .fill = hm_cuda_fill,
     .wait = hm_cuda_wait,
+    .use_lane = hm_cuda_use_lane,
+    .wait_lane = hm_cuda_wait_lane,
     .record = hm_cuda_record,
     .keep = hm_cuda_keep,
     .replay = hm_cuda_replay,

@@ -9,6 +9,8 @@
 #include "engine/cuda/matmul.h"
 #include "engine/gpu/devices.h"
 
+#define HM_CUDA_LANES 2
+
 typedef struct hm_cuda_kernel {
     CUfunction handle;
     int arguments;      /* -1: the driver does not tell */
@@ -75,10 +77,13 @@ struct hm_gpu {
     CUmodule *modules; /* as hm_cuda_modules */
     hm_cuda_kernel kernels[HM_GPU_KERNELS];
 
-    CUstream now;                /* commands, in order */
-    CUstream side;               /* is only ever captured */
-    bool pending;                /* something was asked for since the last wait */
-    hm_gpu_recording *recording; /* between record and keep */
+    CUstream lanes[HM_CUDA_LANES];  /* commands, in the order of each; where they are timed by events, all are on the first */
+    uint64_t asked[HM_CUDA_LANES];  /* of each so far ... */
+    uint64_t waited[HM_CUDA_LANES]; /* ... and when it was waited for */
+    int lane;                       /* named last ... */
+    CUstream now;                   /* ... its stream */
+    CUstream side;                  /* is only ever captured */
+    hm_gpu_recording *recording;    /* between record and keep */
     hm_gpu_recording *kept;
 
     hm_cuda_times times;
@@ -124,6 +129,8 @@ hm_status hm_cuda_launch(hm_gpu *gpu, const hm_gpu_command *command, uint32_t ta
 hm_status hm_cuda_copy(hm_gpu *gpu, void *to, const void *from, size_t bytes, uint32_t tag, hm_error *err);
 hm_status hm_cuda_fill(hm_gpu *gpu, void *to, uint32_t pattern, size_t bytes, uint32_t tag, hm_error *err);
 hm_status hm_cuda_wait(hm_gpu *gpu, hm_error *err);
+void hm_cuda_use_lane(hm_gpu *gpu, int lane);
+hm_status hm_cuda_wait_lane(hm_gpu *gpu, int lane, pthread_mutex_t *lock, hm_error *err);
 /* Waits as well as can be before something is taken away. */
 void hm_cuda_settle(hm_gpu *gpu);
 

@@ -91,7 +91,7 @@ hm_status hm_cuda_replay(hm_gpu *gpu, hm_gpu_recording *r, hm_error *err)
     if (st)
         return st;
     const int64_t asked_ns = gpu->timestamps ? hm_now_ns() : 0;
-    gpu->pending = true;
+    gpu->asked[gpu->lane]++;
     st = HM_CUDA(gpu, err, cuGraphLaunch, r->exec, gpu->now);
     if (st && gpu->times.activity)
         hm_activity_end(gpu->times.activity);

@@ -2,38 +2,79 @@
 
 #include "engine/base/time.h"
 
-/* Also in the middle of a recording, whose commands are not among those waited for. */
-static hm_status wait_now(hm_gpu *gpu, hm_error *err)
+void hm_cuda_use_lane(hm_gpu *gpu, int lane)
+{
+    gpu->lane = gpu->timestamps ? 0 : lane;
+    gpu->now = gpu->lanes[gpu->lane];
+}
+
+/* What the wait for the lane that is named came to, when `asked` commands were on it. */
+static hm_status waited(hm_gpu *gpu, CUresult result, uint64_t asked, hm_error *err)
 {
     hm_error why;
-    hm_status st = HM_CUDA(gpu, &why, cuStreamSynchronize, gpu->now);
+    hm_status st = hm_cuda_check(gpu, result, "cuStreamSynchronize", &why);
     if (st) {
         hm_cuda_give_up(gpu, &why); /* nobody knows what is done */
         return hm_fail(err, st, "%s", why.text);
     }
-    gpu->pending = false;
+    gpu->waited[gpu->lane] = asked;
     return hm_cuda_times_done(gpu, err);
+}
+
+/* Also in the middle of a recording, whose commands are not among those waited for. */
+static hm_status wait_now(hm_gpu *gpu, hm_error *err)
+{
+    return waited(gpu, gpu->api->cuStreamSynchronize(gpu->now), gpu->asked[gpu->lane], err);
+}
+
+static bool pending(const hm_gpu *gpu)
+{
+    return gpu->asked[gpu->lane] > gpu->waited[gpu->lane];
+}
+
+static hm_status may_wait(hm_gpu *gpu, hm_error *err)
+{
+    hm_status st = hm_cuda_alive(gpu, err);
+    if (!st && gpu->recording)
+        st = hm_fail(err, HM_EBUG, "%s: a wait among commands that are recorded", gpu->where);
+    return st;
 }
 
 hm_status hm_cuda_wait(hm_gpu *gpu, hm_error *err)
 {
-    hm_status st = hm_cuda_alive(gpu, err);
-    if (st)
+    hm_status st = may_wait(gpu, err);
+    return st || !pending(gpu) ? st : wait_now(gpu, err);
+}
+
+hm_status hm_cuda_wait_lane(hm_gpu *gpu, int lane, pthread_mutex_t *lock, hm_error *err)
+{
+    hm_cuda_use_lane(gpu, lane);
+    hm_status st = may_wait(gpu, err);
+    if (st || !pending(gpu))
         return st;
-    if (gpu->recording)
-        return hm_fail(err, HM_EBUG, "%s: a wait among commands that are recorded", gpu->where);
-    return gpu->pending ? wait_now(gpu, err) : HM_OK;
+    const uint64_t asked = gpu->asked[gpu->lane];
+    CUstream stream = gpu->now;
+    pthread_mutex_unlock(lock);
+    CUresult result = gpu->api->cuStreamSynchronize(stream);
+    pthread_mutex_lock(lock);
+    hm_cuda_use_lane(gpu, lane);
+    return waited(gpu, result, asked, err);
 }
 
 void hm_cuda_settle(hm_gpu *gpu)
 {
-    if (!gpu->pending)
-        return;
-    if (gpu->dead.status)
-        gpu->api->cuStreamSynchronize(gpu->now); /* what a failure left behind; a device that is lost says so at once */
-    else
-        wait_now(gpu, NULL); /* what it fails with is told by whatever is asked for next */
-    gpu->pending = false;
+    int before = gpu->lane;
+    for (int lane = 0; lane < HM_CUDA_LANES; lane++) {
+        hm_cuda_use_lane(gpu, lane);
+        if (!pending(gpu))
+            continue;
+        if (gpu->dead.status)
+            gpu->api->cuStreamSynchronize(gpu->now); /* what a failure left behind; a device that is lost says so at once */
+        else
+            wait_now(gpu, NULL); /* what it fails with is told by whatever is asked for next */
+        gpu->waited[gpu->lane] = gpu->asked[gpu->lane];
+    }
+    hm_cuda_use_lane(gpu, before);
 }
 
 /* --- one command --- */
@@ -116,7 +157,7 @@ static hm_status give(hm_gpu *gpu, const command *c, hm_error *err)
     if (gpu->recording)
         gpu->recording->commands++;
     else
-        gpu->pending = true;
+        gpu->asked[gpu->lane]++;
     if (c->launch)
         st = give_launch(gpu, stream, c->launch, err);
     else if (c->from)

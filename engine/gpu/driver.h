@@ -2,6 +2,7 @@
 #ifndef HM_ENGINE_GPU_DRIVER_H
 #define HM_ENGINE_GPU_DRIVER_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -71,7 +72,7 @@ typedef struct hm_gpu_time {
     int stream;     /* queue, from 0 on */
 } hm_gpu_time;
 
-/* Every entry is set; of a backend that this build lacks only `backend`, `list`, `open` and `sensors`, which fail. What returns hm_status says why through
+/* Every entry is set, but for lanes; of a backend that this build lacks only `backend`, `list`, `open` and `sensors`, which fail. What returns hm_status says why through
  * err; after a device was lost all others fail likewise. */
 typedef struct hm_gpu_driver {
     const char *backend;
@@ -100,6 +101,12 @@ typedef struct hm_gpu_driver {
     /* Up to `room` times of commands of this tag that are complete and were not taken yet, in order; with `timestamps` only. */
     int (*take_times)(hm_gpu *gpu, uint32_t tag, hm_gpu_time *out, int room);
 
+    /* Queues whose commands go on side by side, two of them; NULL: there is one. Commands are for the queue (0, 1) that was named last, and in
+     * order with those of the same queue alone. wait_lane waits for one, and lets go of the lock, which the caller holds, meanwhile; free and
+     * drop wait for both. */
+    void (*use_lane)(hm_gpu *gpu, int lane);
+    hm_status (*wait_lane)(hm_gpu *gpu, int lane, pthread_mutex_t *lock, hm_error *err);
+
     const hm_gpu_sensors_entries *sensors; /* nothing has to be open for them; set in every build */
 } hm_gpu_driver;
 
@@ -110,7 +117,8 @@ extern const hm_gpu_driver hm_cuda_driver;
 
 /* A device for hm_ops: launches, steps, frames that are replayed. */
 hm_status hm_gpu_open(hm_device **out, const hm_gpu_driver *driver, const hm_gpu_options *o, hm_error *err);
-/* Another one over the same driver's device and memory, whose commands take turns with those of `dev`, on a thread of its own. */
+/* Another one over the same driver's device and memory, on a thread of its own; its commands have a queue of their own where the driver has
+ * two, else they take turns with those of `dev`. What was asked of `dev` so far is done first. */
 hm_status hm_gpu_open_beside(hm_device **out, hm_device *dev, hm_error *err);
 void hm_gpu_close(hm_device **dev);
 /* Whether frames (hm_ops.frame) are recorded and replayed. */

@@ -6,8 +6,12 @@
 
 void hm_gpu_lock(hm_device *dev)
 {
-    if (!dev->holding)
-        pthread_mutex_lock(&dev->shared->lock);
+    hm_gpu_shared *s = dev->shared;
+    if (dev->holding)
+        return;
+    pthread_mutex_lock(&s->lock);
+    if (s->driver->use_lane)
+        s->driver->use_lane(s->gpu, dev->lane);
 }
 
 void hm_gpu_unlock(hm_device *dev)
@@ -96,6 +100,17 @@ static void settle(hm_device *dev)
     hm_gpu_unlock(dev);
 }
 
+/* Nobody else is held up where the device has a queue of its own. */
+static hm_status wait_for(hm_device *dev, hm_error *err)
+{
+    hm_gpu_shared *s = dev->shared;
+    hm_gpu_lock(dev);
+    hm_status st =
+        s->driver->wait_lane && !dev->holding ? s->driver->wait_lane(s->gpu, dev->lane, &s->lock, err) : s->driver->wait(s->gpu, err);
+    hm_gpu_unlock(dev);
+    return st;
+}
+
 void hm_gpu_wait_all(const hm_ops *op)
 {
     hm_device *dev = op->dev;
@@ -103,9 +118,7 @@ void hm_gpu_wait_all(const hm_ops *op)
         return;
     op->count->device_waits++;
     hm_span_begin(op->probe, HM_SPAN_WAIT, "wait for device", -1);
-    hm_gpu_lock(dev);
-    hm_status st = dev->shared->driver->wait(dev->shared->gpu, op->error);
-    hm_gpu_unlock(dev);
+    hm_status st = wait_for(dev, op->error);
     hm_span_end(op->probe, HM_SPAN_WAIT, "wait for device");
     if (st)
         return;
@@ -333,13 +346,14 @@ static hm_status open_ring(hm_device *dev, hm_gpu_ring *r, size_t bytes, hm_gpu_
     return st;
 }
 
-static hm_status open_device(hm_device **out, hm_gpu_shared *s, hm_error *err)
+static hm_status open_device(hm_device **out, hm_gpu_shared *s, int lane, hm_error *err)
 {
     hm_device *dev = hm_calloc(1, sizeof *dev, "device", err);
     void *zero = NULL;
     if (!dev)
         return HM_EABSENT;
     dev->shared = s;
+    dev->lane = lane;
     pthread_mutex_lock(&s->lock);
     s->users++;
     dev->tag = ++s->tags;
@@ -379,7 +393,7 @@ hm_status hm_gpu_open(hm_device **out, const hm_gpu_driver *driver, const hm_gpu
     }
     pthread_mutex_init(&s->lock, NULL);
     s->users = 1; /* until one of its own is there */
-    st = open_device(out, s, err);
+    st = open_device(out, s, 0, err);
     leave(s);
     return st;
 }
@@ -387,7 +401,8 @@ hm_status hm_gpu_open(hm_device **out, const hm_gpu_driver *driver, const hm_gpu
 hm_status hm_gpu_open_beside(hm_device **out, hm_device *dev, hm_error *err)
 {
     *out = NULL;
-    return open_device(out, dev->shared, err);
+    hm_status st = wait_for(dev, err);
+    return st ? st : open_device(out, dev->shared, 1, err);
 }
 
 const hm_gpu_facts *hm_gpu_device_facts(const hm_device *dev)

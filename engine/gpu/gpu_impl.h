@@ -80,6 +80,7 @@ typedef enum hm_gpu_mode {
 struct hm_device {
     hm_gpu_shared *shared;
     char place[24];
+    int lane;     /* of the driver's queues, where it has two */
     bool holding; /* the lock, while a segment is recorded */
     bool pending; /* something was asked for since the last wait */
     hm_gpu_ring stage, land, constants, scratch;
@@ -101,7 +102,7 @@ struct hm_device {
     hm_gpu_segment segments[HM_GPU_SEGMENTS];
     hm_gpu_launch_many *many; /* NULL: kernels of linear.cl */
     hm_gpu_attend *attend;    /* NULL: those of attention.cl */
-    bool between_marks;        /* of a frame, recorded or not */
+    bool between_marks;       /* of a frame, recorded or not */
 };
 
 /* gpu.c */

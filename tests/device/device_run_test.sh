@@ -13,8 +13,9 @@ a_bundle_is_small_and_has_what_it_needs() {
 }
 
 each_step_passes_on_the_software_device() {
-    run doctor speech-codes song-codes || fail "$(cat "$scratch/results/summary")"
-    expect "passed steps" 3 "$(grep -c passed "$scratch/results/summary")"
+    run doctor speech-codes song-codes hundred || fail "$(cat "$scratch/results/summary")"
+    expect "passed steps" 4 "$(grep -c passed "$scratch/results/summary")"
+    grep -q "3 generations: equal codes" "$scratch/results/hundred.log" || fail "not every generation was looked at"
     grep -q "speech: equal codes" "$scratch/results/speech-codes.log" || fail "codes were not compared"
 }
 

@@ -18,9 +18,9 @@
 #include "variants/toggles.h"
 
 /* What program and module must agree on: changed by hand when a meaning changes, by itself when a struct they share changes its size. */
-#define HM_ENGINE_ABI                                                                                                              \
-    ((uint32_t)(9 + 31 * sizeof(hm_engine_options) + 37 * sizeof(hm_request) + 41 * sizeof(hm_result) + 43 * sizeof(hm_counters) + \
-                47 * sizeof(hm_probe) + 53 * sizeof(hm_engine_facts) + 59 * sizeof(hm_check) + 61 * sizeof(hm_memory_estimate) +   \
+#define HM_ENGINE_ABI                                                                                                               \
+    ((uint32_t)(10 + 31 * sizeof(hm_engine_options) + 37 * sizeof(hm_request) + 41 * sizeof(hm_result) + 43 * sizeof(hm_counters) + \
+                47 * sizeof(hm_probe) + 53 * sizeof(hm_engine_facts) + 59 * sizeof(hm_check) + 61 * sizeof(hm_memory_estimate) +    \
                 67 * sizeof(hm_engine_api)))
 
 typedef struct hm_engine hm_engine;
@@ -257,6 +257,9 @@ typedef struct hm_whisper_check {
     const char *task; /* NULL: transcribe */
     int max_tokens, beams;
     bool timestamps;
+    float *scores; /* [vocabulary], or NULL: nothing is heard, the rules of timestamps alone are applied to them after these ids */
+    const int32_t *generated;
+    int generated_count;
 } hm_whisper_check;
 
 typedef struct hm_speech_check {

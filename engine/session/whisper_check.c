@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/audio/mel.h"
+#include "engine/models/whisper_impl.h"
 #include "engine/session/whisper.h"
 
 static void tap(hm_ctx *c, const char *name, const void *data, bool is_int, int64_t d0, int64_t d1)
@@ -60,6 +61,14 @@ static hm_status run_window(hm_engine *e, const hm_whisper_check *k, hm_whisper_
     return st;
 }
 
+static void apply_rules(hm_engine *e, const hm_whisper_check *k)
+{
+    hm_whisper_generation g = *hm_whisper_generation_of(e->whisper);
+    g.suppress_count = g.begin_suppress_count = 0;
+    hm_whisper_apply_rules(&(hm_whisper_rules){.g = &g, .V = (int)hm_whisper_shape_of(e->whisper)->vocab, .timestamps = true}, k->scores,
+                           k->generated, k->generated_count);
+}
+
 hm_status hm_whisper_check_run(hm_engine *e, const hm_check *check, hm_error *err)
 {
     const hm_whisper_check *k = check->whisper;
@@ -68,6 +77,10 @@ hm_status hm_whisper_check_run(hm_engine *e, const hm_check *check, hm_error *er
     int frames = 0;
     if (check->kind != HM_CHECK_WHISPER || !k)
         return hm_fail(err, HM_EUSAGE, "check %d: not one of a Whisper", (int)check->kind);
+    if (k->scores) {
+        apply_rules(e, k);
+        return HM_OK;
+    }
     if (k->max_tokens < 1 || k->max_tokens + HM_WHISPER_PROMPT > hm_whisper_shape_of(e->whisper)->target_positions || k->beams < 1 ||
         k->beams > HM_WHISPER_MAX_BEAMS)
         return hm_fail(err, HM_EUSAGE, "check: %d tokens in %d beams do not fit the model", k->max_tokens, k->beams);

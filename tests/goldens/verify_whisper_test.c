@@ -18,6 +18,11 @@ static void all_goldens_are_met(void **state)
     assert_non_null(strstr(run.out, "A.c30.0.beam2.tokens"));
     assert_non_null(strstr(run.out, "A.timestamps30.beams1"));
     assert_non_null(strstr(run.out, "B.seek0.beams1"));
+    static const char *const units[] = {"mel_filters", "merge.25",  "decode_asr_timestamps.4",
+                                        "ts_rules.9",  "decode.13", "compression_ratio.7"};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (!strstr(run.out, units[i]))
+            fail_msg("verify says nothing of %s", units[i]);
     run_free(&run);
 }
 

@@ -123,5 +123,7 @@ typedef struct hm_whisper_rules {
 uint64_t hm_whisper_apply_rules(const hm_whisper_rules *r, float *scores, const int32_t *ids, int count);
 /* log of the sum of exponentials of n scores; -infinity when there is none above it. */
 double hm_whisper_log_sum(const float *scores, int n);
+/* The lowest index of the greatest of n scores; the next one of them. */
+int hm_whisper_greatest(const float *scores, int n, float *second);
 
 #endif

@@ -1,34 +1,125 @@
 /* What may come next, from scores over the vocabulary: whisper.md step 9. Plain functions of numbers. */
 #include <math.h>
+#include <string.h>
 
 #include "engine/models/whisper_impl.h"
-#include "engine/sampling.h"
+
+/* Vocabularies are read so many vectors of four numbers at a time, whatever the instruction set. */
+#define WIDE 4
+#define STEP (4 * WIDE)
+typedef float floats __attribute__((vector_size(16)));
+typedef int32_t ints __attribute__((vector_size(16)));
+typedef double doubles __attribute__((vector_size(16)));
+
+static inline floats load(const float *p)
+{
+    floats v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline floats splat(float a)
+{
+    return (floats){a, a, a, a};
+}
+
+/* a where the mask is set, else b */
+static inline floats chosen(ints mask, floats a, floats b)
+{
+    return (floats)((mask & (ints)a) | (~mask & (ints)b));
+}
+
+static inline floats greater(floats a, floats b)
+{
+    return chosen(a > b, a, b);
+}
+
+/* The numbers from x[i] on: where they are, or in `rest` with -infinity behind the last of n. */
+static inline const float *numbers_at(const float *x, int i, int n, float rest[STEP])
+{
+    if (i + STEP <= n)
+        return x + i;
+    for (int k = 0; k < STEP; k++)
+        rest[k] = i + k < n ? x[i + k] : -INFINITY;
+    return rest;
+}
 
 static float greatest(const float *x, int n)
 {
-    float best = -INFINITY;
-    for (int i = 0; i < n; i++)
-        best = x[i] > best ? x[i] : best;
+    float rest[STEP], best = -INFINITY;
+    floats lane[WIDE] = {splat(best), splat(best), splat(best), splat(best)};
+    for (int i = 0; i < n; i += STEP) {
+        const float *p = numbers_at(x, i, n, rest);
+#pragma GCC unroll 4
+        for (int k = 0; k < WIDE; k++)
+            lane[k] = greater(load(p + 4 * k), lane[k]);
+    }
+    for (int k = 0; k < STEP; k++)
+        best = lane[k / 4][k % 4] > best ? lane[k / 4][k % 4] : best;
     return best;
+}
+
+int hm_whisper_greatest(const float *x, int n, float *second)
+{
+    float rest[STEP], best = -INFINITY;
+    floats first[WIDE] = {splat(best), splat(best), splat(best), splat(best)}, next[WIDE];
+    int at = 0;
+    memcpy(next, first, sizeof next);
+    for (int i = 0; i < n; i += STEP) {
+        const float *p = numbers_at(x, i, n, rest);
+#pragma GCC unroll 4
+        for (int k = 0; k < WIDE; k++) {
+            floats v = load(p + 4 * k);
+            ints wins = v > first[k];
+            next[k] = greater(chosen(wins, first[k], v), next[k]);
+            first[k] = chosen(wins, v, first[k]);
+        }
+    }
+    *second = -INFINITY;
+    for (int k = 0; k < 2 * STEP; k++) {
+        float v = k < STEP ? first[k / 4][k % 4] : next[k / 4 - WIDE][k % 4];
+        *second = v > best ? best : v > *second ? v : *second;
+        best = v > best ? v : best;
+    }
+    while (at < n - 1 && x[at] != best)
+        at++;
+    return at < n && x[at] == best ? at : 0;
+}
+
+/* hm_exp_portable of each. */
+static inline floats exponential(floats x)
+{
+    x = chosen(x < -105.0f, splat(-105.0f), x);
+    floats shifted = x * 1.44269504f + 12582912.0f, n = shifted - 12582912.0f;
+    floats r = x - n * 0.693359375f - n * -2.12194440e-4f, p = splat(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    ints whole = (ints)shifted - 0x4B400000, half = whole >> 1;
+    return p * (floats)((half + 127) << 23) * (floats)((whole - half + 127) << 23); /* of NaN, p is NaN */
 }
 
 double hm_whisper_log_sum(const float *x, int n)
 {
-    enum {
-        LANES = 8
-    };
-    float top = greatest(x, n);
-    double sum[LANES] = {0}, all = 0;
-    int i = 0;
+    float rest[STEP], top = greatest(x, n);
+    doubles sum[2 * WIDE] = {0};
+    double all = 0;
     if (top == -INFINITY)
         return -INFINITY;
-    for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++)
-            sum[k] += (double)hm_exp_portable(x[i + k] - top);
-    for (; i < n; i++)
-        sum[0] += (double)hm_exp_portable(x[i] - top);
-    for (int k = 0; k < LANES; k++)
-        all += sum[k];
+    for (int i = 0; i < n; i += STEP) {
+        const float *p = numbers_at(x, i, n, rest);
+#pragma GCC unroll 4
+        for (int k = 0; k < WIDE; k++) {
+            floats e = exponential(load(p + 4 * k) - top); /* never above 0 */
+            sum[2 * k] += (doubles){(double)e[0], (double)e[1]};
+            sum[2 * k + 1] += (doubles){(double)e[2], (double)e[3]};
+        }
+    }
+    for (int k = 0; k < STEP; k++)
+        all += sum[k / 2][k % 2];
     return (double)top + log(all);
 }
 

@@ -100,17 +100,12 @@ void hm_whisper_search_take(hm_whisper_search *s, const float *x, int32_t id)
 static void single_step(hm_whisper_search *s, float *x)
 {
     const hm_whisper_request *r = s->r;
-    int V = s->rules.V, best = 0;
-    float second = -INFINITY;
+    int V = s->rules.V, best;
+    float second;
     if (r->stored)
         s->logits[s->count] = x[r->stored[s->count]];
     s->mask_bytes += hm_whisper_apply_rules(&s->rules, x, s->now[0].ids, s->count);
-    for (int i = 1; i < V; i++)
-        if (x[i] > x[best]) {
-            second = x[best];
-            best = i;
-        } else if (x[i] > second)
-            second = x[i];
+    best = hm_whisper_greatest(x, V, &second);
     s->margins[s->count] = x[best] - second;
     if (r->temperature > 0)
         return;

@@ -200,6 +200,12 @@ typedef struct suite_rows {
     hm_error *err;
 } suite_rows;
 
+/* Of what is made, or written down. */
+static double seconds_of(const hm_suite_case *c)
+{
+    return c->recording ? c->audio_s : c->frames / HM_SUITE_FRAMES_PER_SECOND;
+}
+
 static void add_suite(void *self, const char *name)
 {
     suite_rows *rows = self;
@@ -212,7 +218,7 @@ static void add_suite(void *self, const char *name)
     if (rows->status)
         return;
     for (int i = 0; i < suite->case_count; i++) {
-        double s = suite->cases[i].frames / HM_SUITE_FRAMES_PER_SECOND;
+        double s = seconds_of(&suite->cases[i]);
         least = s < least ? s : least;
         most = s > most ? s : most;
     }
@@ -244,7 +250,7 @@ static void add_cases(void *self, const char *name)
         char label[256], frames[16], seconds[16];
         snprintf(label, sizeof label, "%s/%s", suite->name, c->name);
         snprintf(frames, sizeof frames, "%d", c->frames);
-        snprintf(seconds, sizeof seconds, "%.4g", c->frames / HM_SUITE_FRAMES_PER_SECOND);
+        snprintf(seconds, sizeof seconds, "%.4g", seconds_of(c));
         add_row(rows->out, rows->titles, (const char *[]){label, c->task, frames, seconds});
     }
     hm_suite_close(&suite);

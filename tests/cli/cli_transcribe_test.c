@@ -303,6 +303,23 @@ static void what_is_no_recording_is_refused(void **state)
     assert_fails(run_program("transcribe", (char *)"/tmp", "--model", "whisper-test"), 66, "/tmp is no regular file");
 }
 
+/* As a download that broke off leaves it, in the middle of a sample: what is there is written down. */
+static void a_recording_that_breaks_off_is_heard_to_its_end(void **state)
+{
+    hm_map map;
+    hm_error err;
+    (void)state;
+    write_audio("A", 1, 16000, 9, "whole.wav");
+    assert_int_equal(hm_map_read(&map, in_folder("whole.wav"), 1 << 24, &err), HM_OK);
+    assert_true(map.size > 9 * 64000);
+    put("torn.wav", (const char *)map.data, map.size - 4 * 64000 - 1); /* 5 s less one sample and three bytes of it */
+    hm_map_close(&map);
+    json_t *torn = transcript(TRANSCRIBE("torn.wav", TINY, "--temperatures", "0", "--format", "json"));
+    assert_true(fabs(json_real_value(json_object_get(torn, "audio_s")) - (5 - 1.0 / 16000)) < 1e-9);
+    assert_int_equal(json_array_size(json_object_get(torn, "windows")), 1);
+    json_decref(torn);
+}
+
 static void options_that_mean_nothing_are_refused(void **state)
 {
     static const char *const bad[][2] = {{"--chunk-length", "31"}, {"--chunk-length", "0.5"}, {"--batch-size", "0"},  {"--beams", "17"},
@@ -366,6 +383,7 @@ int main(void)
         cmocka_unit_test(the_same_recording_in_another_container_says_the_same),
         cmocka_unit_test(a_silent_recording_is_heard_and_an_empty_one_says_nothing),
         cmocka_unit_test(what_is_no_recording_is_refused),
+        cmocka_unit_test(a_recording_that_breaks_off_is_heard_to_its_end),
         cmocka_unit_test(options_that_mean_nothing_are_refused),
         cmocka_unit_test(help_has_examples),
     };

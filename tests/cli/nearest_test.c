@@ -48,6 +48,11 @@ static const struct {
     {"case of a history", "history tiny/frist --db $D/x.db", "\"tiny/first\""},
     {"arm of a history", "history tiny/first --arm plian --db $D/x.db", "\"plain\""},
     {"kind of simulated drift", "calibrate --simulate --drift rmp", "\"ramp\""},
+    {"task of a transcript", "transcribe $D/x.wav --task transcrib", "\"transcribe\""},
+    {"option of a transcript", "transcribe $D/x.wav --beems 2", "--beams"},
+    {"format of a transcript", "transcribe $D/x.wav --format jsn", "\"json\""},
+    {"axis of cases", "suite transcribe-short -a bach-size=2 --dry-run", "\"batch-size\""},
+    {"suite that transcribes", "suite transcribe-shrt --dry-run", "\"transcribe-short\""},
     {"speaker", "speak --text hi --speaker vivan --model qwen3-tts-tiny -o $D/x.wav", "\"vivian\""},
 };
 

@@ -230,11 +230,12 @@ static bool reads_as_best(const char *text)
 static hm_status read_arms(reading *r)
 {
     hm_query q;
-    hm_query_open(&q, r->store,
-                  "SELECT a.id, a.name, a.variant, a.toggles, a.coincides, a.precision, max(u.threads), max(u.isa), "
-                  "max(u.software), max(u.device), max(u.device_driver), a.environment, a.backend FROM arm a "
-                  "LEFT JOIN run u ON u.arm_id = a.id WHERE a.session_id = :id AND a.model = :model GROUP BY a.id ORDER BY a.position",
-                  r->err);
+    hm_query_open(
+        &q, r->store,
+        "SELECT a.id, a.name, a.variant, a.toggles, a.coincides, a.precision, max(u.threads), max(u.isa), "
+        "max(u.software), max(u.device), max(u.device_driver), a.environment, a.backend, b.compiler, b.flags FROM arm a "
+        "LEFT JOIN run u ON u.arm_id = a.id LEFT JOIN build b ON b.id = a.build_id WHERE a.session_id = :id AND a.model = :model GROUP BY a.id ORDER BY a.position",
+        r->err);
     hm_bind_text(&q, ":id", r->s.id);
     hm_bind_text(&q, ":model", r->model);
     while (hm_query_row(&q) && !r->data->failed) {
@@ -247,7 +248,7 @@ static hm_status read_arms(reading *r)
         const char *toggles = keep(r->data, hm_query_text(&q, 3)), *variant = hm_query_text(&q, 2);
         const hm_variant_info *info = variant ? hm_variant_find(variant) : NULL;
         snprintf(r->arm_ids[n], HM_UUID_TEXT, "%s", hm_query_text(&q, 0));
-        bool software = hm_query_int(&q, 8) == 1;
+        bool software = hm_query_int(&q, 8) == 1, other = !strcmp(hm_query_text(&q, 12), "command");
         r->arms[n] =
             (hm_journal_arm){.name = arm_name(r->data, hm_query_text(&q, 1), software),
                              .software = software,
@@ -256,6 +257,9 @@ static hm_status read_arms(reading *r)
                              .text = info ? info->text : NULL,
                              .base = nearest_arm(r, toggles),
                              .default_formats = reads_as_best(variant),
+                             .other = other,
+                             .libraries = other ? keep(r->data, hm_query_text(&q, 13)) : NULL,
+                             .settings = other ? keep(r->data, hm_query_text(&q, 14)) : NULL,
                              .coincides = keep(r->data, hm_query_text(&q, 4)),
                              .precision = keep(r->data, hm_query_text(&q, 5)),
                              .flow_steps = flow_steps_of(toggles),

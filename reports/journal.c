@@ -279,6 +279,9 @@ int hm_journal_final_arm(const hm_journal_session *s)
     for (int i = s->arm_count - 1; i > 0; i--)
         if (hm_journal_arm_is(&s->arms[i], "best"))
             return i;
+    for (int i = s->arm_count - 1; i >= 0; i--) /* of ours, where there is one */
+        if (!s->arms[i].other)
+            return i;
     return s->arm_count - 1;
 }
 
@@ -295,7 +298,7 @@ void hm_journal_summary(const hm_journal_session *s, hm_document *d)
 {
     int final = hm_journal_final_arm(s);
     bool bad = false;
-    if (s->arm_count < 2)
+    if (s->arm_count < 2 || !final)
         return;
     hm_document_heading(d, 3, "Summary: %s → %s", s->arms[0].name, s->arms[final].name);
     say_rounds(s, d);
@@ -445,6 +448,7 @@ hm_document *hm_journal_tables(const hm_journal_session *sessions, int count)
             arm_sheet(s, a, d);
         }
         hm_journal_summary(s, d);
+        hm_journal_others(s, d);
         hm_journal_calls(s, d);
     }
     hm_document_text(d, "Times are means over n rounds, ± their standard deviation. RTF: wall / audio duration, lower is better.");

@@ -187,6 +187,9 @@ typedef struct hm_journal_arm {
     bool software;               /* on a GPU that is a program: its times do not rank */
     const char *device;          /* its name and driver; NULL: the CPU, or not known */
     const char *environment;     /* variables that were set; NULL: none, or not known */
+    bool other;                  /* another program: no variant of ours */
+    const char *libraries;       /* of another program: what it is made of, with versions; may be NULL */
+    const char *settings;        /* likewise: precision and what was set for it */
     bool default_formats;        /* `best`, or best with settings that leave the formats of its weights as they are */
 } hm_journal_arm;
 

@@ -429,10 +429,10 @@ void hm_journal_models(const hm_journal_session *sessions, int count, hm_documen
 void hm_journal_parts(const hm_journal_session *s, hm_document *d)
 {
     void (*const parts[])(const hm_journal_session *, hm_document *) = {
-        hm_journal_all_variants, hm_journal_verdicts,     hm_journal_steps,     hm_journal_precision,  hm_journal_fidelity,
-        hm_journal_transcripts,  hm_journal_frames,       hm_journal_positions, hm_journal_ceiling,    hm_journal_residency,
-        hm_journal_cold,         hm_journal_before_after, hm_journal_calls,     hm_journal_loading,    hm_journal_ledger,
-        hm_journal_energy,       hm_journal_audio,        hm_journal_failures,  hm_journal_environment};
+        hm_journal_all_variants, hm_journal_others,      hm_journal_verdicts,     hm_journal_steps,     hm_journal_precision,
+        hm_journal_fidelity,     hm_journal_transcripts, hm_journal_frames,       hm_journal_positions, hm_journal_ceiling,
+        hm_journal_residency,    hm_journal_cold,        hm_journal_before_after, hm_journal_calls,     hm_journal_loading,
+        hm_journal_ledger,       hm_journal_energy,      hm_journal_audio,        hm_journal_failures,  hm_journal_environment};
     for (size_t i = 0; i < sizeof parts / sizeof *parts && s->arm_count; i++)
         parts[i](s, d);
 }

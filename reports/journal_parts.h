@@ -60,6 +60,8 @@ void hm_journal_precision(const hm_journal_session *session, hm_document *d);
 void hm_journal_residency(const hm_journal_session *session, hm_document *d);
 /* journal_ceiling.c: what generate moves and computes per second, how far that is from the machine's limits, and what more work could
  * bring at most. */
+/* Ours and others: what other programs took in the same rounds. */
+void hm_journal_others(const hm_journal_session *session, hm_document *d);
 void hm_journal_ceiling(const hm_journal_session *session, hm_document *d);
 void hm_journal_parts(const hm_journal_session *session, hm_document *d);
 

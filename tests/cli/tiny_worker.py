@@ -18,9 +18,10 @@ def say(**message):
 def generate(m, warmup):
     frames = m["case"]["frames"]
     start = time.perf_counter_ns()
-    drawn = [f * CODEBOOKS + k for f in range(frames) for k in range(CODEBOOKS)]
+    codebooks = m.get("codebooks", CODEBOOKS)
+    drawn = [f * codebooks + k for f in range(frames) for k in range(codebooks)]
     time.sleep(0.002)
-    sample = {"wall_ns": time.perf_counter_ns() - start, "frames": frames + (wrong == "frames"), "codebooks": CODEBOOKS,
+    sample = {"wall_ns": time.perf_counter_ns() - start, "frames": frames + (wrong == "frames"), "codebooks": codebooks,
               "fed_codes": int("codes" in m and wrong != "fed"), "warmup": warmup}
     if m["want_codes"]:
         sample["codes"] = base64.b64encode(struct.pack(f"<{len(drawn)}i", *drawn)).decode()
@@ -34,12 +35,13 @@ for line in sys.stdin:
             time.sleep(60)
         break
     if m["type"] == "hello":
-        say(type="hello", protocol=3 if wrong == "version" else 2, name="tiny", tasks=["speech" if wrong == "task" else "music"])
+        say(type="hello", protocol=3 if wrong == "version" else 2, name="tiny", tasks=["speech" if wrong == "task" else "music"],
+            build={"id": "tiny-1", "version": "1", "compiler": "counter 1.0", "flags": "weights none"})
     elif m["type"] == "open" and not os.path.isdir(m["model"]):
         say(type="error", code=66, text="there is no folder " + m["model"])
     elif m["type"] == "open":
         is_open = True
-        say(type="opened", stored_codes=True, threads=1, codebooks=CODEBOOKS)
+        say(type="opened", stored_codes=True, threads=1)
     elif m["type"] == "estimate":
         say(type="estimate")
     elif m["type"] == "run" and not is_open:

@@ -158,7 +158,7 @@ static void what_workers_say_keeps_to_the_schema(void **state)
 
 static hm_run check(const char *command)
 {
-    return run_program("peers", "check", (char *)(uintptr_t)command, "--model", in_folder("model"), "--timeout", "5");
+    return run_program("peers", "check", (char *)(uintptr_t)command, "--model", in_folder("model"), "--timeout", "60");
 }
 
 static void a_program_that_keeps_to_it_passes(void **state)
@@ -216,6 +216,23 @@ static void any_such_program_is_an_arm_and_its_end_is_a_failed_row(void **state)
     run_free(&run);
 }
 
+static void the_journal_puts_other_programs_beside_ours(void **state)
+{
+    (void)state;
+    hm_run run = run_program("suite", in_folder("t.yaml"), "--variant", "naive", "--arm", "tiny=" TINY, "--model", in_folder("model"), "-n",
+                             "6", "--no-trace", "--settle", "0", "--db", in_folder("others.db"));
+    static const char *const words[] = {"### Ours and others", "counter 1.0", "weights none", "x** |", " to ", "codes differ"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strstr(run.out, words[i]))
+            fail_msg("no \"%s\" in\n%s%s", words[i], run.out, run.err);
+    if (strstr(run.out, "### Summary"))
+        fail_msg("a summary of one arm of ours: %s", run.out);
+    run_free(&run);
+    run = run_program("journal", "--db", in_folder("others.db"));
+    assert_non_null(strstr(run.out, "### Ours and others"));
+    run_free(&run);
+}
+
 static void words_about_peers_are_checked(void **state)
 {
     (void)state;
@@ -229,9 +246,13 @@ static void words_about_peers_are_checked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_schema_has_the_fields_of_a_sample), cmocka_unit_test(what_the_harness_says_keeps_to_the_schema),
-        cmocka_unit_test(what_workers_say_keeps_to_the_schema),  cmocka_unit_test(a_program_that_keeps_to_it_passes),
-        cmocka_unit_test(what_a_program_does_wrong_is_named),    cmocka_unit_test(any_such_program_is_an_arm_and_its_end_is_a_failed_row),
+        cmocka_unit_test(the_schema_has_the_fields_of_a_sample),
+        cmocka_unit_test(what_the_harness_says_keeps_to_the_schema),
+        cmocka_unit_test(what_workers_say_keeps_to_the_schema),
+        cmocka_unit_test(a_program_that_keeps_to_it_passes),
+        cmocka_unit_test(what_a_program_does_wrong_is_named),
+        cmocka_unit_test(any_such_program_is_an_arm_and_its_end_is_a_failed_row),
+        cmocka_unit_test(the_journal_puts_other_programs_beside_ours),
         cmocka_unit_test(words_about_peers_are_checked),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

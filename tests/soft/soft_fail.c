@@ -77,7 +77,7 @@ static void settings_read(void)
     s->devices = hm_soft_number("HM_SOFT_DEVICES", 1) > 1 ? 2 : 1;
     s->memory_bytes = hm_soft_number("HM_SOFT_MEMORY_MB", 2048) << 20;
     s->lost_at = hm_soft_number("HM_SOFT_LOST", 0);
-    s->timeout_s = (int)hm_soft_number("HM_SOFT_TIMEOUT_S", 20);
+    s->timeout_s = (int)hm_soft_number("HM_SOFT_TIMEOUT_S", 120);
     hm_soft_settings_own();
     read_rules(getenv("HM_SOFT_FAIL"));
     const char *report = getenv("HM_SOFT_REPORT"), *trace = getenv("HM_SOFT_TRACE");

@@ -227,6 +227,8 @@ static hm_status vary_case(hm_plan *plan, hm_case_record *r, const variation *v,
         st = read_number("batch-size", v->batch, 1, 1024, true, &batch, err);
     if (!st && v->chunk)
         st = read_number("chunk-length", v->chunk, 1, HM_TRANSCRIPT_WINDOW_S, false, &r->chunk_s, err);
+    if (!st && r->recording && hm_suite_windows(r->audio_s, r->chunk_s) * r->window_tokens > HM_SUITE_MOST_TOKENS)
+        st = hm_fail(err, HM_EUSAGE, "--axis chunk-length: %s: more than %d tokens in all windows", r->name, HM_SUITE_MOST_TOKENS);
     size_t size = strlen(r->name) + strlen(v->suffix) + 1;
     char *name = st ? NULL : hm_calloc(1, size, "plan", err);
     if (!name)

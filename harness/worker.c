@@ -37,6 +37,7 @@ typedef struct worker {
     int out;
     bool broken;    /* nobody reads our answers */
     hm_probe inner; /* progress and phases, behind the recorder */
+    hm_probe song;  /* progress alone: the phases of music that is transcribed are told apart */
     hm_recorder *recorder;
     hm_engine_opened opened;
     hm_singer singer;                                        /* of music that is transcribed */
@@ -558,7 +559,7 @@ static hm_status listen(worker *w, hm_request *request, hm_recording *heard, tur
                                      .device = w->device_name[0] ? w->device_name : NULL,
                                      .threads = f->threads,
                                      .need_lm = true,
-                                     .probe = &w->inner,
+                                     .probe = &w->song,
                                      .log = hm_log_stderr(false)};
     hm_status st = hm_case_is_sung(&order->c) ? hm_singer_open(&w->singer, &choice, order->c.music_model, err) : HM_OK;
     if (!st)
@@ -750,6 +751,7 @@ hm_status hm_worker_serve(int in_fd, int out_fd, hm_error *err)
     w->in = fdopen(in_fd, "r");
     w->out = out_fd;
     w->inner = (hm_probe){.self = w, .wanted = HM_SPAN_PHASE, .begin = on_phase_begin, .end = on_phase_end, .progress = on_progress};
+    w->song = (hm_probe){.self = w, .progress = on_progress};
     hm_watch_open(&w->watch, "/", hm_perf_real());
     hm_phase_memory_open(&w->memory, "/");
     hm_recorder_options options = {.inner = &w->inner};

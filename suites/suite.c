@@ -220,6 +220,8 @@ static hm_status take_windows(const hm_suite *suite, const yaml_case *y, hm_suit
     if (c->beams < 1 || c->beams > 16)
         return bad(suite, y->name, err, "beams: expected 1 to 16");
     c->frames = hm_suite_windows(c->audio_s, c->chunk_s) * c->window_tokens;
+    if (c->frames > HM_SUITE_MOST_TOKENS)
+        return bad(suite, y->name, err, "seconds, chunk, tokens: more than 1048576 tokens in all windows");
     return HM_OK;
 }
 

@@ -47,6 +47,8 @@ typedef struct hm_suite {
 /* Frames of 80 ms in so many seconds. */
 #define HM_SUITE_FRAMES_PER_SECOND 12.5
 
+#define HM_SUITE_MOST_TOKENS (1 << 20) /* of all windows */
+
 /* Windows that a recording is cut into, each sharing a sixth of chunk_s with its neighbours. */
 int hm_suite_windows(double audio_s, double chunk_s);
 

@@ -154,6 +154,7 @@ static void wrong_files_are_refused_with_the_place_and_the_key(void **state)
         {HEAR "    frames: 3\n", "length of its recording"},
         {HEAR "    seconds: 0.5\n", "1 to 3600"},
         {HEAR "    seconds: 9\n    chunk: 31\n", "chunk: expected 1 to 30"},
+        {HEAR "    seconds: 3600\n    chunk: 1\n    tokens: 400\n", "more than 1048576 tokens"},
         {HEAR "    seconds: 9\n    batch: 0\n", "batch"},
         {HEAR "    seconds: 9\n    tokens: 441\n", "1 to 440"},
         {HEAR "    seconds: 9\n    beams: 17\n", "beams"},

@@ -188,7 +188,8 @@ hm_status hm_store_get_codes(hm_store *store, const char *request_hash, const ch
 hm_status hm_store_put_codes(hm_store *store, const char *request_hash, const char *model_id, uint64_t seed, const hm_stored_codes *codes,
                              hm_error *err);
 
-/* Fingerprint of the model that runs of this folder used last, "" when none did. The next worker's answer decides: a folder may have
+/* Fingerprint of the model that runs of this folder used last, else of what was last seen in it (codes are drawn before the first run), "" when
+ * there is none. The next worker's answer decides: a folder may have
  * got other weights since. */
 hm_status hm_store_find_model(hm_store *store, const char *folder, char id[HM_HASH_TEXT], hm_error *err);
 

@@ -68,8 +68,9 @@ hm_status hm_store_find_model(hm_store *store, const char *folder, char id[HM_HA
     hm_query q;
     id[0] = 0;
     hm_query_open(&q, store,
-                  "SELECT r.model_id FROM run r JOIN arm a ON a.id = r.arm_id WHERE a.model = :model AND r.model_id IS NOT NULL "
-                  "ORDER BY r.started_utc DESC LIMIT 1",
+                  "SELECT id FROM (SELECT r.model_id AS id, r.started_utc AS utc, 1 AS ran FROM run r JOIN arm a ON a.id = r.arm_id "
+                  "WHERE a.model = :model AND r.model_id IS NOT NULL "
+                  "UNION ALL SELECT id, seen_utc, 0 FROM model WHERE path = :model) ORDER BY ran DESC, utc DESC LIMIT 1",
                   err);
     hm_bind_text(&q, ":model", folder);
     if (hm_query_row(&q))

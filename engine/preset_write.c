@@ -339,7 +339,8 @@ static hm_status write_text(writer *w, const char *folder, const char *name, con
 /* Folder of a part; false: its path is too long. */
 static bool part_folder(char out[PATH_MAX], const char *root, const part_plan *part)
 {
-    return snprintf(out, PATH_MAX, "%s%s%s", root, part->folder ? "/" : "", part->folder ? part->folder : "") < PATH_MAX;
+    int n = part->folder ? snprintf(out, PATH_MAX, "%s/%s", root, part->folder) : snprintf(out, PATH_MAX, "%s", root);
+    return n >= 0 && n < PATH_MAX;
 }
 
 static hm_status make_folder(const char *root, const part_plan *part, hm_error *err)

@@ -8,7 +8,7 @@
  *   HM_SOFT_LOST=N           the device is lost at the N-th command
  *   HM_SOFT_MEMORY_MB=N      memory of a device (2048)
  *   HM_SOFT_DEVICES=N        one or two (1)
- *   HM_SOFT_TIMEOUT_S=N      a wait that long ends in "device lost" (20)
+ *   HM_SOFT_TIMEOUT_S=N      a wait that long ends in "device lost" (120)
  *   HM_SOFT_REPORT=FILE      calls, leaks and misuse, as JSON, when the library is unloaded; HM_SOFT_TRACE=FILE: every call, a line each */
 #ifndef HM_TESTS_SOFT_SOFT_COMMON_H
 #define HM_TESTS_SOFT_SOFT_COMMON_H

@@ -339,8 +339,7 @@ static hm_status write_text(writer *w, const char *folder, const char *name, con
 /* Folder of a part; false: its path is too long. */
 static bool part_folder(char out[PATH_MAX], const char *root, const part_plan *part)
 {
-    int n = part->folder ? snprintf(out, PATH_MAX, "%s/%s", root, part->folder) : snprintf(out, PATH_MAX, "%s", root);
-    return n >= 0 && n < PATH_MAX;
+    return snprintf(out, PATH_MAX, "%s%s%s", root, part->folder ? "/" : "", part->folder ? part->folder : "") < PATH_MAX;
 }
 
 static hm_status make_folder(const char *root, const part_plan *part, hm_error *err)
@@ -355,7 +354,8 @@ static hm_status make_folder(const char *root, const part_plan *part, hm_error *
 static hm_status write_part(writer *w, const char *root, const part_plan *part, hm_error *err)
 {
     char folder[PATH_MAX];
-    part_folder(folder, root, part);
+    if (!part_folder(folder, root, part))
+        return hm_fail(err, HM_ECREATE, "%s: path too long", root);
     hm_status st = write_text(w, folder, "config.json", part->config, err);
     if (!st && part->index)
         st = write_text(w, folder, "model.safetensors.index.json", part->index, err);

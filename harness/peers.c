@@ -16,6 +16,7 @@ const hm_peer hm_peers[] = {
     {"faster-whisper", "transcript", "faster-whisper", "whisper_faster.py", "Whisper by faster-whisper: CTranslate2, float32"},
     {"faster-whisper-int8", "transcript", "faster-whisper", "whisper_faster.py --compute-type int8", "the same, weights in 8 bits"},
     {"transformers", "transcript", "torch", "whisper_transformers.py", "Whisper by transformers: PyTorch, float32"},
+    {"qwen-tts", "speech", "torch", "speech_qwen.py", "Qwen3-TTS by its authors' package: PyTorch, eager, float32"},
     {0},
 };
 

@@ -51,27 +51,35 @@ static void assert_equal(const char *peer, const char *suite, const char *model)
     run_free(&run);
 }
 
-static void put_transcript(void)
-{
-    static const char text[] =
-        "suite: heard\ncases:\n  - {name: two-windows, task: transcript, seconds: 40, seed: 5, recording: voice, tokens: 24}\n"
-        "  - {name: english, task: transcript, seconds: 12, seed: 6, recording: voice, tokens: 24, language: english}\n";
-    put("heard.yaml", text, sizeof text - 1);
-}
-
 static void transformers_writes_what_ours_writes(void **state)
 {
+    static const char text[] =
+        "suite: heard\ncases:\n  - {name: english, task: transcript, seconds: 12, seed: 6, recording: voice, tokens: 24, "
+        "language: english}\n";
     (void)state;
     if (!ready("transformers"))
         skip();
-    put_transcript();
+    put("heard.yaml", text, sizeof text - 1);
     assert_equal("transformers", "heard.yaml", "whisper-mini");
+}
+
+static void qwen_tts_draws_what_ours_draws_where_there_is_no_choice(void **state)
+{
+    static const char text[] =
+        "suite: said\ncases:\n  - {name: greedy, task: speech, frames: 6, seed: 3, topk: 1, sub_topk: 1, text: \"Good morning, all of "
+        "you.\", speaker: ryan, language: english, temperature: 1.0, sub_temperature: 1.0}\n";
+    (void)state;
+    if (!ready("qwen-tts"))
+        skip();
+    put("said.yaml", text, sizeof text - 1);
+    assert_equal("qwen-tts", "said.yaml", "qwen3-tts-tiny");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(transformers_writes_what_ours_writes),
+        cmocka_unit_test(qwen_tts_draws_what_ours_draws_where_there_is_no_choice),
     };
     return cmocka_run_group_tests(tests, setup, remove_folder);
 }

@@ -400,6 +400,8 @@ static hm_status turn_hook(suite_run *r, const char *name, const char *command, 
 static hm_status timed_turn(suite_run *r, const hm_run_order *order, const char *title, int round, hm_turn *turn, hm_error *err)
 {
     hm_status st = turn_hook(r, "prepare", r->o->hooks.prepare, round, hm_interrupted, err);
+    if (st == HM_EINTERRUPTED) /* what it began is ended */
+        turn_hook(r, "conclude", r->o->hooks.conclude, round, NULL, &r->late);
     if (st)
         return st;
     int64_t waited = hm_settle_wait(&r->settle, round == 0, hm_interrupted);

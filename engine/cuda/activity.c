@@ -57,9 +57,11 @@ typedef struct buffer {
     size_t valid_bytes;
 } buffer;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static bool taken;                   /* a trace is open */
-static buffer *done, **last = &done; /* in the order in which they came */
+static struct {
+    pthread_mutex_t lock;
+    bool taken;           /* a trace is open */
+    buffer *done, **last; /* in the order in which they came */
+} handed = {.lock = PTHREAD_MUTEX_INITIALIZER, .last = &handed.done};
 
 static void CUPTIAPI on_request(uint8_t **out, size_t *bytes, size_t *most_records)
 {
@@ -78,19 +80,19 @@ static void CUPTIAPI on_done(CUcontext context, uint32_t stream, uint8_t *record
         return;
     buffer *b = (buffer *)(void *)(records - BUFFER_ALIGN);
     *b = (buffer){NULL, valid_bytes};
-    pthread_mutex_lock(&lock);
-    *last = b;
-    last = &b->next;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&handed.lock);
+    *handed.last = b;
+    handed.last = &b->next;
+    pthread_mutex_unlock(&handed.lock);
 }
 
 static buffer *take_buffers(void)
 {
-    pthread_mutex_lock(&lock);
-    buffer *all = done;
-    done = NULL;
-    last = &done;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&handed.lock);
+    buffer *all = handed.done;
+    handed.done = NULL;
+    handed.last = &handed.done;
+    pthread_mutex_unlock(&handed.lock);
     return all;
 }
 
@@ -136,7 +138,7 @@ static hm_status load(cupti_api *cupti, hm_error *err)
 static void stay(void)
 {
     Dl_info here;
-    if (dladdr((void *)&done, &here) && here.dli_fname) {
+    if (dladdr((void *)&handed, &here) && here.dli_fname) {
         void *self = dlopen(here.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
         if (self)
             dlclose(self);
@@ -235,9 +237,9 @@ static hm_status open_trace(hm_activity_trace *t, hm_error *err)
 
 static void give_up_turn(void)
 {
-    pthread_mutex_lock(&lock);
-    taken = false;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&handed.lock);
+    handed.taken = false;
+    pthread_mutex_unlock(&handed.lock);
 }
 
 static void release(hm_activity_trace *t)
@@ -256,10 +258,10 @@ static void release(hm_activity_trace *t)
 hm_status hm_activity_open(hm_activity_trace **out, const hm_log *log, hm_error *err)
 {
     *out = NULL;
-    pthread_mutex_lock(&lock);
-    bool busy = taken;
-    taken = true;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&handed.lock);
+    bool busy = handed.taken;
+    handed.taken = true;
+    pthread_mutex_unlock(&handed.lock);
     if (busy)
         return hm_fail(err, HM_EABSENT, "tracing not available: another device of this process is traced, and CUPTI traces all at once");
     hm_activity_trace *t = hm_calloc(1, sizeof *t, "tracing", err);

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* asprintf */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,23 +17,16 @@ typedef struct peers_args {
     bool json;
 } peers_args;
 
-static const char *const states[] = {"not installed", "other versions", "ready"};
+static const char *const states[] = {"not installed", "other versions", "ready", "yours"};
 
 /* What an installed peer says of itself; {} when it is not there, {"remark": why} when it fails. New reference. */
 static json_t *about(const hm_peer *peer)
 {
-    char line[4096];
     hm_error err = {0};
     json_t *o = NULL;
     if (hm_peer_look(peer) != HM_PEER_READY)
         return json_object();
-    hm_status st = hm_peer_about(peer, line, sizeof line, &err);
-    if (!st)
-        st = hm_json_parse(&o, line, strlen(line), peer->name, &err);
-    if (!st && json_is_object(o))
-        return o;
-    json_decref(o);
-    return json_pack("{s:s}", "remark", st ? err.text : "its answer is no object");
+    return hm_peer_about(peer, &o, &err) ? json_pack("{s:s}", "remark", err.text) : o;
 }
 
 static const char *text_of(const json_t *o, const char *key)
@@ -78,6 +72,15 @@ static hm_status unknown_peer(const char *name, hm_error *err)
     return st ? st : hm_fail(err, HM_EUSAGE, "peers: \"%.60s\" is no peer's name (hmbench peers)", name);
 }
 
+/* Whether its environment is whole: one whose Python has gone is made anew. */
+static bool works(const hm_peer *peer)
+{
+    json_t *o = NULL;
+    bool good = hm_peer_look(peer) == HM_PEER_READY && !hm_peer_about(peer, &o, NULL);
+    json_decref(o);
+    return good;
+}
+
 static hm_status install(const hm_strings *names, hm_error *err)
 {
     if (names->count < 2)
@@ -86,7 +89,9 @@ static hm_status install(const hm_strings *names, hm_error *err)
         const hm_peer *peer = hm_peer_find(names->items[i]);
         if (!peer)
             return unknown_peer(names->items[i], err);
-        if (hm_peer_look(peer) == HM_PEER_READY) {
+        if (hm_peer_look(peer) == HM_PEER_OWN)
+            return hm_fail(err, HM_EUSAGE, "peers install: %s", peer->text);
+        if (works(peer)) {
             fprintf(stderr, "%s is there\n", peer->name);
             continue;
         }
@@ -135,34 +140,49 @@ static hm_case_record short_case(const hm_model_look *look, char recording[HM_MO
     return c;
 }
 
-/* A peer's name, or a command. */
+/* "PEER", "peer:PEER --option" or a command. *peer: NULL for a command; *command: malloc'ed. */
+static hm_status find_checked(const char *what, const hm_peer **peer, char **command, hm_error *err)
+{
+    static const char prefix[] = "peer:";
+    char name[64], *arm = NULL;
+    size_t size;
+    bool named = !strncmp(what, prefix, sizeof prefix - 1);
+    const char *of = named ? what + sizeof prefix - 1 : what;
+    size_t length = strcspn(of, named ? " " : "");
+    snprintf(name, sizeof name, "%.*s", length < sizeof name ? (int)length : 0, of);
+    *peer = hm_peer_find(name);
+    if (asprintf(&arm, "it=%s%s", named || *peer ? prefix : "", of) < 0)
+        return hm_fail(err, HM_EABSENT, "peers check: out of memory");
+    hm_status st = hm_peer_arm(arm, &size, command, err);
+    free(arm);
+    return st;
+}
+
 static hm_status check(const char *what, const peers_args *a, hm_error *err)
 {
-    char command[3 * HM_MODEL_PATH], path[HM_MODEL_PATH], recording[HM_MODEL_PATH];
+    char *command = NULL, path[HM_MODEL_PATH], recording[HM_MODEL_PATH];
     int failed = 0;
     hm_model_look look;
-    const hm_peer *peer = hm_peer_find(what);
-    const char *model = a->model ? a->model : hm_model_default(peer ? peer->task : "music", "custom_voice");
-    hm_status st = peer ? hm_peer_command(peer, "", command, sizeof command, err) : HM_OK;
+    const hm_peer *peer;
+    hm_status st = find_checked(what, &peer, &command, err);
+    const char *model = a->model ? a->model : hm_model_default(!st && peer ? peer->task : "music", "custom_voice");
     if (!st)
         st = hm_model_look_at(&look, model, err);
     if (!st)
         st = hm_model_resolve(model, path, NULL, err);
-    if (st)
+    if (st) {
+        free(command);
         return st;
+    }
     hm_case_record c = short_case(&look, recording);
     st = hm_recording_path(recording, sizeof recording, c.audio_s, c.seed, err);
     if (!st)
         st = hm_recording_prepare(&c, err);
-    if (st)
-        return st;
-    hm_conform conform = {.command = peer ? command : what,
-                          .model = path,
-                          .backend = a->backend,
-                          .c = &c,
-                          .timeout_ns = a->timeout_s * 1000000000,
-                          .finding = finding};
-    st = hm_conform_run(&conform, &failed, err);
+    hm_conform conform = {
+        .command = command, .model = path, .backend = a->backend, .c = &c, .timeout_ns = a->timeout_s * 1000000000, .finding = finding};
+    if (!st)
+        st = hm_conform_run(&conform, &failed, err);
+    free(command);
     if (!st && failed)
         st = hm_fail(err, HM_EFAILED, "peers check: %d finding%s (docs/worker-protocol.md)", failed, failed == 1 ? "" : "s");
     return st;

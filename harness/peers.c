@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/base/json.h"
 #include "engine/base/map.h"
 #include "engine/base/words.h"
 #include "harness/process.h"
@@ -17,6 +18,10 @@ const hm_peer hm_peers[] = {
     {"faster-whisper-int8", "transcript", "faster-whisper", "whisper_faster.py --compute-type int8", "the same, weights in 8 bits"},
     {"transformers", "transcript", "torch", "whisper_transformers.py", "Whisper by transformers: PyTorch, float32"},
     {"qwen-tts", "speech", "torch", "speech_qwen.py", "Qwen3-TTS by its authors' package: PyTorch, eager, float32"},
+    {"qwen-tts-compile", "speech", "torch", "speech_qwen.py --compile", "the same, talker and code predictor by torch.compile"},
+    {"yardstick", "music", "torch", "music_yardstick.py", "HeartMuLa's language model as a plain loop: PyTorch, eager, float32; no codec"},
+    {"yardstick-compile", "music", "torch", "music_yardstick.py --compile", "the same by torch.compile"},
+    {"heartlib", "music", NULL, "music_heartlib.py", "HeartMuLa by its authors' code: peer:heartlib --heartlib PATH, a checkout of yours"},
     {0},
 };
 
@@ -90,6 +95,8 @@ static bool same_bytes(const char *one, const char *two)
 hm_peer_state hm_peer_look(const hm_peer *peer)
 {
     char folder[HM_MODEL_PATH], wanted[HM_MODEL_PATH], made[HM_MODEL_PATH];
+    if (!peer->environment)
+        return HM_PEER_OWN;
     if (hm_peer_folder(peer, folder, NULL) || access(folder, F_OK))
         return HM_PEER_ABSENT;
     bool same = !hm_peer_requirements(peer, wanted, NULL) && !marker(peer, made, NULL) && same_bytes(wanted, made);
@@ -98,20 +105,22 @@ hm_peer_state hm_peer_look(const hm_peer *peer)
 
 hm_status hm_peer_command(const hm_peer *peer, const char *options, char *out, size_t size, hm_error *err)
 {
-    char folder[HM_MODEL_PATH], programs[HM_MODEL_PATH];
+    char folder[HM_MODEL_PATH] = "", programs[HM_MODEL_PATH];
     hm_peer_state state = hm_peer_look(peer);
-    if (state != HM_PEER_READY)
+    bool own = state == HM_PEER_OWN;
+    if (state != HM_PEER_READY && !own)
         return hm_fail(err, HM_EABSENT, "peer %s is %s: hmbench peers install %s", peer->name,
                        state == HM_PEER_ABSENT ? "not installed" : "installed in other versions than are pinned, or not to its end",
                        peer->name);
-    hm_status st = hm_peer_folder(peer, folder, err);
+    hm_status st = own ? HM_OK : hm_peer_folder(peer, folder, err);
     if (!st)
         st = adapters(programs, err);
     if (st)
         return st;
     if (strchr(folder, '\'') || strchr(programs, '\''))
         return hm_fail(err, HM_EUSAGE, "peers: a quote in the folder %.200s or %.200s", folder, programs);
-    int n = snprintf(out, size, "exec '%s/bin/python' -u '%s'/%s%s%s", folder, programs, peer->program, *options ? " " : "", options);
+    int n = snprintf(out, size, "exec '%s%s' -u '%s'/%s%s%s", folder, own ? "python3" : "/bin/python", programs, peer->program,
+                     *options ? " " : "", options);
     return n < 0 || (size_t)n >= size ? hm_fail(err, HM_EUSAGE, "peer %s: its command is longer than %zu bytes", peer->name, size - 1)
                                       : HM_OK;
 }
@@ -212,11 +221,19 @@ hm_status hm_peer_install(const hm_peer *peer, void (*say)(const char *line), hm
     return st;
 }
 
-hm_status hm_peer_about(const hm_peer *peer, char *line, size_t size, hm_error *err)
+hm_status hm_peer_about(const hm_peer *peer, json_t **about, hm_error *err)
 {
-    char command[3 * HM_MODEL_PATH];
+    char command[3 * HM_MODEL_PATH], line[4096] = "";
     hm_status st = hm_peer_command(peer, "--about", command, sizeof command, err);
     char *const argv[] = {"/bin/sh", "-c", command, NULL};
-    *line = 0;
-    return st ? st : run(argv, ABOUT_S, NULL, line, size, err);
+    *about = NULL;
+    if (!st)
+        st = run(argv, ABOUT_S, NULL, line, sizeof line, err);
+    if (!st)
+        st = hm_json_parse(about, line, strlen(line), peer->name, err);
+    if (st || json_is_object(*about))
+        return st;
+    json_decref(*about);
+    *about = NULL;
+    return hm_fail(err, HM_EFORMAT, "peer %s: what it says of itself is no object", peer->name);
 }

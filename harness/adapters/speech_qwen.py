@@ -1,4 +1,4 @@
-"""Qwen3-TTS by its authors' package qwen-tts on PyTorch, eager. Exactly the frames asked for are made: the end is masked. Codes of the harness are put in the
+"""Qwen3-TTS by its authors' package qwen-tts on PyTorch, eager or with its two language models compiled. Exactly the frames asked for are made: the end is masked. Codes of the harness are put in the
 place of those that it draws; it draws with PyTorch's own random numbers, so what it draws is ours only where a case leaves no choice (topk 1)."""
 import os
 
@@ -39,12 +39,19 @@ class QwenTts(worker.Engine):
     @staticmethod
     def add_options(parser):
         common.add_options(parser, "float32")
+        common.add_compile(parser)
 
     def __init__(self, options):
         self.options = options
 
     def precision(self):
         return common.precision(self.options.dtype)
+
+    def settings(self):
+        return "torch.compile" if self.options.compile else ""
+
+    def lacks(self):
+        return common.compiler_lacks() if self.options.compile else ""
 
     def open(self, folder, threads, message):
         self.torch = torch = common.start(threads)
@@ -56,6 +63,8 @@ class QwenTts(worker.Engine):
         self.groups = self.talker.config.num_code_groups
         self.end = model.config.talker_config.codec_eos_token_id
         self.prefill_end = None
+        for part in (self.talker.model, self.predictor.model) if self.options.compile else ():
+            part.forward = common.compiled(torch, part.forward)
         self.talker.register_forward_hook(self.passed)
         self.wrap(self.talker, self.first_codes)
         self.wrap(self.predictor, self.other_codes)

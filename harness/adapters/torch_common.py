@@ -1,12 +1,37 @@
-"""What adapters of PyTorch have in common: threads, precision, and whether it knows the CPU."""
+"""What adapters of PyTorch have in common: threads, precision, whether it knows the CPU, and compiling."""
 import os
+import shutil
 import sys
+import sysconfig
 
 import worker
 
 
 def add_options(parser, dtype):
     parser.add_argument("--dtype", default=dtype, choices=["float32", "bfloat16", "float16"], help="of the weights (default %(default)s)")
+
+
+def add_compile(parser):
+    parser.add_argument("--compile", action="store_true", help="by torch.compile, in the warm-up")
+
+
+def compiler_lacks():
+    """What torch.compile needs on this machine and does not find."""
+    header = os.path.join(sysconfig.get_path("include"), "Python.h")
+    compiler = os.environ.get("CXX", "g++").split()[0]
+    lacks = [] if os.path.exists(header) else [f"{header} (Debian: apt install python3-dev)"]
+    if not shutil.which(compiler):
+        lacks.append(f"the compiler {compiler} (Debian: apt install g++)")
+    return "torch.compile does not find " + " and ".join(lacks) if lacks else ""
+
+
+def compiled(torch, function):
+    """By torch.compile, once for all lengths; what it compiles is kept beside the environment."""
+    if compiler_lacks():
+        raise worker.Refusal(compiler_lacks())
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.join(sys.prefix, "compiled"))
+    # PyTorch 2.10 writes checks of indices for AVX2 where their variables are not known, which no compiler takes
+    return torch.compile(function, dynamic=True, options={"assert_indirect_indexing": False})
 
 
 def precision(dtype):

@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import resource
 import struct
 import sys
@@ -135,11 +136,44 @@ def whisper_folder(folder):
     raise Refusal(f"there is no Whisper model in {folder}", 66)
 
 
+def music_folder(folder):
+    """Name of the folder of HeartMuLa's language model in it: HeartMuLa-oss-VERSION."""
+    for name in sorted(os.listdir(folder)):
+        if name.startswith("HeartMuLa-oss-") and os.path.exists(os.path.join(folder, name, "config.json")):
+            return name
+    raise Refusal(f"there is no folder HeartMuLa-oss-... in {folder}", 66)
+
+
+def styled_lyrics(case):
+    """Lyrics with a line "(style)" below each section that has one."""
+    styles = {name: case.get(f"{key}_style") for name, key in (("intro", "intro"), ("verse", "verse"), ("chorus", "chorus"), ("hook", "chorus"))}
+    lines = []
+    for line in case["lyrics"].split("\n"):
+        lines.append(line)
+        section = re.match(r"\[[ \t\r]*([^:\]0-9]*?)[ \t\r]*[:\]0-9]", line.strip(" \t\r"))
+        style = styles.get(section[1].lower()) if section and line.rstrip(" \t\r").endswith("]") else None
+        if style:
+            lines.append(f"({style})")
+    return "\n".join(lines)
+
+
 def language_token(name):
     """Of Whisper, for a language as suites name it, or its code."""
     codes = {"english": "en", "chinese": "zh", "german": "de", "spanish": "es", "russian": "ru", "korean": "ko", "french": "fr", "japanese": "ja",
              "portuguese": "pt", "italian": "it"}
     return f"<|{codes.get(name, name)}|>"
+
+
+def is_synthetic(folder):
+    """Whether a safetensors file in it or a folder within says that its weights were made."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(".safetensors"):
+                with open(os.path.join(place, name), "rb") as f:
+                    size = struct.unpack("<Q", f.read(8))[0]
+                    if "hmsynth" in json.loads(f.read(size)).get("__metadata__", {}):
+                        return True
+    return False
 
 
 class Engine:
@@ -154,6 +188,14 @@ class Engine:
     def precision(self):
         """Of the weights: "f32", "bf16", "int8"."""
         raise NotImplementedError
+
+    def settings(self):
+        """What else was set or found, for people."""
+        return ""
+
+    def lacks(self):
+        """What it would need to work here and does not find, for people."""
+        return ""
 
     def open(self, folder, threads, message):
         """Loads; returns fields of "opened"."""
@@ -196,8 +238,7 @@ class Server:
         start = now()
         fields = self.engine.open(folder, int(message.get("threads") or 0) or allowed_cpus(), message)
         self.load_ns = now() - start
-        self.say({"type": "opened", "backend": "cpu", "synthetic": os.path.exists(os.path.join(folder, "synthetic.json")), **fields,
-                  "load_ns": self.load_ns})
+        self.say({"type": "opened", "backend": "cpu", "synthetic": is_synthetic(folder), **fields, "load_ns": self.load_ns})
 
     def sample(self, message, frames, warmup):
         case = message["case"]
@@ -256,11 +297,15 @@ def main(make):
     make.add_options(parser)
     options = parser.parse_args()
     engine = make(options)
+    remark = ", ".join(filter(None, (remark, engine.settings())))
     if options.about:
         versions = ", ".join(f"{p} {version_of(p)}" for p in make.packages)
         about = {"versions": versions, "threads": str(allowed_cpus()), "precision": engine.precision()}
         if remark:
             about["settings"] = remark
+        if engine.lacks():
+            about["remark"] = engine.lacks()
         print(json.dumps(about))
         return
     Server(engine, remark).serve()
+    os._exit(0)  # what libraries clear up at their end may take long

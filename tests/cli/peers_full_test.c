@@ -63,16 +63,41 @@ static void transformers_writes_what_ours_writes(void **state)
     assert_equal("transformers", "heard.yaml", "whisper-mini");
 }
 
+static const char greedy_words[] =
+    "suite: said\ncases:\n  - {name: greedy, task: speech, frames: 6, seed: 3, topk: 1, sub_topk: 1, text: \"Good morning, all of "
+    "you.\", speaker: ryan, language: english, temperature: 1.0, sub_temperature: 1.0}\n";
+
 static void qwen_tts_draws_what_ours_draws_where_there_is_no_choice(void **state)
 {
-    static const char text[] =
-        "suite: said\ncases:\n  - {name: greedy, task: speech, frames: 6, seed: 3, topk: 1, sub_topk: 1, text: \"Good morning, all of "
-        "you.\", speaker: ryan, language: english, temperature: 1.0, sub_temperature: 1.0}\n";
     (void)state;
     if (!ready("qwen-tts"))
         skip();
-    put("said.yaml", text, sizeof text - 1);
+    put("said.yaml", greedy_words, sizeof greedy_words - 1);
     assert_equal("qwen-tts", "said.yaml", "qwen3-tts-tiny");
+}
+
+static const char greedy_song[] =
+    "suite: sung\ncases:\n  - {name: greedy, frames: 8, seed: 5, topk: 1, cfg: 1.5, tags: \"folk, slow\", lyrics: \"[Verse 1]\\n"
+    "morning\\n\", styles: {verse: soft}}\n";
+
+static void the_yardstick_draws_what_ours_draws_where_there_is_no_choice(void **state)
+{
+    (void)state;
+    if (!ready("yardstick"))
+        skip();
+    put("sung.yaml", greedy_song, sizeof greedy_song - 1);
+    assert_equal("yardstick", "sung.yaml", "heartmula-tiny");
+}
+
+static void compiled_peers_draw_the_same(void **state)
+{
+    (void)state;
+    if (!ready("qwen-tts-compile"))
+        skip();
+    put("sung.yaml", greedy_song, sizeof greedy_song - 1);
+    put("said.yaml", greedy_words, sizeof greedy_words - 1);
+    assert_equal("yardstick-compile", "sung.yaml", "heartmula-tiny");
+    assert_equal("qwen-tts-compile", "said.yaml", "qwen3-tts-tiny");
 }
 
 int main(void)
@@ -80,6 +105,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(transformers_writes_what_ours_writes),
         cmocka_unit_test(qwen_tts_draws_what_ours_draws_where_there_is_no_choice),
+        cmocka_unit_test(the_yardstick_draws_what_ours_draws_where_there_is_no_choice),
+        cmocka_unit_test(compiled_peers_draw_the_same),
     };
     return cmocka_run_group_tests(tests, setup, remove_folder);
 }

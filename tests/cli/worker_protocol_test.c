@@ -197,6 +197,64 @@ static void what_a_program_does_wrong_is_named(void **state)
     }
 }
 
+/* Beside a stand-in that has heartlib's interface. */
+static void heartlib_of_a_checkout_passes(void **state)
+{
+    static const char *const interfaces[] = {"new", "old"};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        setenv("HEARTLIB_STANDIN", interfaces[i], 1);
+        hm_run run = check("peer:heartlib --heartlib '" HM_TEST_DATA "/cli/heartlib_standin'");
+        if (run.code || strstr(run.out, "FAIL") || !strstr(run.out, "goes on with the codes"))
+            fail_msg("%s: exit code %d\n%s%s", interfaces[i], run.code, run.out, run.err);
+        run_free(&run);
+    }
+    unsetenv("HEARTLIB_STANDIN");
+}
+
+static void put_file_of_checkout(const char *name, const char *text)
+{
+    char path[120];
+    snprintf(path, sizeof path, "checkout/src/%s", name);
+    put(path, text, strlen(text));
+}
+
+static void heartlib_without_a_checkout_is_told(void **state)
+{
+    (void)state;
+    hm_run run = check("heartlib");
+    assert_int_equal(run.code, 1);
+    assert_non_null(strstr(run.out, "the following arguments are required: --heartlib"));
+    run_free(&run);
+}
+
+static void a_checkout_that_is_none_or_lacks_packages_is_told(void **state)
+{
+    static const struct {
+        const char *init, *words;
+    } checkouts[] = {{NULL, "is no checkout of heartlib: there is no src/heartlib in it"},
+                     {"import torchtune_of_nowhere\n", "No module named 'torchtune_of_nowhere'; give it an environment of its own"},
+                     {"HeartMuLaGenPipeline = None\n", "has no sample_topk"}};
+    char command[500];
+    (void)state;
+    snprintf(command, sizeof command, "mkdir -p '%s/src/heartlib/heartcodec' '%s/src/heartlib/heartmula' && cp '%s'/torch*.py '%s/src'",
+             in_folder("checkout"), in_folder("checkout"), HM_TEST_DATA "/cli/heartlib_standin/src", in_folder("checkout"));
+    assert_int_equal(system(command), 0);
+    snprintf(command, sizeof command, "peer:heartlib --heartlib '%s'", in_folder("checkout"));
+    for (size_t i = 0; i < sizeof checkouts / sizeof *checkouts; i++) {
+        if (checkouts[i].init) {
+            put_file_of_checkout("heartlib/__init__.py", checkouts[i].init);
+            put_file_of_checkout("heartlib/heartcodec/modeling_heartcodec.py", "");
+            put_file_of_checkout("heartlib/heartmula/modeling_heartmula.py", "");
+        }
+        hm_run run = check(command);
+        assert_int_equal(run.code, 1);
+        if (!strstr(run.out, checkouts[i].words))
+            fail_msg("no \"%s\" in\n%s%s", checkouts[i].words, run.out, run.err);
+        run_free(&run);
+    }
+}
+
 static void any_such_program_is_an_arm_and_its_end_is_a_failed_row(void **state)
 {
     (void)state;
@@ -233,12 +291,26 @@ static void the_journal_puts_other_programs_beside_ours(void **state)
     run_free(&run);
 }
 
+static void what_compiling_needs_and_is_not_here_is_told(void **state)
+{
+    static char command[] =
+        "CXX='no-such-compiler -O9' python3 '" HM_TEST_DATA "/../harness/adapters/music_yardstick.py' --compile --about";
+    (void)state;
+    hm_run run = run_command((char *const[]){(char *)"/bin/sh", (char *)"-c", command, NULL}, NULL, 60, 0);
+    assert_int_equal(run.code, 0);
+    if (!strstr(run.out, "torch.compile does not find ") || !strstr(run.out, "the compiler no-such-compiler (Debian: apt install g++)"))
+        fail_msg("%s%s", run.out, run.err);
+    run_free(&run);
+}
+
 static void words_about_peers_are_checked(void **state)
 {
     (void)state;
     assert_fails(run_program("peers", "lst"), 64, "did you mean \"list\"");
     assert_fails(run_program("peers", "install"), 64, "which one?");
+    assert_fails(run_program("peers", "install", "heartlib"), 64, "--heartlib PATH, a checkout of yours");
     assert_fails(run_program("peers", "check"), 64, "one command in quotes");
+    assert_fails(run_program("peers", "check", "peer:nobody --x"), 64, "there is no peer \"nobody\"");
     assert_fails(run_program("suite", "short", "--variant", "none", "--arm", "=x"), 64, "expected NAME=COMMAND");
     assert_fails(run_program("suite", "short", "--variant", "none", "--arm", "x=peer:nobody"), 64, "there is no peer \"nobody\"");
 }
@@ -251,8 +323,12 @@ int main(void)
         cmocka_unit_test(what_workers_say_keeps_to_the_schema),
         cmocka_unit_test(a_program_that_keeps_to_it_passes),
         cmocka_unit_test(what_a_program_does_wrong_is_named),
+        cmocka_unit_test(heartlib_of_a_checkout_passes),
+        cmocka_unit_test(heartlib_without_a_checkout_is_told),
+        cmocka_unit_test(a_checkout_that_is_none_or_lacks_packages_is_told),
         cmocka_unit_test(any_such_program_is_an_arm_and_its_end_is_a_failed_row),
         cmocka_unit_test(the_journal_puts_other_programs_beside_ours),
+        cmocka_unit_test(what_compiling_needs_and_is_not_here_is_told),
         cmocka_unit_test(words_about_peers_are_checked),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -289,6 +289,7 @@ hm_status hm_cmd_doctor(const hm_command *self, int argc, char **argv, hm_error 
     look_at_watched(r);
     hm_doctor_gpus(r, "/");
     hm_doctor_tools(r, "/");
+    hm_doctor_peers(r);
     st = tell(r, &output, json, err);
     for (int i = 0, n = 0; i < r->count && !st && r->missing && !n; i++)
         if (r->items[i].state == MISSING && ++n)

@@ -10,6 +10,7 @@
 #include "harness/engine_open.h"
 #include "harness/env_profile.h"
 #include "harness/metrics.h"
+#include "harness/peers.h"
 #include "harness/plan.h"
 #include "harness/precision.h"
 #include "suites/suite.h"
@@ -265,6 +266,12 @@ static void sessions(const sink *to)
     emit(to, "last", "the newest session");
 }
 
+static void peers(const sink *to)
+{
+    for (const hm_peer *p = hm_peers; p->name; p++)
+        emit(to, p->name, p->text);
+}
+
 static void commands(const sink *to)
 {
     for (const hm_command *c = hm_commands; c->name; c++)
@@ -369,6 +376,8 @@ static bool put_values(const char *lines, const char *option, const char *typed,
         axis_list(to, typed);
     else if (!strcmp(name, "precision"))
         precision_list(to, typed);
+    else if (!strcmp(choices, "NAME=CMD"))
+        peers(to);
     else if (words)
         for (char *save, *p = strtok_r(choices, " ", &save); p; p = strtok_r(NULL, " ", &save))
             emit(to, p, "");
@@ -391,6 +400,9 @@ static void put_place(const hm_command *command, const char *first, const char *
     } else if (count > 2 && !strcmp(command->name, "plot")) {
         if (!strcmp(first, "history"))
             cases(to);
+    } else if (count > 2 && !strcmp(command->name, "peers")) {
+        if (!strcmp(first, "install") || !strcmp(first, "check"))
+            peers(to);
     } else if (!list_named(first_places, command->name, "", to) && count == 2) {
         hm_usage_words(command, put_word, (void *)to);
     }

@@ -52,6 +52,8 @@ int hm_gpu_nodes(const char *root, hm_gpu_node *out, int room);
 void hm_doctor_gpus(hm_doctor *d, const char *root);
 /* doctor_tools.c: profilers, gnuplot, what watching needs. */
 void hm_doctor_tools(hm_doctor *d, const char *root);
+/* doctor_peers.c: environments of other people's engines (harness/peers.h). */
+void hm_doctor_peers(hm_doctor *d);
 /* A kernel of the engine on the CPU, against plain sums. */
 void hm_doctor_cpu(hm_doctor *d);
 

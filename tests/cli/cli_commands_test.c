@@ -225,8 +225,9 @@ static void the_version_is_json_too(void **state)
 
 static void the_doctor_lists_what_it_found(void **state)
 {
-    static const char *const wanted[] = {"cpu",   "memory",      "instructions", "audio files", "gnuplot", "variants", "cache",
-                                         "clock", "temperature", "throttling",   "stolen time", "energy",  "counters", "memory of phases"};
+    static const char *const wanted[] = {"cpu",         "memory", "instructions", "audio files",      "gnuplot",
+                                         "variants",    "cache",  "clock",        "temperature",      "throttling",
+                                         "stolen time", "energy", "counters",     "memory of phases", "peers: torch"};
     (void)state;
     hm_run run = shell("HMBENCH_CACHE=$D/doctor $P doctor --json");
     json_t *list = json_loads(run.out, 0, NULL);

@@ -71,13 +71,18 @@ static void words_are_offered_where_they_fit(void **state)
         {"suite -a attn=", "attn=flash", NULL},
         {"suite -a isa=scalar,", "isa=scalar,avx2", NULL},
         {"ablate short --toggle ''", "kv", NULL},
+        {"peers install ''", "yardstick", "install"},
+        {"peers check ''", "heartlib", NULL},
+        {"peers list ''", NULL, "yardstick"},
+        {"suite short --arm ''", "qwen-tts-compile", NULL},
+        {"history --arm ''", NULL, "qwen-tts"},
         {"calibrate --simulate --drift ''", "ramp", NULL},
     };
     (void)state;
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         hm_run run = words(places[i].line);
-        if (!offered(&run, places[i].word) || (places[i].not_word && offered(&run, places[i].not_word)))
-            fail_msg("%s: expected %s and not %s, found:\n%s", places[i].line, places[i].word,
+        if ((places[i].word && !offered(&run, places[i].word)) || (places[i].not_word && offered(&run, places[i].not_word)))
+            fail_msg("%s: expected %s and not %s, found:\n%s", places[i].line, places[i].word ? places[i].word : "-",
                      places[i].not_word ? places[i].not_word : "-", run.out);
         run_free(&run);
     }

@@ -3,6 +3,7 @@
 #include "tests/system_tree.h"
 
 #include "harness/doctor.h"
+#include "harness/peers.h"
 
 static hm_doctor d;
 
@@ -125,6 +126,47 @@ static void programs_are_looked_for_in_the_path(void **state)
     expect("vtune", HM_NOTE, "not found", "oneAPI");
 }
 
+/* An environment whose Python is a script that does this, made from what is pinned. */
+static void put_environment(const char *python)
+{
+    char command[HM_MODEL_PATH + 400], pinned[HM_MODEL_PATH], text[300];
+    assert_int_equal(hm_peer_requirements(hm_peer_find("transformers"), pinned, NULL), HM_OK);
+    snprintf(text, sizeof text, "#!/bin/sh\n%s\n", python);
+    put_file("cache/peers/torch/bin", "python", text);
+    snprintf(command, sizeof command, "chmod +x '%s/cache/peers/torch/bin/python' && cp '%s' '%s/cache/peers/torch/installed.txt'", tree,
+             pinned, tree);
+    assert_int_equal(system(command), 0);
+    d = (hm_doctor){0};
+    hm_doctor_peers(&d);
+}
+
+static void peers_are_told_with_what_to_do(void **state)
+{
+    (void)state;
+    char path[128];
+    new_machine();
+    snprintf(path, sizeof path, "%s/cache", tree);
+    setenv("HMBENCH_CACHE", path, 1);
+    hm_doctor_peers(&d);
+    expect("peers: torch", HM_NOTE, "not installed; it is for --arm transformers, qwen-tts", "hmbench peers install transformers");
+    put_file("cache/peers/torch", "installed.txt", "torch==0.1\n");
+    d = (hm_doctor){0};
+    hm_doctor_peers(&d);
+    expect("peers: torch", HM_NOTE, "of other versions", "hmbench peers install transformers");
+    put_environment("echo '{\"versions\":\"torch 9.9\"}'");
+    expect("peers: torch", HM_FINE, "for --arm transformers, qwen-tts", "");
+    assert_string_equal(hm_doctor_find(&d, "peers: torch")->version, "torch 9.9");
+    put_environment("echo '{\"versions\":\"torch 9.9\",\"remark\":\"no headers\"}'");
+    expect("peers: torch", HM_NOTE, "for --arm transformers, qwen-tts", "transformers: no headers");
+    put_environment("echo no libpython >&2; exit 3");
+    expect("peers: torch", HM_NOTE, "does not work", "hmbench peers install transformers");
+    put_environment("echo '[]'");
+    expect("peers: torch", HM_NOTE, "is no object", "hmbench peers install transformers");
+    expect("peers: faster-whisper", HM_NOTE, "not installed", "hmbench peers install faster-whisper");
+    assert_false(d.missing);
+    unsetenv("HMBENCH_CACHE");
+}
+
 static void the_cpu_computes_what_plain_sums_give(void **state)
 {
     (void)state;
@@ -141,6 +183,7 @@ int main(void)
                                        cmocka_unit_test(gpus_that_no_backend_here_uses_are_only_told),
                                        cmocka_unit_test(counters_that_are_refused_come_with_what_to_do),
                                        cmocka_unit_test(programs_are_looked_for_in_the_path),
+                                       cmocka_unit_test(peers_are_told_with_what_to_do),
                                        cmocka_unit_test(the_cpu_computes_what_plain_sums_give)};
     return cmocka_run_group_tests(tests, make_tree, remove_tree);
 }

@@ -38,8 +38,8 @@ enum {
 /* One result while samples are added to it. */
 typedef struct gatherer {
     hm_journal_result result;
-    double *rounds;
-    generation *pending; /* those of one round, [MOST_GENERATIONS] shared by all: a round's samples stand together */
+    double *rounds, *drawing; /* of each: wall, and of it prefill and generate */
+    generation *pending;      /* those of one round, [MOST_GENERATIONS] shared by all: a round's samples stand together */
     int pending_count, pending_round;
     char codes[40], audio[40];
     bool unstable, codes_differ, codes_checked;
@@ -395,6 +395,7 @@ static void end_round(gatherer *g)
         add(stats[i], (low->ms[i] + high->ms[i]) / 2);
     x->n++;
     g->rounds[g->pending_round] = (low->ms[WALL] + high->ms[WALL]) / 2;
+    g->drawing[g->pending_round] = (low->ms[PREFILL] + high->ms[PREFILL] + low->ms[GENERATE] + high->ms[GENERATE]) / 2;
 }
 
 static double ms_of(int64_t ns)
@@ -616,8 +617,9 @@ static bool open_gatherers(reading *r)
         gatherer *g = &r->gatherers[i];
         g->result = hm_journal_result_none();
         g->rounds = take(r->data, (size_t)r->s.rounds, sizeof *g->rounds);
-        for (int k = 0; k < r->s.rounds && g->rounds; k++)
-            g->rounds[k] = NAN;
+        g->drawing = take(r->data, (size_t)r->s.rounds, sizeof *g->drawing);
+        for (int k = 0; k < r->s.rounds && g->rounds && g->drawing; k++)
+            g->rounds[k] = g->drawing[k] = NAN;
     }
     return !r->data->failed;
 }
@@ -633,6 +635,7 @@ static void finish_results(reading *r)
         for (size_t k = 0; k < sizeof stats / sizeof *stats; k++)
             finish_stat(stats[k]);
         g->result.wall_by_round_ms = g->rounds;
+        g->result.drawing_by_round_ms = g->drawing;
         g->result.software = r->arms[i / r->s.case_count].software;
         g->result.gpu = r->arms[i / r->s.case_count].device != NULL;
         g->result.output = judge_output(g, reference);

@@ -107,7 +107,8 @@ typedef struct hm_journal_stretch {
 typedef struct hm_journal_result {
     int n, failed; /* rounds with a sample; runs without */
     hm_journal_stat wall_ms, prefill_ms, generate_ms, decode_ms, other_ms, load_ms;
-    const double *wall_by_round_ms; /* [rounds of the session], NaN: none */
+    const double *wall_by_round_ms;    /* [rounds of the session], NaN: none */
+    const double *drawing_by_round_ms; /* prefill and generate of it, likewise */
     double frames, codebooks, audio_s, frame_weight_mb, frame_gflop;
     double codec_frame_gflop, codec_weight_mb, distinct_weight_mb, overlapped_ms; /* NaN: not known */
     double mem_mb, peak_rss_mb;                                                   /* largest of the rounds */
@@ -271,5 +272,7 @@ typedef struct hm_speed_up {
     double ratio, low, high;
 } hm_speed_up; /* n = 0 where an arm's audio was judged bad: it does not rank */
 hm_speed_up hm_journal_speed_up(const hm_journal_session *session, int base, int arm, int kase);
+/* The same of prefill and generate: beside an arm without a codec. */
+hm_speed_up hm_journal_drawing_speed_up(const hm_journal_session *session, int base, int arm, int kase);
 
 #endif

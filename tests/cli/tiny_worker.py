@@ -1,4 +1,4 @@
-"""The smallest worker there is: docs/worker-protocol.md and nothing else. Its "music" is a counter. `tiny_worker.py WRONG` does one thing wrong."""
+"""The smallest worker there is: docs/worker-protocol.md and nothing else. Its "music" is a counter. `tiny_worker.py WRONG` does one thing wrong; `no-codec` is not wrong."""
 import base64
 import json
 import os
@@ -23,6 +23,8 @@ def generate(m, warmup):
     time.sleep(0.002)
     sample = {"wall_ns": time.perf_counter_ns() - start, "frames": frames + (wrong == "frames"), "codebooks": codebooks,
               "fed_codes": int("codes" in m and wrong != "fed"), "warmup": warmup}
+    if wrong == "no-codec":
+        sample.update(prefill_ns=sample["wall_ns"] // 4, generate_ns=sample["wall_ns"] // 2)
     if m["want_codes"]:
         sample["codes"] = base64.b64encode(struct.pack(f"<{len(drawn)}i", *drawn)).decode()
     say(type="sample", **sample)

@@ -167,7 +167,8 @@ typedef struct hm_result {
     hm_work prefill_work, generate_work;            /* of it; decoding did the rest. Zero: not told apart (generate_many) */
     uint64_t weight_bytes, kv_bytes, scratch_bytes; /* held: weights in use, caches at their largest, scratch at its largest */
     uint64_t frame_weight_bytes;                    /* weights that one frame of generate has to read, each pass anew */
-    uint64_t distinct_weight_bytes;                 /* the same, each weight once */
+    uint64_t distinct_weight_bytes;                 /* the same, each weight once; of a transcript those of a step, of all windows */
+    uint64_t frame_kv_bytes;                        /* keys and values that a token of a transcript has to read; 0: another task */
     double frame_flops;
     double codec_frame_flops;        /* of decoding one frame; 0: not known */
     uint64_t codec_bytes;            /* weights that one call of the decoder reads */

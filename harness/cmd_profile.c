@@ -285,6 +285,8 @@ static hm_status run_once(hm_profile *p, bool traced, hm_profile_run *run, hm_er
         run->work[2].flops = result.counters.flops - result.prefill_work.flops - result.generate_work.flops;
         run->work[2].weight_bytes = result.counters.weight_bytes - result.prefill_work.weight_bytes - result.generate_work.weight_bytes;
         run->distinct_weight_bytes = result.distinct_weight_bytes;
+        run->step_kv_bytes = run->frames ? result.frame_kv_bytes * (uint64_t)result.frames / (uint64_t)run->frames : 0;
+        run->encode_ns = result.window_count ? result.encode_ns : 0;
         p->kv_bytes = result.kv_bytes;
         p->epoch_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
     }

@@ -28,8 +28,9 @@ typedef struct hm_profile_args {
 /* One timed generation. */
 typedef struct hm_profile_run {
     int64_t start_ns, wall_ns, prefill_ns, generate_ns, decode_ns, overlapped_ns, frames;
-    hm_work work[3]; /* prefill, generate, decode */
-    uint64_t distinct_weight_bytes;
+    hm_work work[3];                               /* prefill, generate, decode */
+    uint64_t distinct_weight_bytes, step_kv_bytes; /* a transcript's step reads keys and values, too */
+    int64_t encode_ns;                             /* of prefill, of a transcript */
 } hm_profile_run;
 
 /* What the machine can do at most with the threads of the run; NaN: not known. */

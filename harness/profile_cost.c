@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/base/isa.h"
 #include "harness/cpu_choice.h"
 #include "harness/machine.h"
 #include "harness/profile.h"
@@ -31,6 +32,14 @@ static bool is_complete(const hm_profile_limits *m)
     return isfinite(m->memory_gb_s) && isfinite(m->gflop_s);
 }
 
+/* Whether a limit is of instructions that the engine uses: multiply-adds of float32 are those of its vectors. */
+static bool is_of(const hm_limit *l, const hm_engine_facts *f)
+{
+    int isa = hm_isa_parse(f->isa);
+    const char *vectors = isa < 0 ? f->isa : hm_isa_name(hm_isa_vectors((hm_isa)isa));
+    return !strcmp(l->isa, strcmp(l->name, "flops") ? f->isa : vectors);
+}
+
 /* Of this machine with these threads and this instruction set, the newest. Nothing found is no failure: it is measured then. */
 static void read_stored(hm_profile *p, const hm_machine_record *machine)
 {
@@ -46,8 +55,7 @@ static void read_stored(hm_profile *p, const hm_machine_record *machine)
     if (!hm_store_get_limit_drift(store, machine->id, &rows, &count, &err))
         for (int i = 0; i < count; i++) {
             bool cache = !strcmp(rows[i].now.name, "cache");
-            if (rows[i].now.threads != f->threads || strcmp(rows[i].now.isa, f->isa) ||
-                (cache && strcmp(rows[i].measured_utc, cache_utc) < 0))
+            if (rows[i].now.threads != f->threads || !is_of(&rows[i].now, f) || (cache && strcmp(rows[i].measured_utc, cache_utc) < 0))
                 continue;
             take(&p->machine, &rows[i].now);
             cache_utc = cache ? rows[i].measured_utc : cache_utc;
@@ -68,7 +76,7 @@ static hm_status measure(hm_profile *p, hm_error *err)
     if (!st)
         st = hm_limits_measure(limits, dev, HM_LIMITS_READING | HM_LIMITS_FLOPS, MEASURE_SECONDS, NULL, err);
     for (int i = 0; i < limits->count && !st; i++)
-        if (strcmp(limits->items[i].name, "flops") || !strcmp(limits->items[i].isa, f->isa))
+        if (is_of(&limits->items[i], f))
             take(&p->machine, &limits->items[i]);
     hm_cpu_close(&dev);
     free(limits);
@@ -97,14 +105,15 @@ hm_status hm_profile_find_limits(hm_profile *p, hm_error *err)
 
 hm_profile_rate hm_profile_rate_of(const hm_profile *p, const hm_profile_run *run, int phase)
 {
-    const int64_t times[] = {run->prefill_ns, run->generate_ns, run->decode_ns + run->overlapped_ns};
+    const int64_t times[] = {run->encode_ns ? run->encode_ns : run->prefill_ns, run->generate_ns, run->decode_ns + run->overlapped_ns};
     const hm_work *w = &run->work[phase];
     bool beside = run->overlapped_ns && phase >= 1; /* it did not have all threads */
     double ns = times[phase] > 0 ? (double)times[phase] : NAN, bytes = (double)w->weight_bytes, limit = p->machine.memory_gb_s;
     hm_profile_rate r = {.read_limit = "memory"};
     if (phase == 1) { /* what passes read again within a frame may come from caches */
-        bytes = (double)run->distinct_weight_bytes * (double)run->frames;
-        if ((int64_t)run->distinct_weight_bytes <= p->machine.cache_bytes) {
+        uint64_t step = run->distinct_weight_bytes + run->step_kv_bytes;
+        bytes = (double)step * (double)run->frames;
+        if ((int64_t)step <= p->machine.cache_bytes) {
             limit = p->machine.cache_gb_s;
             r.read_limit = "cache";
         }

@@ -155,12 +155,13 @@ static void number(char *out, size_t size, double value, int decimals)
 /* Phases against what the machine can do. */
 static hm_status print_rates(const hm_profile *p, hm_error *err)
 {
-    static const char *const names[] = {"prefill", "generate", "decode"};
+    const hm_profile_run *run = &p->traced[p->traced_count - 1];
+    const char *const names[] = {run->encode_ns ? "encode (of prefill)" : "prefill", "generate", "decode"};
     hm_table *t =
         hm_table_new((const char *const[]){"phase", ">MB read", ">GB/s", ">of reading", "from", ">GFLOP", ">GFLOP/s", ">of FLOPs", NULL});
     for (int i = 0; i < 3; i++) {
         char cells[4][32], shares[2][64];
-        const hm_profile_rate r = hm_profile_rate_of(p, &p->traced[p->traced_count - 1], i);
+        const hm_profile_rate r = hm_profile_rate_of(p, run, i);
         number(cells[0], sizeof cells[0], r.bytes / 1e6, 1);
         number(cells[1], sizeof cells[1], r.gb_s, 2);
         number(cells[2], sizeof cells[2], r.flops / 1e9, 2);

@@ -106,7 +106,8 @@
     I(mel_ns, 0, "of prefill: a transcript's log-mel")                                                          \
     I(encode_ns, 0, "of prefill: a transcript's encoder")                                                       \
     I(music_ns, 0, "making the music that is transcribed; of other")                                            \
-    I(windows, 0, "of a transcript")
+    I(windows, 0, "of a transcript")                                                                            \
+    I(frame_kv_bytes, 0, "of a transcript: keys and values that one token has to read")
 
 #define HM_UNKNOWN INT64_MIN
 

@@ -53,6 +53,7 @@ static const struct figure {
     FIGURE(encode_ms, "avg(s.encode_ns) / 1e6"),
     FIGURE(music_ms, "avg(s.music_ns) / 1e6"),
     FIGURE(windows, "max(s.windows)"),
+    FIGURE(frame_kv_mb, "avg(s.frame_kv_bytes) / 1e6"),
     FIGURE(ttfa_ms, "avg(s.ttfa_ns) / 1e6"),
     FIGURE(stall_max_ms, "max(s.stall_max_ns) / 1e6"),
     PER_FRAME(frame_launches, "launches"),

@@ -554,6 +554,9 @@ static const char transcript_view[] =
     "FROM sample s JOIN run r ON r.id = s.run_id JOIN suite_case c ON c.id = r.case_id JOIN arm a ON a.id = r.arm_id\n"
     "WHERE r.status = 'ok' AND r.dropped_reason IS NULL AND NOT s.warmup AND c.recording IS NOT NULL;\n";
 
+static const char reading_columns[] =
+    "ALTER TABLE sample ADD COLUMN frame_kv_bytes INTEGER /* bytes of keys and values that a token of a transcript has to read */;\n";
+
 const hm_migration hm_migrations[] = {{{first_tables, first_views}},
                                       {{fidelity_table, NULL}},
                                       {{speech_columns, stream_view}},
@@ -561,5 +564,6 @@ const hm_migration hm_migrations[] = {{{first_tables, first_views}},
                                       {{verdict_tables, machine_state_columns}},
                                       {{part_tables, NULL}},
                                       {{device_columns, NULL}},
-                                      {{transcript_columns, transcript_view}}};
+                                      {{transcript_columns, transcript_view}},
+                                      {{reading_columns, NULL}}};
 const int hm_migration_count = (int)(sizeof hm_migrations / sizeof *hm_migrations);

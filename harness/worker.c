@@ -438,6 +438,7 @@ static void fill_transcript(hm_sample *s, const hm_result *r, const hm_recording
     s->mel_ns = r->mel_ns;
     s->encode_ns = r->encode_ns;
     s->windows = r->window_count;
+    s->frame_kv_bytes = (int64_t)r->frame_kv_bytes;
     s->wall_ns += heard->audio_ns + heard->music_ns;
     if (!heard->frames)
         return;

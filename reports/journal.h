@@ -84,11 +84,12 @@ typedef struct hm_journal_stretch {
     X(zero_crossings)                                                                         \
     X(flatness)                                                                               \
     X(level_drift_db)                                                                         \
-    X(audio_ms) /* transcripts, as the next four: reading the recording */                    \
+    X(audio_ms) /* transcripts, as the next five: reading the recording */                    \
     X(mel_ms)                                                                                 \
     X(encode_ms)                                                                              \
     X(music_ms) /* making the music that is transcribed */                                    \
     X(windows)                                                                                \
+    X(frame_kv_mb)    /* keys and values that a token reads */                                \
     X(ttfa_ms)        /* streamed: request to first piece that is not silent */               \
     X(stall_max_ms)   /* streamed */                                                          \
     X(cold)           /* 1: files were out of the page cache, 0: they could not be put out */ \

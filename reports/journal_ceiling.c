@@ -23,12 +23,19 @@ static double larger(double a, double b)
     return !(a >= b) ? b : a;
 }
 
-/* GB/s at which weights of this size can be read: from caches when they fit there. */
+/* GB/s at which what a frame reads can be read: from caches when all of it fits there. */
 static double reading_limit(const hm_journal_session *s, const hm_journal_result *r)
 {
     if (r->gpu)
         return NAN; /* the session's limits are the CPU's */
-    return r->distinct_weight_mb <= s->cache_mb ? s->cache_gb_s : s->memory_gb_s;
+    double kept = r->distinct_weight_mb + (isfinite(r->frame_kv_mb) ? r->kv_mb : 0);
+    return kept <= s->cache_mb ? s->cache_gb_s : s->memory_gb_s;
+}
+
+/* MB that a frame of generate has to read: weights, and of transcripts keys and values, which are no less there. */
+static double frame_read_mb(const hm_journal_result *r)
+{
+    return r->frame_weight_mb + (isfinite(r->frame_kv_mb) ? r->frame_kv_mb : 0);
 }
 
 static double peak_gflop_s(const hm_journal_session *s, const hm_journal_result *r)
@@ -39,7 +46,7 @@ static double peak_gflop_s(const hm_journal_session *s, const hm_journal_result 
 /* The least ms that a frame of generate takes: its weights read, its operations done; whichever is more. */
 static double least_generate_ms(const hm_journal_session *s, const hm_journal_result *r)
 {
-    return larger(r->frame_weight_mb / reading_limit(s, r), r->frame_gflop * 1e3 / peak_gflop_s(s, r));
+    return larger(frame_read_mb(r) / reading_limit(s, r), r->frame_gflop * 1e3 / peak_gflop_s(s, r));
 }
 
 static double least_decode_ms(const hm_journal_session *s, const hm_journal_result *r)
@@ -58,15 +65,16 @@ static hm_phase_rate rate_of(const hm_journal_session *s, const hm_journal_resul
     return rate;
 }
 
+/* Of transcripts the encoder alone: what mel does is not counted. */
 hm_phase_rate hm_journal_prefill_rate(const hm_journal_session *s, const hm_journal_result *r)
 {
-    double ms = r->prefill_ms.n && r->prefill_ms.mean > 0 ? r->prefill_ms.mean : NAN;
+    double ms = isfinite(r->encode_ms) ? r->encode_ms : r->prefill_ms.n && r->prefill_ms.mean > 0 ? r->prefill_ms.mean : NAN;
     return rate_of(s, r, r->prefill_gflop, r->prefill_weight_mb, ms, reading_limit(s, r));
 }
 
 hm_phase_rate hm_journal_generate_rate(const hm_journal_session *s, const hm_journal_result *r)
 {
-    return rate_of(s, r, r->frame_gflop, r->frame_weight_mb, frame_ms(r), reading_limit(s, r));
+    return rate_of(s, r, r->frame_gflop, frame_read_mb(r), frame_ms(r), reading_limit(s, r));
 }
 
 hm_phase_rate hm_journal_decode_rate(const hm_journal_session *s, const hm_journal_result *r)
@@ -86,11 +94,11 @@ static bool over(double share)
 /* What a frame moves and computes, of every arm and case. */
 static void traffic(const hm_journal_session *s, hm_document *d)
 {
-    hm_sheet *t = hm_sheet_new((const char *const[]){
-        HM_CELL_WHO, ">frame_ms|ms/frame", ">gen_tok_s|gen tok/s", ">codes_s|codes/s", ">weights_mb|weights/frame (MB)",
-        ">generate_gb_s|weights (GB/s)", ">generate_gflop_s|GFLOP/s", ">generate_reading_percent|% of reading",
-        ">generate_flops_percent|% of FLOPs", ">decode_gflop_s|decode GFLOP/s", ">decode_flops_percent|% of FLOPs",
-        ">prefill_gflop_s|prefill GFLOP/s", ">prefill_flops_percent|% of FLOPs", NULL});
+    hm_sheet *t = hm_sheet_new(
+        (const char *const[]){HM_CELL_WHO, ">frame_ms|ms/frame", ">gen_tok_s|gen tok/s", ">codes_s|codes/s", ">weights_mb|read/frame (MB)",
+                              ">generate_gb_s|read (GB/s)", ">generate_gflop_s|GFLOP/s", ">generate_reading_percent|% of reading",
+                              ">generate_flops_percent|% of FLOPs", ">decode_gflop_s|decode GFLOP/s", ">decode_flops_percent|% of FLOPs",
+                              ">prefill_gflop_s|prefill GFLOP/s", ">prefill_flops_percent|% of FLOPs", NULL});
     bool bug = false;
     for (int c = 0; c < s->case_count; c++)
         for (int a = 0; a < s->arm_count; a++) {
@@ -102,7 +110,7 @@ static void traffic(const hm_journal_session *s, hm_document *d)
             hm_sheet_number(t, ms, 3);
             hm_sheet_number(t, 1e3 / ms, 1);
             hm_sheet_number(t, 1e3 / ms * r->codebooks, 0);
-            hm_sheet_number(t, r->frame_weight_mb, 1);
+            hm_sheet_number(t, frame_read_mb(r), 1);
             hm_sheet_number(t, generate.gb_s, 2);
             hm_sheet_number(t, generate.gflop_s, 2);
             hm_cell_percent(t, generate.share_gb);
@@ -150,11 +158,19 @@ static void chances(const hm_journal_session *s, const hm_journal_result *r, hm_
     win(t, "prefill", r->prefill_ms.mean / wall, wall / (wall - r->prefill_ms.mean));
     win(t, "decode", r->decode_ms.mean / wall, wall / (wall - r->decode_ms.mean));
     win(t, "outside of the phases", r->other_ms.mean / wall, wall / (wall - r->other_ms.mean));
-    double bytes_ms = r->frame_weight_mb / reading_limit(s, r) * r->frames, flops_ms = r->frame_gflop * 1e3 / s->peak_gflop_s * r->frames;
+    double bytes_ms = frame_read_mb(r) / reading_limit(s, r) * r->frames, flops_ms = r->frame_gflop * 1e3 / s->peak_gflop_s * r->frames;
     double saved = isfinite(bytes_ms) && bytes_ms <= flops_ms ? 0 : bytes_ms - larger(bytes_ms / 2, flops_ms);
     win(t, "half of the bytes of weights (int8 for bf16)", saved / wall, isfinite(bytes_ms) ? wall / (wall - saved) : NAN);
     win(t, "everything above the machine's limits", (wall - floor_ms) / wall, isfinite(floor_ms) && floor_ms > 0 ? wall / floor_ms : NAN);
     hm_document_sheet(d, "chances", t);
+}
+
+static bool has_transcripts(const hm_journal_session *s)
+{
+    for (int i = 0; i < s->arm_count * s->case_count; i++)
+        if (isfinite(hm_journal_at(s, i % s->arm_count, i / s->arm_count)->frame_kv_mb))
+            return true;
+    return false;
 }
 
 static void say_limits(const hm_journal_session *s, hm_document *d)
@@ -167,8 +183,10 @@ static void say_limits(const hm_journal_session *s, hm_document *d)
         d,
         "Limits measured with this session (`hmbench limits`): reading %.1f GB/s from caches (%.4g MiB), %.1f GB/s from memory (512 "
         "MiB), %.1f GFLOP/s of float32 multiply-adds.\nBytes: all weights a frame's passes read, each pass anew; where all of them "
-        "fit %.4g MiB they are held against caches.",
-        s->cache_gb_s, s->cache_mb * 1e6 / 1048576, s->memory_gb_s, s->peak_gflop_s, s->cache_mb * 1e6 / 1048576);
+        "fit %.4g MiB they are held against caches.%s",
+        s->cache_gb_s, s->cache_mb * 1e6 / 1048576, s->memory_gb_s, s->peak_gflop_s, s->cache_mb * 1e6 / 1048576,
+        has_transcripts(s) ? " Of transcripts a frame is a token, which reads keys and values as well, and prefill is the encoder alone."
+                           : "");
 }
 
 void hm_journal_ceiling(const hm_journal_session *s, hm_document *d)
@@ -187,7 +205,7 @@ void hm_journal_ceiling(const hm_journal_session *s, hm_document *d)
             limit, sizeof limit,
             " It reads %.1f MB and does %.3f GFLOP: at the machine's limits %.3f ms, hence **%.0f tok/s at most in generate, %.0f%% of it "
             "reached**",
-            r->frame_weight_mb, r->frame_gflop, least, 1e3 / least, 100 * least / frame_ms(r));
+            frame_read_mb(r), r->frame_gflop, least, 1e3 / least, 100 * least / frame_ms(r));
     if (isfinite(least) && with_codec > least)
         snprintf(codec, sizeof codec, "; with decoding (%.3f GFLOP a frame) %.0f tok/s, %.0f%% of it reached", r->codec_frame_gflop,
                  1e3 / with_codec, 100 * with_codec * r->frames / r->wall_ms.mean);

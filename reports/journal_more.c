@@ -170,8 +170,9 @@ static bool has_windows(const hm_journal_result *r)
 }
 
 /* Means of all rounds; where music was made first, it is beside the others and not in RTF and tok/s. */
-static void transcript_row(hm_sheet *t, const hm_journal_result *r)
+static void transcript_row(hm_sheet *t, const hm_journal_session *s, const hm_journal_result *r)
 {
+    hm_phase_rate encode = hm_journal_prefill_rate(s, r), decode = hm_journal_generate_rate(s, r);
     double wall = r->wall_ms.mean - (isfinite(r->music_ms) ? r->music_ms : 0), text = r->generate_ms.n ? r->generate_ms.mean : NAN;
     double load = r->load_ms.n ? r->load_ms.mean : NAN;
     hm_sheet_number(t, r->windows, 0);
@@ -181,7 +182,9 @@ static void transcript_row(hm_sheet *t, const hm_journal_result *r)
     hm_sheet_number(t, r->audio_ms, 1);
     hm_sheet_number(t, r->mel_ms, 1);
     hm_sheet_number(t, r->encode_ms, 1);
+    hm_cell_percent(t, encode.share_flops);
     hm_sheet_number(t, text, 1);
+    hm_cell_percent(t, decode.share_gb);
     hm_sheet_number(t, wall, 1);
     hm_sheet_number(t, wall / 1e3 / r->audio_s, 4);
     hm_sheet_number(t, r->frames * 1e3 / wall, 1);
@@ -192,21 +195,22 @@ void hm_journal_transcripts(const hm_journal_session *s, hm_document *d)
 {
     if (!any_of(s, has_windows))
         return;
-    hm_sheet *t =
-        hm_sheet_new((const char *const[]){HM_CELL_WHO, ">windows|Windows", ">tokens|Tokens", ">load_ms|Load (ms)", ">music_ms|Music (ms)",
-                                           ">audio_ms|Audio (ms)", ">mel_ms|Mel (ms)", ">encode_ms|Encode (ms)", ">text_ms|Decode (ms)",
-                                           ">wall_ms|Wall (ms)", ">rtf|RTF", ">tok_s|Tok/s", ">text_tok_s|Decode tok/s", NULL});
+    hm_sheet *t = hm_sheet_new((const char *const[]){
+        HM_CELL_WHO, ">windows|Windows", ">tokens|Tokens", ">load_ms|Load (ms)", ">music_ms|Music (ms)", ">audio_ms|Audio (ms)",
+        ">mel_ms|Mel (ms)", ">encode_ms|Encode (ms)", ">encode_flops_percent|% of FLOPs", ">text_ms|Decode (ms)",
+        ">text_reading_percent|% of reading", ">wall_ms|Wall (ms)", ">rtf|RTF", ">tok_s|Tok/s", ">text_tok_s|Decode tok/s", NULL});
     for (int c = 0; c < s->case_count; c++)
         for (int a = 0; a < s->arm_count; a++)
             if (hm_journal_at(s, a, c)->n && has_windows(hm_journal_at(s, a, c))) {
                 hm_cell_who(t, s, a, c);
-                transcript_row(t, hm_journal_at(s, a, c));
+                transcript_row(t, s, hm_journal_at(s, a, c));
             }
     hm_document_heading(d, 3, "Transcription");
     hm_document_sheet(d, "transcripts", t);
     hm_document_text(
-        d, "Audio: reading the recording. Wall and RTF: from there to the last token, load and music left out. Music: making what is "
-           "transcribed. Every arm is fed the same tokens. Interactive use asks for an RTF of 0.15 to 0.30 or less.");
+        d,
+        "Audio: reading the recording. Wall and RTF: from there to the last token, load and music left out. Music: making what is "
+        "transcribed. Shares: of the machine's limits, see Ceiling. Every arm is fed the same tokens. Interactive use asks for an RTF of 0.15 to 0.30 or less.");
 }
 
 /* ---- cold starts ---- */

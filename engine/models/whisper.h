@@ -98,5 +98,7 @@ void hm_whisper_text_close(hm_whisper_text *text);
 void hm_whisper_formats(const hm_whisper *m, hm_formats *encoder, hm_formats *decoder, hm_formats *head);
 /* Bytes of weights that one decoder step reads, and that one window's encoding reads. */
 void hm_whisper_pass_bytes(const hm_whisper *m, uint64_t *step, uint64_t *window);
+/* Keys and values that the next token of a window reads: those of the encoder once, and the `positions` of each beam. */
+uint64_t hm_whisper_token_kv_bytes(const hm_ctx *c, const hm_whisper_shape *shape, int beams, int positions);
 
 #endif

@@ -206,6 +206,12 @@ hm_transformer_config hm_whisper_own_config(const hm_whisper_shape *g)
     return config_of(g, 1, g->encoder_heads, (int)g->source_positions, false);
 }
 
+uint64_t hm_whisper_token_kv_bytes(const hm_ctx *c, const hm_whisper_shape *g, int beams, int positions)
+{
+    hm_transformer_config cross = hm_whisper_cross_config(g), self = hm_whisper_self_config(g, positions);
+    return hm_kv_bytes(c, &cross, 1, (int)g->source_positions) + hm_kv_bytes(c, &self, beams, positions);
+}
+
 static int group_of(int windows)
 {
     return windows < HM_WHISPER_ENCODED ? windows : HM_WHISPER_ENCODED;

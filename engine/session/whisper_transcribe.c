@@ -560,7 +560,8 @@ static void tell_work(hm_engine *e, const transcribing *t, hm_result *out)
     hm_whisper_pass_bytes(e->whisper, &step, &window);
     out->frame_weight_bytes =
         out->frames ? step * (uint64_t)e->heard.steps / (uint64_t)out->frames : 0; /* a step serves all windows and beams */
-    out->distinct_weight_bytes = out->frame_weight_bytes;
+    out->distinct_weight_bytes = step;
+    out->frame_kv_bytes = hm_whisper_token_kv_bytes(&e->ctx, t->shape, t->beams, positions / 2);
     out->frame_flops = token_flops(t->shape, positions / 2);
     if (t->batch)
         hm_whisper_estimate(&e->ctx, t->shape, t->batch, t->beams, positions, &out->kv_bytes, &out->scratch_bytes);

@@ -65,10 +65,16 @@ static void every_arm_writes_down_the_same_tokens(void **state)
                "1,1\r\n");
     expect_sql("SELECT min(p.frame_passes) FROM sample_part p WHERE span = 'text_step'",
                "0.75\r\n"); /* the prompt's pass makes the first */
+    /* of both layers K and V of 64 numbers in panels of 32 slots: 1504 slots of the window, and 32 of each beam's text */
+    expect_sql(
+        "SELECT c.name, max(s.frame_kv_bytes) FROM sample s JOIN run r ON r.id = s.run_id JOIN suite_case c ON c.id = r.case_id JOIN "
+        "arm a ON a.id = r.arm_id WHERE a.name LIKE 'best%' GROUP BY c.name ORDER BY c.name",
+        "beams,1638400\r\nvoice,1572864\r\n");
     expect_sql("SELECT recording, audio_s, chunk_s, batch, window_tokens, beams, language FROM suite_case ORDER BY name",
                "voice,4.0,30.0,16,5,3,en\r\nvoice,35.0,30.0,1,5,1,\r\n");
     run = run_program("journal", "--db", db);
     assert_non_null(strstr(run.out, "### Transcription"));
+    assert_non_null(strstr(run.out, "Encode (ms) | % of FLOPs | Decode (ms) | % of reading"));
     assert_null(strstr(run.out, "audio differs"));
     expect_code(&run, 0, NULL);
     run = run_program("report", "--db", db, "-o", in_folder("report.html"));

@@ -58,6 +58,7 @@ static void expect_content_of(hm_store *store, int version)
            version < 4 ? "NULL" : "cachebytes100.5,flopsf32300.0,memorybytes20.25");
     expect(store, "SELECT coalesce(max(top1) || ' ' || max(mean_kl), 'none') FROM fidelity", version < 5 ? "none" : "0.75 0.5");
     expect(store, "SELECT count(*) || coalesce(max(max_logit_difference), '') FROM fidelity_codebook", version < 5 ? "0" : "12.5");
+    expect(store, "SELECT coalesce(max(windows) || ' ' || max(encode_ns), 'none') FROM sample", version < 8 ? "none" : "3 2500000");
     expect(store, "SELECT count(*) || coalesce(max(total_ns), '') FROM frame_time", version < 5 ? "0" : "19000");
     expect(store, "SELECT count(*) || coalesce(max(reason), '') FROM verdict", version < 5 ? "0" : "1slower");
     expect(store, "SELECT count(*) || coalesce(sum(pass_bytes), '') FROM sample_part", version < 6 ? "0" : "21200");

@@ -253,6 +253,16 @@ static void draw(hm_ctx *c, struct call *k, int i)
         hm_whisper_search_take(search, row, id);
 }
 
+/* The logits of the step that was just taken to whoever looks: what the rules forbid is -infinity. */
+static void tell_logits(const struct call *k, int i)
+{
+    const hm_whisper_search *search = &k->search[i];
+    const hm_logit_sink *sink = k->requests[i].logits;
+    size_t V = (size_t)search->rules.V;
+    if (sink && k->B == 1 && !(k->requests[i].temperature > 0) && search->count <= sink->frames)
+        sink->row(sink->self, search->count - 1, 0, k->work->d.host_logits + (size_t)search->now[0].logits * V, (int)V);
+}
+
 /* Every window that goes on takes its next id or ids; those that ended leave. */
 static void choose(hm_ctx *c, struct call *k)
 {
@@ -263,6 +273,7 @@ static void choose(hm_ctx *c, struct call *k)
         int i = k->active[a];
         if (k->requests[i].temperature > 0)
             draw(c, k, i);
+        tell_logits(k, i);
         c->counters.suppress_bytes += k->search[i].mask_bytes;
         k->search[i].mask_bytes = 0;
         if (!k->search[i].done)

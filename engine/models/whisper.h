@@ -71,9 +71,10 @@ typedef struct hm_whisper_request {
     bool timestamps;       /* the rules of timestamps apply */
     bool force_length;     /* exactly max_tokens: the end is suppressed */
     bool no_speech;        /* no_speech_prob is wanted */
-    const int32_t *stored; /* [max_tokens] ids that go on in place of those drawn; one beam. NULL: none */
-    uint64_t seed;         /* of draws: (seed, step, stream) */
-    uint32_t stream;       /* the number of the window in its recording, say */
+    const hm_logit_sink *logits; /* one beam at temperature 0: the logits of each step, rules included. NULL: nobody looks */
+    const int32_t *stored;       /* [max_tokens] ids that go on in place of those drawn; one beam. NULL: none */
+    uint64_t seed;               /* of draws: (seed, step, stream) */
+    uint32_t stream;             /* the number of the window in its recording, say */
 } hm_whisper_request;
 
 /* tokens, margins and logits are malloc'ed: hm_whisper_text_close. */

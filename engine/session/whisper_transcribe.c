@@ -338,6 +338,7 @@ static hm_whisper_request request_of(const transcribing *t, window_round *p, int
                                 .timestamps = t->timestamps,
                                 .force_length = r->force_length,
                                 .no_speech = !isnan(t->in->no_speech_threshold),
+                                .logits = number == 0 && !t->seeks && !l->facts.tries ? r->logits : NULL,
                                 .stored = r->stored_codes ? r->stored_codes + number * r->max_frames : NULL,
                                 .seed = r->seed,
                                 .stream = (uint32_t)(number * 64 + l->facts.tries + 8 * l->seek)};

@@ -127,6 +127,21 @@ static void windows_are_swept(void **state)
     expect_code(&run, 64, "no case here transcribes");
 }
 
+/* Along the stored tokens, of the first window; beams have none. */
+static void formats_tell_what_they_lose(void **state)
+{
+    (void)state;
+    hm_run run = run_program("suite", suite, TINY, "-V", "best", "-a", "precision=f32,f16,int8", "-n", "1", "-f", "voice|beams",
+                             "--logit-frames", "4");
+    assert_null(strstr(run.err, "not known"));
+    expect_code(&run, 0, NULL);
+    expect_sql(
+        "SELECT c.name, a.name, f.top1 IS NOT NULL, f.relative_rms > 0.0001, f.relative_rms > 0.005, f.relative_rms < 0.2 FROM fidelity f "
+        "JOIN suite_case c ON c.id = f.case_id JOIN arm a ON a.id = f.arm_id WHERE "
+        "f.top1 IS NOT NULL AND a.name LIKE '%precision%' ORDER BY a.position",
+        "voice,best precision=f16,1,1,0,1\r\nvoice,best precision=int8,1,1,1,1\r\n");
+}
+
 static void transcripts_are_profiled_and_batched(void **state)
 {
     (void)state;
@@ -151,7 +166,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(every_arm_writes_down_the_same_tokens, empty),
                                        cmocka_unit_test_teardown(music_is_made_and_then_written_down, empty),
-                                       cmocka_unit_test_teardown(windows_are_swept, empty),
+                                       cmocka_unit_test_teardown(windows_are_swept, empty), cmocka_unit_test(formats_tell_what_they_lose),
                                        cmocka_unit_test(transcripts_are_profiled_and_batched)};
     return cmocka_run_group_tests(tests, setup, remove_folder);
 }

@@ -24,6 +24,7 @@ typedef struct hm_verify_row {
 typedef struct hm_verify {
     const hm_engine_api *api;
     const hm_toggles *toggles;    /* for the runtime build, else NULL */
+    const hm_toggles *precision;  /* of the variant, for what its formats lose; NULL: nothing */
     const char *backend, *device; /* NULL: the CPU; the first one */
     const char *driver_cache;     /* folder of what drivers compile; NULL: nothing is kept */
     int threads;

@@ -167,6 +167,7 @@ typedef struct hm_sample_args {
     int spared, forbidden; /* both with live > 0 only; forbidden: one more dead index, the spared one too, or -1 */
     uint64_t seed;
     uint32_t frame, codebook; /* Philox counter of the draw */
+    bool passes;              /* over the whole vocabulary, as the textbook, where the backend has that; the same index either way */
     int32_t *token;           /* device: the index drawn */
 } hm_sample_args;
 

@@ -65,14 +65,19 @@ typedef struct case_requirement {
     int value;
     size_t other;
     int other_value;
+    int barred; /* -1: all but other_value */
 } case_requirement;
 
 static const case_requirement case_requirements[] = {
 #define HM_TOGGLE(field, kind, models, backends, counter, names, text, ...)
-#define HM_REQUIRES(field, value, other, other_value, why) {offsetof(hm_toggles, field), value, offsetof(hm_toggles, other), other_value},
+#define HM_REQUIRES(field, value, other, other_value, why) \
+    {offsetof(hm_toggles, field), value, offsetof(hm_toggles, other), other_value, -1},
+#define HM_REQUIRES_NOT(field, value, other, barred, other_value, why) \
+    {offsetof(hm_toggles, field), value, offsetof(hm_toggles, other), other_value, barred},
 #include "variants/toggles.def"
 #undef HM_TOGGLE
 #undef HM_REQUIRES
+#undef HM_REQUIRES_NOT
 };
 enum {
     CASE_REQUIREMENTS = sizeof case_requirements / sizeof *case_requirements
@@ -83,13 +88,19 @@ static inline uint8_t *case_toggle(hm_toggles *t, size_t offset)
     return (uint8_t *)t + offset;
 }
 
+static inline bool case_unmet(hm_toggles *t, const case_requirement *r)
+{
+    int other = *case_toggle(t, r->other);
+    return *case_toggle(t, r->field) == r->value && (r->barred < 0 ? other != r->other_value : other == r->barred);
+}
+
 /* Gives every toggle that t's values need the value they need. */
 static inline void case_satisfy(hm_toggles *t)
 {
     for (int round = 0; round < CASE_REQUIREMENTS; round++)
         for (int i = 0; i < CASE_REQUIREMENTS; i++) {
             const case_requirement *r = &case_requirements[i];
-            if (*case_toggle(t, r->field) == r->value)
+            if (case_unmet(t, r))
                 *case_toggle(t, r->other) = (uint8_t)r->other_value;
         }
 }
@@ -100,7 +111,7 @@ static inline void case_withdraw(hm_toggles *t)
     for (int round = 0; round < CASE_REQUIREMENTS; round++)
         for (int i = 0; i < CASE_REQUIREMENTS; i++) {
             const case_requirement *r = &case_requirements[i];
-            if (*case_toggle(t, r->field) == r->value && *case_toggle(t, r->other) != r->other_value)
+            if (case_unmet(t, r))
                 *case_toggle(t, r->field) = 0;
         }
 }

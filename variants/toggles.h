@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #define HM_REQUIRES(field, value, other, other_value, why)
+#define HM_REQUIRES_NOT(field, value, other, barred, other_value, why)
 
 #define HM_TOGGLE(field, kind, models, backends, counter, names, text, ...) \
     enum {                                                                  \
@@ -20,6 +21,7 @@ typedef struct hm_toggles {
 } hm_toggles;
 
 #undef HM_REQUIRES
+#undef HM_REQUIRES_NOT
 
 #define HM_CAT_(a, b) a##b
 #define HM_CAT(a, b) HM_CAT_(a, b)

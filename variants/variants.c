@@ -17,6 +17,7 @@
 #define APPROX HM_KIND_APPROX
 
 #define HM_REQUIRES(field, value, other, other_value, why)
+#define HM_REQUIRES_NOT(field, value, other, barred, other_value, why)
 static const hm_toggle_info toggles[] = {
 #define HM_TOGGLE(field, kind, models, backends, counter, names, text, ...) \
     {#field, kind, models, backends, #counter, names, text, offsetof(hm_toggles, field)},
@@ -24,6 +25,7 @@ static const hm_toggle_info toggles[] = {
 #undef HM_TOGGLE
 };
 #undef HM_REQUIRES
+#undef HM_REQUIRES_NOT
 
 static const hm_variant_info variants[] = {
 #define HM_VARIANT(identifier, name, text, ...) {name, text, {__VA_ARGS__}},
@@ -39,14 +41,18 @@ static const struct requirement {
     int value;
     size_t other_offset;
     int other_value;
+    int barred; /* -1: all but other_value */
     const char *why;
 } requirements[] = {
 #define HM_TOGGLE(field, kind, models, backends, counter, names, text, ...)
 #define HM_REQUIRES(field, value, other, other_value, why) \
-    {offsetof(hm_toggles, field), value, offsetof(hm_toggles, other), other_value, why},
+    {offsetof(hm_toggles, field), value, offsetof(hm_toggles, other), other_value, -1, why},
+#define HM_REQUIRES_NOT(field, value, other, barred, other_value, why) \
+    {offsetof(hm_toggles, field), value, offsetof(hm_toggles, other), other_value, barred, why},
 #include "variants/toggles.def"
 #undef HM_TOGGLE
 #undef HM_REQUIRES
+#undef HM_REQUIRES_NOT
 };
 
 const hm_toggle_info *hm_toggle_list(int *count)
@@ -183,13 +189,14 @@ hm_status hm_toggles_check(const hm_toggles *set, hm_error *err)
     const uint8_t *bytes = (const uint8_t *)set;
     for (size_t i = 0; i < sizeof requirements / sizeof *requirements; i++) {
         const struct requirement *r = &requirements[i];
-        if (bytes[r->offset] != r->value || bytes[r->other_offset] == r->other_value)
+        int other = bytes[r->other_offset];
+        if (bytes[r->offset] != r->value || (r->barred < 0 ? other == r->other_value : other != r->barred))
             continue;
         const hm_toggle_info *a = toggle_at(r->offset), *b = toggle_at(r->other_offset);
         char value[64], wanted[64], found[64];
         hm_toggle_value_name(a, r->value, value, sizeof value);
         hm_toggle_value_name(b, r->other_value, wanted, sizeof wanted);
-        hm_toggle_value_name(b, bytes[r->other_offset], found, sizeof found);
+        hm_toggle_value_name(b, other, found, sizeof found);
         return hm_fail(err, HM_EUSAGE, "%s=%s needs %s=%s, found %s=%s: %s", a->name, value, b->name, wanted, b->name, found, r->why);
     }
     return HM_OK;

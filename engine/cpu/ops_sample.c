@@ -29,7 +29,9 @@ static void cpu_sample(const hm_ops *op, const hm_sample_args *a)
                           .seed = a->seed,
                           .frame = a->frame,
                           .codebook = a->codebook};
-    if (scratch)
+    if (scratch && a->passes)
+        *a->token = hm_sample_reference(&in, NULL, scratch, &op->count->sampling_elements);
+    else if (scratch)
         *a->token = op->dev->k->sample(&in, scratch, &op->count->sampling_elements);
     hm_cpu_end(op, "sample");
 }

@@ -290,6 +290,7 @@ static void draw(hm_ctx *c, hm_mula_work *w, hm_mula_song *s, int k, const float
                                          .seed = s->request.seed,
                                          .frame = (uint32_t)frame,
                                          .codebook = (uint32_t)k,
+                                         .passes = hm_t(c)->sampling == HM_SAMPLING_DEVICE,
                                          .token = s->codes + at});
         fetch_code(c, s, at);
         if (!device_codes_within(c)) {
@@ -306,16 +307,26 @@ static void draw(hm_ctx *c, hm_mula_work *w, hm_mula_song *s, int k, const float
 
 /* --- the small decoder --- */
 
+/* Layer by layer; heartlib reads the position of each back (H2). */
+static void clear_cache(hm_ctx *c, const hm_kv_cache *kv)
+{
+    const hm_ops *op = &c->ops;
+    size_t floats = kv->peak_bytes / sizeof(float) / (size_t)kv->layers;
+    for (int i = 0; i < kv->layers && kv->memory; i++) {
+        op->fill(op, (float *)kv->memory + (size_t)i * floats, 0.0f, floats);
+        if (hm_t(c)->sync == HM_SYNC_LAYER)
+            op->sync(op);
+    }
+    c->counters.reset_bytes += kv->memory ? kv->peak_bytes : 0;
+}
+
 /* What the original makes anew in every frame: cleared caches, positions, offsets (H2, H13, H15). */
 static void rebuild_step(hm_ctx *c, hm_mula_work *w, hm_mula_song *s)
 {
     const hm_ops *op = &c->ops;
     int K = s->m->config.codebooks, V = s->m->config.code_vocabulary;
     for (int p = 0; p < s->passes; p++)
-        if (s->decoder_kv[p].memory) {
-            op->fill(op, s->decoder_kv[p].memory, 0.0f, s->decoder_kv[p].peak_bytes / sizeof(float));
-            c->counters.reset_bytes += s->decoder_kv[p].peak_bytes;
-        }
+        clear_cache(c, &s->decoder_kv[p]);
     for (int k = 0; k < K; k++)
         w->host_ids[k] = k * V;
     op->upload(op, w->offsets, w->host_ids, (size_t)K * sizeof(int32_t));
@@ -441,7 +452,8 @@ static bool frame_ends(hm_ctx *c, hm_mula_work *w, hm_mula_song *s)
     int32_t any = 0;
     if (runs_ahead(c, s))
         return frames_ended(c, s);
-    if (hm_t(c)->codes == HM_CODES_DEFERRED && c->ops.apart && s->request.forced && hm_t(c)->sync != HM_SYNC_STEP) {
+    bool once = hm_t(c)->sync == HM_SYNC_FRAME || hm_t(c)->sync == HM_SYNC_AHEAD;
+    if (hm_t(c)->codes == HM_CODES_DEFERRED && c->ops.apart && s->request.forced && once) {
         op->sync(op);
         return false;
     }
@@ -544,7 +556,7 @@ void hm_mula_collect(hm_ctx *c, hm_mula_song *s, int frames, int32_t *codes, flo
     const hm_ops *op = &c->ops;
     size_t n = (size_t)frames * (size_t)s->m->config.codebooks;
     hm_mula_codes(c, s, 0, frames, codes);
-    if (hm_t(c)->sampling == HM_SAMPLING_FUSED && n)
+    if (hm_t(c)->sampling != HM_SAMPLING_PASSES && n)
         op->download(op, s->host_picked, s->picked, n * sizeof(float));
     memcpy(logits, s->host_picked, n * sizeof *logits);
 }

@@ -114,6 +114,7 @@ static void draw_fused(hm_ctx *c, hm_talker_work *w, hm_utterance *u, int g, con
                         .seed = r->seed,
                         .frame = (uint32_t)u->frames,
                         .codebook = (uint32_t)g,
+                        .passes = hm_t(c)->sampling == HM_SAMPLING_DEVICE,
                         .token = u->codes + at};
     if (!g && hm_t(c)->suppress == HM_SUPPRESS_CONSTANT) {
         a.live = live_codes(shape);
@@ -538,7 +539,7 @@ void hm_utterance_collect(hm_ctx *c, hm_utterance *u, int first, int frames, int
         op->download(op, codes, u->codes + at, n * sizeof(int32_t));
     else if (codes)
         memcpy(codes, u->host_codes + at, n * sizeof(int32_t));
-    if (logits && n && hm_t(c)->sampling == HM_SAMPLING_FUSED)
+    if (logits && n && hm_t(c)->sampling != HM_SAMPLING_PASSES)
         op->download(op, logits, u->picked + at, n * sizeof(float));
     else if (logits)
         memcpy(logits, u->host_picked + at, n * sizeof(float));
@@ -552,7 +553,7 @@ int32_t hm_utterance_surplus(hm_ctx *c, hm_utterance *u)
     if (!u->request.surplus)
         return -1;
     draw(c, u->work, u, 0, u->logits);
-    if (hm_t(c)->sampling == HM_SAMPLING_FUSED)
+    if (hm_t(c)->sampling != HM_SAMPLING_PASSES)
         c->ops.download(&c->ops, &u->host_codes[at], u->codes + at, sizeof(int32_t));
     return u->host_codes[at];
 }

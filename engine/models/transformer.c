@@ -416,7 +416,9 @@ static void layer_forward(hm_ctx *c, const struct step *st, int i, float *x, boo
     hm_transformer_scratch *s = st->s;
     int R = st->n * st->B, S = st->S, M = st->rows, D = g->dim, Q = g->heads * g->head_dim;
 
-    qkv_forward(c, st, l, x);                                /* 1, 2  q, k, v = W norm(x) */
+    qkv_forward(c, st, l, x); /* 1, 2  q, k, v = W norm(x) */
+    if (hm_t(c)->sync == HM_SYNC_LAYER)
+        op->sync(op);                                        /* heartlib asks the device whether the cache has room (H1) */
     bool attended = !only_last && step_forward(c, st, l, i); /* 3, 4, 5 in one */
     if (!attended) {
         norm_heads(c, st, l);

@@ -125,6 +125,14 @@ static amounts rows(const observed *b, const observed *a)
     return (amounts){text + all + passes, text + needed + passes};
 }
 
+/* The same passes: codes do not leave the device. */
+static amounts sampling_device(const observed *b, const observed *a)
+{
+    assert_true(a->call.to_host_bytes < b->call.to_host_bytes);
+    case_same = true;
+    return (amounts){FRAMES * 10 * (V + (G - 1) * VC), FRAMES * 10 * (V + (G - 1) * VC)};
+}
+
 static amounts sampling(const observed *b, const observed *a)
 {
     (void)b;
@@ -353,6 +361,7 @@ static const row table[] = {
     {"kv_type", HM_KV_TYPE_INT8, SPEECH, case_kv_int8},
     {"rows", HM_ROWS_NEEDED, SPEECH, rows},
     {"sampling", HM_SAMPLING_FUSED, SPEECH, sampling},
+    {"sampling", HM_SAMPLING_DEVICE, SPEECH, sampling_device},
     {"codes", HM_CODES_FRAME, SPEECH, case_codes_frame},
     {"codes", HM_CODES_DEFERRED, SPEECH, codes_deferred},
     {"token_forward", HM_TOKEN_DEVICE, SPEECH, token_forward},

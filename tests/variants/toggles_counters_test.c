@@ -162,6 +162,14 @@ static amounts uncond(const observed *b, const observed *a)
     return (amounts){ROWS * b->prompt, b->prompt + 1};
 }
 
+/* The same passes: codes do not leave the device. */
+static amounts sampling_device(const observed *b, const observed *a)
+{
+    assert_true(a->call.to_host_bytes < b->call.to_host_bytes);
+    case_same = true;
+    return (amounts){FRAMES * K * 10 * V, FRAMES * K * 10 * V};
+}
+
 static amounts sampling(const observed *b, const observed *a)
 {
     (void)b;
@@ -428,6 +436,7 @@ static const row table[] = {
     {"rows", HM_ROWS_NEEDED, SONG, rows},
     {"cfg", HM_CFG_BATCHED, SONG, cfg},
     {"sampling", HM_SAMPLING_FUSED, SONG, sampling},
+    {"sampling", HM_SAMPLING_DEVICE, SONG, sampling_device},
     {"codes", HM_CODES_FRAME, SONG, case_codes_frame},
     {"codes", HM_CODES_DEFERRED, SONG, codes_deferred},
     {"token_forward", HM_TOKEN_DEVICE, SONG, token_forward},

@@ -1,9 +1,10 @@
 /* Attention of few rows over a cache, causal, without a window or a mask: blocks take CHUNK slots each and leave a part;
- * the last one to end joins the parts in their order. With `fresh`, queries and keys come as they left their layer: they are normalised
- * and rotated here, and a block of its own puts the new keys and values into the cache and attends over them.
+ * the last one to end joins the parts in their order. With `own`, the positions that are queried are a part of their own. They may come
+ * as they left their layer: queries and keys are normalised and rotated here, and that block puts keys and values into the cache.
  *
  * Order of sums: a score is summed by SUBS threads, each over every SUBS-th element of one half of the head, joined by halves, then both; values
- * by warps over their 16 slots in order; parts in order, the new slots last. It follows from types, Dh and slots alone. */
+ * by warps over their 16 slots in order; parts in order, the new slots last. It follows from types, Dh, slots and whether
+ * the last ones are those that are queried. */
 #include "engine/cuda/kernel.inc"
 
 #include "engine/gpu/store.inc"
@@ -33,6 +34,10 @@ struct of_f32 {
         ROWS = 0
     };
     typedef float stored;
+    DEVICE float load(const stored *from)
+    {
+        return *from;
+    }
     DEVICE float value(const words4 *w, int i)
     {
         return as_f32(w->v[i]);
@@ -56,6 +61,10 @@ struct of_bf16 {
         ROWS = 0
     };
     typedef ushort stored;
+    DEVICE float load(const stored *from)
+    {
+        return bf16_f32(*from);
+    }
     DEVICE float value(const words4 *w, int i)
     {
         return as_f32(i % 2 ? w->v[i / 2] & 0xFFFF0000u : w->v[i / 2] << 16);
@@ -73,6 +82,10 @@ struct of_i8 {
         ROWS = 0
     };
     typedef signed char stored;
+    DEVICE float load(const stored *from)
+    {
+        return (float)*from;
+    }
     DEVICE float value(const words4 *w, int i)
     {
         return (float)((int)(w->v[i / 4] << (24 - i % 4 * 8)) >> 24);
@@ -83,13 +96,14 @@ struct of_i8 {
     }
 };
 
-/* k_new NULL: the cache has all keys and values, and q is as it is to be used. q_norm, k_norm: may be NULL. apart, next: elements between those
- * of a pair that is rotated, and to the next pair. parts: [pair][tile*R + row][part of `most`][2 + Dh]. */
+/* own: the last S slots are a part of their own. k_new NULL: the cache has all keys and values, and q is as it is to be used. q_norm, k_norm:
+ * may be NULL. apart, next: elements between those of a pair that is rotated, and to the next pair. parts: [pair][tile*R + row][part of
+ * `most`][2 + Dh]. */
 #define ATTEND_PARAMETERS                                                                                                                  \
     float *out, float *parts, const int most, const float *q, char *k, char *v, float *k_scale, float *v_scale, const int heads,           \
         const long batch, const long head, const long slot, const int S, const int H, const int Dh, const float scale, STEP(slots),        \
         STEP(pos), const float *k_new, const float *v_new, const float *q_norm, const float *k_norm, const float eps, const char *cosines, \
-        STEP(cosines_at), const char *sines, STEP(sines_at), const int apart, const int next
+        STEP(cosines_at), const char *sines, STEP(sines_at), const int apart, const int next, const int own
 
 /* What a block works on. */
 typedef struct work {
@@ -99,19 +113,25 @@ typedef struct work {
     float *k_scale, *v_scale;
     long slot, slots, pos;
     int most, S, H, Dh, group, b, h, heads, first, rows, apart, next; /* first: row of the stored head; rows of the tile */
+    int own;
     float scale, eps;
 } work;
 
-/* One warp: row[0..Dh) divided by its root mean square times the weights, then rotated as position s. */
+/* One warp: row[0..Dh) divided by its root mean square times the weights, then rotated as position s. Sums have the order of rmsnorm's. */
 DEVICE void prepare(float *row, const work *t, const float *norm, int s)
 {
     const int lane = ITEM % 32;
     if (norm) {
-        float sum = 0;
-        for (int i = lane; i < t->Dh; i += 32)
-            sum = FMA(row[i], row[i], sum);
-        for (int o = 16; o; o >>= 1)
-            sum += __shfl_xor_sync(0xFFFFFFFFu, sum, o);
+        float sum = 0, squares[HEAD / 32];
+#pragma unroll
+        for (int g = 0; g < HEAD / 32; g++) {
+            squares[g] = g * 32 + lane < t->Dh ? row[g * 32 + lane] * row[g * 32 + lane] : 0.0f;
+            for (int o = 16; o; o >>= 1)
+                squares[g] += __shfl_xor_sync(0xFFFFFFFFu, squares[g], o);
+        }
+#pragma unroll
+        for (int g = 0; g < HEAD / 32; g++)
+            sum += squares[g];
         const float by = 1.0f / sqrt(sum / (float)t->Dh + t->eps);
         for (int i = lane; i < t->Dh; i += 32)
             row[i] = row[i] * by * norm[i];
@@ -145,7 +165,7 @@ template <int R> DEVICE void fetch_queries(float *to, const work *t)
 DEVICE long seen(const work *t, int r)
 {
     const long end = t->pos + (t->first + r) / t->group + 1;
-    return t->k_new ? t->pos : end < t->slots ? end : t->slots;
+    return t->own ? t->pos : end < t->slots ? end : t->slots;
 }
 
 /* A warp's greatest and sum of exponentials of scores[0..n), which become those. n: at most CHUNK. */
@@ -196,7 +216,7 @@ template <class F> DEVICE void fetch(loads<F> *l, const work *t, long chunk)
     typedef typename F::stored stored;
     const int lane = ITEM % 32, warp = ITEM / 32, half = warp % 2;
     const int piece = lane % loads<F>::PIECES * F::COUNT, sub = lane / loads<F>::PIECES;
-    const long first = chunk + warp / 2 * PANEL, panel = first / PANEL * PANEL * t->slot, end = t->k_new ? t->pos : t->slots;
+    const long first = chunk + warp / 2 * PANEL, panel = first / PANEL * PANEL * t->slot, end = t->own ? t->pos : t->slots;
 #pragma unroll
     for (int i = 0; i < loads<F>::KEYS; i++) {
         const int element = (i * 2 + half) * loads<F>::SUBS + sub;
@@ -362,10 +382,30 @@ template <class F> DEVICE void put_fresh(const work *t, float *keys, float *valu
     }
 }
 
+/* The same of positions that the cache has. */
+template <class F> DEVICE void take_fresh(const work *t, float *keys, float *values)
+{
+    typedef typename F::stored stored;
+    const int lane = ITEM % 32, s = ITEM / 32;
+    if (s < t->S) {
+        const long slot = t->pos + s, panel = slot / PANEL * PANEL * t->slot;
+        const float by_k = F::COUNT == 16 ? t->k_scale[slot] : 1.0f, by_v = F::COUNT == 16 ? t->v_scale[slot] : 1.0f;
+        for (int i = lane; i < HEAD; i += 32) {
+            const long k_at = F::ROWS ? slot * t->slot + i : panel + slot % PANEL + (long)i * PANEL;
+            const long v_at = F::ROWS ? slot * t->slot + i : panel + slot % PANEL * LANES + i / LANES * (PANEL * LANES) + i % LANES;
+            keys[s * HEAD + i] = i < t->Dh ? F::load((const stored *)t->k + k_at) * by_k : 0.0f;
+            values[s * HEAD + i] = i < t->Dh ? F::load((const stored *)t->v + v_at) * by_v : 0.0f;
+        }
+    }
+}
+
 template <class F, int R> DEVICE void attend_fresh(const work *t, int part, const float *q, float *scores, float *keys, float *values)
 {
     const int warp = ITEM / 32, lane = ITEM % 32;
-    put_fresh<F>(t, keys, values, t->first == 0);
+    if (t->k_new)
+        put_fresh<F>(t, keys, values, t->first == 0);
+    else
+        take_fresh<F>(t, keys, values);
     __syncthreads();
     if (warp < t->rows) {
         const int n = (t->first + warp) / t->group + 1; /* it sees its own position and those before it */
@@ -470,9 +510,10 @@ template <class F, int R> DEVICE void attend(ATTEND_PARAMETERS, float *q_rows, f
                     left < R ? left : R,
                     apart,
                     next,
+                    own,
                     scale,
                     eps};
-    const int fresh = k_new ? 1 : 0, chunks = (int)(((fresh ? t.pos : t.slots) + CHUNK - 1) / CHUNK), count = chunks + fresh;
+    const int fresh = own ? 1 : 0, chunks = (int)(((fresh ? t.pos : t.slots) + CHUNK - 1) / CHUNK), count = chunks + fresh;
     const int part = fresh ? (int)GROUP(0) - 1 : (int)GROUP(0); /* the block of what is new comes first, as it has most to do */
     const bool works = part < chunks;
     if (works) {
@@ -503,7 +544,7 @@ template <class F, int R> DEVICE void attend(ATTEND_PARAMETERS, float *q_rows, f
         SHARED(uint, last, 1);                                                                                                           \
         attend<type, R>(out, parts, most, q, k, v, k_scale, v_scale, heads, batch, head, slot, S, H, Dh, scale, slots_given, slots_slot, \
                         pos_given, pos_slot, k_new, v_new, q_norm, k_norm, eps, cosines, cosines_at_given, cosines_at_slot, sines,       \
-                        sines_at_given, sines_at_slot, apart, next, q_rows, scores, joined, last);                                       \
+                        sines_at_given, sines_at_slot, apart, next, own, q_rows, scores, joined, last);                                  \
     }
 
 ATTEND(attend_f32_2, of_f32, 2)

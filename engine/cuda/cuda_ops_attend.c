@@ -3,25 +3,27 @@
 
 #define CHUNK 64      /* as in attend.cu */
 #define MOST_HEAD 128 /* elements */
-#define MOST_FRESH 4  /* new positions of a step */
-#define MOST_ROWS 16  /* of a stored head */
+#define MOST_FRESH 4  /* positions, however many heads share a stored one: K and V expanded or not have the same bytes */
 #define COUNTERS 4096 /* pairs of a stored head and a tile */
 
 /* What is launched: kernels take tiles of so many rows of a stored head. */
 typedef struct plan {
     hm_gpu_kernel kernel;
     int rows, tiles, most; /* most: parts that there is room for */
+    bool own;              /* the last slots are those that are queried, and a part of their own */
     int64_t pairs;
     size_t bytes; /* of parts */
 } plan;
 
-/* Parts for a power of two of chunks, as a recorded frame keeps its launches until slots outgrow it. */
+/* Parts for a power of two of chunks, as a recorded frame keeps its launches until slots outgrow it. Whether a step is one launch or
+ * several, and how its cache lies, its sums have the same order. */
 static bool plan_of(plan *p, const hm_attention_args *a, bool fresh)
 {
-    int group = a->kv.heads > 0 ? a->H / a->kv.heads : 0, rows = a->S * group, old = a->slots - (fresh ? a->S : 0);
+    bool own = a->slots == a->pos + a->S;
+    int group = a->kv.heads > 0 ? a->H / a->kv.heads : 0, rows = a->S * group, old = a->slots - (own ? a->S : 0);
     bool two = rows <= 2, int8 = a->kv.type == HM_I8, half = a->kv.type == HM_BF16;
-    if (rows < 1 || rows > MOST_ROWS || a->H % a->kv.heads || a->Dh < 1 || a->Dh > MOST_HEAD || !a->causal || a->window || a->mask ||
-        old < 0 || (!a->kv.panels && (fresh || a->kv.type != HM_F32)))
+    if (rows < 1 || a->S > MOST_FRESH || a->H % a->kv.heads || a->Dh < 1 || a->Dh > MOST_HEAD || !a->causal || a->window || a->mask ||
+        old < 0 || (fresh && !own) || (!a->kv.panels && (fresh || a->kv.type != HM_F32)))
         return false;
     p->kernel = int8   ? (two ? HM_K_cuda_attend_int8_2 : HM_K_cuda_attend_int8_4)
                 : half ? (two ? HM_K_cuda_attend_bf16_2 : HM_K_cuda_attend_bf16_4)
@@ -32,7 +34,8 @@ static bool plan_of(plan *p, const hm_attention_args *a, bool fresh)
     p->pairs = (int64_t)a->B * a->kv.heads;
     for (p->most = 1; p->most * CHUNK < old;)
         p->most *= 2;
-    p->most += fresh;
+    p->own = own;
+    p->most += own;
     p->bytes = (size_t)(p->pairs * rows * p->most) * (size_t)(2 + a->Dh) * sizeof(float);
     return p->pairs * p->tiles <= COUNTERS && p->bytes <= HM_GPU_SCRATCH;
 }
@@ -71,7 +74,8 @@ static void run(const hm_ops *op, const char *what, const plan *p, const hm_step
                                    hm_gpu_base(op, step->sin),
                                    hm_gpu_offset(op, step->sin),
                                    hm_gpu_i32(step->half ? a->Dh / 2 : 1),
-                                   hm_gpu_i32(step->half ? 1 : 2)};
+                                   hm_gpu_i32(step->half ? 1 : 2),
+                                   hm_gpu_i32(p->own)};
     hm_gpu_launch(op, what,
                   &(hm_gpu_launch_args){.kernel = p->kernel,
                                         .groups = {(uint32_t)p->most, (uint32_t)p->tiles, (uint32_t)p->pairs},
@@ -92,7 +96,7 @@ static bool cuda_step(const hm_ops *op, const hm_step_args *step)
 {
     const hm_attention_args *a = &step->a;
     plan p;
-    if (a->S > MOST_FRESH || a->Dh % 2 || a->slots != a->pos + a->S || !plan_of(&p, a, true))
+    if (a->Dh % 2 || !plan_of(&p, a, true))
         return false;
     if (!hm_gpu_attention_open(op, a))
         return true;

@@ -4,13 +4,21 @@
 #include "tests/bitwise_case.h"
 #include "tests/gpu/golden_case.h"
 
+#ifdef HM_TEST_CUDA /* a thread of a block is a fiber */
+#define SONG_FRAMES 3
+#define LINE_FRAMES 2
+#else
+#define SONG_FRAMES 10
+#define LINE_FRAMES 6
+#endif
+
 static char lm[] = "/tmp/hmbench-gpu-lm-XXXXXX", codec[] = "/tmp/hmbench-gpu-codec-XXXXXX", songs[] = "/tmp/hmbench-gpu-songs-XXXXXX",
             lines[] = "/tmp/hmbench-gpu-lines-XXXXXX";
 
 static case_family family(int speech)
 {
     hm_request song = {.music = {.tags = "pop", .lyrics = "la la", .cfg_scale = 1.5, .flow_steps = 1, .flow_guidance = 1},
-                       .max_frames = 10,
+                       .max_frames = SONG_FRAMES,
                        .force_length = true,
                        .topk = 1,
                        .temperature = 1,
@@ -25,7 +33,7 @@ static case_family family(int speech)
                                   .sub_temperature = -1,
                                   .sub_top_p = -1,
                                   .sub_topk = 1},
-                       .max_frames = 6,
+                       .max_frames = LINE_FRAMES,
                        .force_length = true,
                        .topk = 1,
                        .temperature = -1,

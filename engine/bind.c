@@ -18,6 +18,7 @@ void *hm_bind_alloc(hm_ctx *c, size_t bytes, hm_error *err)
         hm_fail(err, HM_EABSENT, "weights: no memory for %zu bytes", bytes);
     else {
         c->owned_of[c->owned_count] = NULL;
+        c->owned_part[c->owned_count] = (uint8_t)c->binding;
         c->owned[c->owned_count++] = p;
     }
     return p;
@@ -27,6 +28,21 @@ void hm_bind_release(hm_ctx *c)
 {
     while (c->owned_count)
         c->ops.free(&c->ops, c->owned[--c->owned_count]);
+}
+
+void hm_bind_release_part(hm_ctx *c, int part)
+{
+    int kept = 0;
+    for (int i = 0; i < c->owned_count; i++) {
+        if (c->owned_part[i] == part) {
+            c->ops.free(&c->ops, c->owned[i]);
+            continue;
+        }
+        c->owned[kept] = c->owned[i];
+        c->owned_of[kept] = c->owned_of[i];
+        c->owned_part[kept++] = c->owned_part[i];
+    }
+    c->owned_count = kept;
 }
 
 static size_t elements(const hm_tensor *t)

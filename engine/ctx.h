@@ -31,7 +31,8 @@ typedef struct hm_ctx {
     const hm_log *log;
     void *owned[HM_OWNED_MAX];          /* device memory of bound weights, freed by hm_bind_release */
     const void *owned_of[HM_OWNED_MAX]; /* of which host memory it is a copy as it stands there; NULL: of none */
-    int owned_count;
+    uint8_t owned_part[HM_OWNED_MAX];   /* whose weights: `binding` when it was taken */
+    int owned_count, binding;           /* binding: 0, of what draws frames; 1, of what makes audio of them */
 } hm_ctx;
 
 /* Lays out device scratch: run once with base NULL to learn the size, once with memory of that size. */
@@ -150,6 +151,8 @@ hm_status hm_bind_there(hm_ctx *c, const void **out, const void *host, size_t by
 /* Device memory that lives as long as the bound weights. */
 void *hm_bind_alloc(hm_ctx *c, size_t bytes, hm_error *err);
 void hm_bind_release(hm_ctx *c);
+/* Of one part's alone. */
+void hm_bind_release_part(hm_ctx *c, int part);
 
 /* How many weights of some layers have which format. */
 typedef struct hm_formats {

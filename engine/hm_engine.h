@@ -191,7 +191,7 @@ typedef struct hm_many {
 
 /* What a model would need, from shapes alone. */
 typedef struct hm_memory_estimate {
-    uint64_t weights_bytes;                        /* heap copies (0 when mapped) */
+    uint64_t weights_bytes;                        /* heap copies (0 when mapped); of a device apart, with load=lazy, of the larger stage */
     uint64_t mapped_bytes;                         /* mapped, reclaimable; with load=lazy those of the larger stage */
     uint64_t kv_bytes, scratch_bytes, codec_bytes; /* peaks */
     uint64_t encoder_bytes;                        /* of a voice to clone: both encoders run before anything else is there */

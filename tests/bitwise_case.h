@@ -67,8 +67,6 @@ static inline int case_check_bitwise(const case_family *f)
     for (int i = 0; i < count; i++)
         for (int value = 1; case_concerns(f, &list[i], HM_KIND_BITWISE) && value < hm_toggle_values(&list[i]); value++, checked++) {
             hm_toggles with = case_only(&list[i], value);
-            if (f->backend && with.load == HM_WEIGHTS_LAZY)
-                continue; /* refused where the device has copies of its own */
             assert_int_equal(hm_toggles_distance(&case_naive, &with), HM_KIND_BITWISE);
             hm_result r = case_run(f, &with, &f->request);
             case_expect_same(&naive, &r, case_value_text(&list[i], value));

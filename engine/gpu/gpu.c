@@ -141,6 +141,8 @@ void hm_gpu_settle(const hm_ops *op)
 void hm_gpu_wait(const hm_ops *op)
 {
     hm_gpu_break(op);
+    if (!op->dev->pending)
+        settle(op->dev);
     hm_gpu_wait_all(op);
 }
 

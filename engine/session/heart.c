@@ -70,6 +70,18 @@ static hm_status heart_open(hm_engine *e, const hm_engine_options *o, hm_error *
     return st;
 }
 
+static hm_status heart_bind(hm_engine *e, int part, hm_error *err)
+{
+    hm_mula_config config = e->mula.config;
+    hm_codec_shape shape = e->codec.shape;
+    if (part) {
+        hm_codec_release(&e->codec);
+        return hm_codec_bind(&e->ctx, &e->codec, &shape, e->codec_weights, err);
+    }
+    hm_mula_release(&e->mula);
+    return hm_mula_bind(&e->ctx, &e->mula, &config, e->lm_weights, err);
+}
+
 static void heart_release(hm_engine *e)
 {
     hm_mula_release(&e->mula);
@@ -198,11 +210,11 @@ static hm_status heart_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, cons
     bool together = hm_heart_streams(c, r) || r->batch > 1; /* else the song is freed before the codec runs */
     if (o->need_lm)
         st = estimate_lm(c, checkpoint, r, out, err);
-    uint64_t mapped = out->mapped_bytes;
-    out->mapped_bytes = 0;
+    hm_memory_estimate lm = *out;
+    out->mapped_bytes = out->weights_bytes = 0;
     if (!st && o->need_codec)
         st = estimate_codec(c, checkpoint, r, out, err);
-    hm_session_join_mapped(c, mapped, together, out);
+    hm_session_join_weights(c, &lm, together, out);
     hm_session_add_phases(out, together);
     return st;
 }
@@ -224,6 +236,7 @@ const hm_family hm_heart_family = {
     .model = "heartmula",
     .task = HM_TASK_MUSIC,
     .open = heart_open,
+    .bind = heart_bind,
     .release = heart_release,
     .facts = heart_facts,
     .estimate = heart_estimate,

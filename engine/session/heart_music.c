@@ -200,8 +200,11 @@ static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, const
     request.frames = frames;
     request.audio = pcm;
     hm_span_begin(c->probe, HM_SPAN_PHASE, "decode", -1);
-    hm_session_stage_over(e);
-    hm_status st = hm_detok_begin(c, &a.detok, &e->codec, &request, err);
+    hm_status st = hm_session_stage_over(e, err);
+    if (st)
+        free(pcm);
+    else
+        st = hm_detok_begin(c, &a.detok, &e->codec, &request, err);
     if (!st) {
         st = finish_audio(e, &a, 0, out, err);
         out->scratch_bytes = a.detok.scratch_bytes > out->scratch_bytes ? a.detok.scratch_bytes : out->scratch_bytes;
@@ -397,10 +400,11 @@ static hm_status make_song(hm_engine *e, const hm_mula_request *request, const h
 hm_status hm_heart_generate(hm_engine *e, const hm_request *r, hm_result *out, hm_error *err)
 {
     int64_t start = hm_now_ns();
-    hm_heart_prompted p;
+    hm_heart_prompted p = {0};
     hm_session_begin_call(e, out);
-    hm_session_stage(e, hm_heart_streams(&e->ctx, r) ? HM_STAGE_BOTH : HM_STAGE_LM);
-    hm_status st = hm_heart_prompted_open(e, r, &p, err);
+    hm_status st = hm_session_stage(e, hm_heart_streams(&e->ctx, r) ? HM_STAGE_BOTH : HM_STAGE_LM, err);
+    if (!st)
+        st = hm_heart_prompted_open(e, r, &p, err);
     if (!st)
         st = make_song(e, &p.request, r, out, err);
     hm_heart_prompted_close(&p);

@@ -48,11 +48,6 @@ static hm_status open_device(hm_engine *e, const hm_engine_options *o, hm_error 
     hm_status st = hm_backend_open(&e->ctx, o->backend, &options, err);
     if (st)
         return st;
-    if (e->ctx.ops.apart && hm_t(&e->ctx)->load == HM_WEIGHTS_LAZY)
-        return hm_fail(
-            err, HM_EUSAGE,
-            "load=lazy: stages of weights come and go in the host's memory, but the device %s keeps copies of its own; take load=mmap",
-            e->ctx.backend->name);
     e->ctx.backend->facts(e->ctx.dev, d);
     f->backend = e->ctx.backend->name;
     f->device = d->name;
@@ -90,7 +85,7 @@ static hm_status open_pack(hm_engine *e, const hm_engine_options *o, const hm_we
 static void give_back_all(hm_engine *e)
 {
     e->stage = HM_STAGE_BOTH;
-    hm_session_stage(e, HM_STAGE_NONE);
+    hm_session_stage(e, HM_STAGE_NONE, NULL);
 }
 
 hm_status hm_session_weights(hm_engine *e, const hm_engine_options *o, hm_weights **out, const char *path, json_t *manifest,
@@ -98,6 +93,7 @@ hm_status hm_session_weights(hm_engine *e, const hm_engine_options *o, hm_weight
 {
     hm_load load = hm_t(&e->ctx)->load == HM_WEIGHTS_READ ? HM_LOAD_READ : HM_LOAD_MAP;
     give_back_all(e); /* what binding the part before has read */
+    e->ctx.binding = out == &e->codec_weights;
     hm_status st =
         manifest ? hm_weights_synth(out, manifest, o->source.seed, e->ctx.team, what, err) : hm_weights_open(out, path, load, err);
     return st ? st : open_pack(e, o, *out, manifest ? NULL : o->pack_dir, err);
@@ -166,6 +162,16 @@ static void give_back_host(hm_engine *e)
         e->ctx.counters.given_back_bytes += hm_weights_give_back(weights[i]) + hm_pack_give_back(packs[i]);
 }
 
+static uint64_t held_weights(const hm_engine *e)
+{
+    uint64_t bytes = 0;
+    const hm_weights *const sets[] = {e->lm_weights, e->codec_weights};
+    for (int s = 0; s < 2; s++)
+        for (int i = 0; sets[s] && i < hm_weights_count(sets[s]); i++)
+            bytes += hm_weights_at(sets[s], i)->data ? hm_weights_at(sets[s], i)->bytes : 0;
+    return bytes + hm_pack_bytes(e->lm_pack) + hm_pack_bytes(e->codec_pack);
+}
+
 static void fill_facts(hm_engine *e)
 {
     char joined[128];
@@ -216,6 +222,7 @@ hm_status hm_session_open(hm_engine **out, const hm_engine_options *o, hm_error 
         return st;
     }
     fill_facts(e);
+    e->weight_bytes = held_weights(e);
     give_back_all(e);
     e->facts.load_ns = hm_now_ns() - start;
     *out = e;
@@ -278,12 +285,17 @@ void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *sk
     }
 }
 
-void hm_session_join_mapped(const hm_ctx *c, uint64_t bytes, bool together, hm_memory_estimate *out)
+/* Of two stages that come one after the other, or are there side by side. */
+static uint64_t joined(uint64_t a, uint64_t b, bool staged)
 {
-    if (together || hm_t(c)->load != HM_WEIGHTS_LAZY)
-        out->mapped_bytes += bytes;
-    else if (bytes > out->mapped_bytes)
-        out->mapped_bytes = bytes;
+    return staged ? (a > b ? a : b) : a + b;
+}
+
+void hm_session_join_weights(const hm_ctx *c, const hm_memory_estimate *other, bool together, hm_memory_estimate *out)
+{
+    bool staged = !together && hm_t(c)->load == HM_WEIGHTS_LAZY;
+    out->mapped_bytes = joined(out->mapped_bytes, other->mapped_bytes, staged);
+    out->weights_bytes = joined(out->weights_bytes, other->weights_bytes, staged && out->apart);
 }
 
 void hm_session_add_phases(hm_memory_estimate *out, bool together)
@@ -344,9 +356,11 @@ hm_status hm_session_generate_many(hm_engine *e, hm_many *many, hm_error *err)
     if (many->count < 1 || many->batch < 1)
         return hm_fail(err, HM_EUSAGE, "batch: expected at least one request and one at a time, found %d and %d", many->count, many->batch);
     hm_places_clear(&e->ctx.places);
-    hm_session_stage(e, HM_STAGE_BOTH);
-    hm_status st = e->family->generate_many(e, many, err);
-    hm_session_stage(e, HM_STAGE_NONE);
+    e->ctx.error = (hm_error){0};
+    hm_status st = hm_session_stage(e, HM_STAGE_BOTH, err);
+    if (!st)
+        st = e->family->generate_many(e, many, err);
+    hm_session_stage(e, HM_STAGE_NONE, NULL);
     for (int i = 0; i < many->count && !st; i++)
         hm_session_tell_places(&e->ctx, &many->results[i]);
     return st;
@@ -354,40 +368,90 @@ hm_status hm_session_generate_many(hm_engine *e, hm_many *many, hm_error *err)
 
 hm_status hm_session_decode(hm_engine *e, const int32_t *codes, int frames, const hm_request *r, hm_result *out, hm_error *err)
 {
+    *out = (hm_result){0};
     hm_places_clear(&e->ctx.places);
-    hm_session_stage(e, HM_STAGE_CODEC);
-    return e->family->decode(e, codes, frames, r, out, err);
+    e->ctx.error = (hm_error){0};
+    hm_status st = hm_session_stage(e, HM_STAGE_CODEC, err);
+    if (!st)
+        return e->family->decode(e, codes, frames, r, out, err);
+    hm_session_stage(e, HM_STAGE_NONE, NULL);
+    return st;
 }
 
 hm_status hm_session_check(hm_engine *e, const hm_check *k, hm_error *err)
 {
     e->ctx.error = (hm_error){0};
-    return e->family->check(e, k, err);
+    hm_status st = hm_session_stage(e, HM_STAGE_BOTH, err);
+    if (!st)
+        st = e->family->check(e, k, err);
+    hm_session_stage(e, HM_STAGE_NONE, NULL);
+    return st;
 }
 
 /* --- what every call does --- */
 
-void hm_session_stage(hm_engine *e, hm_stage stage)
+static uint64_t give_back(hm_engine *e, int part)
 {
-    hm_ctx *c = &e->ctx;
-    hm_weights *const weights[] = {e->lm_weights, e->codec_weights};
-    hm_pack *const packs[] = {e->lm_pack, e->codec_pack};
-    hm_stage before = e->stage;
-    e->stage = stage;
-    if (hm_t(c)->load != HM_WEIGHTS_LAZY)
-        return;
-    for (int i = 0; i < 2; i++) /* first what goes, then what comes */
-        if ((before & ~stage) >> i & 1)
-            c->counters.given_back_bytes += hm_weights_give_back(weights[i]) + hm_pack_give_back(packs[i]);
-    for (int i = 0; i < 2; i++)
-        if ((stage & ~before) >> i & 1)
-            hm_pack_read_in(packs[i]);
+    return hm_weights_give_back(part ? e->codec_weights : e->lm_weights) + hm_pack_give_back(part ? e->codec_pack : e->lm_pack);
 }
 
-void hm_session_stage_over(hm_engine *e)
+/* A part's weights to the device again. Not from what the call has set aside, and of what it counts the transfers alone. */
+static hm_status bind_again(hm_engine *e, int part, hm_error *err)
 {
-    if (e->stage == HM_STAGE_LM)
-        hm_session_stage(e, HM_STAGE_CODEC);
+    hm_ctx *c = &e->ctx;
+    hm_counters before = c->counters;
+    hm_ops ops = c->ops;
+    c->binding = part;
+    c->pack = part ? e->codec_pack : e->lm_pack;
+    c->ops.reserve = NULL;
+    c->ops.places = NULL;
+    c->ops.timed = false;
+    hm_span_begin(c->probe, HM_SPAN_STEP, "weights", part);
+    hm_status st = e->family->bind(e, part, err);
+    c->ops.sync(&c->ops);
+    if (!st)
+        st = hm_session_status(c, err);
+    hm_span_end(c->probe, HM_SPAN_STEP, "weights");
+    c->ops = ops;
+    c->pack = NULL;
+    before.to_device_bytes = c->counters.to_device_bytes;
+    before.to_device_transfers = c->counters.to_device_transfers;
+    before.given_back_bytes += give_back(e, part);
+    c->counters = before;
+    return st;
+}
+
+hm_status hm_session_stage(hm_engine *e, hm_stage stage, hm_error *err)
+{
+    hm_ctx *c = &e->ctx;
+    bool apart = c->ops.apart && e->family && e->family->bind;
+    const bool there[] = {e->lm_weights != NULL, e->codec_weights != NULL};
+    hm_stage before = e->stage;
+    hm_status st = HM_OK;
+    e->stage = stage;
+    if (hm_t(c)->load != HM_WEIGHTS_LAZY || (c->ops.apart && !apart))
+        return HM_OK;
+    for (int i = 0; i < 2; i++) /* first what goes, then what comes */
+        if ((before & ~stage) >> i & 1) {
+            c->counters.given_back_bytes += give_back(e, i);
+            if (apart)
+                hm_bind_release_part(c, i);
+        }
+    if (apart)
+        c->ops.sync(&c->ops); /* what was freed is the device's again */
+    for (int i = 0; i < 2 && !st; i++)
+        if ((stage & ~before) >> i & 1 && there[i]) {
+            if (apart)
+                st = bind_again(e, i, err);
+            else
+                hm_pack_read_in(i ? e->codec_pack : e->lm_pack);
+        }
+    return st;
+}
+
+hm_status hm_session_stage_over(hm_engine *e, hm_error *err)
+{
+    return e->stage == HM_STAGE_LM ? hm_session_stage(e, HM_STAGE_CODEC, err) : HM_OK;
 }
 
 void hm_session_result_free(hm_result *r)
@@ -400,19 +464,9 @@ void hm_session_result_free(hm_result *r)
     *r = (hm_result){0};
 }
 
-static uint64_t held_weights(const hm_engine *e)
-{
-    uint64_t bytes = 0;
-    const hm_weights *const sets[] = {e->lm_weights, e->codec_weights};
-    for (int s = 0; s < 2; s++)
-        for (int i = 0; sets[s] && i < hm_weights_count(sets[s]); i++)
-            bytes += hm_weights_at(sets[s], i)->data ? hm_weights_at(sets[s], i)->bytes : 0;
-    return bytes + hm_pack_bytes(e->lm_pack) + hm_pack_bytes(e->codec_pack);
-}
-
 void hm_session_begin_call(hm_engine *e, hm_result *out)
 {
-    *out = (hm_result){.codebooks = e->facts.codebooks, .weight_bytes = held_weights(e)};
+    *out = (hm_result){.codebooks = e->facts.codebooks, .weight_bytes = e->weight_bytes};
     e->ctx.counters = (hm_counters){0};
     e->ctx.error = (hm_error){0};
 }
@@ -472,7 +526,7 @@ hm_status hm_session_end_call(hm_engine *e, int64_t start_ns, hm_result *out, hm
 {
     hm_call_timed(&e->ctx, false);
     hm_call_release(&e->ctx);
-    hm_session_stage(e, HM_STAGE_NONE);
+    hm_session_stage(e, HM_STAGE_NONE, NULL);
     out->counters = e->ctx.counters;
     hm_session_tell_places(&e->ctx, out);
     e->family->parts(e, out);

@@ -86,6 +86,30 @@ static hm_status qwen_open(hm_engine *e, const hm_engine_options *o, hm_error *e
     return st;
 }
 
+/* With the encoders of each part, where they are at hand. */
+static hm_status qwen_bind(hm_engine *e, int part, hm_error *err)
+{
+    hm_qwen *q = e->qwen;
+    hm_talker_shape shape = q->talker.shape;
+    hm_status st = HM_OK;
+    if (part) {
+        bool encodes = q->speech_encoder != NULL;
+        hm_speech_encoder_release(&q->speech_encoder);
+        hm_speech_codec_release(&q->codec);
+        if (encodes)
+            st = hm_speech_encoder_bind(&e->ctx, &q->speech_encoder, &q->codec_shape, e->codec_weights, err);
+        return st || !e->has_codec ? st : hm_speech_codec_bind(&e->ctx, &q->codec, &q->codec_shape, e->codec_weights, err);
+    }
+    bool embeds = q->speaker_encoder != NULL;
+    hm_speaker_encoder_release(&q->speaker_encoder);
+    if (embeds)
+        st = hm_speaker_encoder_bind(&e->ctx, &q->speaker_encoder, &shape, e->lm_weights, err);
+    if (st || !e->has_lm)
+        return st;
+    hm_talker_release(&q->talker);
+    return hm_talker_bind(&e->ctx, &q->talker, &shape, e->lm_weights, err);
+}
+
 static void qwen_release(hm_engine *e)
 {
     hm_qwen *q = e->qwen;
@@ -300,11 +324,11 @@ static hm_status qwen_estimate(hm_ctx *c, const hm_checkpoint *checkpoint, const
         st = hm_fail(err, HM_EUSAGE, "speech: expected at least 1 frame (80 ms), found %d", r->max_frames);
     if (!st && codec)
         st = estimate_codec(c, checkpoint, o, r, &encode_rate, out, err);
-    uint64_t mapped = out->mapped_bytes;
-    out->mapped_bytes = 0;
+    hm_memory_estimate audio = *out;
+    out->mapped_bytes = out->weights_bytes = 0;
     if (!st && lm)
         st = estimate_talker(c, checkpoint, o, encode_rate, r, out, err);
-    hm_session_join_mapped(c, mapped, hm_qwen_streams(c, r) || r->batch > 1 || r->speech.reference, out);
+    hm_session_join_weights(c, &audio, hm_qwen_streams(c, r) || r->batch > 1 || r->speech.reference, out);
     bool kept = hm_t(c)->prefix == HM_PREFIX_REUSED || r->batch > 1;
     hm_session_add_phases(out, hm_qwen_streams(c, r) || kept); /* else the talker's is freed before audio is decoded */
     return st;
@@ -328,6 +352,7 @@ const hm_family hm_qwen_family = {
     .model = "qwen3-tts",
     .task = HM_TASK_SPEECH,
     .open = qwen_open,
+    .bind = qwen_bind,
     .release = qwen_release,
     .facts = qwen_facts,
     .estimate = qwen_estimate,

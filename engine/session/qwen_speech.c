@@ -116,9 +116,8 @@ static hm_status run_codec(hm_engine *e, const int32_t *codes, int frames, int d
     uint64_t scratch = 0;
     int64_t start = hm_now_ns(), samples = frames * g->decode_rate, cut = dropped * g->decode_rate;
     hm_span_begin(c->probe, HM_SPAN_PHASE, "decode", -1);
-    hm_session_stage_over(e);
     out->audio = pcm ? pcm : hm_calloc((size_t)samples, sizeof *out->audio, "audio", err);
-    hm_status st = out->audio ? HM_OK : HM_EABSENT;
+    hm_status st = out->audio ? hm_session_stage_over(e, err) : HM_EABSENT;
     if (!st)
         st = hm_speech_decode(c, e->qwen->codec, codes, frames, HM_ORIGINAL_CHUNK, HM_ORIGINAL_CONTEXT, out->audio, &scratch, err);
     hm_session_spin(c, start);
@@ -190,7 +189,8 @@ static hm_status prefill(hm_engine *e, struct speech *s, hm_result *out, hm_erro
         st = hm_qwen_prompt_reference(e, s->r, &s->prompt, err);
         hm_span_end(c->probe, HM_SPAN_STEP, "reference");
         out->reference_ns = hm_now_ns() - start;
-        hm_session_stage(e, hm_qwen_streams(c, s->r) ? HM_STAGE_BOTH : HM_STAGE_LM);
+        if (!st)
+            st = hm_session_stage(e, hm_qwen_streams(c, s->r) ? HM_STAGE_BOTH : HM_STAGE_LM, err);
     }
     const hm_talker_request *t = &s->prompt.request;
     int rows = 0;
@@ -287,8 +287,9 @@ hm_status hm_qwen_generate(hm_engine *e, const hm_request *r, hm_result *out, hm
     int64_t start = hm_now_ns();
     struct speech s = {.r = r};
     hm_session_begin_call(e, out);
-    hm_session_stage(e, hm_qwen_streams(&e->ctx, r) || r->speech.reference ? HM_STAGE_BOTH : HM_STAGE_LM);
-    hm_status st = hm_qwen_prompt_open(e, r, &s.prompt, err);
+    hm_status st = hm_session_stage(e, hm_qwen_streams(&e->ctx, r) || r->speech.reference ? HM_STAGE_BOTH : HM_STAGE_LM, err);
+    if (!st)
+        st = hm_qwen_prompt_open(e, r, &s.prompt, err);
     if (!st)
         st = speak(e, &s, out, err);
     hm_qwen_stream_close(&s.stream);

@@ -15,6 +15,8 @@ typedef struct hm_family {
     const char *model;
     hm_task task;
     hm_status (*open)(hm_engine *e, const hm_engine_options *options, hm_error *err); /* the parts that are needed */
+    /* A part's weights again, whose device memory was given back: 0, of what draws frames; 1, of what makes audio. NULL: they always stay. */
+    hm_status (*bind)(hm_engine *e, int part, hm_error *err);
     void (*release)(hm_engine *e);
     void (*facts)(const hm_engine *e, hm_engine_facts *facts);
     hm_status (*estimate)(hm_ctx *c, const hm_checkpoint *checkpoint, const hm_engine_options *options, const hm_request *request,
@@ -50,6 +52,7 @@ struct hm_engine {
     struct hm_whisper *whisper; /* Whisper: engine/models/whisper.h */
     hm_whisper_passes heard;    /* of its last call */
     bool has_lm, has_codec;
+    uint64_t weight_bytes;   /* held when it was opened */
     hm_stage stage;          /* load=lazy */
     hm_tokenizer *tokenizer; /* NULL with synthesised manifests */
     uint64_t synth_seed;     /* of manifests */
@@ -83,12 +86,13 @@ void hm_session_add_weights(const hm_ctx *c, const hm_weights *w, const char *sk
  * decoded. */
 void hm_session_add_phases(hm_memory_estimate *out, bool together);
 
-/* load=lazy: the weights of a stage are read in, the others are given back. */
-void hm_session_stage(hm_engine *e, hm_stage stage);
+/* load=lazy: the weights of a stage are read in, the others are given back. Where the device's memory is apart they are copied there now;
+ * giving back never fails. */
+hm_status hm_session_stage(hm_engine *e, hm_stage stage, hm_error *err);
 /* Frames are drawn: what draws them is given back, unless both are at hand for all of the call. */
-void hm_session_stage_over(hm_engine *e);
-/* What is mapped of both parts at one time: of one so many bytes, of the other what `out` has. together: as below. */
-void hm_session_join_mapped(const hm_ctx *c, uint64_t bytes, bool together, hm_memory_estimate *out);
+hm_status hm_session_stage_over(hm_engine *e, hm_error *err);
+/* What there is of both parts' weights at one time: of one what `other` has, of the other what `out` has. together: as below. */
+void hm_session_join_weights(const hm_ctx *c, const hm_memory_estimate *other, bool together, hm_memory_estimate *out);
 
 /* A call's result begins empty and ends with counters and wall time; a failed one is freed. */
 void hm_session_begin_call(hm_engine *e, hm_result *out);

@@ -596,7 +596,7 @@ hm_status hm_whisper_generate(hm_engine *e, const hm_request *r, hm_result *out,
     int64_t start = hm_now_ns();
     transcribing t = {.r = r, .in = &r->transcript};
     hm_session_begin_call(e, out);
-    hm_session_stage(e, HM_STAGE_LM);
+    hm_session_stage(e, HM_STAGE_LM, NULL); /* nothing can fail: it has one stage, whose weights stay on devices */
     hm_status st = check_request(e, &t, err);
     if (!st)
         st = transcribe(e, &t, out, err);

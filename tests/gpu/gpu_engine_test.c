@@ -274,19 +274,6 @@ static void weights_go_to_the_device_once(void **state)
     }
 }
 
-static void stages_of_weights_are_refused(void **state)
-{
-    hm_toggles lazy = case_best;
-    hm_engine *e = NULL;
-    hm_error err = {0};
-    (void)state;
-    lazy.load = HM_WEIGHTS_LAZY;
-    hm_engine_options o = {.source.dir = songs_folder, .backend = SOFT_BACKEND, .toggles = &lazy, .need_lm = true};
-    case_expect_error(case_runtime()->open(&e, &o, &err), &err, HM_EUSAGE, "load=mmap");
-    assert_null(e);
-    soft_clean(&soft);
-}
-
 static int start(void **state)
 {
     (void)state;
@@ -315,7 +302,6 @@ int main(void)
         cmocka_unit_test(several_at_once_have_the_codes_of_each_alone),
         cmocka_unit_test(audio_made_beside_the_frames_is_the_same),
         cmocka_unit_test(weights_go_to_the_device_once),
-        cmocka_unit_test(stages_of_weights_are_refused),
     };
     return soft_there() ? cmocka_run_group_tests(tests, start, end) : 77;
 }

@@ -81,7 +81,8 @@ class Yardstick(worker.Engine):
         return common.precision(self.options.dtype)
 
     def settings(self):
-        return "no codec: prefill and generate alone" + (", torch.compile" if self.options.compile else "")
+        compiled = "torch.compile" if self.options.compile else ""
+        return ", ".join(filter(None, ("no codec: prefill and generate alone", compiled, common.products(self.options.dtype))))
 
     def lacks(self):
         return common.compiler_lacks() if self.options.compile else ""

@@ -48,7 +48,7 @@ class QwenTts(worker.Engine):
         return common.precision(self.options.dtype)
 
     def settings(self):
-        return "torch.compile" if self.options.compile else ""
+        return ", ".join(filter(None, ("torch.compile" if self.options.compile else "", common.products(self.options.dtype))))
 
     def lacks(self):
         return common.compiler_lacks() if self.options.compile else ""

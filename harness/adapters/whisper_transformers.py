@@ -18,6 +18,9 @@ class Transformers(worker.Engine):
     def precision(self):
         return common.precision(self.options.dtype)
 
+    def settings(self):
+        return common.products(self.options.dtype)
+
     def open(self, folder, threads, message):
         torch = common.start(threads)
         from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration

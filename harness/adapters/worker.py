@@ -24,15 +24,25 @@ class Refusal(Exception):
         self.code = code
 
 
-def cpu_flags():
+def cpu_words(key):
+    """What /proc/cpuinfo has beside a key, of the first CPU."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as f:
             for line in f:
-                if line.startswith("flags"):
-                    return set(line.split(":", 1)[1].split())
+                if line.startswith(key):
+                    return line.split(":", 1)[1].split()
     except OSError:
         pass
-    return set()
+    return []
+
+
+def cpu_flags():
+    return set(cpu_words("flags"))
+
+
+def others_avx512():
+    """AVX-512 on a CPU that is not Intel's: libraries of Intel's and some others pass it over there."""
+    return best_isa() == "avx512" and cpu_words("vendor_id") != ["GenuineIntel"]
 
 
 def set_right():

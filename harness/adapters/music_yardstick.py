@@ -73,6 +73,7 @@ class Yardstick(worker.Engine):
     def add_options(parser):
         common.add_options(parser, "float32")
         common.add_compile(parser)
+        common.add_device(parser)
 
     def __init__(self, options):
         self.options = options
@@ -82,13 +83,14 @@ class Yardstick(worker.Engine):
 
     def settings(self):
         compiled = "torch.compile" if self.options.compile else ""
-        return ", ".join(filter(None, ("no codec: prefill and generate alone", compiled, common.products(self.options.dtype))))
+        return ", ".join(filter(None, ("no codec: prefill and generate alone", compiled, common.on(self.options))))
 
     def lacks(self):
         return common.compiler_lacks() if self.options.compile else ""
 
     def open(self, folder, threads, message):
         self.torch = torch = common.start(threads)
+        placed = common.place(torch, self.options.device)
         from safetensors.torch import load_file
         from tokenizers import Tokenizer
         place = os.path.join(folder, worker.music_folder(folder))
@@ -100,12 +102,12 @@ class Yardstick(worker.Engine):
         self.tokenizer = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
         dtype, self.weights = getattr(torch, self.options.dtype), {}
         for path in sorted(glob.glob(os.path.join(place, "*.safetensors"))):
-            self.weights.update((name, t.to(dtype)) for name, t in load_file(path).items())
+            self.weights.update((name, t.to(dtype)) for name, t in load_file(path, device=self.options.device).items())
         self.codebooks, self.vocabulary = config["audio_num_codebooks"], config["audio_vocab_size"]
         self.backbone, self.decoder = (Stack(torch, self.weights, name, heads_of(config, name)) for name in ("backbone", "decoder"))
         for stack in (self.backbone, self.decoder) if self.options.compile else ():
             stack.step = common.compiled(torch, stack.step)
-        return {"model": "heartmula", "stored_codes": True, "codebooks": self.codebooks, "frame_s": 0.08, **common.opened(torch, threads)}
+        return {"model": "heartmula", "stored_codes": True, "codebooks": self.codebooks, "frame_s": 0.08, **common.opened(torch, threads), **placed}
 
     def ids(self, text):
         first, last = self.text_ends
@@ -149,21 +151,23 @@ class Yardstick(worker.Engine):
         return drawn, taken
 
     def run(self, case, message, frames, codes, warm):
-        rows = 2 if case["cfg"] > 1 else 1
-        self.torch.manual_seed(int(case["seed"]) % 2**63)
+        torch, rows = self.torch, 2 if case["cfg"] > 1 else 1
+        torch.manual_seed(int(case["seed"]) % 2**63)
         start = worker.now()
-        with self.torch.inference_mode():
+        with torch.inference_mode():
             x = self.prompt(case, rows)
             position, made = x.shape[1], []
             self.backbone.make_room(rows, position + frames)
             self.decoder.make_room(rows, self.codebooks)
             last = self.backbone.step(x, 0)
+            common.wait(torch, self.options.device)
             prefill_ns = worker.now() - start
             for i in range(frames):
                 if i:
                     last = self.backbone.step(self.embedded(taken, 0, rows), position + i - 1)
                 drawn, taken = self.frame(last, case, rows, codes and codes[i])
                 made.append(drawn)
+            common.wait(torch, self.options.device)
         wall_ns = worker.now() - start
         return {"wall_ns": wall_ns, "prefill_ns": prefill_ns, "generate_ns": wall_ns - prefill_ns, "frames": frames, "rows": made}
 

@@ -40,6 +40,7 @@ class QwenTts(worker.Engine):
     def add_options(parser):
         common.add_options(parser, "float32")
         common.add_compile(parser)
+        common.add_device(parser)
 
     def __init__(self, options):
         self.options = options
@@ -48,16 +49,18 @@ class QwenTts(worker.Engine):
         return common.precision(self.options.dtype)
 
     def settings(self):
-        return ", ".join(filter(None, ("torch.compile" if self.options.compile else "", common.products(self.options.dtype))))
+        return ", ".join(filter(None, ("torch.compile" if self.options.compile else "", common.on(self.options))))
 
     def lacks(self):
         return common.compiler_lacks() if self.options.compile else ""
 
     def open(self, folder, threads, message):
         self.torch = torch = common.start(threads)
+        placed = common.place(torch, self.options.device)
+        torch.set_default_device(None)  # the package places its own
         import qwen_tts
         suit_made_folders(folder)
-        self.tts = qwen_tts.Qwen3TTSModel.from_pretrained(folder, device_map="cpu", dtype=getattr(torch, self.options.dtype))
+        self.tts = qwen_tts.Qwen3TTSModel.from_pretrained(folder, device_map=self.options.device, dtype=getattr(torch, self.options.dtype))
         model = self.tts.model
         self.talker, self.predictor = model.talker, model.talker.code_predictor
         self.groups = self.talker.config.num_code_groups
@@ -69,10 +72,11 @@ class QwenTts(worker.Engine):
         self.wrap(self.talker, self.first_codes)
         self.wrap(self.predictor, self.other_codes)
         return {"model": "qwen3-tts", "kind": model.tts_model_type, "stored_codes": True, "codebooks": self.groups, "sample_rate_hz": 24000, "channels": 1,
-                "frame_s": 0.08, **common.opened(torch, threads)}
+                "frame_s": 0.08, **common.opened(torch, threads), **placed}
 
     def passed(self, *args):
         if self.prefill_end is None:
+            common.wait(self.torch, self.options.device)
             self.prefill_end = worker.now()
 
     def wrap(self, module, processor):
@@ -126,8 +130,10 @@ class QwenTts(worker.Engine):
         spent = []
 
         def timed(encoded):
+            common.wait(self.torch, self.options.device)
             start = worker.now()
             out = ([], 24000) if message.get("skip_codec") else decode(encoded)
+            common.wait(self.torch, self.options.device)
             spent.append(worker.now() - start)
             return out
 

@@ -11,6 +11,31 @@ def add_options(parser, dtype):
     parser.add_argument("--dtype", default=dtype, choices=["float32", "bfloat16", "float16"], help="of the weights (default %(default)s)")
 
 
+def add_device(parser):
+    parser.add_argument("--device", default="cpu", help="of PyTorch: cpu, cuda, cuda:1 (default %(default)s)")
+
+
+def place(torch, device):
+    """New tensors lie on the device from now on. Returns what "opened" tells of it."""
+    if device == "cpu":
+        return {}
+    if not device.startswith("cuda") or not torch.cuda.is_available():
+        raise worker.Refusal(f"--device {device}: PyTorch {torch.__version__} sees no such device")
+    torch.set_default_device(device)
+    facts = torch.cuda.get_device_properties(device)
+    return {"backend": "cuda", "device": facts.name, "device_memory_bytes": facts.total_memory}
+
+
+def wait(torch, device):
+    """Work on a GPU goes on after it was asked for: what is timed ends here."""
+    if device != "cpu":
+        torch.cuda.synchronize(device)
+
+
+def on(options):
+    return products(options.dtype) if options.device == "cpu" else "on " + options.device
+
+
 def add_compile(parser):
     parser.add_argument("--compile", action="store_true", help="by torch.compile, in the warm-up")
 

@@ -27,6 +27,8 @@ cp "$source/tests/device/run" "$to/"
 [ ! -x "$build/tests/device_micro" ] || cp "$build/tests/device_micro" "$to/"
 cp -r "$source/tests/goldens/heart" "$source/tests/goldens/qwen3-tts" "$to/goldens/"
 cp -r "$source/suites" "$to/suites"
+mkdir "$to/adapters"
+cp "$source"/harness/adapters/*.py "$to/adapters/"
 rm -f "$to"/suites/*.[ch] "$to/suites/CMakeLists.txt"
 tar -C "$folder" -czf "$out" hmbench-device
 bytes=$(stat -c %s "$out")

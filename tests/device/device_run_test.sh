@@ -15,8 +15,18 @@ a_bundle_is_small_and_has_what_it_needs() {
 each_step_passes_on_the_software_device() {
     run doctor speech-codes song-codes hundred || fail "$(cat "$scratch/results/summary")"
     expect "passed steps" 4 "$(grep -c passed "$scratch/results/summary")"
-    grep -q "3 generations: equal codes" "$scratch/results/hundred.log" || fail "not every generation was looked at"
+    grep -q "3 generations: equal codes, logits and audio, 400 bytes" "$scratch/results/hundred.log" || fail "$(cat "$scratch/results/hundred.log")"
     grep -q "speech: equal codes" "$scratch/results/speech-codes.log" || fail "codes were not compared"
+}
+
+pytorch_is_a_peer_where_it_is_there() {
+    local python
+    printf '#!/bin/sh\necho torch tokenizers\n' >"$scratch/python" && chmod +x "$scratch/python"
+    HM_DEVICE_PYTHON=$scratch/python run torch-song >"$scratch/out" || fail "a step that is skipped is no failure"
+    grep -q "torch-song .*skipped: .*python does not have: torch tokenizers" "$scratch/out" || fail "$(cat "$scratch/out")"
+    python=${HMBENCH_CACHE:-$HOME/.cache/hmbench}/peers/torch/bin/python
+    [ -x "$python" ] && "$python" -c "import torch, safetensors, tokenizers" 2>/dev/null || return 0
+    HM_DEVICE_PYTHON=$python run torch-song | grep -q "skipped: PyTorch .* sees no GPU" || fail "$(cat "$scratch/results/torch-song.log")"
 }
 
 what_passed_is_not_run_again() {
@@ -32,6 +42,7 @@ a_step_that_fails_is_told() {
 
 check a_bundle_is_small_and_has_what_it_needs
 check each_step_passes_on_the_software_device
+check pytorch_is_a_peer_where_it_is_there
 check what_passed_is_not_run_again
 check a_step_that_fails_is_told
 exit $((failures > 0))

@@ -107,7 +107,7 @@ typedef struct hm_binder {
  * them have it; tables stay as they are stored, and are converted as rows are gathered. */
 static inline hm_binder hm_binder_at(hm_ctx *c, hm_weights *w, const hm_tensor_table *table, int precision, hm_error *err)
 {
-    _Static_assert((int)HM_BACKBONE_F32 == (int)HM_FORMAT_F32 && (int)HM_BACKBONE_FP4 == (int)HM_FORMAT_FP4, "toggles name formats");
+    _Static_assert((int)HM_BACKBONE_F32 == (int)HM_FORMAT_F32 && (int)HM_BACKBONE_FP8 == (int)HM_FORMAT_FP8, "toggles name formats");
     return (hm_binder){.c = c,
                        .w = w,
                        .table = table,
@@ -117,11 +117,17 @@ static inline hm_binder hm_binder_at(hm_ctx *c, hm_weights *w, const hm_tensor_t
                        .err = err};
 }
 
-/* What computes with weights as they are stored where others are quantised: what is small and sensitive. */
+/* Of 8 bits or fewer. */
+static inline bool hm_format_coarse(hm_format format)
+{
+    return format >= HM_FORMAT_INT8;
+}
+
+/* What computes with weights as they are stored where others are coarse: what is small and sensitive. */
 static inline hm_binder hm_binder_kept(const hm_binder *b)
 {
     hm_binder kept = *b;
-    kept.panels = hm_format_quantised(b->panels) ? HM_FORMAT_ROWS : b->panels;
+    kept.panels = hm_format_coarse(b->panels) ? HM_FORMAT_ROWS : b->panels;
     return kept;
 }
 

@@ -17,15 +17,17 @@ static const struct {
     int unit;        /* inputs */
     int input_bytes; /* of LANES values, formats of one number each */
     int block_bytes; /* of HM_PANEL_BLOCK inputs, quantised ones */
+    int end_bytes;   /* of what stands behind all inputs */
     float most;      /* largest magnitude that the format can hold */
 } formats[HM_FORMAT_COUNT] = {
-    [HM_FORMAT_ROWS] = {"rows", 1, 0, 0, 0},
-    [HM_FORMAT_F32] = {"f32", 1, 64, 0, 0x1.fffffep127f},
-    [HM_FORMAT_BF16] = {"bf16", 2, 32, 0, 0x1.fefffep127f}, /* the next one rounds to infinity */
-    [HM_FORMAT_F16] = {"f16", 2, 32, 0, 0x1.ffdffep15f},    /* likewise */
-    [HM_FORMAT_INT8] = {"int8", HM_PANEL_BLOCK, 0, HM_PANEL_INT8_BYTES, 127 * HALF_MOST},
-    [HM_FORMAT_INT4] = {"int4", HM_PANEL_BLOCK, 0, HM_PANEL_INT4_BYTES, 7 * HALF_MOST},
-    [HM_FORMAT_FP4] = {"fp4", HM_PANEL_BLOCK, 0, HM_PANEL_INT4_BYTES, 6 * HALF_MOST},
+    [HM_FORMAT_ROWS] = {"rows", 1, 0, 0, 0, 0},
+    [HM_FORMAT_F32] = {"f32", 1, 64, 0, 0, 0x1.fffffep127f},
+    [HM_FORMAT_BF16] = {"bf16", 2, 32, 0, 0, 0x1.fefffep127f}, /* the next one rounds to infinity */
+    [HM_FORMAT_F16] = {"f16", 2, 32, 0, 0, 0x1.ffdffep15f},    /* likewise */
+    [HM_FORMAT_INT8] = {"int8", HM_PANEL_BLOCK, 0, HM_PANEL_INT8_BYTES, 0, 127 * HALF_MOST},
+    [HM_FORMAT_INT4] = {"int4", HM_PANEL_BLOCK, 0, HM_PANEL_INT4_BYTES, 0, 7 * HALF_MOST},
+    [HM_FORMAT_FP4] = {"fp4", HM_PANEL_BLOCK, 0, HM_PANEL_INT4_BYTES, 0, 6 * HALF_MOST},
+    [HM_FORMAT_FP8] = {"fp8", 4, 16, 0, HM_PANEL_SCALE_BYTES, 448 * 0x1p119f}, /* under a scale whose inverse is a normal number */
 };
 
 const char *hm_format_name(hm_format format)
@@ -66,7 +68,7 @@ size_t hm_panel_bytes(hm_format format, int in, int taps)
 {
     size_t depth = (size_t)hm_panel_depth(format, in, taps);
     return hm_format_quantised(format) ? depth / HM_PANEL_BLOCK * (size_t)formats[format].block_bytes
-                                       : depth * (size_t)formats[format].input_bytes;
+                                       : depth * (size_t)formats[format].input_bytes + (size_t)formats[format].end_bytes;
 }
 
 size_t hm_panels_bytes(hm_format format, int out, int in, int taps)
@@ -205,15 +207,21 @@ static inline __attribute__((always_inline)) void load(tile *t, const hm_panel_s
     transpose(t, rows);
 }
 
-/* Whether all magnitudes are at most `most`; NaN and infinity are not. */
-static inline __attribute__((always_inline)) bool holds(const tile *t, float most)
+/* largest[o] becomes the largest magnitude of output o, as a whole number: NaN is the greatest. */
+static inline __attribute__((always_inline)) void find_largest(int32_t largest[LANES], const tile *t)
 {
-    int32_t largest[LANES] = {0}, any = 0;
     for (int k = 0; k < HM_PANEL_BLOCK; k++)
         for (int o = 0; o < LANES; o++) {
             int32_t mag = (int32_t)(bits_of(t->w[k][o]) & 0x7FFFFFFF);
             largest[o] = mag > largest[o] ? mag : largest[o];
         }
+}
+
+/* Whether all magnitudes are at most `most`; NaN and infinity are not. */
+static inline __attribute__((always_inline)) bool holds(const tile *t, float most)
+{
+    int32_t largest[LANES] = {0}, any = 0;
+    find_largest(largest, t);
     for (int o = 0; o < LANES; o++)
         any = largest[o] > any ? largest[o] : any;
     return any <= (int32_t)bits_of(most);
@@ -233,6 +241,20 @@ static inline __attribute__((always_inline)) void put_f16(uint16_t *dst, const t
     for (int k = 0; k < n; k++, dst += LANES)
         for (int o = 0; o < LANES; o++)
             dst[o] = hm_f32_to_f16(t->w[k][o]);
+}
+
+/* scale: of each output, powers of two. */
+static inline __attribute__((always_inline)) void put_fp8(uint8_t *dst, const tile *t, int n, const float scale[LANES])
+{
+    float inverse[LANES];
+    for (int o = 0; o < LANES; o++)
+        inverse[o] = float_of((254u << 23) - bits_of(scale[o]));
+    for (int k = 0; k < n; k += 2, dst += 2 * LANES) {
+        uint16_t pair[LANES];
+        for (int o = 0; o < LANES; o++)
+            pair[o] = (uint16_t)(hm_f32_to_e4m3(t->w[k][o] * inverse[o]) | hm_f32_to_e4m3(t->w[k + 1][o] * inverse[o]) << 8);
+        memcpy(dst, pair, sizeof pair);
+    }
 }
 
 static inline __attribute__((always_inline)) void put_scales(uint8_t *dst, const float scale[GROUPS][LANES])
@@ -328,7 +350,7 @@ static inline __attribute__((always_inline)) void put_nibbles(uint8_t *dst, cons
     put_scales(dst, scale);
 }
 
-static inline __attribute__((always_inline)) void put(uint8_t *dst, hm_format format, const tile *t, int n)
+static inline __attribute__((always_inline)) void put(uint8_t *dst, hm_format format, const tile *t, int n, const float scale[LANES])
 {
     switch (format) {
     case HM_FORMAT_F32:
@@ -349,6 +371,9 @@ static inline __attribute__((always_inline)) void put(uint8_t *dst, hm_format fo
     case HM_FORMAT_FP4:
         put_nibbles(dst, t, true);
         break;
+    case HM_FORMAT_FP8:
+        put_fp8(dst, t, n, scale);
+        break;
     default:
         break;
     }
@@ -361,23 +386,47 @@ static size_t put_bytes(hm_format format, int n)
     return hm_format_quantised(format) ? (size_t)formats[format].block_bytes : (size_t)n * (size_t)formats[format].input_bytes;
 }
 
+/* FP8: the scales of a panel's outputs, from all of their weights. */
+static inline __attribute__((always_inline)) void scale_outputs(float scale[LANES], const hm_panel_source *s, int64_t panel)
+{
+    const uint32_t least = 10u << 23, above = (254u << 23) | 0x600000; /* 2^-117; 448 * 2^119 */
+    int32_t largest[LANES] = {0};
+    int64_t depth = (int64_t)s->in * s->taps;
+    tile t;
+    for (int64_t k = 0; k < depth; k += HM_PANEL_BLOCK) {
+        load(&t, s, panel, k, depth - k < HM_PANEL_BLOCK ? (int)(depth - k) : HM_PANEL_BLOCK);
+        find_largest(largest, &t);
+    }
+    for (int o = 0; o < LANES; o++) {
+        uint32_t most = (uint32_t)largest[o] < above ? (uint32_t)largest[o] : above;
+        uint32_t power = (most + 0x1FFFFF) & 0x7F800000; /* 448 is 1.75 * 2^8: a fraction beyond 1.75 takes the next one */
+        scale[o] = float_of(power < least + (8u << 23) ? least : power - (8u << 23));
+    }
+}
+
 /* Panels first .. last-1, block by block. */
 static inline __attribute__((always_inline)) void pack_strip(part *p, int64_t first, int64_t last)
 {
     const hm_panel_source *s = p->source;
+    const int unit = formats[p->format].unit, end_bytes = formats[p->format].end_bytes;
+    float scale[STRIP][LANES];
     size_t at = 0;
     tile t;
+    for (int64_t panel = first; panel < last && end_bytes; panel++) {
+        scale_outputs(scale[panel - first], s, panel);
+        memcpy(p->dst + (size_t)(panel + 1) * p->panel_bytes - (size_t)end_bytes, scale[panel - first], (size_t)end_bytes);
+    }
     for (int tap = 0; tap < s->taps; tap++)
         for (int k = 0; k < s->in; k += HM_PANEL_BLOCK) {
             int n = s->in - k < HM_PANEL_BLOCK ? s->in - k : HM_PANEL_BLOCK;
-            int stored = n + (formats[p->format].unit == 2 ? n % 2 : 0);
+            int stored = unit < HM_PANEL_BLOCK ? (n + unit - 1) / unit * unit : n;
             for (int64_t panel = first; panel < last; panel++) {
                 load(&t, s, panel, (int64_t)tap * s->in + k, n);
                 if (!holds(&t, formats[p->format].most)) {
                     atomic_store(&p->bad, true);
                     return;
                 }
-                put(p->dst + (size_t)panel * p->panel_bytes + at, p->format, &t, stored);
+                put(p->dst + (size_t)panel * p->panel_bytes + at, p->format, &t, stored, scale[panel - first]);
             }
             at += put_bytes(p->format, stored);
         }
@@ -473,5 +522,10 @@ float hm_panel_value(const void *panels, hm_format format, int in, int taps, int
         return hm_bf16_to_f32(((const uint16_t *)(const void *)panel)[(k / 2 * LANES + lane) * 2 + k % 2]);
     if (format == HM_FORMAT_F16)
         return hm_f16_to_f32(((const uint16_t *)(const void *)panel)[k * LANES + lane]);
+    if (format == HM_FORMAT_FP8) {
+        float scale;
+        memcpy(&scale, panel + hm_panel_bytes(format, in, taps) - HM_PANEL_SCALE_BYTES + (size_t)lane * sizeof scale, sizeof scale);
+        return scale * hm_e4m3_to_f32(panel[(k / 2 * LANES + lane) * 2 + k % 2]);
+    }
     return quantised_value(panel, format, k, lane);
 }

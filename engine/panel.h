@@ -12,11 +12,15 @@
  *   INT4   blocks of 64 inputs, 576 bytes: [8 quads][16 outputs][4 inputs] of a byte that holds the first group's value in its low and
  *          the second group's in its high nibble, then the scales. A nibble is the value + 8
  *   FP4    as INT4; a nibble is sign << 3 | magnitude of e2m1: 0, 0.5, 1, 1.5, 2, 3, 4, 6
+ *   FP8    [k/2][16][2] e4m3 (hm_e4m3_to_f32), never NaN; behind all inputs float32 scales [16]                unit 4
  *
  * A group is HM_PANEL_GROUP = 32 inputs of one output with one scale, w = scale * value. Scales are rounded to float16 before values are
  * chosen. INT8: scale = max|w| / 127, value = rint(w / scale) in -127 .. 127. INT4: value in -8 .. 7, FP4: e2m1; of a few scales around
  * the one that maps the largest weight onto the largest value, the one with the least squared error. A scale of INT4 may be negative; one
- * of 0 stands for a group of zeros. */
+ * of 0 stands for a group of zeros.
+ *
+ * FP8: w = scale * value with one scale for all inputs of an output, the smallest power of two, from 2^-117 on, under which the largest
+ * weight is at most 448. So a weight is exactly a bfloat16, and a sum over values times the scale is the sum over weights. */
 #ifndef HM_ENGINE_PANEL_H
 #define HM_ENGINE_PANEL_H
 
@@ -32,6 +36,7 @@
 #define HM_PANEL_BLOCK 64 /* inputs of a block of the quantised formats */
 #define HM_PANEL_INT8_BYTES 1088
 #define HM_PANEL_INT4_BYTES 576
+#define HM_PANEL_SCALE_BYTES 64 /* of an FP8 panel, at its end */
 
 /* Of weights in a linear layer. ROWS: not in panels, as hm_linear.type says. */
 typedef enum hm_format {
@@ -42,15 +47,17 @@ typedef enum hm_format {
     HM_FORMAT_INT8,
     HM_FORMAT_INT4,
     HM_FORMAT_FP4,
+    HM_FORMAT_FP8,
     HM_FORMAT_COUNT
 } hm_format;
 
+/* Whether inputs are quantised as well, and meet blocks of weights. */
 static inline bool hm_format_quantised(hm_format format)
 {
-    return format >= HM_FORMAT_INT8;
+    return format >= HM_FORMAT_INT8 && format <= HM_FORMAT_FP4;
 }
 
-/* "f32", "bf16", "f16", "int8", "int4", "fp4"; "rows". Back: -1 when unknown. */
+/* "f32", "bf16", "f16", "int8", "int4", "fp4", "fp8"; "rows". Back: -1 when unknown. */
 const char *hm_format_name(hm_format format);
 int hm_format_parse(const char *name);
 /* The panel format that keeps values of a stored type as they are; HM_FORMAT_ROWS: none does. */

@@ -174,7 +174,7 @@ static void precisions(const sink *to)
         snprintf(word, sizeof word, "%s=", hm_precision_parts[i]);
         emit(to, word, "a format of this part, others as they are");
     }
-    emit(to, "ladder", "stored, bf16, f16, int8, int4, fp4: an arm each");
+    emit(to, "ladder", "stored, bf16, f16, fp8, int8, int4, fp4: an arm each");
     emit(to, "each=", "every part alone in a format: an arm each");
 }
 

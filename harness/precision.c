@@ -7,7 +7,7 @@
 #include "harness/plan.h"
 
 const char *const hm_precision_parts[] = {"backbone", "decoder", "heads", "dit", "codec", "lm", "all", NULL};
-const char *const hm_precision_formats[] = {"stored", "f32", "bf16", "f16", "int8", "int4", "fp4", NULL};
+const char *const hm_precision_formats[] = {"stored", "f32", "bf16", "f16", "int8", "int4", "fp4", "fp8", NULL};
 
 enum {
     PACKED_FROM = 2, /* formats that only panels have */

@@ -12,11 +12,11 @@ typedef struct hm_precision {
 } hm_precision;
 
 /* The row of an option table that fills it. */
-#define HM_PRECISION_OPTION(p)                                                                                                             \
-    {                                                                                                                                      \
-        "precision", 0, HM_OPT_STRING, &(p)->text, "PART=FORMAT,...",                                                                      \
-            "packed weights: backbone, decoder, heads, dit, codec, lm (the first three) or all = stored, f32, bf16, f16, int8, int4, fp4", \
-            0, 0, NULL                                                                                                                     \
+#define HM_PRECISION_OPTION(p)                                                                                                                  \
+    {                                                                                                                                           \
+        "precision", 0, HM_OPT_STRING, &(p)->text, "PART=FORMAT,...",                                                                           \
+            "packed weights: backbone, decoder, heads, dit, codec, lm (the first three) or all = stored, f32, bf16, f16, int8, int4, fp4, fp8", \
+            0, 0, NULL                                                                                                                          \
     }
 
 #define HM_PRECISION_PARTS 5 /* the first of hm_precision_parts: those of one toggle each */

@@ -5,7 +5,7 @@
 
 #include "harness/precision.h"
 
-static const char *const ladder[] = {"stored", "bf16", "f16", "int8", "int4", "fp4"};
+static const char *const ladder[] = {"stored", "bf16", "f16", "fp8", "int8", "int4", "fp4"};
 
 enum {
     STEPS = sizeof ladder / sizeof *ladder

@@ -14,7 +14,7 @@ typedef struct hm_precision_axis {
  *   int8                        all parts in a format, as --precision takes it
  *   backbone=int8+heads=bf16    some parts; the others as the variant has them
  *   each=int8                   every part alone in a format, one after the other
- *   ladder                      stored, bf16, f16, int8, int4, fp4
+ *   ladder                      stored, bf16, f16, fp8, int8, int4, fp4
  * HM_EUSAGE. */
 hm_status hm_precision_axis_read(hm_precision_axis *out, const char *text, hm_error *err);
 

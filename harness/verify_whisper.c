@@ -63,6 +63,8 @@ static double format_share(int format)
         return 0.004;
     case HM_FORMAT_BF16:
         return 0.04;
+    case HM_FORMAT_FP8:
+        return 0.6;
     case HM_FORMAT_INT8:
         return 0.12;
     case HM_FORMAT_INT4:

@@ -216,7 +216,7 @@ static inline uint64_t case_panels(const hm_tensor_row *r, hm_format asked, hm_d
         out = (int)r->shape[1] * taps / (short_turned ? 1 : 2);
         taps = short_turned ? 1 : 2;
     }
-    hm_format format = !asked || (asked >= HM_FORMAT_INT8 && in < 64) ? hm_format_of(stored) : asked;
+    hm_format format = !asked || (hm_format_quantised(asked) && in < 64) ? hm_format_of(stored) : asked;
     return hm_panels_bytes(format, out, in, taps) * (stacked ? (uint64_t)r->shape[0] : 1);
 }
 

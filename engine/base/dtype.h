@@ -67,6 +67,28 @@ static inline uint16_t hm_f32_to_f16(float f)
     return (uint16_t)((u >> 16 & 0x8000) | (mag > 0x7F800000 ? 0x7E00 : mag >= 0x477FF000 ? 0x7C00 : finite)); /* 65520: infinity */
 }
 
+/* e4m3 without infinities: sign, 4 bits of exponent (bias 7), 3 of fraction; 448 is the largest, all ones are NaN. It is the float16 of the
+ * same sign, exponent and fraction, times 2^8. */
+static inline float hm_e4m3_to_f32(uint8_t b)
+{
+    float f = hm_f16_to_f32((uint16_t)((b & 0x80) << 8 | (b & 0x7F) << 7)) * 0x1p8f;
+    return (b & 0x7F) == 0x7F ? __builtin_nanf("") : f;
+}
+
+/* Nearest even; beyond 448 it is 448; NaN stays NaN. */
+static inline uint8_t hm_f32_to_e4m3(float f)
+{
+    uint32_t u, mag, small, normal, finite;
+    memcpy(&u, &f, 4);
+    mag = u & 0x7FFFFFFF;
+    memcpy(&f, &mag, 4);
+    f += 0x1p14f; /* below 2^-6: a multiple of 2^-9; the float unit rounds at that place */
+    memcpy(&small, &f, 4);
+    normal = (mag - (120u << 23) + 0x7FFFF + (mag >> 20 & 1)) >> 20;
+    finite = mag < 0x3C800000 ? small - 0x46800000 : normal;
+    return (uint8_t)((u >> 24 & 0x80) | (mag > 0x7F800000 ? 0x7F : mag > 0x43E00000 ? 0x7E : finite));
+}
+
 /* count elements of type F32, BF16 or F16 to float32. */
 void hm_to_f32(float *out, const void *in, hm_dtype type, size_t count);
 

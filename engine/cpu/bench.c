@@ -169,7 +169,7 @@ typedef struct bench_case {
 #define PACKED_GEMM(f, o, i, m) {LINEAR(CASE_GEMM, HM_F32, o, i, m), .panels = f}
 #define GEMM_BESIDE(o, i, m) {LINEAR(CASE_GEMM, HM_F32, o, i, m)}, PACKED_GEMM(HM_FORMAT_F32, o, i, m)
 #define GEMM_FORMATS(o, i, m) GEMM_BESIDE(o, i, m), PACKED_GEMM(HM_FORMAT_BF16, o, i, m), PACKED_GEMM(HM_FORMAT_F16, o, i, m), \
-    PACKED_GEMM(HM_FORMAT_INT8, o, i, m), PACKED_GEMM(HM_FORMAT_INT4, o, i, m), PACKED_GEMM(HM_FORMAT_FP4, o, i, m)
+    PACKED_GEMM(HM_FORMAT_FP8, o, i, m), PACKED_GEMM(HM_FORMAT_INT8, o, i, m), PACKED_GEMM(HM_FORMAT_INT4, o, i, m), PACKED_GEMM(HM_FORMAT_FP4, o, i, m)
 /* Convolutions over panels, one of a kind beside the same over rows: a decoder's first one and upsampling (their taps side by side, so that
  * d = 1), and residual units of HeartCodec and of the speech decoder. */
 #define PACKED_CONV(o, i, m, k, d) {CONV(o, i, m, k, d), .panels = HM_FORMAT_F32}
@@ -197,7 +197,8 @@ typedef struct bench_case {
 /* Packed weights in the formats that are used, one and two rows; and all formats with up to eight. */
 #define PACKED(f, o, i, m, c) {LINEAR(CASE_GEMV, HM_F32, o, i, m), .panels = f, .cached = c}
 #define PACKED_FEW(f, o, i, c) PACKED(f, o, i, 1, c), PACKED(f, o, i, 2, c)
-#define PACKED_USED(o, i, c) PACKED_FEW(HM_FORMAT_BF16, o, i, c), PACKED_FEW(HM_FORMAT_INT8, o, i, c), PACKED_FEW(HM_FORMAT_INT4, o, i, c)
+#define PACKED_USED(o, i, c) PACKED_FEW(HM_FORMAT_BF16, o, i, c), PACKED_FEW(HM_FORMAT_FP8, o, i, c), \
+    PACKED_FEW(HM_FORMAT_INT8, o, i, c), PACKED_FEW(HM_FORMAT_INT4, o, i, c)
 #define PACKED_MANY(f, o, i) PACKED_FEW(f, o, i, false), PACKED(f, o, i, 4, false), PACKED(f, o, i, 8, false)
 /* clang-format on */
 
@@ -220,6 +221,7 @@ static const bench_case cases[] = {
     PACKED_MANY(HM_FORMAT_F32, 16384, 3072),
     PACKED_MANY(HM_FORMAT_BF16, 16384, 3072),
     PACKED_MANY(HM_FORMAT_F16, 16384, 3072),
+    PACKED_MANY(HM_FORMAT_FP8, 16384, 3072),
     PACKED_MANY(HM_FORMAT_INT8, 16384, 3072),
     PACKED_MANY(HM_FORMAT_INT4, 16384, 3072),
     PACKED_MANY(HM_FORMAT_FP4, 16384, 3072),

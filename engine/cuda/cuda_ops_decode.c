@@ -3,7 +3,8 @@
 #include "engine/cuda/cuda_ops.h"
 
 #define MOST_SHARED 92160 /* bytes, as engine/cuda/kernels.def says */
-#define PADDED_TO 128     /* inputs, of float formats */
+#define PADDED_TO 128     /* inputs, of float formats ... */
+#define PADDED_FP8 256    /* ... and of e4m3 */
 #define TILES 3           /* 1, 2 and 4 rows */
 
 /* Layers that read the same x. */
@@ -23,13 +24,14 @@ static const hm_gpu_kernel kernels[HM_FORMAT_COUNT][TILES] = {
     [HM_FORMAT_F16] = {HM_K_cuda_decode_f16_1, HM_K_cuda_decode_f16_2, HM_K_cuda_decode_f16_4},
     [HM_FORMAT_INT8] = {HM_K_cuda_decode_int8_1, HM_K_cuda_decode_int8_2, HM_K_cuda_decode_int8_4},
     [HM_FORMAT_INT4] = {HM_K_cuda_decode_int4_1, HM_K_cuda_decode_int4_2, HM_K_cuda_decode_int4_4},
+    [HM_FORMAT_FP8] = {HM_K_cuda_decode_fp8_1, HM_K_cuda_decode_fp8_2, HM_K_cuda_decode_fp8_4},
     [HM_FORMAT_FP4] = {HM_K_cuda_decode_fp4_1, HM_K_cuda_decode_fp4_2, HM_K_cuda_decode_fp4_4},
 };
 
 /* Shared memory of a block that has so many rows: their inputs as its kernel keeps them, and what a norm needs beside. */
 static size_t shared_bytes(const hm_linear *w, int rows, bool norm)
 {
-    size_t R = (size_t)rows, unit = hm_format_quantised(w->panels) ? HM_PANEL_BLOCK : PADDED_TO;
+    size_t R = (size_t)rows, unit = hm_format_quantised(w->panels) ? HM_PANEL_BLOCK : w->panels == HM_FORMAT_FP8 ? PADDED_FP8 : PADDED_TO;
     size_t padded = ((size_t)w->in + unit - 1) / unit * unit, plain = (R + norm) * padded * sizeof(float);
     if (!hm_format_quantised(w->panels))
         return plain;

@@ -9,7 +9,7 @@
 #include "engine/cuda/matmul.h"
 #include "engine/gpu/gpu_impl.h"
 
-#define KINDS (MANY_PAIRS + 1)
+#define KINDS (MANY_FP8 + 1)
 
 static const hm_gpu_kernel kernels[KINDS][2] = {
     [MANY_ROWS_F32] = {HM_K_cuda_many_rows_f32, HM_K_cuda_narrow_rows_f32},
@@ -19,6 +19,7 @@ static const hm_gpu_kernel kernels[KINDS][2] = {
     [MANY_COLUMNS_BF16] = {HM_K_cuda_many_columns_bf16, HM_K_cuda_narrow_columns_bf16},
     [MANY_COLUMNS_F16] = {HM_K_cuda_many_columns_f16, HM_K_cuda_narrow_columns_f16},
     [MANY_PAIRS] = {HM_K_cuda_many_pairs, HM_K_cuda_narrow_pairs},
+    [MANY_FP8] = {HM_K_cuda_many_fp8, HM_K_cuda_narrow_fp8},
 };
 
 static const hm_gpu_kernel quantised_kernels[HM_FORMAT_COUNT][2] = {
@@ -50,6 +51,7 @@ static weights describe(const hm_linear *w)
     bool padded = w->in % 2 && w->taps > 1; /* pairs of inputs do not begin where stages do */
     int kind = w->panels == HM_FORMAT_F32   ? MANY_COLUMNS_F32
                : w->panels == HM_FORMAT_F16 ? MANY_COLUMNS_F16
+               : w->panels == HM_FORMAT_FP8 ? MANY_FP8
                : padded                     ? MANY_COLUMNS_BF16
                                             : MANY_PAIRS;
     return (weights){kind, panel, 16};

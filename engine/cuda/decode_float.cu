@@ -1,19 +1,22 @@
-/* Products of few rows by weights of float32, bfloat16 and float16 in panels. */
+/* Products of few rows by weights of float32, bfloat16, float16 and e4m3 in panels. */
 #include "engine/cuda/kernel.inc"
 
 #include "engine/gpu/activate.inc"
 
 #include "engine/cuda/decode.inc"
+#include "engine/cuda/e4m3.inc"
 
 #define THREADS 256
 #define WARPS (THREADS / 32)
 
-/* 16 bytes of a panel: OUTPUTS side by side of INPUTS inputs; x points at the first of them. UNIT: hm_panel_unit. */
+/* 16 bytes of a panel: OUTPUTS side by side of INPUTS inputs; x points at the first of them. UNIT: hm_panel_unit. SCALED: its last 64 bytes
+ * are its outputs' scales. */
 struct of_f32 {
     enum {
         OUTPUTS = 4,
         INPUTS = 1,
-        UNIT = 1
+        UNIT = 1,
+        SCALED = 0
     };
     DEVICE void multiply(const words4 *w, const float *x, float *sums)
     {
@@ -26,7 +29,8 @@ struct of_bf16 {
     enum {
         OUTPUTS = 4,
         INPUTS = 2,
-        UNIT = 2
+        UNIT = 2,
+        SCALED = 0
     };
     DEVICE void multiply(const words4 *w, const float *x, float *sums)
     {
@@ -42,7 +46,8 @@ struct of_f16 {
     enum {
         OUTPUTS = 8,
         INPUTS = 1,
-        UNIT = 2
+        UNIT = 2,
+        SCALED = 0
     };
     DEVICE void multiply(const words4 *w, const float *x, float *sums)
     {
@@ -53,18 +58,37 @@ struct of_f16 {
     }
 };
 
-/* Blocks: (tiles of R rows, panels), so that tiles of a panel read it together. Shared memory: R+1 rows of inputs, padded to 128 of them; R without a norm. Warps of a layer take
- * stretches of DEEP*512 bytes of its panel in turn. */
+struct of_fp8 {
+    enum {
+        OUTPUTS = 8,
+        INPUTS = 2,
+        UNIT = 4,
+        SCALED = 1
+    };
+    DEVICE void multiply(const words4 *w, const float *x, float *sums)
+    {
+        const float first = x[0], second = x[1];
+        for (int j = 0; j < 8; j++) {
+            const uint halves = e4m3_halves(w->v[j / 2] >> j % 2 * 16 & 0xFFFFu);
+            sums[j] = FMA(first, half_f32(halves & 0xFFFFu), sums[j]);
+            sums[j] = FMA(second, half_f32(halves >> 16), sums[j]);
+        }
+    }
+};
+
+/* Blocks: (tiles of R rows, panels), so that tiles of a panel read it together. Shared memory: R+1 rows of inputs, padded to whole stretches; R without a norm. Warps of a layer take
+ * stretches of DEEP*512 bytes of its panel in turn, of at least 128 inputs. The scales of e4m3 are powers of two: they go to sums of warps. */
 template <class F, int R> DEVICE void decode(DECODE_PARAMETERS, float *inputs, float *parts)
 {
     const int lane = ITEM % 32, team = pair ? WARPS / 2 : WARPS, member = ITEM / 32 % team;
     const int per_load = 32 * F::OUTPUTS / PANEL * F::INPUTS; /* inputs of a warp's load */
-    const int depth = (in + F::UNIT - 1) / F::UNIT * F::UNIT, padded = (in + 127) / 128 * 128;
+    const int depth = (in + F::UNIT - 1) / F::UNIT * F::UNIT, whole = DEEP * per_load > 128 ? DEEP * per_load : 128;
+    const int padded = (in + whole - 1) / whole * whole;
     const int vectors = depth / F::INPUTS * (PANEL / F::OUTPUTS), stretches = (vectors + 32 * DEEP - 1) / (32 * DEEP);
     const long first_row = GROUP(0) * R;
     const int rows = M - first_row < R ? (int)(M - first_row) : R;
     const panel_place p = place_of(DECODE_ARGUMENTS);
-    const words4 *w = (const words4 *)(ITEM / 32 < team ? p.w : p.second) + (long)p.panel * vectors;
+    const words4 *w = (const words4 *)(ITEM / 32 < team ? p.w : p.second) + (long)p.panel * (vectors + 4 * F::SCALED);
     words4 ahead[DEEP];
     float sums[R][F::OUTPUTS];
     EARLY_GO();
@@ -81,6 +105,7 @@ template <class F, int R> DEVICE void decode(DECODE_PARAMETERS, float *inputs, f
             sums[r][j] = 0;
     EARLY_WAIT();
     fetch_inputs<R>(inputs, inputs + R * padded, parts, x + first_row * in, in, padded, rows, norm, eps);
+    const float scale = F::SCALED ? ((const float *)(w + vectors))[lane % PANEL] * E4M3_UNIT : 1.0f;
     __syncthreads();
     for (int s = member; s < stretches; s += team) {
         const float *at = inputs + s * DEEP * per_load + lane / (PANEL / F::OUTPUTS) * F::INPUTS;
@@ -98,6 +123,11 @@ template <class F, int R> DEVICE void decode(DECODE_PARAMETERS, float *inputs, f
         }
     }
     join_warp<R, F::OUTPUTS>(parts, sums);
+    if (F::SCALED) {
+        __syncwarp();
+        for (int r = 0; r < R && lane < PANEL; r++)
+            parts[(ITEM / 32 * R + r) * PANEL + lane] *= scale;
+    }
     __syncthreads();
     finish<R>(&p, parts, team, first_row, rows, pair, add);
 }
@@ -119,3 +149,6 @@ DECODE(decode_bf16_4, of_bf16, 4)
 DECODE(decode_f16_1, of_f16, 1)
 DECODE(decode_f16_2, of_f16, 2)
 DECODE(decode_f16_4, of_f16, 4)
+DECODE(decode_fp8_1, of_fp8, 1)
+DECODE(decode_fp8_2, of_fp8, 2)
+DECODE(decode_fp8_4, of_fp8, 4)

@@ -1,16 +1,18 @@
 /* Linear layers and convolutions over many rows on tensor cores: y = act(W x + b), plus what is there, for inputs of float32.
  *
- * Float32 accuracy: every input and weight is a sum of bfloat16 (3 of a float32, 2 of a float16, itself), exact but for numbers below 2^-110,
+ * Float32 accuracy: every input and weight is a sum of bfloat16 (3 of a float32, 2 of a float16, one of an e4m3, itself), exact but for numbers below 2^-110,
  * and products of such parts are exact. Those whose places add up to 2 or less are summed, which leaves out at most 2^-25 of |w x| (weights of
  * float32 alone leave out any). Order of a sum: the parts' products of MANY_DEPTH inputs on tensor cores from zero, smallest parts first in
  * every 16 inputs; those sums in order within a segment of MANY_SEGMENT of them; segments in order. None of it depends on how many rows there
- * are, on the layout of weights, or on whether segments are summed by one block or by several (many_join).
+ * are, on the layout of weights, or on whether segments are summed by one block or by several (many_join). Sums over values of e4m3 are
+ * multiplied by their output's scale, a power of two, before they leave the block.
  *
  * Bound, with what mma.inc cuts off: 8 products at a time are added to what there is, which cuts 9 terms by at most 2^-24 of the greatest and
  * the sum by 2^-23 of itself. In MANY_DEPTH inputs at most 14 such steps meet a sum of full size (8 for weights of bf16), and sums leave the
  * tensor cores rounded to nearest: |error| <= (14 * 11 + 17 + n/512) * 2^-24 * sum |w x| for n inputs. Found: 6 * 2^-24 for 1300 inputs that
  * are all positive, 3 * 2^-24 for those of both signs; tests hold 2e-6. */
 #include "engine/cuda/kernel.inc"
+#include "engine/cuda/e4m3.inc"
 #include "engine/cuda/mma.inc"
 #include "engine/cuda/split.inc"
 
@@ -99,6 +101,26 @@ template <int threads> DEVICE void load_pairs(char *b, const char *w, long panel
     }
 }
 
+/* Panels of e4m3, pairs of inputs; byte by byte where taps are padded, as pairs then do not begin where stages do. */
+template <int threads> DEVICE void load_fp8(char *b, const char *w, long panel, long o0, int out, int k0, int in, int depth)
+{
+    if (in % 4 == 0 || in == depth) {
+        for (int e = ITEM; e < 16 * 8; e += threads) {
+            const int pair = e / 8, c = e % 8 * 8;
+            const long o = o0 + c, at = o / 16 * E4M3_PANEL_BYTES(panel) + (k0 / 2 + pair) * 32 + o % 16 * 2;
+            const int valid = o < out && k0 + 2 * pair < panel ? 16 : 0;
+            copy_async<16>(b + (pair * 72 + c) * 2, valid ? w + at : w, valid);
+        }
+        return;
+    }
+    for (int e = ITEM; e < MANY_DEPTH * MANY_COLUMNS; e += threads) {
+        const int k = e / MANY_COLUMNS, c = e % MANY_COLUMNS, kf = k0 + k;
+        const long o = o0 + c, place = kf + kf / in * (3 - (in + 3) % 4);
+        const long at = o / 16 * E4M3_PANEL_BYTES(panel) + (place / 2 * 16 + o % 16) * 2 + place % 2;
+        b[(k / 2 * 72 + c) * 2 + k % 2] = kf < depth && o < out ? w[at] : (char)0;
+    }
+}
+
 template <int kind, int threads>
 DEVICE void load_w(char *b, const char *w, int align, long panel, long o0, int out, int k0, int in, int depth)
 {
@@ -110,6 +132,8 @@ DEVICE void load_w(char *b, const char *w, int align, long panel, long o0, int o
         load_columns<4, threads>(b, w, align, panel, o0, out, k0, in, depth);
     else if (kind == MANY_PAIRS)
         load_pairs<threads>(b, w, panel, o0, out, k0);
+    else if (kind == MANY_FP8)
+        load_fp8<threads>(b, w, panel, o0, out, k0, in, depth);
     else if (kind == MANY_COLUMNS_BF16 && panel)
         load_padded<threads>(b, w, panel, o0, out, k0, in, depth);
     else
@@ -151,7 +175,11 @@ template <int kind> DEVICE void take_w(uint (*to)[2], const char *b, int n, int 
             split<3>(parts, v[0], v[68]);
         } else if (kind == MANY_PAIRS)
             parts[0] = ((const uint *)b)[at / 2 * 72 + n];
-        else {
+        else if (kind == MANY_FP8) {
+            float low, high;
+            f16_values(e4m3_halves(((const ushort *)b)[at / 2 * 72 + n]), &low, &high);
+            parts[0] = as_u32(low) >> 16 | (as_u32(high) & 0xFFFF0000u);
+        } else {
             const ushort *v = (const ushort *)b + at * 72 + n;
             const bool rows = kind == MANY_ROWS_BF16 || kind == MANY_ROWS_F16;
             parts[0] = rows ? ((const uint *)b)[n * 20 + at / 2] : v[0] | (uint)v[72] << 16;
@@ -196,6 +224,21 @@ template <int kind, int tiles> DEVICE void multiply_stage(float (*sum)[tiles][4]
 
 /* --- a tile --- */
 
+/* e4m3: a warp's sums over values, of outputs from o0 on, become those over weights. */
+template <int tiles> DEVICE void scale_outputs(float (*sum)[tiles][4], const char *w, long panel, long o0, int out)
+{
+#pragma unroll
+    for (int i = 0; i < 2 * tiles; i++) {
+        const long o = o0 + i / 2 * 8 + ITEM % 4 * 2 + i % 2;
+        const float scale = o < out ? E4M3_SCALES(w + o / 16 * E4M3_PANEL_BYTES(panel), panel)[o % 16] * E4M3_UNIT : 0.0f;
+#pragma unroll
+        for (int q = i % 2; q < 4; q += 2) {
+            sum[0][i / 2][q] *= scale;
+            sum[1][i / 2][q] *= scale;
+        }
+    }
+}
+
 template <int kind, int rows, int tiles> DEVICE void multiply_tile(MANY_PARAMETERS, char *space)
 {
     const int threads = rows * 8 / tiles, depth = in * taps, stages = (depth + MANY_DEPTH - 1) / MANY_DEPTH;
@@ -229,6 +272,8 @@ template <int kind, int rows, int tiles> DEVICE void multiply_tile(MANY_PARAMETE
             }
         }
     }
+    if (kind == MANY_FP8)
+        scale_outputs<tiles>(all, w, panel, o0 + c, out);
     store_sums<rows, tiles, threads>(MANY_ARGUMENTS, (float *)space, all, m0, o0, r, c);
 }
 
@@ -246,6 +291,7 @@ MANY(many_columns_f32, MANY_COLUMNS_F32, MANY_WIDE, 4)
 MANY(many_columns_bf16, MANY_COLUMNS_BF16, MANY_WIDE, 4)
 MANY(many_columns_f16, MANY_COLUMNS_F16, MANY_WIDE, 4)
 MANY(many_pairs, MANY_PAIRS, MANY_WIDE, 4)
+MANY(many_fp8, MANY_FP8, MANY_WIDE, 4)
 MANY(narrow_rows_f32, MANY_ROWS_F32, MANY_NARROW, 2)
 MANY(narrow_rows_bf16, MANY_ROWS_BF16, MANY_NARROW, 2)
 MANY(narrow_rows_f16, MANY_ROWS_F16, MANY_NARROW, 2)
@@ -253,6 +299,7 @@ MANY(narrow_columns_f32, MANY_COLUMNS_F32, MANY_NARROW, 2)
 MANY(narrow_columns_bf16, MANY_COLUMNS_BF16, MANY_NARROW, 2)
 MANY(narrow_columns_f16, MANY_COLUMNS_F16, MANY_NARROW, 2)
 MANY(narrow_pairs, MANY_PAIRS, MANY_NARROW, 2)
+MANY(narrow_fp8, MANY_FP8, MANY_NARROW, 2)
 
 /* Sums of so many segments, in order. Groups of 256 values of y. */
 CUDA_KERNEL(many_join, 256)(MANY_PARAMETERS, const int segments)

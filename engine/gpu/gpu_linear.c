@@ -83,6 +83,7 @@ static hm_gpu_kernel few_kernel(int stored)
         [HM_FORMAT_INT8] = HM_K_few_int8,
         [HM_FORMAT_INT4] = HM_K_few_int4,
         [HM_FORMAT_FP4] = HM_K_few_fp4,
+        [HM_FORMAT_FP8] = HM_K_few_panel_fp8,
         [8] = HM_K_few_rows_f32,
         HM_K_few_rows_bf16,
         HM_K_few_rows_f16,

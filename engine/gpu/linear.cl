@@ -1,7 +1,7 @@
 /* Linear layers and convolutions over rows.
  *
  * Order of a sum, weights of float types: DEPTH inputs at a time in order by multiply-adds (MADD) from zero, and the blocks' sums are
- * added in order, as the CPU does it over panels. Rows [out][in] of few inputs' rows (few_rows_*) are the exception: item l adds inputs l, l+64 ...
+ * added in order, as the CPU does it over panels, with the scale of an output of e4m3 last. Rows [out][in] of few inputs' rows (few_rows_*) are the exception: item l adds inputs l, l+64 ...
  * Quantised weights: inputs are quantised first (hm_quantise); sum = sum + (float)(exact sum of a group) * (scale of the weights * scale of
  * the inputs), group by group in order. None of it depends on how many rows there are. */
 #include "engine/gpu/compat.inc"
@@ -21,6 +21,7 @@
 #define PANEL_INT8 4
 #define PANEL_INT4 5
 #define PANEL_FP4 6
+#define PANEL_FP8 7
 #define ROWS_F32 8
 #define ROWS_BF16 9
 #define ROWS_F16 10
@@ -64,9 +65,23 @@ DEVICE void few_store(GLOBAL float *y, GLOBAL const float *bias, int o, int out,
     }
 }
 
+/* e4m3, whose numbers of exponent 0 are multiples of 2^-9. */
+DEVICE float e4m3_f32(uint b)
+{
+    const uint rest = (b & 0x7Fu) << 20, sign = (b & 0x80u) << 24;
+    const float small = as_f32(0x3C800000u + rest) - as_f32(0x3C800000u);
+    return as_f32((rest < 0x00800000u ? as_u32(small) : rest + 0x3C000000u) | sign);
+}
+
 #define F32(at) (((GLOBAL const float *)w)[at])
 #define BF16(at) bf16_f32(((GLOBAL const ushort *)w)[at])
 #define F16(at) f16_f32(((GLOBAL const ushort *)w)[at])
+#define FP8(at) e4m3_f32(((GLOBAL const uchar *)w)[at])
+
+/* Panels of e4m3: inputs of a tap as stored, and bytes of a panel of so many inputs, the last of which are its outputs' scales. */
+#define FP8_INPUTS(in) (((in) + 3) / 4 * 4)
+#define FP8_BYTES(inputs) ((inputs)*LANES + 64)
+#define FP8_SCALE(w, panel, inputs, lane) (((GLOBAL const float *)((w) + ((panel) + 1) * FP8_BYTES(inputs) - 64))[lane])
 
 /* Four outputs side by side, in one load. */
 typedef struct __attribute__((aligned(16))) words4 {
@@ -142,6 +157,9 @@ FEW_SUMS(sums_panel_bf16, 2, const words4 q = ((GLOBAL const words4 *)w)[k * 2];
                    as_f32(q.v[3] & 0xFFFF0000u)))
 FEW_SUMS(sums_panel_f16, 1, const halves4 q = ((GLOBAL const halves4 *)w)[k * 4];
          STEP4(k, f16_f32(q.v[0]), f16_f32(q.v[1]), f16_f32(q.v[2]), f16_f32(q.v[3])))
+FEW_SUMS(sums_panel_fp8, 2, const halves4 q = ((GLOBAL const halves4 *)w)[k * 2];
+         STEP4(k, e4m3_f32(q.v[0]), e4m3_f32(q.v[1]), e4m3_f32(q.v[2]), e4m3_f32(q.v[3])) if (k + 1 < n)
+             STEP4(k + 1, e4m3_f32(q.v[0] >> 8), e4m3_f32(q.v[1] >> 8), e4m3_f32(q.v[2] >> 8), e4m3_f32(q.v[3] >> 8)))
 #define COLUMN_STEP(value)             \
     const long row = (long)k * stride; \
     STEP4(k, value(row), value(row + second), value(row + third), value(row + fourth))
@@ -161,8 +179,8 @@ DEVICE void join_parts(LOCAL const float *parts, LOCAL float *totals, const int 
 }
 
 /* Weights whose outputs lie side by side, four of them an item. A slice of the group's items has a block of inputs, blocks are joined in
- * order. lanes*slices = 256; at: bytes of the first weight of output `o` in block b of layer W. */
-#define FEW_BLOCKS(name, lanes, slices, sums, at)                                                                                        \
+ * order. lanes*slices = 256; at: bytes of the first weight of output `o` in block b of layer W; scale: of output i % lanes, or 1. */
+#define FEW_BLOCKS(name, lanes, slices, sums, at, scale)                                                                                      \
     KERNEL(name, 64)(FEW_PARAMETERS)                                                                                                     \
     {                                                                                                                                    \
         SHARED(float, parts, TILE *lanes *slices);                                                                                       \
@@ -194,19 +212,23 @@ DEVICE void join_parts(LOCAL const float *parts, LOCAL float *totals, const int 
                                first == 0);                                                                                              \
                     BARRIER();                                                                                                           \
                 }                                                                                                                        \
+                for (int i = ITEM; i < rows * lanes; i += 64)                                                                            \
+                    totals[p * TILE * lanes + i] *= (scale);                                                                             \
             }                                                                                                                            \
             for (int i = ITEM; i < rows * lanes; i += 64)                                                                                \
                 few_store(y, bias, (int)(tile * lanes) + i % lanes, out, m + i / lanes, totals[i], totals[TILE * lanes + i], pair, add); \
         }                                                                                                                                \
     }
 
-/* Panels: [k][16], of bf16 [k/2][16][2]; and rows of in_out. */
-FEW_BLOCKS(few_panel_f32, 16, 16, sums_panel_f32, ((tile * in + b * DEPTH) * LANES + lane) * 4)
-FEW_BLOCKS(few_panel_bf16, 16, 16, sums_panel_bf16, ((tile * ((in + 1) / 2) + b * (DEPTH / 2)) * LANES + lane) * 4)
-FEW_BLOCKS(few_panel_f16, 16, 16, sums_panel_f16, ((tile * ((in + 1) / 2 * 2) + b * DEPTH) * LANES + lane) * 2)
-FEW_BLOCKS(few_columns_f32, 64, 4, sums_columns_f32, ((long)b * DEPTH * out + o) * 4)
-FEW_BLOCKS(few_columns_bf16, 64, 4, sums_columns_bf16, ((long)b * DEPTH * out + o) * 2)
-FEW_BLOCKS(few_columns_f16, 64, 4, sums_columns_f16, ((long)b * DEPTH * out + o) * 2)
+/* Panels: [k][16], of bf16 and e4m3 [k/2][16][2]; and rows of in_out. */
+FEW_BLOCKS(few_panel_f32, 16, 16, sums_panel_f32, ((tile * in + b * DEPTH) * LANES + lane) * 4, 1.0f)
+FEW_BLOCKS(few_panel_bf16, 16, 16, sums_panel_bf16, ((tile * ((in + 1) / 2) + b * (DEPTH / 2)) * LANES + lane) * 4, 1.0f)
+FEW_BLOCKS(few_panel_f16, 16, 16, sums_panel_f16, ((tile * ((in + 1) / 2 * 2) + b * DEPTH) * LANES + lane) * 2, 1.0f)
+FEW_BLOCKS(few_panel_fp8, 16, 16, sums_panel_fp8, tile *FP8_BYTES(FP8_INPUTS(in)) + b * DEPTH * LANES + lane * 2,
+           FP8_SCALE(W, tile, FP8_INPUTS(in), i % LANES))
+FEW_BLOCKS(few_columns_f32, 64, 4, sums_columns_f32, ((long)b * DEPTH * out + o) * 4, 1.0f)
+FEW_BLOCKS(few_columns_bf16, 64, 4, sums_columns_bf16, ((long)b * DEPTH * out + o) * 2, 1.0f)
+FEW_BLOCKS(few_columns_f16, 64, 4, sums_columns_f16, ((long)b * DEPTH * out + o) * 2, 1.0f)
 
 /* Rows of W one after another: a group's items go along the inputs of ROW_OUTPUTS of them. */
 #define ROW_OUTPUTS 4
@@ -432,6 +454,8 @@ FEW_QUANTISED(few_fp4, block_fp4, BYTES_NIBBLES)
 #define BY_PAIR const int c = e / 2 % LANES + e / (LANES * CHUNK) * LANES, k = e % 2 + e / (2 * LANES) % (CHUNK / 2) * 2
 /* The place of input kf in a panel, where taps of an odd number of inputs are padded. */
 #define PADDED (kf + (in % 2 ? kf / in : 0))
+/* The same where taps are padded to four inputs. */
+#define IN_QUADS (kf + kf / in * (FP8_INPUTS(in) - in))
 #define IN_PANEL(place) (o / LANES * panel + (place)) * LANES + o % LANES
 
 DEVICE void load_weights(LOCAL float *b, const int columns, const int items, GLOBAL const char *w, int type, long o0, int out, int k0,
@@ -448,6 +472,9 @@ DEVICE void load_weights(LOCAL float *b, const int columns, const int items, GLO
         break;
     case PANEL_F16:
         EACH_WEIGHT(BY_PANEL, F16(IN_PANEL(PADDED)))
+        break;
+    case PANEL_FP8:
+        EACH_WEIGHT(BY_PAIR, FP8(o / LANES * FP8_BYTES((long)FP8_INPUTS(in) * taps) + (IN_QUADS / 2 * LANES + o % LANES) * 2 + IN_QUADS % 2))
         break;
     case ROWS_F32:
         EACH_WEIGHT(BY_INPUT, F32(o * depth + kf))
@@ -553,6 +580,15 @@ DEVICE void store_tile(const float *sum, long m0, long o0, GLOBAL float *y, GLOB
             }
 }
 
+/* Sums over values of e4m3 become those over weights: outputs o0 .. o0+3. */
+DEVICE void scale_outputs(float *sum, GLOBAL const char *w, long o0, int out, long inputs)
+{
+    for (int i = 0; i < 16; i++) {
+        const long o = o0 + i % 4 < out ? o0 + i % 4 : out - 1;
+        sum[i] *= FP8_SCALE(w, o / LANES, inputs, o % LANES);
+    }
+}
+
 /* A tile of rows x columns by groups of rows*columns/16 items, 4 x 4 outputs each. Groups: (tiles of rows, tiles of columns). */
 #define MANY(name, rows, columns)                                                                                                     \
     KERNEL(name, rows *columns / 16)(MANY_PARAMETERS)                                                                                 \
@@ -574,6 +610,8 @@ DEVICE void store_tile(const float *sum, long m0, long o0, GLOBAL float *y, GLOB
                     sum[i] = 0;                                                                                                       \
                 }                                                                                                                     \
         }                                                                                                                             \
+        if (type == PANEL_FP8)                                                                                                        \
+            scale_outputs(all, w, o0 + c, out, (long)FP8_INPUTS(in) * taps);                                                          \
         store_tile(all, m0 + r, o0 + c, y, bias, residual, snake_a, snake_b, ldy, M, out, act, slope, multiply);                      \
     }
 

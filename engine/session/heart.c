@@ -143,7 +143,7 @@ static int precision(const hm_ctx *c, const hm_tensor *t)
     int p = part_precision(c, t);
     if (t->rank == 1 || table)
         return -1;
-    return strstr(t->name, ".adaln_single") && hm_format_quantised((hm_format)p) ? HM_FORMAT_ROWS : p;
+    return strstr(t->name, ".adaln_single") && hm_format_coarse((hm_format)p) ? HM_FORMAT_ROWS : p;
 }
 
 static const hm_session_tensors tensors = {is_converted, precision};

@@ -161,7 +161,7 @@ static int part_precision(const hm_ctx *c, const hm_tensor *t)
     if (begins(t->name, "speaker_encoder."))
         return HM_FORMAT_F32;
     if (begins(t->name, "decoder.") || begins(t->name, "encoder."))
-        return exact && hm_format_quantised((hm_format)codec) ? HM_FORMAT_ROWS : codec;
+        return exact && hm_format_coarse((hm_format)codec) ? HM_FORMAT_ROWS : codec;
     if (strstr(t->name, "codec_head.") || strstr(t->name, ".lm_head."))
         return hm_t(c)->precision_heads;
     return begins(t->name, "talker.code_predictor.") ? hm_t(c)->precision_decoder : hm_t(c)->precision_backbone;

@@ -61,7 +61,7 @@ static void a_worker_measures_the_start_after_packing(void **state)
 static void every_precision_sings_and_speaks(void **state)
 {
     (void)state;
-    static const char *const formats[] = {"f32", "bf16", "f16", "int8", "int4", "fp4"};
+    static const char *const formats[] = {"f32", "bf16", "f16", "fp8", "int8", "int4", "fp4"};
     char command[600];
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         snprintf(command, sizeof command, SONG "--precision %s -q -o $D/song-%s.wav && " SPEAK "--precision all=%s -q -o $D/say-%s.wav",
@@ -116,7 +116,7 @@ static void what_precision_cannot_mean_is_said(void **state)
 {
     (void)state;
     assert_fails(shell(SPEAK "--precision talker=int8 -o $D/x.wav"), 64, "--precision: no part \"talker\"");
-    assert_fails(shell(SPEAK "--precision lm=int2 -o $D/x.wav"), 64, "stored, f32, bf16, f16, int8, int4, fp4");
+    assert_fails(shell(SPEAK "--precision lm=int2 -o $D/x.wav"), 64, "stored, f32, bf16, f16, int8, int4, fp4, fp8");
     assert_fails(shell(SPEAK "--variant best:panels=rows,precision_backbone=int8 -o $D/x.wav"), 64, "needs panels=packed");
     assert_fails(shell("$P suite short --variant all --precision int8 --dry-run"), 64, "name the variants");
 }

@@ -49,7 +49,7 @@ static void tiles_and_segments_change_no_byte(void **state)
 {
     static const conv cases[] = {{560, 1, 1, 129, 260, 0}, {80, 7, 3, 129, 260, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        for (size_t s = i; s < STORAGES; s += 5)
+        for (size_t s = i; s < STORAGES; s += 3)
             check_conv(*state, &cases[i], all_storages[s], HM_ACT_SILU, i == 1);
 }
 

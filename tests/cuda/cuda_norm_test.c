@@ -98,7 +98,8 @@ static float *room(gpu_case *c, int M, int out)
     return there;
 }
 
-static const hm_format formats[] = {HM_FORMAT_F32, HM_FORMAT_BF16, HM_FORMAT_F16, HM_FORMAT_INT8, HM_FORMAT_INT4, HM_FORMAT_FP4};
+static const hm_format formats[] = {HM_FORMAT_F32,  HM_FORMAT_BF16, HM_FORMAT_F16, HM_FORMAT_FP8,
+                                    HM_FORMAT_INT8, HM_FORMAT_INT4, HM_FORMAT_FP4};
 static const int sizes[][2] = {{64, 5}, {192, 48}, {70, 33}, {1027, 17}}; /* inputs, outputs of the first layer */
 static const int row_counts[] = {1, 2, 3, 8};
 

@@ -46,7 +46,7 @@ static void wrong_goldens_are_told(void **state)
 
 static void formats_keep_to_their_bounds(void **state)
 {
-    static const char *const formats[] = {"f16", "bf16", "int8", "int4", "fp4"};
+    static const char *const formats[] = {"f16", "bf16", "fp8", "int8", "int4", "fp4"};
     (void)state;
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         hm_run run = run_program("verify", (char *)GOLDENS, "--variant", "best", "--precision", (char *)formats[i]);

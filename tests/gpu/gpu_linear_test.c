@@ -135,6 +135,7 @@ static const hm_linear all_storages[] = {{.type = HM_F32},
                                          {.panels = HM_FORMAT_F32},
                                          {.panels = HM_FORMAT_BF16},
                                          {.panels = HM_FORMAT_F16},
+                                         {.panels = HM_FORMAT_FP8},
                                          {.panels = HM_FORMAT_INT8},
                                          {.panels = HM_FORMAT_INT4},
                                          {.panels = HM_FORMAT_FP4}};

@@ -116,7 +116,7 @@ static void check_relatives(rig *r)
         const hm_linear *w[3];
         float *y[3], *alone[3], *x = random_floats((size_t)(ROWS * in), 3, 1.0f);
         for (int i = 0; i < 3; i++) {
-            panels_make(&k[i], all_formats[(f + (i == 2)) % 6], outs[i], in, 1, (uint64_t)i + 1, false);
+            panels_make(&k[i], all_formats[(f + (i == 2)) % FORMATS], outs[i], in, 1, (uint64_t)i + 1, false);
             w[i] = &k[i].w;
             y[i] = guarded_alloc((size_t)(ROWS * outs[i]));
             alone[i] = guarded_alloc((size_t)(ROWS * outs[i]));

@@ -11,7 +11,7 @@ flags=(-std=gnu11 "-I$HM_SOURCE" "-I$HM_SOURCE/tests/neon" -O2 -Wall -Wextra -We
 # Every source of the CPU backend that this architecture has, and what it needs, in one archive.
 build() {
     local source options
-    for source in "$HM_SOURCE"/engine/base/*.c "$HM_SOURCE"/engine/panel.c "$HM_SOURCE"/engine/sampling*.c "$HM_SOURCE"/engine/cpu/*.c; do
+    for source in "$HM_SOURCE"/engine/base/*.c "$HM_SOURCE"/engine/panel.c "$HM_SOURCE"/engine/ops.c "$HM_SOURCE"/engine/cpu/*.c; do
         options=()
         case $source in
         */json.c | */hash.c | *_ops_init.c | *_avx2.c | *_avx2vnni.c | *_avx512.c | *_avx512vnni.c) continue ;; # other libraries, other CPUs

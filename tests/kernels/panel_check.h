@@ -12,7 +12,9 @@ typedef struct panels {
     float *bias;
 } panels;
 
-static const hm_format all_formats[] = {HM_FORMAT_F32, HM_FORMAT_BF16, HM_FORMAT_F16, HM_FORMAT_INT8, HM_FORMAT_INT4, HM_FORMAT_FP4};
+static const hm_format all_formats[] = {HM_FORMAT_F32,  HM_FORMAT_BF16, HM_FORMAT_F16, HM_FORMAT_INT8,
+                                        HM_FORMAT_INT4, HM_FORMAT_FP4,  HM_FORMAT_FP8};
+#define FORMATS (sizeof all_formats / sizeof *all_formats)
 
 /* Largest weight that the format can hold, or ordinary large ones. */
 static inline float format_room(hm_format format)

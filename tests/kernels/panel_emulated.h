@@ -49,13 +49,13 @@ static inline void same_gemm(const hm_cpu_panel_kernels *emulated, const hm_cpu_
     panels_free(&k);
 }
 
-/* Odd and even sizes, few rows and many, of formats from `first` on. */
+/* Odd and even sizes, few rows and many, of formats from `first` on: of a quantised one, of those alone. */
 static inline void same_bytes_as(const hm_cpu_panel_kernels *emulated, const hm_cpu_panel_kernels *plain, hm_format first)
 {
     static const int sizes[][2] = {{1, 1}, {16, 64}, {17, 65}, {33, 31}, {50, 130}, {100, 600}, {70, 33}};
     float *work = aligned_alloc(64, HM_CPU_WORK_BYTES);
     assert_non_null(work);
-    for (hm_format format = first; format < HM_FORMAT_COUNT; format++)
+    for (hm_format format = first; format < (hm_format_quantised(first) ? HM_FORMAT_FP4 + 1 : HM_FORMAT_COUNT); format++)
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
             for (int M = 1; M <= HM_FEW_ROWS; M++)
                 same_gemv(emulated, plain, format, sizes[s][0], sizes[s][1], M, work);

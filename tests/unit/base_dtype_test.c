@@ -97,6 +97,49 @@ static void what_is_too_great_becomes_infinity(void **state)
     assert_int_equal(hm_f32_to_bf16(INFINITY), 0x7F80);
 }
 
+/* Without infinities: the greatest exponent has numbers, too, but for the last one. */
+static double e4m3_value(uint8_t b)
+{
+    int exponent = b >> 3 & 15, fraction = b & 7;
+    double v = (b & 0x7F) == 0x7F ? NAN : exponent ? ldexp(8 + fraction, exponent - 7 - 3) : ldexp(fraction, 1 - 7 - 3);
+    return b & 0x80 ? -v : v;
+}
+
+static void all_256_values_of_e4m3_round_trip(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 256; i++) {
+        uint8_t b = (uint8_t)i;
+        float f = hm_e4m3_to_f32(b);
+        if ((i & 0x7F) == 0x7F)
+            assert_true(isnan(f));
+        else
+            assert_true((double)f == e4m3_value(b) && !signbit(f) == !(i & 0x80) && hm_f32_to_e4m3(f) == b);
+    }
+    assert_int_equal(hm_f32_to_e4m3(NAN) & 0x7F, 0x7F);
+    assert_int_equal(hm_f32_to_e4m3(-NAN) & 0x7F, 0x7F);
+}
+
+static uint16_t to_e4m3(float f)
+{
+    uint8_t b = hm_f32_to_e4m3(f);
+    return (uint16_t)((b & 0x80) << 8 | (b & 0x7F));
+}
+
+static void e4m3_rounds_to_nearest_even_and_keeps_to_448(void **state)
+{
+    (void)state;
+    for (uint16_t b = 0; b < 0x7E; b++) /* subnormals too */
+        check_between(b, hm_e4m3_to_f32((uint8_t)b), hm_e4m3_to_f32((uint8_t)(b + 1)), to_e4m3);
+    static const float great[] = {448, 463.9f, 464, 480, 65504, FLT_MAX, INFINITY};
+    for (size_t i = 0; i < sizeof great / sizeof *great; i++) {
+        assert_int_equal(hm_f32_to_e4m3(great[i]), 0x7E);
+        assert_int_equal(hm_f32_to_e4m3(-great[i]), 0xFE);
+    }
+    assert_int_equal(hm_f32_to_e4m3(of_bits(1)), 0);
+    assert_int_equal(hm_f32_to_e4m3(-0.0f), 0x80);
+}
+
 static void what_is_too_small_becomes_zero_of_its_sign(void **state)
 {
     (void)state;
@@ -166,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_65536_values_of_both_types_round_trip), cmocka_unit_test(rounding_is_to_nearest_even_between_all_neighbours),
         cmocka_unit_test(what_is_too_great_becomes_infinity),        cmocka_unit_test(what_is_too_small_becomes_zero_of_its_sign),
+        cmocka_unit_test(all_256_values_of_e4m3_round_trip),         cmocka_unit_test(e4m3_rounds_to_nearest_even_and_keeps_to_448),
         cmocka_unit_test(not_a_number_stays_one_whatever_its_bits),  cmocka_unit_test(arrays_convert_as_single_values_do),
         cmocka_unit_test(names_and_sizes_are_those_of_safetensors),
     };

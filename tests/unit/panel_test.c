@@ -113,6 +113,10 @@ static void formats_have_names_and_sizes(void **state)
     assert_int_equal(hm_panels_bytes(HM_FORMAT_F16, 16, 3, 2), 8 * 32);
     assert_int_equal(hm_panels_bytes(HM_FORMAT_INT8, 33, 3072, 1), 3 * 48 * 1088);
     assert_int_equal(hm_panels_bytes(HM_FORMAT_FP4, 5120, 3072, 1), 320 * 48 * 576);
+    assert_int_equal(hm_panel_depth(HM_FORMAT_FP8, 5, 3), 24);
+    assert_int_equal(hm_panels_bytes(HM_FORMAT_FP8, 33, 3072, 1), 3 * (3072 * 16 + 64));
+    for (int f = 0; f < HM_FORMAT_COUNT; f++)
+        assert_true(hm_format_quantised((hm_format)f) == (f == HM_FORMAT_INT8 || f == HM_FORMAT_INT4 || f == HM_FORMAT_FP4));
     for (int f = HM_FORMAT_F32; f < HM_FORMAT_COUNT; f++)
         for (int in = 1; in < 140; in++)
             assert_int_equal(hm_panel_bytes((hm_format)f, in, 3) % 64, 0);
@@ -379,6 +383,70 @@ static void stored_types_quantise_like_their_float32_values(void **state)
     free(w);
 }
 
+/* --- e4m3 --- */
+
+/* The nearest of all numbers that e4m3 has, the even one on ties. */
+static uint8_t nearest_e4m3(double x)
+{
+    int best = 0;
+    for (int b = 0; b < 0x7F; b++) {
+        double d = fabs((double)hm_e4m3_to_f32((uint8_t)b) - fabs(x)), least = fabs((double)hm_e4m3_to_f32((uint8_t)best) - fabs(x));
+        if (d < least || (d == least && b % 2 == 0))
+            best = b;
+    }
+    return (uint8_t)(best | (signbit(x) ? 0x80 : 0));
+}
+
+/* Every byte is the nearest number under its output's scale: the least power of two, from 2^-117 on, under which all are at most 448. */
+static void check_fp8(const float *w, const shape *s)
+{
+    packed p = pack(w, HM_F32, s, HM_FORMAT_FP8);
+    size_t depth = (size_t)hm_panel_depth(HM_FORMAT_FP8, s->in, s->taps), tap_depth = depth / (size_t)s->taps, bytes = depth * 16 + 64;
+    for (int o = 0; o < (s->out + 15) / 16 * 16; o++) {
+        const uint8_t *panel = p.panels + (size_t)(o / 16) * bytes;
+        float scale, most = 0;
+        memcpy(&scale, panel + depth * 16 + (size_t)(o % 16) * 4, sizeof scale);
+        for (size_t k = 0; k < depth; k++)
+            most = fmaxf(most, fabsf(expected_at(w, s, (int64_t)tap_depth, o, (int64_t)k)));
+        assert_true(scale == ldexpf(1, ilogbf(scale)) && scale >= 0x1p-117f);
+        assert_true(most / scale <= 448 && (most / scale > 224 || scale == 0x1p-117f));
+        for (size_t k = 0; k < depth; k++) {
+            float exact = expected_at(w, s, (int64_t)tap_depth, o, (int64_t)k);
+            uint8_t found = panel[(k / 2 * 16 + (size_t)(o % 16)) * 2 + k % 2];
+            assert_int_equal(found, nearest_e4m3((double)exact / (double)scale));
+            if (o < s->out && k % tap_depth < (size_t)s->in)
+                assert_true(value(&p, HM_FORMAT_FP8, s, o, (int)(k / tap_depth), (int)(k % tap_depth)) == scale * hm_e4m3_to_f32(found));
+        }
+    }
+    free(p.memory);
+}
+
+static void weights_of_e4m3_are_the_nearest_under_a_power_of_two(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SHAPES; i++) {
+        float *w = random_weights(&shapes[i], 24);
+        check_fp8(w, &shapes[i]);
+        free(w);
+    }
+}
+
+static void extremes_of_e4m3_are_kept_as_well_as_it_can(void **state)
+{
+    (void)state;
+    static float w[16 * 64]; /* output 0: zeros */
+    const shape s = {16, 64, 1, false};
+    for (int i = 0; i < 64; i++) {
+        w[1 * 64 + i] = i == 5 ? 60000 : 0x1p-140f * (float)i; /* one great weight among denormal ones */
+        w[2 * 64 + i] = 0x1p-140f * (float)(i + 1);
+        w[3 * 64 + i] = i % 2 ? 448 * 0x1p119f : -0.0f;
+        w[4 * 64 + i] = i % 2 ? 448 : -449; /* just beyond the greatest of a scale */
+        w[5 * 64 + i] = 0x1p-117f * (float)(i - 32);
+        w[6 * 64 + i] = ldexpf(1.3f, -i);
+    }
+    check_fp8(w, &s);
+}
+
 /* --- hostile values --- */
 
 static const shape hostile_shape = {16, 64, 1, false};
@@ -447,14 +515,15 @@ static void weights_that_the_format_cannot_hold_are_refused_by_place(void **stat
     check_refused(HM_FORMAT_INT8, 127 * 65504 + 1, false);
     check_refused(HM_FORMAT_INT4, -7 * 65504 - 1, false);
     check_refused(HM_FORMAT_FP4, 6 * 65504 + 1, false);
+    check_refused(HM_FORMAT_FP8, nextafterf(448 * 0x1p119f, INFINITY), false);
 }
 
 static void the_largest_weight_of_each_format_is_kept(void **state)
 {
     (void)state;
     static const float most[HM_FORMAT_COUNT] = {
-        [HM_FORMAT_F32] = FLT_MAX,      [HM_FORMAT_BF16] = 0x1.FEp127f, [HM_FORMAT_F16] = 65504,
-        [HM_FORMAT_INT8] = 127 * 65504, [HM_FORMAT_INT4] = -7 * 65504,  [HM_FORMAT_FP4] = 6 * 65504};
+        [HM_FORMAT_F32] = FLT_MAX,     [HM_FORMAT_BF16] = 0x1.FEp127f, [HM_FORMAT_F16] = 65504,         [HM_FORMAT_INT8] = 127 * 65504,
+        [HM_FORMAT_INT4] = -7 * 65504, [HM_FORMAT_FP4] = 6 * 65504,    [HM_FORMAT_FP8] = 448 * 0x1p119f};
     static float w[16 * 64];
     for (int f = HM_FORMAT_F32; f < HM_FORMAT_COUNT; f++) {
         w[70] = most[f];
@@ -492,6 +561,8 @@ int main(void)
         cmocka_unit_test(quantised_weights_are_the_nearest_under_the_best_scale),
         cmocka_unit_test(padding_of_quantised_panels_is_worth_nothing),
         cmocka_unit_test(stored_types_quantise_like_their_float32_values),
+        cmocka_unit_test(weights_of_e4m3_are_the_nearest_under_a_power_of_two),
+        cmocka_unit_test(extremes_of_e4m3_are_kept_as_well_as_it_can),
         cmocka_unit_test(groups_of_extremes_are_kept_as_well_as_the_format_can),
         cmocka_unit_test(weights_that_the_format_cannot_hold_are_refused_by_place),
         cmocka_unit_test(the_largest_weight_of_each_format_is_kept),

@@ -401,10 +401,10 @@ static void settings_change_cases_and_their_names(void **state)
 static void the_axis_of_precisions_makes_a_ladder_and_each_part_alone(void **state)
 {
     (void)state;
-    static const char *const ladder[] = {"stored", "bf16", "f16", "int8", "int4", "fp4"};
+    static const char *const ladder[] = {"stored", "bf16", "f16", "fp8", "int8", "int4", "fp4"};
     hm_plan *plan = make_axes("best", (hm_strings){{"precision=ladder,int8"}, 1});
-    assert_int_equal(plan->arm_count, 6); /* int8 is there already */
-    for (int i = 0; i < 6; i++) {
+    assert_int_equal(plan->arm_count, 7); /* int8 is there already */
+    for (int i = 0; i < 7; i++) {
         char name[160];
         snprintf(name, sizeof name, "best precision=%s", ladder[i]);
         assert_string_equal(plan->arms[i].name, name);

@@ -88,7 +88,7 @@ static void unknown_parts_and_formats_are_named_with_what_there_is(void **state)
 {
     (void)state;
     refuse("backbon=int8", "no part \"backbon\"", "did you mean \"backbone\"");
-    refuse("lm=int9", "no format \"int9\"", "stored, f32, bf16, f16, int8, int4, fp4");
+    refuse("lm=int9", "no format \"int9\"", "stored, f32, bf16, f16, int8, int4, fp4, fp8");
     refuse("int9", "no format \"int9\"", "int8");
     refuse("", "no format \"\"", "one of");
     refuse("lm=int8,", "no format \"\"", "one of");

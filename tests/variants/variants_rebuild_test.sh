@@ -17,7 +17,7 @@ a_copy_of_the_tree_builds() {
     for entry in CMakeLists.txt engine variants traces reports suites harness; do
         cp -R "$HM_SOURCE/$entry" "$tree/"
     done
-    cmake -S "$tree" -B "$tree_build" -G Ninja -DHM_TESTS=OFF -DCMAKE_BUILD_TYPE=Debug \
+    cmake -S "$tree" -B "$tree_build" -G Ninja -DHM_TESTS=OFF -DHM_CUDA_ARCHS=90a -DCMAKE_BUILD_TYPE=Debug \
         >"$scratch/log" 2>&1 || fail "$(tail -n 30 "$scratch/log")"
     build
     build

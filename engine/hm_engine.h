@@ -19,7 +19,7 @@
 
 /* What program and module must agree on: changed by hand when a meaning changes, by itself when a struct they share changes its size. */
 #define HM_ENGINE_ABI                                                                                                               \
-    ((uint32_t)(10 + 31 * sizeof(hm_engine_options) + 37 * sizeof(hm_request) + 41 * sizeof(hm_result) + 43 * sizeof(hm_counters) + \
+    ((uint32_t)(11 + 31 * sizeof(hm_engine_options) + 37 * sizeof(hm_request) + 41 * sizeof(hm_result) + 43 * sizeof(hm_counters) + \
                 47 * sizeof(hm_probe) + 53 * sizeof(hm_engine_facts) + 59 * sizeof(hm_check) + 61 * sizeof(hm_memory_estimate) +    \
                 67 * sizeof(hm_engine_api)))
 
@@ -99,7 +99,8 @@ typedef struct hm_transcript_input {
     double ratio_threshold, logprob_threshold, no_speech_threshold;
 } hm_transcript_input;
 
-/* What became of a window: ids without the end, in hm_result.codes. */
+/* What became of a window: ids without the end, in hm_result.codes; where timestamps cut it, those before the cut (of a forced length with
+ * chunk_s 0 all). */
 typedef struct hm_transcript_window {
     int64_t start, samples, left, right; /* of the recording; left and right: what it shares with its neighbours */
     int first, count;                    /* codes[first .. first+count-1] */
@@ -129,9 +130,11 @@ typedef struct hm_request {
     int topk;           /* >= 1; 1: always the likeliest. Speech: 0: all, negative: the model's own */
     double temperature; /* > 0. Speech: negative: the model's own */
     uint64_t seed;
-    const int32_t *stored_codes; /* [frames][codebooks] fed back in place of the drawn ones, or NULL; frames = max_frames */
-    bool skip_codec;             /* codes only */
-    const hm_audio_sink *sink;   /* NULL: all audio at the end. Takes a variant with decode=stream or overlap */
+    const int32_t
+        *stored_codes;         /* [frames][codebooks] fed back in place of the drawn ones, or NULL; frames = max_frames, of every window */
+    int stored_frames;         /* that are there: of a transcript with chunk_s 0, where they tell how many windows there are */
+    bool skip_codec;           /* codes only */
+    const hm_audio_sink *sink; /* NULL: all audio at the end. Takes a variant with decode=stream or overlap */
     const hm_logit_sink *logits; /* NULL: nobody looks, and nothing is done for it */
     int batch, prompt_rows;      /* for `estimate` alone: requests side by side (0: one); positions that the prompt takes, where they are
                                    known (0: told from the lengths of the texts) */
@@ -158,7 +161,7 @@ typedef struct hm_result {
     int64_t prefill_ns, generate_ns, decode_ns, wall_ns; /* wall = the whole call; other = wall - the three; decode: after generate */
     int64_t overlapped_ns;                               /* decoding done before the last frame was made */
     int64_t reference_ns;                                /* of prefill: encoding the voice to clone */
-    hm_transcript_window *windows;                       /* of a transcript; codes hold their ids one after the other */
+    hm_transcript_window *windows;                       /* of a transcript, in order; codes hold their ids one after the other */
     int window_count;
     hm_transcript transcript;                       /* its text; all NULL where the model has no tokenizer */
     int64_t mel_ns, encode_ns;                      /* of prefill, of a transcript; generate is its decoding */

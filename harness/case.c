@@ -56,6 +56,14 @@ bool hm_case_is_sung(const hm_case_record *c)
     return c->recording && !strcmp(c->recording, "music");
 }
 
+bool hm_case_takes(const hm_case_record *c, int64_t frames)
+{
+    if (hm_case_task(c) != HM_TASK_TRANSCRIPT)
+        return frames == c->frames;
+    int64_t least = (int64_t)hm_suite_windows(c->audio_s, c->chunk_s) * c->window_tokens;
+    return c->chunk_s > 0 ? frames == least : frames >= least && frames <= HM_SUITE_MOST_TOKENS && frames % c->window_tokens == 0;
+}
+
 static hm_music_input music_of(const hm_case_record *c)
 {
     return (hm_music_input){.tags = c->tags,

@@ -12,6 +12,10 @@ hm_case_record hm_case_of(const hm_suite *suite, const hm_suite_case *c);
 /* HM_TASK_MUSIC for what is neither "speech" nor "transcript". */
 hm_task hm_case_task(const hm_case_record *c);
 
+/* Whether so many frames can be all of a case: as many as it says, or, of windows that each begin where a timestamp of the one before stands, whole
+ * windows and not fewer than there must be. */
+bool hm_case_takes(const hm_case_record *c, int64_t frames);
+
 /* With forced length and without audio: that of a voice to clone, of a recording. Texts are borrowed. */
 hm_request hm_case_request(const hm_case_record *c);
 

@@ -198,10 +198,11 @@ static bool is_reference(const hm_plan *plan, int c, int arm)
     return runs(plan, c, arm);
 }
 
-/* Of transcripts those of a recording that is there, in one text: beams go their own way, and singing first takes long. */
+/* Of transcripts those of a recording that is there, in one text and in chunks: beams go their own way, singing first takes long, and timestamps
+ * forbid all text or none by a hair. */
 static bool follows_codes(const hm_case_record *record)
 {
-    return !record->recording || (!strcmp(record->recording, "voice") && record->beams <= 1);
+    return !record->recording || (!strcmp(record->recording, "voice") && record->beams <= 1 && record->chunk_s > 0);
 }
 
 hm_status hm_session_logits(const hm_logit_passes *p, hm_error *err)

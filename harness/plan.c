@@ -328,7 +328,7 @@ static hm_status add_variations(hm_plan *plan, const hm_suite *suite, const hm_s
                                 const regex_t *filter, int *total, hm_error *err)
 {
     char text[320];
-    bool cut = c->recording && (s->batch.count || s->chunk.count);
+    bool cut = c->recording && c->chunk_s > 0 && (s->batch.count || s->chunk.count);
     int batches = cut && s->batch.count ? s->batch.count : 1, chunks = cut && s->chunk.count ? s->chunk.count : 1;
     hm_status st = HM_OK;
     s->used = s->used || cut;
@@ -356,7 +356,8 @@ static hm_status add_suites(hm_plan *plan, const hm_plan_options *o, sweeps *s, 
             st = add_variations(plan, suite, &suite->cases[k], o->settings, s, filter, total, err);
     }
     if (!st && (s->batch.count || s->chunk.count) && !s->used)
-        st = hm_fail(err, HM_EUSAGE, "--axis %s: no case here transcribes (hmbench suite transcribe-short -a batch-size=1,4)",
+        st = hm_fail(err, HM_EUSAGE,
+                     "--axis %s: no case here transcribes in windows side by side (hmbench suite transcribe-short -a batch-size=1,4)",
                      s->batch.count ? "batch-size" : "chunk-length");
     return st;
 }

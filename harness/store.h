@@ -64,7 +64,7 @@ typedef struct hm_case_record {
     char request_hash[HM_HASH_TEXT]; /* of what decides the codes: texts, length, sampling, seed */
     char suite_hash[HM_HASH_TEXT];   /* of the suite file */
     const char *suite, *name, *task; /* "music", "speech", "transcript" */
-    int frames, words, topk;         /* frames: 80 ms each, or the tokens of all windows of a transcript */
+    int frames, words, topk;         /* frames: 80 ms each, or the tokens of all windows of a transcript (chunk_s 0: of the fewest) */
     double temperature;
     uint64_t seed;
     /* music */

@@ -205,6 +205,7 @@ static hm_request request_of(const hm_run_order *order)
 {
     hm_request r = hm_case_request(&order->c);
     r.stored_codes = order->codes && order->c.beams <= 1 ? order->codes->codes : NULL; /* several beams follow what they find */
+    r.stored_frames = r.stored_codes ? order->codes->frames : 0;
     r.skip_codec = order->skip_codec || r.task == HM_TASK_TRANSCRIPT;
     return r;
 }
@@ -568,7 +569,8 @@ static hm_status listen(worker *w, hm_request *request, hm_recording *heard, tur
     if (st)
         return st;
     const hm_transcript_input *in = &request->transcript;
-    int64_t most = llrint((in->chunk_s + (in->batch - 1) * in->chunk_s * 2 / 3) * HM_TRANSCRIPT_RATE);
+    double beside_s = in->chunk_s > 0 ? in->chunk_s + (in->batch - 1) * in->chunk_s * 2 / 3 : HM_TRANSCRIPT_WINDOW_S;
+    int64_t most = llrint(beside_s * HM_TRANSCRIPT_RATE);
     request->transcript.audio = heard->samples;
     request->transcript.samples = first && heard->count > most ? most : heard->count;
     return HM_OK;
@@ -652,7 +654,7 @@ static hm_status check_order(const worker *w, const hm_run_order *order, hm_erro
                        hm_task_name(f->task));
     if (f->task == HM_TASK_SPEECH && strcmp(order->c.kind, f->kind))
         return hm_fail(err, HM_EUSAGE, "worker: the case takes a model of kind %.40s, this one is %s", order->c.kind, f->kind);
-    if (f->task == HM_TASK_TRANSCRIPT && order->c.frames != hm_suite_windows(order->c.audio_s, order->c.chunk_s) * order->c.window_tokens)
+    if (!hm_case_takes(&order->c, order->c.frames))
         return hm_fail(err, HM_EUSAGE, "worker: %d tokens, where %d windows have %d each", order->c.frames,
                        hm_suite_windows(order->c.audio_s, order->c.chunk_s), order->c.window_tokens);
     if (order->codes && order->codes->codebooks != f->codebooks)

@@ -13,7 +13,7 @@
 typedef struct hm_suite_case {
     char *name, *description;
     char *task; /* "music", "speech", "transcript" */
-    int frames; /* forced length: 80 ms each, or the tokens of all windows */
+    int frames; /* forced length: 80 ms each, or the tokens of all windows (chunk_s 0: of the fewest) */
     int words;  /* of the lyrics (section names left out) or the text */
     uint64_t seed;
     double temperature;
@@ -33,7 +33,7 @@ typedef struct hm_suite_case {
     int sub_topk; /* 0: all */
     /* transcript */
     char *recording; /* "voice": made by the harness (harness/recording.h); "music": made first, of the keys of music; NULL: another task */
-    double audio_s, chunk_s;
+    double audio_s, chunk_s; /* chunk_s 0: one window after the other, cut at timestamps */
     int batch, window_tokens, beams;
 } hm_suite_case;
 
@@ -49,7 +49,8 @@ typedef struct hm_suite {
 
 #define HM_SUITE_MOST_TOKENS (1 << 20) /* of all windows */
 
-/* Windows that a recording is cut into, each sharing a sixth of chunk_s with its neighbours. */
+/* Windows that a recording is cut into, each sharing a sixth of chunk_s with its neighbours; chunk_s 0: the fewest that follow one another,
+ * since each begins where the last timestamp of the one before stands. */
 int hm_suite_windows(double audio_s, double chunk_s);
 
 /* Words of a text: what white space separates; names of sections in brackets are none. */

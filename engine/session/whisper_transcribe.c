@@ -22,6 +22,8 @@ typedef struct lane {
     int count, room;
     hm_transcript_segment *segments; /* of the seek loop; `first` counts from the lane's first id */
     int segment_count, segment_room;
+    hm_transcript_window *heard; /* of the seek loop: its windows so far */
+    int heard_count, heard_room;
     bool over;
 } lane;
 
@@ -117,8 +119,10 @@ static hm_status check_request(hm_engine *e, transcribing *t, hm_error *err)
         return hm_fail(err, HM_EUSAGE, "%d beams: expected 1 to %d", t->beams, HM_WHISPER_MAX_BEAMS);
     if (t->timestamps && t->g->no_timestamps < 0)
         return hm_fail(err, HM_EUSAGE, "timestamps: the model's generation_config.json has no no_timestamps_token_id, so it knows none");
-    if (t->r->stored_codes && (t->timestamps || t->beams > 1 || t->temperature_count > 1 || in->temperatures[0] > 0))
-        return hm_fail(err, HM_EUSAGE, "stored tokens: they go on in one beam at temperature 0 without timestamps");
+    if (t->r->stored_codes && (t->timestamps != t->seeks || t->beams > 1 || t->temperature_count > 1 || in->temperatures[0] > 0))
+        return hm_fail(
+            err, HM_EUSAGE,
+            "stored tokens: they go on in one beam at temperature 0, in chunks without timestamps or one window after the other");
     hm_status st = check_task(t, err);
     if (!st)
         st = check_thresholds(t, err);
@@ -152,6 +156,7 @@ static void close_lane(lane *l)
     free(l->ids);
     free(l->logits);
     free(l->segments);
+    free(l->heard);
     *l = (lane){0};
 }
 
@@ -182,7 +187,8 @@ static hm_status keep_ids(lane *l, const hm_whisper_text *y, int first, int coun
     return HM_OK;
 }
 
-static hm_status keep_segment(lane *l, hm_transcript_segment s, const hm_whisper_text *y, hm_error *err)
+/* `base`: where the window's ids are when all of them were kept; -1: those of the segment are. */
+static hm_status keep_segment(lane *l, hm_transcript_segment s, const hm_whisper_text *y, int base, hm_error *err)
 {
     if (l->segment_count == l->segment_room) {
         int room = 2 * l->segment_room + 8;
@@ -193,9 +199,29 @@ static hm_status keep_segment(lane *l, hm_transcript_segment s, const hm_whisper
         l->segment_room = room;
     }
     int from = s.first;
-    s.first = l->count;
+    s.first = base < 0 ? l->count : base + from;
     l->segments[l->segment_count++] = s;
-    return keep_ids(l, y, from, s.count, err);
+    return base < 0 ? keep_ids(l, y, from, s.count, err) : HM_OK;
+}
+
+/* A window of the seek loop, whose ids begin at `first`. */
+static hm_status keep_window(lane *l, int64_t seek, int frames, int first, hm_error *err)
+{
+    if (l->heard_count == l->heard_room) {
+        int room = 2 * l->heard_room + 8;
+        hm_transcript_window *more = realloc(l->heard, (size_t)room * sizeof *more);
+        if (!more)
+            return hm_fail(err, HM_EABSENT, "transcript: no memory for %d windows", room);
+        l->heard = more;
+        l->heard_room = room;
+    }
+    hm_transcript_window *w = &l->heard[l->heard_count++];
+    *w = l->facts;
+    w->start = seek * HM_WHISPER_HOP;
+    w->samples = (int64_t)frames * HM_WHISPER_HOP;
+    w->first = first;
+    w->count = l->count - first;
+    return HM_OK;
 }
 
 /* --- windows of a round --- */
@@ -320,6 +346,23 @@ static hm_status detect_round(hm_engine *e, transcribing *t, window_round *p, hm
     return st;
 }
 
+/* Ids that are stored for the lane's next window: its number is that of the chunk, or counts in the seek loop. NULL: none are. */
+static const int32_t *stored_of(const transcribing *t, const lane *l)
+{
+    int64_t number = t->seeks ? l->heard_count : l - t->lanes;
+    return t->r->stored_codes ? t->r->stored_codes + number * t->r->max_frames : NULL;
+}
+
+/* Where windows follow from what is stored, it tells how many there are. */
+static hm_status check_stored(const transcribing *t, const lane *l, hm_error *err)
+{
+    if (!t->r->stored_codes || !t->seeks || (int64_t)(l->heard_count + 1) * t->r->max_frames <= t->r->stored_frames)
+        return HM_OK;
+    return hm_fail(err, HM_EFORMAT, "stored tokens: %d of %d a window end at %.2f s of %.2f s: they are of another recording",
+                   t->r->stored_frames, t->r->max_frames, (double)(l->seek * HM_WHISPER_HOP) / HM_WHISPER_RATE,
+                   (double)l->facts.samples / HM_WHISPER_RATE);
+}
+
 static hm_whisper_request request_of(const transcribing *t, window_round *p, int window, double temperature)
 {
     const lane *l = p->lanes[window];
@@ -339,7 +382,7 @@ static hm_whisper_request request_of(const transcribing *t, window_round *p, int
                                 .force_length = r->force_length,
                                 .no_speech = !isnan(t->in->no_speech_threshold),
                                 .logits = number == 0 && !t->seeks && !l->facts.tries ? r->logits : NULL,
-                                .stored = r->stored_codes ? r->stored_codes + number * r->max_frames : NULL,
+                                .stored = stored_of(t, l),
                                 .seed = r->seed,
                                 .stream = (uint32_t)(number * 64 + l->facts.tries + 8 * l->seek)};
 }
@@ -349,9 +392,10 @@ static hm_status decode_round(hm_engine *e, transcribing *t, window_round *p, hm
 {
     int pending = p->count;
     hm_status st = HM_OK;
-    for (int i = 0; i < pending; i++) {
+    for (int i = 0; i < pending && !st; i++) {
         p->windows[i] = i;
         p->lanes[i]->facts.tries = 0;
+        st = check_stored(t, p->lanes[i], err);
     }
     for (int k = 0; k < t->temperature_count && pending && !st; k++) {
         int again_count = 0;
@@ -375,24 +419,28 @@ static hm_status decode_round(hm_engine *e, transcribing *t, window_round *p, hm
     return st;
 }
 
-/* What a window's text adds to its lane, and where the lane goes on. */
+/* What a window's text adds to its lane, and where the lane goes on: by what is stored, where it is. Of a forced length every id is kept. */
 static hm_status take_text(const transcribing *t, lane *l, const hm_whisper_text *y, bool *ended, hm_error *err)
 {
     const hm_transcript_ids ids = {t->g->end, t->g->timestamp0};
-    int n = y->count, frames = window_frames(l), count = 0;
+    const int32_t *stored = stored_of(t, l);
+    int n = y->count, frames = window_frames(l), count = 0, first = l->count;
     int64_t advance = frames;
+    bool all = !t->timestamps || (t->seeks && t->r->force_length);
     hm_transcript_segment *segments = NULL;
     hm_status st = HM_OK;
     *ended &= y->ended;
     while (n && !t->r->force_length && y->tokens[n - 1] == t->g->end) /* beams may be filled up with ends */
         n--;
-    if (!l->facts.skipped && !t->timestamps)
+    if (!l->facts.skipped && all)
         st = keep_ids(l, y, 0, n, err);
-    else if (!l->facts.skipped)
-        st = hm_transcript_cut(&segments, &count, &advance, ids, y->tokens, n, l->seek, frames, err);
+    if (!l->facts.skipped && t->timestamps && !st)
+        st = hm_transcript_cut(&segments, &count, &advance, ids, stored ? stored : y->tokens, n, l->seek, frames, err);
     for (int i = 0; i < count && !st; i++)
-        st = keep_segment(l, segments[i], y, err);
+        st = keep_segment(l, segments[i], y, all ? first : -1, err);
     free(segments);
+    if (!st && t->seeks)
+        st = keep_window(l, l->seek, frames, first, err);
     l->seek += advance;
     l->over = !t->timestamps || l->seek >= l->frames;
     return st;
@@ -475,10 +523,12 @@ static hm_status run_lanes(hm_engine *e, transcribing *t, int first, int count, 
 
 static hm_status collect(const transcribing *t, hm_result *out, hm_error *err)
 {
-    int total = 0;
-    for (int i = 0; i < t->lane_count; i++)
+    int total = 0, windows = 0;
+    for (int i = 0; i < t->lane_count; i++) {
         total += t->lanes[i].count;
-    out->windows = hm_calloc((size_t)t->lane_count + 1, sizeof *out->windows, "windows", err);
+        windows += t->seeks ? t->lanes[i].heard_count : 1;
+    }
+    out->windows = hm_calloc((size_t)windows + 1, sizeof *out->windows, "windows", err);
     out->codes = out->windows ? hm_calloc((size_t)total + 1, sizeof *out->codes, "tokens", err) : NULL;
     out->logits = out->codes ? hm_calloc((size_t)total + 1, sizeof *out->logits, "tokens", err) : NULL;
     if (!out->logits)
@@ -491,7 +541,10 @@ static hm_status collect(const transcribing *t, hm_result *out, hm_error *err)
             memcpy(out->codes + out->frames, l->ids, (size_t)l->count * sizeof *l->ids);
             memcpy(out->logits + out->frames, l->logits, (size_t)l->count * sizeof *l->logits);
         }
-        out->windows[out->window_count++] = l->facts;
+        if (!t->seeks)
+            out->windows[out->window_count++] = l->facts;
+        for (int k = 0; k < l->heard_count; k++) /* of the one lane there is */
+            out->windows[out->window_count++] = l->heard[k];
         out->frames += l->count;
     }
     return HM_OK;

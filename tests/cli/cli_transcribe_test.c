@@ -137,6 +137,17 @@ static void assert_seeking(const char *seed, const char *model, const char *audi
     }
     assert_int_equal(json_integer_value(json_object_get(found, "tokens")), tokens);
     assert_int_equal(tokens, json_array_size(json_object_get(golden, "tokens")));
+    const json_t *windows = json_object_get(found, "windows"); /* as many as it took, each behind the one before */
+    double start_s = -1;
+    bool several = json_number_value(json_object_get(found, "audio_s")) > 30;
+    assert_true(!several || json_array_size(windows) > 1);
+    json_array_foreach(windows, i, segment)
+    {
+        assert_true(json_number_value(json_object_get(segment, "start_s")) > start_s);
+        start_s = json_number_value(json_object_get(segment, "start_s"));
+        tokens -= (size_t)json_integer_value(json_object_get(segment, "tokens"));
+    }
+    assert_int_equal(tokens, 0);
     json_decref(found);
 }
 

@@ -3,9 +3,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "harness/store.h"
 #include "tests/cli_case.h"
 
 static char db[256], suite[256];
+
+/* A model that may draw timestamps, and a recording that it writes down window after window. */
+#define SEEK_TOKENS 12
+#define SEEKS "--model", in_folder("stamps"), "--db", db, "--no-trace", "--no-limits", "-n", "1"
+
+static void make_seeking(void)
+{
+    static const char text[] = "suite: sought\ncases:\n"
+                               "  - {name: seek, task: transcript, seconds: 75, chunk: 0, tokens: 12, seed: 3}\n"
+                               "  - {name: chunks, task: transcript, seconds: 35, tokens: 3, seed: 3}\n";
+    char from[300], to[300];
+    put("sought.yaml", text, sizeof text - 1);
+    hm_run run = run_program("synth", "whisper-test", in_folder("stamps"), "--seed", "1");
+    assert_int_equal(run.code, 0);
+    run_free(&run);
+    snprintf(from, sizeof from, "%s", in_folder("stamps/HeartTranscriptor-oss/generation_config_ts.json"));
+    snprintf(to, sizeof to, "%s", in_folder("stamps/HeartTranscriptor-oss/generation_config.json"));
+    assert_int_equal(rename(from, to), 0);
+}
 
 static int setup(void **state)
 {
@@ -19,6 +39,7 @@ static int setup(void **state)
     snprintf(db, sizeof db, "%s", in_folder("x.db"));
     snprintf(suite, sizeof suite, "%s", in_folder("heard.yaml"));
     put("heard.yaml", text, sizeof text - 1);
+    make_seeking();
     return 0;
 }
 
@@ -127,6 +148,67 @@ static void windows_are_swept(void **state)
     expect_code(&run, 64, "no case here transcribes");
 }
 
+/* int4 draws other timestamps, and is fed those of naive: it hears the same windows. */
+static void windows_that_follow_timestamps_are_the_same_in_every_arm(void **state)
+{
+    (void)state;
+    hm_run run =
+        run_program("suite", in_folder("sought.yaml"), SEEKS, "-V", "naive,best:panels=rows,best:precision_backbone=int4", "-f", "seek");
+    if (run.code)
+        fail_msg("%s", run.err);
+    run_free(&run);
+    expect_sql("SELECT chunk_s, batch, beams, frames FROM suite_case", "0.0,1,1,36\r\n"); /* three windows at least */
+    expect_sql(
+        "SELECT count(*), min(s.fed_codes), max(s.health), count(DISTINCT s.windows), min(s.windows) > 3, min(s.frames = 12 * s.windows), "
+        "min(s.frames = (SELECT frames FROM stored_codes)) FROM sample s WHERE NOT s.warmup",
+        "3,1,ok,1,1,1,1\r\n");
+    expect_sql(
+        "SELECT a.name LIKE '%int4', o.codes_equal FROM output o JOIN sample s ON s.id = o.sample_id JOIN run r ON r.id = s.run_id JOIN "
+        "arm a ON a.id = r.arm_id WHERE NOT s.warmup AND (a.name = 'naive' OR a.name LIKE '%int4') ORDER BY 1",
+        "0,1\r\n1,0\r\n");
+    expect_sql("SELECT min(encode_ms > 0), max(audio_s), max(tokens > 36) FROM transcript_figure", "1,75.0,1\r\n");
+    run = run_program("suite", in_folder("sought.yaml"), SEEKS, "-V", "best", "-a", "batch-size=1,2", "--dry-run");
+    if (!strstr(run.out, "chunks@batch-size=2") || strstr(run.out, "seek@")) /* there are no windows side by side */
+        fail_msg("%s%s", run.out, run.err);
+    run_free(&run);
+}
+
+/* Stored tokens by which the windows lie elsewhere than theirs did. */
+static void store_other(const char *hash, const char *model, int windows, bool far)
+{
+    int32_t ids[4 * SEEK_TOKENS];
+    hm_store *store = NULL;
+    hm_error err;
+    hm_model_record m = {.kind = "whisper"};
+    hm_stored_codes codes = {.frames = windows * SEEK_TOKENS, .codebooks = 1, .codes = ids};
+    for (int i = 0; i < 4 * SEEK_TOKENS; i++) /* text, or text between 0.00 and a pair of 1.00 */
+        ids[i] = far ? 5 : i % SEEK_TOKENS == 0 ? 513 : i % SEEK_TOKENS == 2 || i % SEEK_TOKENS == 3 ? 513 + 50 : 5;
+    snprintf(m.id, sizeof m.id, "%s", model);
+    snprintf(m.name, sizeof m.name, "stamps");
+    if (hm_store_open(&store, db, HM_STORE_CREATE, &err) || hm_store_put_model(store, &m, &err) ||
+        hm_store_put_codes(store, hash, model, 3, &codes, &err))
+        fail_msg("%s", err.text);
+    hm_store_close(&store);
+}
+
+static void tokens_of_other_windows_are_refused(void **state)
+{
+    (void)state;
+    char hash[64] = "", model[64] = "";
+    hm_run run = run_program("suite", in_folder("sought.yaml"), SEEKS, "-V", "naive", "-f", "seek");
+    expect_code(&run, 0, NULL);
+    run = run_program("db", "sql", "SELECT request_hash, model_id FROM stored_codes", "-o", "csv", "--db", db);
+    const char *row = strchr(run.out, '\n');
+    assert_true(row && sscanf(row + 1, "%63[^,],%63[^\r\n]", hash, model) == 2);
+    run_free(&run);
+    for (int far = 0; far < 2; far++) {
+        unlink(db);
+        store_other(hash, model, 4, far);
+        run = run_program("suite", in_folder("sought.yaml"), SEEKS, "-V", "naive", "-f", "seek");
+        expect_code(&run, 6, far ? "made 36 frames, expected 48" : "stored tokens: 48 of 12 a window end at 4.00 s of 75.00 s");
+    }
+}
+
 /* Along the stored tokens, of the first window; beams have none. */
 static void formats_tell_what_they_lose(void **state)
 {
@@ -166,7 +248,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(every_arm_writes_down_the_same_tokens, empty),
                                        cmocka_unit_test_teardown(music_is_made_and_then_written_down, empty),
-                                       cmocka_unit_test_teardown(windows_are_swept, empty), cmocka_unit_test(formats_tell_what_they_lose),
+                                       cmocka_unit_test_teardown(windows_are_swept, empty),
+                                       cmocka_unit_test_teardown(windows_that_follow_timestamps_are_the_same_in_every_arm, empty),
+                                       cmocka_unit_test_teardown(tokens_of_other_windows_are_refused, empty),
+                                       cmocka_unit_test(formats_tell_what_they_lose),
                                        cmocka_unit_test(transcripts_are_profiled_and_batched)};
     return cmocka_run_group_tests(tests, setup, remove_folder);
 }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "harness/case.h"
 #include "harness/rounds.h"
 #include "harness/steady.h"
 #include "harness/turn.h"
@@ -605,6 +606,14 @@ static void a_transcript_goes_there_and_back(void **state)
     assert_string_equal(back.c.language, "en");
     assert_true(back.c.audio_s == 45 && back.c.chunk_s == 29.5 && back.c.batch == 3 && back.c.window_tokens == 2 && back.c.beams == 4);
     assert_true(back.c.frames == 6 && back.c.seed == 9 && !back.c.tags && got.codes[5] == 6);
+    hm_stored_codes_free(&got);
+    order.c.chunk_s = 0; /* three windows, where two are the fewest */
+    order.c.frames = 4;
+    json_decref(m);
+    m = hm_proto_run(&order);
+    assert_int_equal(hm_proto_read_run(m, &back, &got, &err), HM_OK);
+    assert_true(back.c.frames == 6 && got.codes[5] == 6 && hm_case_takes(&order.c, 4) && hm_case_takes(&order.c, 6));
+    assert_false(hm_case_takes(&order.c, 2) || hm_case_takes(&order.c, 5));
     hm_stored_codes_free(&got);
     static const char *const wrong[][2] = {{"recording", "noise"}, {"audio_s", "long"}, {"beams", "many"}, {"path", NULL}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

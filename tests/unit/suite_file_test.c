@@ -154,6 +154,10 @@ static void wrong_files_are_refused_with_the_place_and_the_key(void **state)
         {HEAR "    frames: 3\n", "length of its recording"},
         {HEAR "    seconds: 0.5\n", "1 to 3600"},
         {HEAR "    seconds: 9\n    chunk: 31\n", "chunk: expected 1 to 30"},
+        {HEAR "    seconds: 31\n    chunk: 0.5\n", "or 0: one window after the other"},
+        {HEAR "    seconds: 30\n    chunk: 0\n", "chunk: 0 takes more than 30 seconds"},
+        {HEAR "    seconds: 31\n    chunk: 0\n    batch: 2\n", "no \"batch\""},
+        {HEAR "    seconds: 31\n    chunk: 0\n    beams: 2\n", "one of \"beams\""},
         {HEAR "    seconds: 3600\n    chunk: 1\n    tokens: 400\n", "more than 1048576 tokens"},
         {HEAR "    seconds: 9\n    batch: 0\n", "batch"},
         {HEAR "    seconds: 9\n    tokens: 441\n", "1 to 440"},
@@ -191,7 +195,8 @@ static void a_recording_is_as_long_as_its_windows(void **state)
                                "  - {name: b, task: transcript, seconds: 120, tokens: 10, batch: 4, beams: 3, language: en, seed: 7}\n"
                                "  - {name: c, task: transcript, seconds: 30.1, chunk: 30, tokens: 1}\n"
                                "  - {name: d, task: transcript, seconds: 30, chunk: 12, tokens: 1}\n"
-                               "  - {name: e, task: transcript, seconds: 10, recording: music, tags: pop, lyrics: la, topk: 3}\n";
+                               "  - {name: e, task: transcript, seconds: 10, recording: music, tags: pop, lyrics: la, topk: 3}\n"
+                               "  - {name: f, task: transcript, seconds: 60.1, chunk: 0, tokens: 2}\n";
     hm_error err = {0};
     hm_suite *suite = NULL;
     if (hm_suite_parse(&suite, text, sizeof text - 1, "s.yaml", &err))
@@ -207,6 +212,7 @@ static void a_recording_is_as_long_as_its_windows(void **state)
     assert_string_equal(c[4].recording, "music");
     assert_string_equal(c[4].lyrics, "la");
     assert_int_equal(c[4].topk, 3);
+    assert_true(c[5].frames == 6 && c[5].batch == 1 && c[5].chunk_s == 0); /* at least three windows */
     hm_suite_close(&suite);
 }
 

@@ -194,7 +194,7 @@ hm_status hm_cmd_peers(const hm_command *self, int argc, char **argv, hm_error *
     char near[HM_SUGGESTION];
     bool helped;
     hm_strings args = {0};
-    peers_args a = {.backend = "cpu", .timeout_s = 300};
+    peers_args a = {.backend = "cpu", .timeout_s = 1800}; /* as of a suite's run: what compiles may take minutes before its first answer */
     const hm_option options[] = {{"model", 'm', HM_OPT_STRING, &a.model, "DIR|PRESET",
                                   "check: what it opens (default: the mini preset of what it makes)", 0, 0, NULL},
                                  {"backend", 'b', HM_OPT_STRING, &a.backend, "NAME", "check: what it is told to use", 0, 0, NULL},

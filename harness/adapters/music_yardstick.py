@@ -89,7 +89,7 @@ class Yardstick(worker.Engine):
         return common.compiler_lacks() if self.options.compile else ""
 
     def open(self, folder, threads, message):
-        self.torch = torch = common.start(threads)
+        self.torch = torch = common.start(threads, self.options.compile)
         placed = common.place(torch, self.options.device)
         from safetensors.torch import load_file
         from tokenizers import Tokenizer

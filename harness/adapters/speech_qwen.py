@@ -55,7 +55,7 @@ class QwenTts(worker.Engine):
         return common.compiler_lacks() if self.options.compile else ""
 
     def open(self, folder, threads, message):
-        self.torch = torch = common.start(threads)
+        self.torch = torch = common.start(threads, self.options.compile)
         placed = common.place(torch, self.options.device)
         torch.set_default_device(None)  # the package places its own
         import qwen_tts

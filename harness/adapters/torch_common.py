@@ -51,10 +51,9 @@ def compiler_lacks():
 
 
 def compiled(torch, function):
-    """By torch.compile, once for all lengths; what it compiles is kept beside the environment."""
+    """By torch.compile, once for all lengths; `start` says where what it compiles is kept."""
     if compiler_lacks():
         raise worker.Refusal(compiler_lacks())
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.join(sys.prefix, "compiled"))
     # PyTorch 2.10 writes checks of indices for AVX2 where their variables are not known, which no compiler takes
     return torch.compile(function, dynamic=True, options={"assert_indirect_indexing": False})
 
@@ -68,8 +67,11 @@ def products(dtype):
     return "MKL's products by AVX2" if dtype == "float32" and worker.others_avx512() else ""
 
 
-def start(threads):
-    """PyTorch with so many threads. What the CPU has and PyTorch would not use is said, and asked for."""
+def start(threads, compiles=False):
+    """PyTorch with so many threads. What the CPU has and PyTorch would not use is said, and asked for. What it compiles is kept beside the environment,
+    which has to be said before anything else is imported: some packages set a folder of /tmp on their way."""
+    if compiles:
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.join(sys.prefix, "compiled"))
     flags = worker.cpu_flags()
     if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= flags:
         os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx512")

@@ -531,6 +531,7 @@ static hm_status prepare(suite_run *r, hm_error *err)
             bool known;
             double turn_ns = (double)hm_suite_expected_ns(r->store, r->o->machine_id, r->plan, c, a, &known);
             r->tally->expected_ns[c * r->plan->arm_count + a] = known ? turn_ns : turn_ns * r->o->iterations;
+            r->tally->guessed[c * r->plan->arm_count + a] = !known;
         }
     hm_status st = hm_tally_load(r->tally, r->store, r->o->session_id, err);
     if (!st)

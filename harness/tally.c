@@ -13,7 +13,8 @@ hm_status hm_tally_open(hm_tally *t, const hm_plan *plan, int rounds, hm_error *
     *t = (hm_tally){.plan = plan, .rounds = rounds};
     t->cells = hm_calloc(pairs * (size_t)rounds, sizeof *t->cells, "table of runs", err);
     t->expected_ns = t->cells ? hm_calloc(pairs, sizeof *t->expected_ns, "table of durations", err) : NULL;
-    t->decided = t->expected_ns ? hm_calloc((size_t)plan->case_count, sizeof *t->decided, "table of cases", err) : NULL;
+    t->guessed = t->expected_ns ? hm_calloc(pairs, sizeof *t->guessed, "table of durations", err) : NULL;
+    t->decided = t->guessed ? hm_calloc((size_t)plan->case_count, sizeof *t->decided, "table of cases", err) : NULL;
     if (!t->decided)
         return HM_EABSENT;
     for (int c = 0; c < plan->case_count; c++)
@@ -27,6 +28,7 @@ void hm_tally_close(hm_tally *t)
 {
     free(t->cells);
     free(t->expected_ns);
+    free(t->guessed);
     free(t->decided);
     memset(t, 0, sizeof *t);
 }
@@ -232,9 +234,10 @@ bool hm_tally_healthy(const hm_tally *t, int c, int arm)
     return good;
 }
 
-double hm_tally_turn_ns(const hm_tally *t, int c, int arm)
+/* The median of the turns that were taken; NaN: none. */
+static double taken_ns(const hm_tally *t, int c, int arm)
 {
-    double *known = malloc((size_t)t->rounds * sizeof *known), turn = t->expected_ns[c * t->plan->arm_count + arm];
+    double *known = malloc((size_t)t->rounds * sizeof *known), turn = NAN;
     int n = 0;
     for (int round = 0; round < t->rounds && known; round++)
         if (!isnan(hm_tally_at(t, c, arm, round)->elapsed_ns))
@@ -243,6 +246,20 @@ double hm_tally_turn_ns(const hm_tally *t, int c, int arm)
         turn = hm_median(known, n);
     free(known);
     return turn;
+}
+
+double hm_tally_turn_ns(const hm_tally *t, int c, int arm)
+{
+    int pair = c * t->plan->arm_count + arm;
+    double taken = taken_ns(t, c, arm), took = 0, guesses = 0;
+    if (!isnan(taken) || !t->guessed[pair])
+        return isnan(taken) ? t->expected_ns[pair] : taken;
+    for (int i = 0; i < t->plan->case_count * t->plan->arm_count; i++) {
+        double ns = t->guessed[i] ? taken_ns(t, i / t->plan->arm_count, i % t->plan->arm_count) : NAN;
+        took += isnan(ns) ? 0 : ns;
+        guesses += isnan(ns) ? 0 : t->expected_ns[i];
+    }
+    return t->expected_ns[pair] * (guesses > 0 ? took / guesses : 1);
 }
 
 double hm_tally_seconds_left(const hm_tally *t)

@@ -19,6 +19,7 @@ typedef struct hm_tally {
     int rounds;
     hm_tally_cell *cells; /* [rounds][cases][arms] */
     double *expected_ns;  /* [cases][arms] of a turn, as long as none was taken */
+    bool *guessed;        /* [cases][arms] that is a rule of thumb alone */
     bool *decided;        /* [cases] */
     int dropped;          /* rounds of cases that were set aside */
     bool stolen_spoils;   /* stolen CPU time spoils a turn: where a verdict on a pair rests on each round. Elsewhere it is told, no more: of
@@ -47,7 +48,7 @@ int hm_tally_case_rounds(const hm_tally *t, int case_index);
  * times of the only one. Half of it as a share: 0.01 is +-1 %. INFINITY: too few rounds for one (6 are needed), or an arm has no times. */
 double hm_tally_half_width(const hm_tally *t, int case_index);
 bool hm_tally_healthy(const hm_tally *t, int case_index, int arm);
-/* Expected duration of a turn: the median of those taken, else what was expected. */
+/* Expected duration of a turn: the median of those taken, else what was expected; a guess by as much longer or shorter as other guesses turned out. */
 double hm_tally_turn_ns(const hm_tally *t, int case_index, int arm);
 double hm_tally_seconds_left(const hm_tally *t);
 

@@ -166,7 +166,7 @@ static void arm_sheet(const hm_journal_session *s, int arm, hm_document *d)
         const hm_journal_result *r = hm_journal_at(s, arm, c);
         hm_sheet_string(t, s->id);
         hm_cell_who(t, s, arm, c);
-        hm_sheet_cell(t, "%d", s->cases[c].words);
+        hm_sheet_number(t, s->cases[c].words > 0 ? s->cases[c].words : NAN, 0); /* a recording has none */
         hm_sheet_cell(t, "%d", r->n);
         hm_cell_mean(t, &r->wall_ms, 1);
         hm_cell_sd(t, &r->wall_ms, 1);

@@ -142,7 +142,8 @@ static void chances(const hm_journal_session *s, const hm_journal_result *r, hm_
     char what[160];
     bool codec_known = !(r->decode_ms.mean > 0) || r->codec_frame_gflop > 0;
     double wall = r->wall_ms.mean, decode_ms = r->decode_ms.mean > 0 ? least_decode_ms(s, r) * r->frames : 0;
-    double floor_ms = codec_known ? least_generate_ms(s, r) * r->frames + decode_ms : NAN;
+    double prefill_ms = r->prefill_gflop * 1e3 / s->peak_gflop_s; /* its operations: of a transcript the encoder's, which is most of it */
+    double floor_ms = codec_known ? least_generate_ms(s, r) * r->frames + decode_ms + (isfinite(prefill_ms) ? prefill_ms : 0) : NAN;
     const hm_journal_span *frame = hm_journal_span_of(r, "generate/frame");
     hm_sheet *t = hm_sheet_new((const char *const[]){"part|If this cost nothing", ">share_percent|Share of wall", ">speed_up|At most",
                                                      "helps|Would it help?", NULL});

@@ -426,9 +426,14 @@ void hm_journal_positions(const hm_journal_session *s, hm_document *d)
             hm_sheet_number(t, mean_between(hm_journal_at(s, arms[k], kase), from, to), 3);
     }
     snprintf(name, sizeof name, "positions_%s", s->model); /* its columns are this model's arms */
-    hm_document_heading(d, 3, "Along a song: %s", s->cases[kase].label);
+    bool heard = has_windows(hm_journal_at(s, arms[0], kase));
+    hm_document_heading(d, 3, heard ? "Along a transcript: %s" : "Along a song: %s", s->cases[kase].label);
     hm_document_sheet(d, name, t);
-    hm_document_text(d, "Mean time of a frame where it stands in the song, over all rounds.");
+    hm_document_text(
+        d,
+        heard
+            ? "Mean time of a frame, a step of the decoder for all windows side by side, where it stands in the transcript, over all rounds."
+            : "Mean time of a frame where it stands in the song, over all rounds.");
 }
 
 /* ---- energy and counters ---- */

@@ -210,6 +210,8 @@ void hm_journal_frames(const hm_journal_session *s, hm_document *d)
     span_row(t, s, arms, n, kase, "**frame**", "generate/frame", false);
     snprintf(name, sizeof name, "frame_%s", s->model); /* its columns are this model's arms */
     hm_document_sheet(d, name, t);
+    if (isfinite(first->windows))
+        hm_document_text(d, "Of a transcript a frame is a step of the decoder, for all windows side by side.");
 }
 
 void hm_journal_loading(const hm_journal_session *s, hm_document *d)

@@ -11,6 +11,7 @@
 
 #include "engine/base/map.h"
 #include "harness/measure.h"
+#include "harness/tally.h"
 #include "tests/fake_worker.h"
 
 #define GOOD(call)                    \
@@ -124,6 +125,31 @@ static void values_of_turns_are_there_and_a_case_can_end_early(void **state)
     assert_int_equal(hm_measure_verdict(m, &err), HM_OK);
     hm_measure_close(&m);
     assert_null(m);
+}
+
+/* Guesses follow those that were put to the test; what past runs say does not. */
+static void a_guess_learns_from_the_turns_that_were_taken(void **state)
+{
+    (void)state;
+    hm_error err = {0};
+    hm_measure_options o = options("good", "drift");
+    hm_measure *m = NULL;
+    hm_tally t;
+    assert_int_equal(hm_measure_begin(&m, &o, &err), HM_OK);
+    const hm_plan *plan = hm_measure_plan_of(m);
+    assert_true(plan->case_count == 2 && plan->arm_count == 2);
+    assert_int_equal(hm_tally_open(&t, plan, 2, &err), HM_OK);
+    for (int i = 0; i < 4; i++) {
+        t.expected_ns[i] = i < 2 ? 100e9 : 200e9;
+        t.guessed[i] = i < 3;
+    }
+    assert_true(fabs(hm_tally_seconds_left(&t) - 1200) < 1e-6);
+    hm_tally_put(&t, 0, 0, 0, true, NULL, 0, 1, 10e9);
+    assert_true(fabs(hm_tally_turn_ns(&t, 0, 1) - 10e9) < 1 && fabs(hm_tally_turn_ns(&t, 1, 0) - 20e9) < 1);
+    assert_true(hm_tally_turn_ns(&t, 1, 1) == 200e9);
+    assert_true(fabs(hm_tally_seconds_left(&t) - (10 + 20 + 40 + 400)) < 1e-6);
+    hm_tally_close(&t);
+    hm_measure_close(&m);
 }
 
 /* How far off the time that is left was said to be, as a share of what it took. */
@@ -343,6 +369,7 @@ int main(int argc, char **argv)
                                        CASE(failed_and_bad_arms_have_no_values_and_are_told),
                                        CASE(a_turn_may_time_several_generations),
                                        CASE(a_case_ends_when_its_ratios_are_known_well_enough),
+                                       CASE(a_guess_learns_from_the_turns_that_were_taken),
                                        CASE(one_round_that_the_machine_spoilt_is_run_again),
                                        CASE(a_machine_that_spoils_rounds_makes_the_measurement_invalid),
                                        CASE(a_session_goes_on_with_more_rounds_and_its_own_words),

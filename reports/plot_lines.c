@@ -92,12 +92,12 @@ hm_status hm_plot_positions(const hm_journal_session *s, const char *output, FIL
     snprintf(title, sizeof title, "A frame's time along %s", s->cases[kase].label);
     hm_plot_session_head(s, output, title, "mean over rounds", HM_PLOT_WIDTH, POSITIONS_HEIGHT, f);
     hm_plot_key_below(f, n, POSITIONS_HEIGHT);
-    fputs("set xlabel 'position in the audio (s)'\nset ylabel 'time per frame (ms)'\nset yrange [0:*]\nset xrange [0:*]\n"
-          "set offsets 0, 0, graph 0.08, 0\n",
-          f);
+    bool heard = isfinite(hm_journal_at(s, arms[0], kase)->windows); /* of a transcript: its decoder's steps, of all windows side by side */
+    fprintf(f, "set xlabel '%s'\nset ylabel 'time per frame (ms)'\nset yrange [0:*]\nset xrange [0:*]\nset offsets 0, 0, graph 0.08, 0\n",
+            heard ? "frame: a step of the decoder for all windows side by side" : "position in the audio (s)");
     for (int i = 0; i < n; i++) {
         const hm_journal_result *r = hm_journal_at(s, arms[i], kase);
-        double second = r->frames > 0 ? r->audio_s / r->frames : NAN;
+        double second = heard ? 1 : r->frames > 0 ? r->audio_s / r->frames : NAN;
         fprintf(f, "$arm%d << EOD\n", i);
         for (int k = 0; k < r->stretch_count; k++)
             fprintf(f, "%.6g %.6g\n", ((double)r->stretches[k].first_frame + (double)r->stretches[k].frames / 2) * second,

@@ -103,6 +103,26 @@ static hm_status check_length(transcribing *t, hm_error *err)
     return HM_OK;
 }
 
+static bool is_among(const int32_t *ids, int count, int32_t id)
+{
+    for (int i = 0; i < count; i++)
+        if (ids[i] == id)
+            return true;
+    return false;
+}
+
+/* Whether a text can begin with a timestamp, as it has to: some models suppress all of them. */
+static bool may_stamp(const hm_whisper_generation *g, int64_t vocab)
+{
+    for (int32_t id = g->timestamp0; id < vocab; id++) {
+        if (g->max_initial_timestamp >= 0 && id > g->timestamp0 + g->max_initial_timestamp)
+            return false;
+        if (!is_among(g->suppress, g->suppress_count, id) && !is_among(g->begin_suppress, g->begin_suppress_count, id))
+            return true;
+    }
+    return false;
+}
+
 static hm_status check_request(hm_engine *e, transcribing *t, hm_error *err)
 {
     const hm_transcript_input *in = t->in;
@@ -119,6 +139,8 @@ static hm_status check_request(hm_engine *e, transcribing *t, hm_error *err)
         return hm_fail(err, HM_EUSAGE, "%d beams: expected 1 to %d", t->beams, HM_WHISPER_MAX_BEAMS);
     if (t->timestamps && t->g->no_timestamps < 0)
         return hm_fail(err, HM_EUSAGE, "timestamps: the model's generation_config.json has no no_timestamps_token_id, so it knows none");
+    if (t->timestamps && !may_stamp(t->g, t->shape->vocab))
+        return hm_fail(err, HM_EUSAGE, "timestamps: the model's generation_config.json suppresses all that a text could begin with");
     if (t->r->stored_codes && (t->timestamps != t->seeks || t->beams > 1 || t->temperature_count > 1 || in->temperatures[0] > 0))
         return hm_fail(
             err, HM_EUSAGE,

@@ -349,6 +349,7 @@ static void options_that_mean_nothing_are_refused(void **state)
     run_free(&made);
     assert_fails(TRANSCRIBE("B.wav", "--model", in_folder("music")), 66, "no Whisper");
     assert_fails(TRANSCRIBE("B.wav", TINY, "-o", "/nowhere/a.txt"), 73, "/nowhere");
+    assert_fails(TRANSCRIBE("B.wav", TINY, "--timestamps"), 64, "suppresses all that a text could begin with");
 }
 
 static void help_has_examples(void **state)

@@ -100,8 +100,7 @@ static void every_arm_writes_down_the_same_tokens(void **state)
     expect_code(&run, 0, NULL);
     run = run_program("report", "--db", db, "-o", in_folder("report.html"));
     expect_code(&run, 0, NULL);
-    run = run_program("plot", "positions", "--db", db, "-o", in_folder("p.svg"),
-                      "--script"); /* ten steps: five of each window */
+    run = run_program("plot", "positions", "--db", db, "-o", in_folder("p.svg"), "--script"); /* ten steps: five of each window */
     if (!strstr(run.out, "a step of the decoder") || !strstr(run.out, "9.5 "))
         fail_msg("%s%s", run.out, run.err);
     run_free(&run);

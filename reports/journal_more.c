@@ -210,7 +210,7 @@ void hm_journal_transcripts(const hm_journal_session *s, hm_document *d)
     hm_document_text(
         d,
         "Audio: reading the recording. Wall and RTF: from there to the last token, load and music left out. Music: making what is "
-        "transcribed. Shares: of the machine's limits, see Ceiling. Every arm is fed the same tokens. Interactive use asks for an RTF of 0.15 to 0.30 or less.");
+        "transcribed. Shares: of the machine's limits, see Ceiling. Every arm is fed the same tokens; with several beams each follows its own. Interactive use asks for an RTF of 0.15 to 0.30 or less.");
 }
 
 /* ---- cold starts ---- */

@@ -117,12 +117,6 @@ static inline hm_binder hm_binder_at(hm_ctx *c, hm_weights *w, const hm_tensor_t
                        .err = err};
 }
 
-/* Of 8 bits or fewer. */
-static inline bool hm_format_coarse(hm_format format)
-{
-    return format >= HM_FORMAT_INT8;
-}
-
 /* What computes with weights as they are stored where others are coarse: what is small and sensitive. */
 static inline hm_binder hm_binder_kept(const hm_binder *b)
 {

@@ -57,6 +57,12 @@ static inline bool hm_format_quantised(hm_format format)
     return format >= HM_FORMAT_INT8 && format <= HM_FORMAT_FP4;
 }
 
+/* Of 8 bits or fewer. */
+static inline bool hm_format_coarse(hm_format format)
+{
+    return format >= HM_FORMAT_INT8;
+}
+
 /* "f32", "bf16", "f16", "int8", "int4", "fp4", "fp8"; "rows". Back: -1 when unknown. */
 const char *hm_format_name(hm_format format);
 int hm_format_parse(const char *name);

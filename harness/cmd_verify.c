@@ -38,16 +38,12 @@ static hm_status verify_variant(const hm_engine_choice *choice, const char *dir,
     char compiled[HM_MODEL_PATH];
     hm_module *module = NULL;
     struct printer printer = {.misses_only = misses_only};
-    const hm_variant_info *fixed;
-    hm_toggles toggles;
-    hm_status st = hm_variant_parse(variant, &toggles, &fixed, err);
-    if (!st)
-        st = hm_module_open(&module, variant, err);
+    hm_status st = hm_module_open(&module, variant, err);
     if (st)
         return st;
     hm_verify verify = {.api = hm_module_api(module),
                         .toggles = hm_module_option(module),
-                        .precision = &toggles,
+                        .precision = hm_module_toggles(module),
                         .backend = choice->backend,
                         .device = choice->device,
                         .driver_cache = hm_compiled_folder(compiled),

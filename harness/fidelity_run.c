@@ -211,8 +211,9 @@ hm_status hm_session_logits(const hm_logit_passes *p, hm_error *err)
     for (int c = 0; c < p->plan->case_count && !st && p->frames > 0; c++)
         for (int a = 0; a < p->plan->arm_count && !st; a++) {
             const hm_case_record *record = &p->plan->cases[c];
-            int most = hm_case_task(record) == HM_TASK_TRANSCRIPT ? (int)record->window_tokens : record->frames;
-            pass w = {.p = p, .record = record, .reference = a, .frames = most < p->frames ? most : p->frames};
+            pass w = {.p = p, .record = record, .reference = a};
+            int most = is_transcript(&w) ? (int)record->window_tokens : record->frames;
+            w.frames = most < p->frames ? most : p->frames;
             if (follows_codes(record) && is_reference(p->plan, c, a))
                 st = compare_case(&w, c, err);
         }

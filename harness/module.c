@@ -123,6 +123,11 @@ const hm_engine_api *hm_module_api(const hm_module *module)
     return module->api;
 }
 
+const hm_toggles *hm_module_toggles(const hm_module *module)
+{
+    return &module->toggles;
+}
+
 const hm_toggles *hm_module_option(const hm_module *module)
 {
     return module->api->fixed ? NULL : &module->toggles;

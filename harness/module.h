@@ -16,6 +16,9 @@ void hm_module_close(hm_module **module);
 /* Valid until hm_module_close. */
 const hm_engine_api *hm_module_api(const hm_module *module);
 
+/* What it computes with. */
+const hm_toggles *hm_module_toggles(const hm_module *module);
+
 /* For hm_engine_options.toggles: the toggles for the runtime build, NULL for a fixed one. */
 const hm_toggles *hm_module_option(const hm_module *module);
 

@@ -115,7 +115,7 @@ template <int threads> DEVICE void load_fp8(char *b, const char *w, long panel, 
     }
     for (int e = ITEM; e < MANY_DEPTH * MANY_COLUMNS; e += threads) {
         const int k = e / MANY_COLUMNS, c = e % MANY_COLUMNS, kf = k0 + k;
-        const long o = o0 + c, place = kf + kf / in * (3 - (in + 3) % 4);
+        const long o = o0 + c, place = kf + kf / in * (E4M3_INPUTS(in) - in);
         const long at = o / 16 * E4M3_PANEL_BYTES(panel) + (place / 2 * 16 + o % 16) * 2 + place % 2;
         b[(k / 2 * 72 + c) * 2 + k % 2] = kf < depth && o < out ? w[at] : (char)0;
     }
@@ -230,7 +230,7 @@ template <int tiles> DEVICE void scale_outputs(float (*sum)[tiles][4], const cha
 #pragma unroll
     for (int i = 0; i < 2 * tiles; i++) {
         const long o = o0 + i / 2 * 8 + ITEM % 4 * 2 + i % 2;
-        const float scale = o < out ? E4M3_SCALES(w + o / 16 * E4M3_PANEL_BYTES(panel), panel)[o % 16] * E4M3_UNIT : 0.0f;
+        const float scale = o < out ? E4M3_SCALE(w, o / 16, panel, o % 16) * E4M3_UNIT : 0.0f;
 #pragma unroll
         for (int q = i % 2; q < 4; q += 2) {
             sum[0][i / 2][q] *= scale;

@@ -7,6 +7,7 @@
 #include "engine/gpu/compat.inc"
 
 #include "engine/gpu/activate.inc"
+#include "engine/gpu/e4m3.inc"
 #include "engine/gpu/exact.inc"
 #include "engine/gpu/quantised.inc"
 
@@ -77,11 +78,6 @@ DEVICE float e4m3_f32(uint b)
 #define BF16(at) bf16_f32(((GLOBAL const ushort *)w)[at])
 #define F16(at) f16_f32(((GLOBAL const ushort *)w)[at])
 #define FP8(at) e4m3_f32(((GLOBAL const uchar *)w)[at])
-
-/* Panels of e4m3: inputs of a tap as stored, and bytes of a panel of so many inputs, the last of which are its outputs' scales. */
-#define FP8_INPUTS(in) (((in) + 3) / 4 * 4)
-#define FP8_BYTES(inputs) ((inputs)*LANES + 64)
-#define FP8_SCALE(w, panel, inputs, lane) (((GLOBAL const float *)((w) + ((panel) + 1) * FP8_BYTES(inputs) - 64))[lane])
 
 /* Four outputs side by side, in one load. */
 typedef struct __attribute__((aligned(16))) words4 {
@@ -224,8 +220,8 @@ DEVICE void join_parts(LOCAL const float *parts, LOCAL float *totals, const int 
 FEW_BLOCKS(few_panel_f32, 16, 16, sums_panel_f32, ((tile * in + b * DEPTH) * LANES + lane) * 4, 1.0f)
 FEW_BLOCKS(few_panel_bf16, 16, 16, sums_panel_bf16, ((tile * ((in + 1) / 2) + b * (DEPTH / 2)) * LANES + lane) * 4, 1.0f)
 FEW_BLOCKS(few_panel_f16, 16, 16, sums_panel_f16, ((tile * ((in + 1) / 2 * 2) + b * DEPTH) * LANES + lane) * 2, 1.0f)
-FEW_BLOCKS(few_panel_fp8, 16, 16, sums_panel_fp8, tile *FP8_BYTES(FP8_INPUTS(in)) + b * DEPTH * LANES + lane * 2,
-           FP8_SCALE(W, tile, FP8_INPUTS(in), i % LANES))
+FEW_BLOCKS(few_panel_fp8, 16, 16, sums_panel_fp8, tile *E4M3_PANEL_BYTES(E4M3_INPUTS(in)) + b * DEPTH * LANES + lane * 2,
+           E4M3_SCALE(W, tile, E4M3_INPUTS(in), i % LANES))
 FEW_BLOCKS(few_columns_f32, 64, 4, sums_columns_f32, ((long)b * DEPTH * out + o) * 4, 1.0f)
 FEW_BLOCKS(few_columns_bf16, 64, 4, sums_columns_bf16, ((long)b * DEPTH * out + o) * 2, 1.0f)
 FEW_BLOCKS(few_columns_f16, 64, 4, sums_columns_f16, ((long)b * DEPTH * out + o) * 2, 1.0f)
@@ -455,7 +451,7 @@ FEW_QUANTISED(few_fp4, block_fp4, BYTES_NIBBLES)
 /* The place of input kf in a panel, where taps of an odd number of inputs are padded. */
 #define PADDED (kf + (in % 2 ? kf / in : 0))
 /* The same where taps are padded to four inputs. */
-#define IN_QUADS (kf + kf / in * (FP8_INPUTS(in) - in))
+#define IN_QUADS (kf + kf / in * (E4M3_INPUTS(in) - in))
 #define IN_PANEL(place) (o / LANES * panel + (place)) * LANES + o % LANES
 
 DEVICE void load_weights(LOCAL float *b, const int columns, const int items, GLOBAL const char *w, int type, long o0, int out, int k0,
@@ -474,7 +470,8 @@ DEVICE void load_weights(LOCAL float *b, const int columns, const int items, GLO
         EACH_WEIGHT(BY_PANEL, F16(IN_PANEL(PADDED)))
         break;
     case PANEL_FP8:
-        EACH_WEIGHT(BY_PAIR, FP8(o / LANES * FP8_BYTES((long)FP8_INPUTS(in) * taps) + (IN_QUADS / 2 * LANES + o % LANES) * 2 + IN_QUADS % 2))
+        EACH_WEIGHT(BY_PAIR,
+                    FP8(o / LANES * E4M3_PANEL_BYTES((long)E4M3_INPUTS(in) * taps) + (IN_QUADS / 2 * LANES + o % LANES) * 2 + IN_QUADS % 2))
         break;
     case ROWS_F32:
         EACH_WEIGHT(BY_INPUT, F32(o * depth + kf))
@@ -585,7 +582,7 @@ DEVICE void scale_outputs(float *sum, GLOBAL const char *w, long o0, int out, lo
 {
     for (int i = 0; i < 16; i++) {
         const long o = o0 + i % 4 < out ? o0 + i % 4 : out - 1;
-        sum[i] *= FP8_SCALE(w, o / LANES, inputs, o % LANES);
+        sum[i] *= E4M3_SCALE(w, o / LANES, inputs, o % LANES);
     }
 }
 
@@ -611,7 +608,7 @@ DEVICE void scale_outputs(float *sum, GLOBAL const char *w, long o0, int out, lo
                 }                                                                                                                     \
         }                                                                                                                             \
         if (type == PANEL_FP8)                                                                                                        \
-            scale_outputs(all, w, o0 + c, out, (long)FP8_INPUTS(in) * taps);                                                          \
+            scale_outputs(all, w, o0 + c, out, (long)E4M3_INPUTS(in) * taps);                                                         \
         store_tile(all, m0 + r, o0 + c, y, bias, residual, snake_a, snake_b, ldy, M, out, act, slope, multiply);                      \
     }
 

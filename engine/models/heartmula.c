@@ -311,10 +311,12 @@ static void draw(hm_ctx *c, hm_mula_work *w, hm_mula_song *s, int k, const float
 static void clear_cache(hm_ctx *c, const hm_kv_cache *kv)
 {
     const hm_ops *op = &c->ops;
-    size_t floats = kv->peak_bytes / sizeof(float) / (size_t)kv->layers;
-    for (int i = 0; i < kv->layers && kv->memory; i++) {
+    bool waits = hm_t(c)->sync == HM_SYNC_LAYER;
+    int parts = waits ? kv->layers : 1;
+    size_t floats = kv->peak_bytes / sizeof(float) / (size_t)parts;
+    for (int i = 0; i < parts && kv->memory; i++) {
         op->fill(op, (float *)kv->memory + (size_t)i * floats, 0.0f, floats);
-        if (hm_t(c)->sync == HM_SYNC_LAYER)
+        if (waits)
             op->sync(op);
     }
     c->counters.reset_bytes += kv->memory ? kv->peak_bytes : 0;

@@ -46,12 +46,13 @@ typedef enum soft_entry {
     } while (0)
 
 /* Of entries that give back: they do so on a device that is lost, too, and then say that it is. */
-#define ENTER_LAST(name)                                                    \
-    do {                                                                    \
-        int early_ = hm_soft_enter(SOFT_##name);                            \
-        if (early_ && !(hm_soft_lost() && early_ == hm_soft_lost_result())) \
-            return (CUresult)early_;                                        \
+#define ENTER_LAST(name)                         \
+    do {                                         \
+        int early_ = hm_soft_enter(SOFT_##name); \
+        if (REFUSED(early_))                     \
+            return (CUresult)early_;             \
     } while (0)
+#define REFUSED(early) ((early) && !(hm_soft_lost() && (early) == hm_soft_lost_result()))
 #define LAST_RESULT ((CUresult)(hm_soft_lost() ? hm_soft_lost_result() : CUDA_SUCCESS))
 
 typedef struct soft_own {
@@ -166,6 +167,7 @@ typedef struct soft_stream {
     CUstreamCaptureMode mode;
     pthread_t captures; /* who began it */
     bool broken;        /* the capture */
+    bool endless;       /* the capture: its end was made to fail */
 } soft_stream;
 
 /* Puts a copy of the command on the stream, or into what it captures. `keep`: bytes at c->from that are copied at once; 0: none. */

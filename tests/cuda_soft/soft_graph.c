@@ -14,7 +14,7 @@ CUresult cuStreamBeginCapture_v2(CUstream stream, CUstreamCaptureMode mode)
     }
     s->mode = mode;
     s->captures = pthread_self();
-    s->broken = false;
+    s->broken = s->endless = false;
     s->captured = hm_soft_new(SOFT_GRAPH, sizeof *s->captured);
     return s->captured ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
@@ -23,9 +23,13 @@ CUresult cuStreamEndCapture(CUstream stream, CUgraph *out)
 {
     soft_context *c = NULL;
     soft_stream *s = NULL;
-    ENTER_LAST(cuStreamEndCapture);
+    int early = hm_soft_enter(SOFT_cuStreamEndCapture);
     CONTEXT(c);
     TAKE(s, stream, SOFT_STREAM);
+    if (REFUSED(early)) {
+        s->endless = true;
+        return (CUresult)early;
+    }
     NEED(out);
     *out = NULL;
     if (!s->captured) {

@@ -399,7 +399,7 @@ CUresult cuStreamDestroy_v2(CUstream stream)
     ENTER_LAST(cuStreamDestroy_v2);
     CONTEXT(c);
     TAKE(s, stream, SOFT_STREAM);
-    if (s->captured)
+    if (s->captured && !s->endless)
         hm_soft_misuse("it captures");
     pthread_mutex_lock(&work.lock);
     while (work.running)

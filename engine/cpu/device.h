@@ -18,7 +18,8 @@
 #define HM_CPU_GEMM_DEPTH 256                /* inputs summed in registers before they join the sum in memory */
 #define HM_CPU_PANEL_TILE_ROWS 96            /* rows of a GEMM tile over panels: multiple of every micro kernel's height */
 #define HM_CPU_PANEL_TILE_COLS 256           /* most columns of one ... */
-#define HM_CPU_PANEL_QUANT_COLS 512          /* ... of quantised weights: their inputs are quantised once per tile */
+#define HM_CPU_PANEL_QUANT_COLS 512          /* ... of quantised weights */
+#define HM_CPU_QUANTISED_BYTES (16 << 20)    /* most of inputs that are quantised once for all tiles */
 #define HM_CPU_PANEL_GRAIN_ROWS 12           /* what tiles are multiples of: strips of rows ... */
 #define HM_CPU_PANEL_GRAIN_COLS 32           /* ... and of columns */
 #define HM_CPU_THIN_COLS 4                   /* a GEMM of so few outputs is done as dot products ... */
@@ -66,8 +67,9 @@ typedef struct hm_cpu_gemm {
     int M, in, taps, depth; /* depth = taps*in; in and taps are 1 tap when the taps are contiguous */
     int64_t ldy, ldx, tap_stride;
     hm_cpu_finish finish;
-    bool thin;   /* tiles by dot products */
-    bool narrow; /* tiles by vectors of rows */
+    bool thin;       /* tiles by dot products */
+    bool narrow;     /* tiles by vectors of rows */
+    void *quantised; /* inputs of all rows; NULL: every tile quantises its own */
     int tile_rows, tile_cols, tiles_m, tiles;
     atomic_int next; /* tile to take */
 } hm_cpu_gemm;
@@ -134,6 +136,9 @@ typedef struct hm_cpu_kernels {
 typedef struct hm_cpu_panel_kernels {
     void (*gemv)(const hm_cpu_gemv *job, float *work, int index, int count); /* up to HM_CPU_GEMV_MAX_ROWS rows: W is read once */
     void (*gemm)(hm_cpu_gemm *job, float *work);                             /* many rows, and convolutions over rows */
+    /* Before it, for weights that meet quantised inputs: all these into job->quantised, of so many bytes. 0: taps share no rows. */
+    size_t (*quantised_bytes)(const hm_cpu_gemm *job);
+    void (*quantise)(const hm_cpu_gemm *job, int index, int count);
 } hm_cpu_panel_kernels;
 
 extern const hm_cpu_kernels hm_cpu_kernels_scalar, hm_cpu_kernels_avx2, hm_cpu_kernels_avx512, hm_cpu_kernels_neon;

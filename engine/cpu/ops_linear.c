@@ -75,8 +75,7 @@ static int split(int count, int most, int grain)
     return (each + grain - 1) / grain * grain;
 }
 
-/* Tiles over panels, as equal as whole strips and panels allow. Inputs of quantised weights are quantised once per tile, so that these
- * are wide; convolutions over many rows have tiles enough without cutting columns. */
+/* Tiles over panels, as equal as whole strips and panels allow; convolutions over many rows have tiles enough without cutting columns. */
 static void cut_panel_tiles(hm_cpu_gemm *g, int threads)
 {
     int out = g->w->out, want = threads > 1 ? 4 * threads : 1;
@@ -96,6 +95,25 @@ static void cut_panel_tiles(hm_cpu_gemm *g, int threads)
         else
             return;
     }
+}
+
+static void run_quantise_part(void *arg, int index, int count)
+{
+    const gemm_run *r = arg;
+    r->dev->p->quantise(r->job, index, count);
+}
+
+/* Inputs that several columns of tiles read, once for all of them. False with op->error set. */
+static bool quantise_inputs(const hm_ops *op, gemm_run *r)
+{
+    hm_cpu_gemm *g = r->job;
+    size_t bytes = g->tiles > g->tiles_m ? op->dev->p->quantised_bytes(g) : 0;
+    if (!bytes || bytes > HM_CPU_QUANTISED_BYTES)
+        return true;
+    g->quantised = hm_cpu_scratch(op, bytes, "quantised inputs");
+    if (g->quantised)
+        hm_cpu_run(op, run_quantise_part, r, (double)bytes);
+    return g->quantised;
 }
 
 static void run_gemm(const hm_ops *op, hm_cpu_gemm *g)
@@ -121,6 +139,8 @@ static void run_gemm(const hm_ops *op, hm_cpu_gemm *g)
         cut_tiles(g, op->dev->threads);
     gemm_run r = {g, op->dev};
     atomic_init(&g->next, 0);
+    if (quantised && !quantise_inputs(op, &r))
+        return;
     hm_cpu_run(op, run_gemm_part, &r, linear_work(w, g->M));
 }
 

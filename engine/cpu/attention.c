@@ -18,10 +18,19 @@ _Static_assert(ROOM(HM_CPU_ATTN_ROWS / 2, HM_CPU_ATTN_MAX_HEAD, HM_KV_PANEL) <= 
 _Static_assert(ROOM(HM_CPU_ATTN_ROWS, HM_CPU_ATTN_WIDE_HEAD, HM_CPU_ATTN_SLOTS) <= (int)(HM_CPU_WORK_BYTES / sizeof(float)),
                "tasks of all rows fit smaller ones");
 
-/* Rows of a task: many, which share what is read, fewer where threads would go without. */
+static bool is_read_in_place(const hm_kv_view *kv)
+{
+    return kv->panels && kv->type == HM_F32;
+}
+
+/* Rows of a task: many, which share what is read, as many as there is room for where that is made first; fewer where threads would go
+ * without. */
 static int task_rows(const hm_attention_args *a, int all, int threads)
 {
-    int rows = a->Dh <= HM_CPU_ATTN_WIDE_HEAD ? HM_CPU_ATTN_ROWS : HM_CPU_ATTN_ROWS / 2;
+    int rows = a->Dh <= HM_CPU_ATTN_WIDE_HEAD ? HM_CPU_ATTN_ROWS : HM_CPU_ATTN_ROWS / 2, head = (int)hm_kv_padded(a->Dh);
+    while (!is_read_in_place(&a->kv) && 2 * rows <= HM_CPU_ATTN_MANY_ROWS && rows < all && a->Dh <= HM_CPU_ATTN_WIDE_HEAD &&
+           ROOM(2 * rows, head, HM_CPU_ATTN_SLOTS) <= (int)(HM_CPU_WORK_BYTES / sizeof(float)))
+        rows *= 2;
     while (rows > HM_CPU_ATTN_ROWS / 4 && a->B * a->kv.heads * ((all + rows - 1) / rows) < 4 * threads)
         rows /= 2;
     return rows;

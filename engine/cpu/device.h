@@ -29,7 +29,8 @@
 #define HM_CPU_NARROW_ROWS 1024              /* rows of its tiles: multiple of two vectors */
 #define HM_CPU_COLUMNS 64                    /* columns that operations over columns take at a time */
 #define HM_CPU_DEPTHWISE_TAPS 256            /* most taps of a depthwise convolution */
-#define HM_CPU_ATTN_ROWS 96                  /* most query rows of an attention task; half of them where heads are large */
+#define HM_CPU_ATTN_ROWS 96                  /* query rows of an attention task; half of them where heads are large ... */
+#define HM_CPU_ATTN_MANY_ROWS 768            /* ... and at most so many where keys and values are brought into panels for each task */
 #define HM_CPU_ATTN_WIDE_HEAD 256            /* heads up to here are not large */
 #define HM_CPU_ATTN_SLOTS HM_ATTENTION_BLOCK /* slots per block */
 #define HM_CPU_ATTN_MAX_HEAD 1024            /* largest head */

@@ -16,14 +16,17 @@
 #include <arm_neon.h>
 #endif
 #define VL 4
+#define VLANES 0, 1, 2, 3
 #define HM_VEC_ROWS 6 /* rows of the GEMM micro kernel */
 #elif HM_VEC_BITS == 256
 #include <immintrin.h>
 #define VL 8
+#define VLANES 0, 1, 2, 3, 4, 5, 6, 7
 #define HM_VEC_ROWS 6
 #elif HM_VEC_BITS == 512
 #include <immintrin.h>
 #define VL 16
+#define VLANES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #define HM_VEC_ROWS 12
 #else
 #error "HM_VEC_BITS must be 128, 256 or 512"
@@ -81,23 +84,28 @@ HM_INLINE vf vmax(vf a, vf b)
 #endif
 }
 
+/* Lane i is lane i ^ by. */
+HM_INLINE vf vswap(vf v, int by)
+{
+    return __builtin_shuffle(v, (vi){VLANES} ^ by);
+}
+
 /* Lanes joined by halves: i with i + VL/2, then i + VL/4, ... : one order for every caller. */
 HM_INLINE float vsum(vf v)
 {
-    float t[VL];
-    vstore(t, v);
+#pragma GCC unroll 4
     for (int half = VL / 2; half; half /= 2)
-        for (int i = 0; i < half; i++)
-            t[i] += t[i + half];
-    return t[0];
+        v += vswap(v, half);
+    return v[0];
 }
 
+/* Of numbers. */
 HM_INLINE float vmax_lane(vf v)
 {
-    float best = v[0];
-    for (int i = 1; i < VL; i++)
-        best = v[i] > best ? v[i] : best;
-    return best;
+#pragma GCC unroll 4
+    for (int half = VL / 2; half; half /= 2)
+        v = vmax(vswap(v, half), v);
+    return v[0];
 }
 
 #if HM_VEC_BITS == 512

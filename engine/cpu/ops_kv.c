@@ -1,6 +1,7 @@
 /* Keys and values into caches, as rows or as panels of every type. */
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "engine/cpu/rows.h"
 
@@ -52,13 +53,43 @@ static int64_t value_at(const kv_slot *s)
 /* Run d of a slot's values: HM_KV_LANES elements from d*HM_KV_LANES on. */
 #define RUN ((int64_t)HM_KV_PANEL * HM_KV_LANES)
 
+static void put_values_f32(const kv_slot *s)
+{
+    float *v = (float *)s->kv->v + value_at(s);
+    int i = 0;
+    for (; i + HM_KV_LANES <= s->Dh; i += HM_KV_LANES, v += RUN)
+        memcpy(v, s->v + i, HM_KV_LANES * sizeof *v);
+    for (int x = 0; i < s->Dh && x < HM_KV_LANES; x++)
+        v[x] = i + x < s->Dh ? s->v[i + x] : 0.0f;
+}
+
 static void put_f32(const kv_slot *s)
 {
-    float *k = (float *)s->kv->k + key_at(s), *v = (float *)s->kv->v + value_at(s);
+    float *k = (float *)s->kv->k + key_at(s);
     for (int i = 0; i < s->Dh; i++)
         k[(int64_t)i * HM_KV_PANEL] = s->k[i];
-    for (int i = 0; i < (int)s->kv->slot; i++)
-        v[i / HM_KV_LANES * RUN + i % HM_KV_LANES] = i < s->Dh ? s->v[i] : 0.0f;
+    put_values_f32(s);
+}
+
+/* Keys of four slots that lie side by side in a panel, `stride` floats apart where they come from: turned, so that four are stored at once. */
+static void put_four_f32(const kv_slot *s, int64_t stride)
+{
+    typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
+    float *k = (float *)s->kv->k + key_at(s);
+    int i = 0;
+    for (; i + 4 <= s->Dh; i += 4) {
+        const float *from = s->k + i;
+        four a = *(const four *)from, b = *(const four *)(from + stride), c = *(const four *)(from + 2 * stride),
+             d = *(const four *)(from + 3 * stride);
+        for (int x = 0; x < 4; x++)
+            *(four *)(k + (int64_t)(i + x) * HM_KV_PANEL) = (four){a[x], b[x], c[x], d[x]};
+    }
+    for (; i < s->Dh; i++)
+        for (int x = 0; x < 4; x++)
+            k[(int64_t)i * HM_KV_PANEL + x] = s->k[x * stride + i];
+    kv_slot each = *s;
+    for (int x = 0; x < 4; x++, each.slot++, each.v += stride)
+        put_values_f32(&each);
 }
 
 static void put_bf16(const kv_slot *s)
@@ -90,31 +121,48 @@ static void put_row(const kv_slot *s)
     memcpy((float *)s->kv->v + to, s->v, (size_t)s->Dh * sizeof(float));
 }
 
+#define TOGETHER 4 /* slots of an item, of which the first is a multiple of as many */
+
+static int items_of(int pos, int S)
+{
+    return (pos + S - 1) / TOGETHER - pos / TOGETHER + 1;
+}
+
 static void kv_rows(const hm_cpu_rows *j, size_t first, size_t last)
 {
     const hm_kv_view *kv = j->kv;
-    int repeat = kv->heads / j->heads;
-    for (size_t m = first; m < last; m++)
+    int repeat = kv->heads / j->heads, items = items_of(j->pos, j->S);
+    int64_t stride = (int64_t)j->heads * j->D;
+    for (size_t item = first; item < last; item++) {
+        int64_t b = (int64_t)(item / (size_t)items);
+        int begin = (j->pos / TOGETHER + (int)(item % (size_t)items)) * TOGETHER, end = begin + TOGETHER;
+        bool whole = begin >= j->pos && end <= j->pos + j->S && kv->panels && kv->type == HM_F32;
+        begin = begin > j->pos ? begin : j->pos;
+        end = end < j->pos + j->S ? end : j->pos + j->S;
         for (int h = 0; h < kv->heads; h++) {
-            int64_t from = ((int64_t)m * j->heads + h / repeat) * j->D;
-            kv_slot s = {.kv = kv, .k = j->u + from, .v = j->v + from, .Dh = j->D, .slot = j->pos + (int)(m % (size_t)j->S)};
-            s.at = (int64_t)(m / (size_t)j->S) * kv->batch + h * kv->head;
-            if (!kv->panels)
-                put_row(&s);
-            else if (kv->type == HM_BF16)
-                put_bf16(&s);
-            else if (kv->type == HM_I8)
-                put_int8(&s);
-            else
-                put_f32(&s);
+            int64_t from = (b * j->S + begin - j->pos) * stride + (int64_t)(h / repeat) * j->D;
+            kv_slot s = {.kv = kv, .k = j->u + from, .v = j->v + from, .Dh = j->D, .slot = begin, .at = b * kv->batch + h * kv->head};
+            if (whole)
+                put_four_f32(&s, stride);
+            for (; !whole && s.slot < end; s.slot++, s.k += stride, s.v += stride) {
+                if (!kv->panels)
+                    put_row(&s);
+                else if (kv->type == HM_BF16)
+                    put_bf16(&s);
+                else if (kv->type == HM_I8)
+                    put_int8(&s);
+                else
+                    put_f32(&s);
+            }
         }
+    }
 }
 
 static void cpu_kv_put(const hm_ops *op, const hm_kv_view *kv, const float *k, const float *v, int B, int S, int stored_from, int Dh,
                        int pos)
 {
-    hm_cpu_rows j = {
-        .run = kv_rows, .items = (size_t)B * (size_t)S, .u = k, .v = v, .kv = kv, .D = Dh, .S = S, .heads = stored_from, .pos = pos};
+    hm_cpu_rows j = {.run = kv_rows, .u = k, .v = v, .kv = kv, .D = Dh, .S = S, .heads = stored_from, .pos = pos};
+    j.items = (size_t)B * (size_t)items_of(pos, S);
     uint64_t one = (uint64_t)Dh * hm_dtype_bytes(kv->type) + (kv->type == HM_I8 ? sizeof(float) : 0);
     if (!hm_cpu_begin(op, "kv_put"))
         return;

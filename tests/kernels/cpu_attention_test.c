@@ -403,6 +403,47 @@ static void expanded_heads_give_the_bytes_of_shared_ones(void **state)
         }
 }
 
+/* Slots that come in pieces lie where slots that come at once do, and as what they were. */
+static void slots_in_pieces_lie_where_all_at_once_do(void **state)
+{
+    static const int cuts[] = {0, 1, 3, 14, 15, 16, 40, 50}; /* of one slot, of parts of four, of several fours and panels */
+    (void)state;
+    for (int l = 0; l < LAYOUTS; l++)
+        for (int Dh = 6; Dh <= 70; Dh += 16) {
+            rig r;
+            problem p;
+            rig_open(&r, 2, HM_ISA_SCALAR);
+            shape s = {2, 1, 6, 3, Dh, 50, 49, true, (layout)l, 0};
+            size_t n = 2 * 50 * 3 * (size_t)Dh, row = 3 * (size_t)Dh;
+            float *k = random_floats(n, 8, 2.0f), *v = random_floats(n, 9, 1.0f);
+            problem_open(&r, &p, &s, 2.0f);
+            for (size_t c = 0; c + 1 < sizeof cuts / sizeof *cuts; c++) {
+                size_t S = (size_t)(cuts[c + 1] - cuts[c]);
+                float *some_k = random_floats(2 * S * row, 1, 1.0f), *some_v = random_floats(2 * S * row, 1, 1.0f);
+                for (size_t b = 0; b < 2; b++) {
+                    memcpy(some_k + b * S * row, k + (b * 50 + (size_t)cuts[c]) * row, S * row * sizeof *k);
+                    memcpy(some_v + b * S * row, v + (b * 50 + (size_t)cuts[c]) * row, S * row * sizeof *v);
+                }
+                r.op.kv_put(&r.op, &p.a.kv, some_k, some_v, 2, (int)S, 3, Dh, cuts[c]);
+                guarded_free(some_k, 2 * S * row);
+                guarded_free(some_v, 2 * S * row);
+            }
+            double bound = l == PANELS_INT8 ? 2.0 / 127 : l == PANELS_BF16 ? 2.0 / 256 : 0;
+            for (int b = 0; b < 2; b++)
+                for (int slot = 0; slot < 50; slot++)
+                    for (int h = 0; h < 3; h++)
+                        for (int i = 0; i < Dh; i++) {
+                            size_t at = ((size_t)b * 50 + (size_t)slot) * row + (size_t)(h * Dh + i);
+                            assert_true(fabs(element(&p.a.kv, false, b, h, slot, i) - (double)k[at]) <= bound);
+                            assert_true(fabs(element(&p.a.kv, true, b, h, slot, i) - (double)v[at]) <= bound);
+                        }
+            guarded_free(k, n);
+            guarded_free(v, n);
+            problem_close(&p);
+            rig_close(&r);
+        }
+}
+
 /* float32 in panels is float32 in rows. */
 static void panels_give_the_bytes_of_rows(void **state)
 {
@@ -556,6 +597,7 @@ int main(void)
         cmocka_unit_test(a_window_of_moved_slots_gives_the_bytes_of_the_whole_pass),
         cmocka_unit_test(threads_and_pieces_of_a_prompt_do_not_change_a_row),
         cmocka_unit_test(expanded_heads_give_the_bytes_of_shared_ones),
+        cmocka_unit_test(slots_in_pieces_lie_where_all_at_once_do),
         cmocka_unit_test(panels_give_the_bytes_of_rows),
         cmocka_unit_test(stored_values_are_as_near_as_their_type_allows),
         cmocka_unit_test(hostile_keys_are_within_the_bound),

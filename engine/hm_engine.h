@@ -130,11 +130,11 @@ typedef struct hm_request {
     int topk;           /* >= 1; 1: always the likeliest. Speech: 0: all, negative: the model's own */
     double temperature; /* > 0. Speech: negative: the model's own */
     uint64_t seed;
-    const int32_t
-        *stored_codes;         /* [frames][codebooks] fed back in place of the drawn ones, or NULL; frames = max_frames, of every window */
-    int stored_frames;         /* that are there: of a transcript with chunk_s 0, where they tell how many windows there are */
-    bool skip_codec;           /* codes only */
-    const hm_audio_sink *sink; /* NULL: all audio at the end. Takes a variant with decode=stream or overlap */
+    /* [frames][codebooks] fed back in place of the drawn ones, or NULL; frames = max_frames, of every window of a transcript */
+    const int32_t *stored_codes;
+    int stored_frames;           /* that are there: of a transcript with chunk_s 0, where they tell how many windows there are */
+    bool skip_codec;             /* codes only */
+    const hm_audio_sink *sink;   /* NULL: all audio at the end. Takes a variant with decode=stream or overlap */
     const hm_logit_sink *logits; /* NULL: nobody looks, and nothing is done for it */
     int batch, prompt_rows;      /* for `estimate` alone: requests side by side (0: one); positions that the prompt takes, where they are
                                    known (0: told from the lengths of the texts) */

@@ -165,7 +165,8 @@ static hm_status bench(const kernels_args *a, hm_error *err)
     snprintf(
         words, sizeof words,
         "%d thread%s, %s. us, rate: median of n calls; %% of limit: the best call against the best of reading what it reads from where "
-        "it lies, or of multiply-adds (of 8 bits for quantised weights), just before and after each row.",
+        "it lies, or of multiply-adds (of 8 bits for quantised weights; of a convolution to few channels the lower of both), just before and "
+        "after each row.",
         rows.threads, rows.threads == 1 ? "" : "s", rows.isa);
     if (!st)
         st = print(&rows, words, err);

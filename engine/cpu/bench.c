@@ -256,16 +256,16 @@ static const bench_case cases[] = {
     {CONV(8, 8, 96000, 7, 1)},
     CONV_BESIDE(2048, 128, 125, 5, 1),
     CONV_BESIDE(5120, 2048, 50, 2, 1),
-    HEART_UNITS(1024, 250),
-    CONV_BESIDE(2048, 1024, 250, 2, 1),
-    HEART_UNITS(512, 1000),
-    CONV_BESIDE(1024, 512, 1000, 2, 1),
-    HEART_UNITS(256, 4000),
-    CONV_BESIDE(512, 256, 4000, 2, 1),
-    HEART_UNITS(128, 16000),
-    CONV_BESIDE(192, 128, 16000, 2, 1),
-    HEART_UNITS(64, 48000),
-    CONV_BESIDE(1, 64, 96000, 7, 1),
+    HEART_UNITS(1024, 256),
+    CONV_BESIDE(2048, 1024, 128, 2, 1),
+    HEART_UNITS(512, 512),
+    CONV_BESIDE(1024, 512, 256, 2, 1),
+    HEART_UNITS(256, 1024),
+    CONV_BESIDE(512, 256, 512, 2, 1),
+    HEART_UNITS(128, 2048),
+    CONV_BESIDE(192, 128, 1365, 2, 1),
+    HEART_UNITS(64, 4096),
+    CONV_BESIDE(1, 64, 4096, 7, 1),
     CONV_BESIDE(1024, 512, 32, 3, 1),
     CONV_BESIDE(2048, 1024, 64, 1, 1),
     CONV_BESIDE(1536, 1024, 128, 7, 1),
@@ -456,12 +456,19 @@ static double arithmetic_limit(hm_device *dev, bool quantised)
 }
 
 /* Weights and caches come from memory, as they walk through the arena; what cached cases, norms and samplers read is the same in every
- * call, and stays in whatever cache holds so much. */
+ * call, and stays in whatever cache holds so much. A convolution to few channels does so little with each input that reading them, from
+ * whatever cache holds them, may take longer than multiplying. */
 static double limit_of(bench *b, const bench_case *c, bool bytes, double amount)
 {
     size_t step = amount < ARENA_BYTES ? (size_t)amount / 4 : ARENA_BYTES / 4,
            all = c->cached || c->kind >= CASE_RMSNORM ? step : ARENA_BYTES / 4;
-    return bytes ? read_rate(b->dev, b->arena, all, step, 0) : arithmetic_limit(b->dev, hm_format_quantised(c->panels));
+    if (bytes)
+        return read_rate(b->dev, b->arena, all, step, 0);
+    double multiplying = arithmetic_limit(b->dev, hm_format_quantised(c->panels));
+    size_t inputs = (size_t)c->in * (size_t)c->M;
+    if (c->kind != CASE_CONV || c->out >= HM_PANEL_ROWS)
+        return multiplying;
+    return fmin(multiplying, read_rate(b->dev, b->x, inputs, inputs, 0) * amount / (4.0 * (double)inputs));
 }
 
 static const char *case_kernel(const bench_case *c)

@@ -24,6 +24,7 @@
 #define HM_CPU_PANEL_GRAIN_COLS 32           /* ... and of columns */
 #define HM_CPU_THIN_COLS 4                   /* a GEMM of so few outputs is done as dot products ... */
 #define HM_CPU_THIN_DEPTH 16384              /* ... of up to this many inputs */
+#define HM_CPU_THIN_GRAIN_ROWS 16            /* rows of its tiles: whole vectors of them */
 #define HM_CPU_NARROW 8                      /* a row convolution of so few inputs and outputs is done by vectors of rows ... */
 #define HM_CPU_NARROW_REACH 1024             /* ... when its taps lie whole rows apart, together at most so many */
 #define HM_CPU_NARROW_ROWS 1024              /* rows of its tiles: multiple of two vectors */

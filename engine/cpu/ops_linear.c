@@ -46,12 +46,18 @@ static void run_gemm_part(void *arg, int index, int count)
         r->dev->k->gemm(r->job, hm_cpu_work(r->dev, index));
 }
 
+static int split(int count, int most, int grain)
+{
+    int parts = (count + most - 1) / most, each = (count + parts - 1) / parts;
+    return (each + grain - 1) / grain * grain;
+}
+
 /* Tiles as large as scratch allows, smaller when threads would have too few: columns first (a tile packs W once for all its rows),
  * then rows. */
 static void cut_tiles(hm_cpu_gemm *g, int threads)
 {
     int out = g->w->out, want = 4 * threads;
-    g->tile_rows = g->narrow ? HM_CPU_NARROW_ROWS : g->thin ? 4096 : HM_CPU_GEMM_ROWS;
+    g->tile_rows = g->narrow ? HM_CPU_NARROW_ROWS : HM_CPU_GEMM_ROWS;
     g->tile_cols = HM_CPU_GEMM_COLS;
     for (;;) {
         g->tiles_m = (g->M + g->tile_rows - 1) / g->tile_rows;
@@ -60,7 +66,7 @@ static void cut_tiles(hm_cpu_gemm *g, int threads)
             return;
         if (g->narrow)
             return;
-        if (!g->thin && g->tile_cols > 64 && out > 64)
+        if (g->tile_cols > 64 && out > 64)
             g->tile_cols /= 2;
         else if (g->tile_rows > 48 && g->M > 48)
             g->tile_rows = g->tile_rows / 2 >= 48 ? g->tile_rows / 2 : 48;
@@ -69,10 +75,13 @@ static void cut_tiles(hm_cpu_gemm *g, int threads)
     }
 }
 
-static int split(int count, int most, int grain)
+/* Of few outputs: whole vectors of rows. */
+static void cut_thin_tiles(hm_cpu_gemm *g, int threads)
 {
-    int parts = (count + most - 1) / most, each = (count + parts - 1) / parts;
-    return (each + grain - 1) / grain * grain;
+    int most = g->M / (4 * threads);
+    g->tile_rows = split(g->M, most > 48 ? most : 48, HM_CPU_THIN_GRAIN_ROWS);
+    g->tile_cols = g->w->out;
+    g->tiles = g->tiles_m = (g->M + g->tile_rows - 1) / g->tile_rows;
 }
 
 /* Tiles over panels, as equal as whole strips and panels allow; convolutions over many rows have tiles enough without cutting columns. */
@@ -133,7 +142,9 @@ static void run_gemm(const hm_ops *op, hm_cpu_gemm *g)
         g->taps = 1;
     }
     g->thin = !quantised && !g->narrow && w->out <= HM_CPU_THIN_COLS && g->depth <= HM_CPU_THIN_DEPTH;
-    if (w->panels && !g->thin && !g->narrow)
+    if (g->thin)
+        cut_thin_tiles(g, op->dev->threads);
+    else if (w->panels && !g->narrow)
         cut_panel_tiles(g, op->dev->threads);
     else
         cut_tiles(g, op->dev->threads);

@@ -134,7 +134,7 @@ static void strided_convolutions_match_double_sums(void **state)
 {
     static const conv cases[] = {{1, 8, 1, 64, 50, 4},  {64, 10, 1, 33, 41, 5}, {24, 12, 1, 17, 30, 6}, {64, 4, 1, 64, 50, 2},
                                  {6, 3, 2, 9, 60, 2},   {5, 5, 3, 8, 77, 3},    {7, 1, 1, 3, 90, 2},    {130, 3, 3, 21, 30, 2},
-                                 {16, 2, 1, 40, 63, 1}, {65, 2, 1, 33, 29, 1}};
+                                 {16, 2, 1, 40, 63, 1}, {65, 2, 1, 33, 29, 1},  {96, 7, 1, 1, 250, 1},  {48, 7, 1, 1, 9, 1}};
     (void)state;
     check_convs(cases, sizeof cases / sizeof *cases);
 }

@@ -65,10 +65,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, hm_profile
         {"trace-max", 0, HM_OPT_STRING, &a->trace_max, "SIZE", "most the events may take, uncompressed", 0, 0, NULL},
         {"repeat", 0, HM_OPT_INT, &a->repeat, "N", "runs with and without tracing, in turns; the last one is written", 1, HM_PROFILE_RUNS,
          NULL},
-        {"limits", 0, HM_OPT_FLAG, &a->limits, NULL, "phases against the machine's limits, of the database or measured for a moment", 0, 0,
+        {"limits", 0, HM_OPT_FLAG, &a->limits, NULL, "phases against the machine's limits, measured for a moment before and after", 0, 0,
          NULL},
-        {"db", 0, HM_OPT_STRING, &a->db, "FILE", "database whose limits count ($HMBENCH_DB, else hmbench-out/hmbench.db, if not given)", 0,
-         0, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &a->quiet, NULL, "no progress", 0, 0, NULL},
         {0},
     };
@@ -305,9 +303,11 @@ static hm_status warm_up(hm_profile *p, hm_error *err)
     return st;
 }
 
-/* Runs without and with tracing in turns: plain traced, traced plain ... the last one is traced. */
+/* Runs without and with tracing in turns: plain traced, traced plain ... the last one is traced, and the limits it is held against are
+ * measured on both sides of it. */
 static hm_status run_all(hm_profile *p, hm_error *err)
 {
+    p->machine = (hm_profile_limits){.memory_gb_s = NAN, .cache_gb_s = NAN, .gflop_s = NAN, .source = "not measured"};
     hm_status st = warm_up(p, err);
     for (int64_t i = 0; i < p->args->repeat && !st; i++)
         for (int turn = 0; turn < 2 && !st; turn++) {
@@ -319,7 +319,13 @@ static hm_status run_all(hm_profile *p, hm_error *err)
                 if (st)
                     break;
             }
-            st = run_once(p, traced, traced ? &p->traced[p->traced_count] : &p->plain[p->plain_count], err);
+            bool last = i + 1 == p->args->repeat && turn == 1;
+            if (last)
+                st = hm_profile_measure_limits(p, err);
+            if (!st)
+                st = run_once(p, traced, traced ? &p->traced[p->traced_count] : &p->plain[p->plain_count], err);
+            if (!st && last)
+                st = hm_profile_measure_limits(p, err);
             if (!st && traced)
                 p->traced_count++;
             else if (!st)
@@ -358,8 +364,6 @@ static hm_status profile_case(hm_profile *p, hm_profile_args *a, hm_error *err)
         return st;
     hm_progress_start(&progress, "profile", a->quiet);
     st = open_all(p, &probe, err);
-    if (!st)
-        st = hm_profile_find_limits(p, err);
     if (!st)
         st = run_all(p, err);
     hm_progress_end(&progress);

@@ -17,7 +17,7 @@
 
 typedef struct hm_profile_args {
     hm_engine_choice engine;
-    const char *name, *trace, *window, *trace_max, *db;
+    const char *name, *trace, *window, *trace_max;
     double seconds;
     int64_t repeat;
     bool quiet, limits;
@@ -37,7 +37,7 @@ typedef struct hm_profile_run {
 typedef struct hm_profile_limits {
     double memory_gb_s, cache_gb_s, gflop_s;
     int64_t cache_bytes; /* block that the last level of caches was measured with */
-    const char *source;  /* "database", "measured now", "not measured" */
+    const char *source;  /* "not measured", "measured just before and after" */
 } hm_profile_limits;
 
 /* What tracing costs. */
@@ -74,8 +74,8 @@ typedef struct hm_profile {
     hm_profile_cost cost;
 } hm_profile;
 
-/* From the database (of this machine, with these threads), else measured for a moment; left unknown when args->limits is off. */
-hm_status hm_profile_find_limits(hm_profile *p, hm_error *err);
+/* For a moment, with the engine's threads: the better of this time and those before. Nothing is measured when args->limits is off. */
+hm_status hm_profile_measure_limits(hm_profile *p, hm_error *err);
 
 /* After the runs. */
 hm_status hm_profile_find_cost(hm_profile *p, hm_error *err);

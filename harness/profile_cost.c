@@ -3,33 +3,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "engine/base/isa.h"
 #include "harness/cpu_choice.h"
-#include "harness/machine.h"
+#include "harness/limits.h"
 #include "harness/profile.h"
-#include "harness/store_limits.h"
 
-#define MEASURE_SECONDS 0.05 /* for each limit that the database does not have */
+#define MEASURE_SECONDS 0.05 /* for each limit */
 #define LEAST_PAIRS 6        /* for an interval */
 
 /* ---- limits ---- */
 
+/* The better of all times: neighbours slow the machine by moments. */
 static void take(hm_profile_limits *m, const hm_limit *l)
 {
     if (!strcmp(l->name, "memory"))
-        m->memory_gb_s = l->value;
+        m->memory_gb_s = fmax(m->memory_gb_s, l->value);
     else if (!strcmp(l->name, "cache")) {
-        m->cache_gb_s = l->value;
+        m->cache_gb_s = fmax(m->cache_gb_s, l->value);
         m->cache_bytes = l->block_bytes == HM_UNKNOWN ? 0 : l->block_bytes;
     } else if (!strcmp(l->name, "flops") && !strcmp(l->type, "f32"))
-        m->gflop_s = l->value;
-}
-
-static bool is_complete(const hm_profile_limits *m)
-{
-    return isfinite(m->memory_gb_s) && isfinite(m->gflop_s);
+        m->gflop_s = fmax(m->gflop_s, l->value);
 }
 
 /* Whether a limit is of instructions that the engine uses: multiply-adds of float32 are those of its vectors. */
@@ -38,30 +32,6 @@ static bool is_of(const hm_limit *l, const hm_engine_facts *f)
     int isa = hm_isa_parse(f->isa);
     const char *vectors = isa < 0 ? f->isa : hm_isa_name(hm_isa_vectors((hm_isa)isa));
     return !strcmp(l->isa, strcmp(l->name, "flops") ? f->isa : vectors);
-}
-
-/* Of this machine with these threads and this instruction set, the newest. Nothing found is no failure: it is measured then. */
-static void read_stored(hm_profile *p, const hm_machine_record *machine)
-{
-    const hm_engine_facts *f = p->opened.facts;
-    hm_store *store = NULL;
-    hm_limit_drift *rows = NULL;
-    int count = 0;
-    hm_error err;
-    const char *path = hm_store_path(p->args->db);
-    if (access(path, R_OK) || hm_store_open(&store, path, HM_STORE_READ, &err))
-        return;
-    const char *cache_utc = ""; /* the block of the cache may have been another one before */
-    if (!hm_store_get_limit_drift(store, machine->id, &rows, &count, &err))
-        for (int i = 0; i < count; i++) {
-            bool cache = !strcmp(rows[i].now.name, "cache");
-            if (rows[i].now.threads != f->threads || !is_of(&rows[i].now, f) || (cache && strcmp(rows[i].measured_utc, cache_utc) < 0))
-                continue;
-            take(&p->machine, &rows[i].now);
-            cache_utc = cache ? rows[i].measured_utc : cache_utc;
-        }
-    free(rows);
-    hm_store_close(&store);
 }
 
 static hm_status measure(hm_profile *p, hm_error *err)
@@ -83,24 +53,12 @@ static hm_status measure(hm_profile *p, hm_error *err)
     return st;
 }
 
-hm_status hm_profile_find_limits(hm_profile *p, hm_error *err)
+hm_status hm_profile_measure_limits(hm_profile *p, hm_error *err)
 {
-    const hm_profile_limits nothing = {.memory_gb_s = NAN, .cache_gb_s = NAN, .gflop_s = NAN, .source = "not measured"};
-    hm_machine_record machine;
-    p->machine = nothing;
     if (!p->args->limits || strcmp(p->opened.facts->backend, "cpu")) /* those of GPUs are not known */
         return HM_OK;
-    hm_machine_read(&machine);
-    read_stored(p, &machine);
-    if (is_complete(&p->machine)) {
-        p->machine.source = "database";
-        return HM_OK;
-    }
-    p->machine = nothing;
-    hm_status st = measure(p, err);
-    if (!st)
-        p->machine.source = "measured now";
-    return st;
+    p->machine.source = "measured just before and after";
+    return measure(p, err);
 }
 
 hm_profile_rate hm_profile_rate_of(const hm_profile *p, const hm_profile_run *run, int phase)

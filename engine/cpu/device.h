@@ -18,6 +18,7 @@
 #define HM_CPU_GEMM_DEPTH 256                /* inputs summed in registers before they join the sum in memory */
 #define HM_CPU_PANEL_TILE_ROWS 96            /* rows of a GEMM tile over panels: multiple of every micro kernel's height */
 #define HM_CPU_PANEL_TILE_COLS 256           /* most columns of one ... */
+#define HM_CPU_PANEL_COPY_COLS 1024          /* ... whose inputs are copied, once for all of them ... */
 #define HM_CPU_PANEL_QUANT_COLS 512          /* ... of quantised weights */
 #define HM_CPU_QUANTISED_BYTES (16 << 20)    /* most of inputs that are quantised once for all tiles */
 #define HM_CPU_PANEL_GRAIN_ROWS 12           /* what tiles are multiples of: strips of rows ... */
@@ -71,6 +72,7 @@ typedef struct hm_cpu_gemm {
     hm_cpu_finish finish;
     bool thin;       /* tiles by dot products */
     bool narrow;     /* tiles by vectors of rows */
+    bool in_place;   /* tiles over panels read inputs where they lie */
     void *quantised; /* inputs of all rows; NULL: every tile quantises its own */
     int tile_rows, tile_cols, tiles_m, tiles;
     atomic_int next; /* tile to take */

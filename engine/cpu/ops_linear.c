@@ -89,7 +89,8 @@ static void cut_panel_tiles(hm_cpu_gemm *g, int threads)
 {
     int out = g->w->out, want = threads > 1 ? 4 * threads : 1;
     bool quantised = hm_format_quantised(g->w->panels);
-    int rows = HM_CPU_PANEL_TILE_ROWS, cols = quantised ? HM_CPU_PANEL_QUANT_COLS : HM_CPU_PANEL_TILE_COLS;
+    int rows = HM_CPU_PANEL_TILE_ROWS;
+    int cols = quantised ? HM_CPU_PANEL_QUANT_COLS : g->in_place ? HM_CPU_PANEL_TILE_COLS : HM_CPU_PANEL_COPY_COLS;
     for (;;) {
         g->tile_rows = split(g->M, rows, HM_CPU_PANEL_GRAIN_ROWS);
         g->tile_cols = split(out, cols, HM_CPU_PANEL_GRAIN_COLS);
@@ -142,6 +143,7 @@ static void run_gemm(const hm_ops *op, hm_cpu_gemm *g)
         g->taps = 1;
     }
     g->thin = !quantised && !g->narrow && w->out <= HM_CPU_THIN_COLS && g->depth <= HM_CPU_THIN_DEPTH;
+    g->in_place = g->in >= 32 && g->ldx % 1024; /* else rows share the sets of the first cache, or runs are too short for their loops */
     if (g->thin)
         cut_thin_tiles(g, op->dev->threads);
     else if (w->panels && !g->narrow)

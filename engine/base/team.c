@@ -33,6 +33,7 @@ struct hm_team {
     int size;
     pthread_t *threads;
     struct worker *workers;
+    cpu_set_t pinned; /* CPUs of workers; none when they are not pinned */
     balance balance;
     int64_t spin_ns; /* the caller's */
     /* The round: read by whoever holds a part of it. */
@@ -200,6 +201,20 @@ static void judge(balance *b, int64_t now)
     b->ns = b->saved_ns = b->waited_ns = 0;
 }
 
+/* The scheduler may put the caller where a pinned worker would have to wait for it, and a real-time policy leaves it there: off it goes, as
+ * free afterwards as it was. */
+static void leave_pinned(const hm_team *t)
+{
+    cpu_set_t given, shared, rest;
+    int cpu = sched_getcpu();
+    if (cpu < 0 || !CPU_ISSET((size_t)cpu, &t->pinned) || sched_getaffinity(0, sizeof given, &given))
+        return;
+    CPU_AND(&shared, &given, &t->pinned);
+    CPU_XOR(&rest, &given, &shared);
+    if (CPU_COUNT(&rest) && !sched_setaffinity(0, sizeof rest, &rest))
+        sched_setaffinity(0, sizeof given, &given);
+}
+
 static void run_alone(hm_team_part_fn fn, void *arg, int parts)
 {
     for (int i = 0; i < parts; i++)
@@ -213,6 +228,7 @@ void hm_team_share(hm_team *t, hm_team_part_fn fn, void *arg, int parts, const h
         run_alone(fn, arg, parts);
         return;
     }
+    leave_pinned(t);
     t->fn = fn;
     t->arg = arg;
     t->parts = (uint32_t)parts;
@@ -276,7 +292,8 @@ static void pin_workers(hm_team *t, int first)
         if (i > 0) {
             CPU_ZERO(&one);
             CPU_SET(cpu, &one);
-            pthread_setaffinity_np(t->threads[i], sizeof one, &one);
+            if (!pthread_setaffinity_np(t->threads[i], sizeof one, &one))
+                CPU_SET(cpu, &t->pinned);
         }
         i++;
     }

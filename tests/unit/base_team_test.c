@@ -1,7 +1,10 @@
 /* The thread team: every part runs once a round, rounds see each other's writes, and opening and closing leaks nothing. */
+#define _GNU_SOURCE
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -294,6 +297,41 @@ static void a_caller_that_waits_for_the_others_tells_so(void **state)
     hm_team_close(&team);
 }
 
+static void note_callers_cpu(void *arg, int part, int parts, int thread)
+{
+    (void)part, (void)parts;
+    if (thread == 0)
+        *(int *)arg = sched_getcpu();
+}
+
+/* Whatever put it there; afterwards it may run everywhere again. Where it runs is the scheduler's in the end: one round of many is enough. */
+static void the_caller_leaves_a_workers_cpu(void **state)
+{
+    (void)state;
+    cpu_set_t all, one, after;
+    int cpu = CPU_SETSIZE, left = 0, callers;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    if (CPU_COUNT(&all) < 2)
+        skip();
+    hm_team *team = open_team(2);
+    for (int seen = 0; seen < 2; seen += CPU_ISSET((size_t)cpu, &all) != 0) /* the worker's: the second */
+        cpu = cpu == CPU_SETSIZE ? 0 : cpu + 1;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)cpu, &one);
+    for (int i = 0; i < 200 && !left; i++) {
+        assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+        assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+        bool there = sched_getcpu() == cpu;
+        callers = -1;
+        hm_team_share(team, note_callers_cpu, &callers, 2, NULL);
+        left = there && callers >= 0 && callers != cpu;
+    }
+    assert_true(left);
+    assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+    assert_true(CPU_EQUAL(&all, &after));
+    hm_team_close(&team);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +342,7 @@ int main(void)
         cmocka_unit_test(a_round_sees_what_other_threads_wrote_before),
         cmocka_unit_test(parts_go_to_who_is_free),
         cmocka_unit_test(a_caller_that_waits_for_the_others_tells_so),
+        cmocka_unit_test(the_caller_leaves_a_workers_cpu),
         cmocka_unit_test(a_team_can_be_opened_and_closed_many_times),
         cmocka_unit_test(two_teams_do_not_disturb_each_other),
         cmocka_unit_test(zero_threads_means_the_cpus_there_are),

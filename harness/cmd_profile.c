@@ -254,6 +254,14 @@ static int steps_of(const hm_result *r)
     return (int)lrint(steps);
 }
 
+static void find_integers(hm_profile_run *run, const hm_parts *parts)
+{
+    for (int i = 0; i < parts->count; i++)
+        if (hm_part_of_integers(parts->items[i].format))
+            for (int phase = 0; phase < 3; phase++)
+                run->integers[phase] = run->integers[phase] || hm_part_decodes(parts->items[i].part) == (phase == 2);
+}
+
 static hm_status run_once(hm_profile *p, bool traced, hm_profile_run *run, hm_error *err)
 {
     hm_result result = {0};
@@ -282,6 +290,7 @@ static hm_status run_once(hm_profile *p, bool traced, hm_profile_run *run, hm_er
         run->work[1] = result.generate_work;
         run->work[2].flops = result.counters.flops - result.prefill_work.flops - result.generate_work.flops;
         run->work[2].weight_bytes = result.counters.weight_bytes - result.prefill_work.weight_bytes - result.generate_work.weight_bytes;
+        find_integers(run, &result.parts);
         run->distinct_weight_bytes = result.distinct_weight_bytes;
         run->step_kv_bytes = run->frames ? result.frame_kv_bytes * (uint64_t)result.frames / (uint64_t)run->frames : 0;
         run->encode_ns = result.window_count ? result.encode_ns : 0;
@@ -307,7 +316,7 @@ static hm_status warm_up(hm_profile *p, hm_error *err)
  * measured on both sides of it. */
 static hm_status run_all(hm_profile *p, hm_error *err)
 {
-    p->machine = (hm_profile_limits){.memory_gb_s = NAN, .cache_gb_s = NAN, .gflop_s = NAN, .source = "not measured"};
+    p->machine = (hm_profile_limits){.memory_gb_s = NAN, .cache_gb_s = NAN, .gflop_s = NAN, .int8_gop_s = NAN, .source = "not measured"};
     hm_status st = warm_up(p, err);
     for (int64_t i = 0; i < p->args->repeat && !st; i++)
         for (int turn = 0; turn < 2 && !st; turn++) {

@@ -29,13 +29,14 @@ typedef struct hm_profile_args {
 typedef struct hm_profile_run {
     int64_t start_ns, wall_ns, prefill_ns, generate_ns, decode_ns, overlapped_ns, frames;
     hm_work work[3];                               /* prefill, generate, decode */
+    bool integers[3];                              /* some of their weights are quantised */
     uint64_t distinct_weight_bytes, step_kv_bytes; /* a transcript's step reads keys and values, too */
     int64_t encode_ns;                             /* of prefill, of a transcript */
 } hm_profile_run;
 
 /* What the machine can do at most with the threads of the run; NaN: not known. */
 typedef struct hm_profile_limits {
-    double memory_gb_s, cache_gb_s, gflop_s;
+    double memory_gb_s, cache_gb_s, gflop_s, int8_gop_s;
     int64_t cache_bytes; /* block that the last level of caches was measured with */
     const char *source;  /* "not measured", "measured just before and after" */
 } hm_profile_limits;

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/base/isa.h"
 #include "harness/cpu_choice.h"
 #include "harness/limits.h"
 #include "harness/profile.h"
@@ -24,14 +23,8 @@ static void take(hm_profile_limits *m, const hm_limit *l)
         m->cache_bytes = l->block_bytes == HM_UNKNOWN ? 0 : l->block_bytes;
     } else if (!strcmp(l->name, "flops") && !strcmp(l->type, "f32"))
         m->gflop_s = fmax(m->gflop_s, l->value);
-}
-
-/* Whether a limit is of instructions that the engine uses: multiply-adds of float32 are those of its vectors. */
-static bool is_of(const hm_limit *l, const hm_engine_facts *f)
-{
-    int isa = hm_isa_parse(f->isa);
-    const char *vectors = isa < 0 ? f->isa : hm_isa_name(hm_isa_vectors((hm_isa)isa));
-    return !strcmp(l->isa, strcmp(l->name, "flops") ? f->isa : vectors);
+    else if (!strcmp(l->name, "flops") && !strcmp(l->type, "int8"))
+        m->int8_gop_s = fmax(m->int8_gop_s, l->value);
 }
 
 static hm_status measure(hm_profile *p, hm_error *err)
@@ -46,8 +39,7 @@ static hm_status measure(hm_profile *p, hm_error *err)
     if (!st)
         st = hm_limits_measure(limits, dev, HM_LIMITS_READING | HM_LIMITS_FLOPS, MEASURE_SECONDS, NULL, err);
     for (int i = 0; i < limits->count && !st; i++)
-        if (is_of(&limits->items[i], f))
-            take(&p->machine, &limits->items[i]);
+        take(&p->machine, &limits->items[i]);
     hm_cpu_close(&dev);
     free(limits);
     return st;
@@ -81,7 +73,9 @@ hm_profile_rate hm_profile_rate_of(const hm_profile *p, const hm_profile_run *ru
     r.gb_s = r.bytes / ns;
     r.gflop_s = r.flops / ns;
     r.read_share = beside ? NAN : hm_limit_share(r.gb_s, limit);
-    r.flop_share = beside ? NAN : hm_limit_share(r.gflop_s, p->machine.gflop_s);
+    r.flop_share =
+        beside ? NAN
+               : hm_limit_share(r.gflop_s, run->integers[phase] ? fmax(p->machine.gflop_s, p->machine.int8_gop_s) : p->machine.gflop_s);
     return r;
 }
 

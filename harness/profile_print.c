@@ -173,6 +173,8 @@ static hm_status print_rates(const hm_profile *p, hm_error *err)
     printf("\nphases against the machine (limits: %s", p->machine.source);
     if (isfinite(p->machine.memory_gb_s))
         printf("; memory %.1f GB/s, cache %.1f GB/s, %.1f GFLOP/s", p->machine.memory_gb_s, p->machine.cache_gb_s, p->machine.gflop_s);
+    if (isfinite(p->machine.int8_gop_s))
+        printf(", %.1f Gop/s of 8-bit integers where weights are quantised", p->machine.int8_gop_s);
     printf(")\n\n");
     return hm_table_end(t, stdout, 0, err);
 }

@@ -138,6 +138,7 @@ static void describe_cost(const hm_profile *p, hm_trace *t)
     describe_rate(t, "limit of reading from memory GB/s", p->machine.memory_gb_s);
     describe_rate(t, "limit of reading from cache GB/s", p->machine.cache_gb_s);
     describe_rate(t, "limit of FLOPs GFLOP/s", p->machine.gflop_s);
+    describe_rate(t, "limit of 8-bit integers Gop/s", p->machine.int8_gop_s);
 }
 
 hm_status hm_profile_write(const hm_profile *p, int64_t *events, hm_error *err)

@@ -699,7 +699,8 @@ static const char session_columns[] =
     "(SELECT max(value) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'cache'), "
     "(SELECT max(value) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'memory'), "
     "(SELECT max(value) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'flops' AND f.type = 'f32'), "
-    "(SELECT max(block_bytes) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'cache') "
+    "(SELECT max(block_bytes) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'cache'), "
+    "(SELECT max(value) FROM machine_figure f WHERE f.session_id = s.id AND f.name = 'flops' AND f.type = 'int8') "
     "FROM session s JOIN machine m ON m.id = s.machine_id JOIN build b ON b.id = s.build_id "
     "WHERE (:session IS NULL OR (:key IS NOT NULL AND EXISTS(SELECT 1 FROM session_tag t WHERE t.session_id = s.id AND t.key = :key AND "
     "t.value = :value)) OR (:key IS NULL AND substr(s.id, 1, length(:session)) = :session) OR (:session = 'last' AND s.id = (SELECT id FROM session ORDER BY created_utc "
@@ -732,6 +733,7 @@ static hm_journal_session session_row(hm_journal_data *d, hm_query *q)
                                 .memory_gb_s = hm_query_real(q, 23),
                                 .peak_gflop_s = hm_query_real(q, 24),
                                 .cache_mb = real_of(hm_query_int(q, 25)) / 1e6,
+                                .peak_int8_gop_s = hm_query_real(q, 26),
                                 .version = keep_or(d, hm_query_text(q, 15), "?"),
                                 .commit = keep(d, hm_query_text(q, 16)),
                                 .dirty = hm_query_int(q, 17) == 1,

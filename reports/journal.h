@@ -226,6 +226,7 @@ typedef struct hm_journal_session {
     int cpus, cores, smt;                                 /* -1: not known */
     double memory_gb, cpu_quota;
     double cache_gb_s, memory_gb_s, peak_gflop_s; /* limits measured with the session: reading caches and memory, multiply-adds; NaN: not */
+    double peak_int8_gop_s;                       /* the same of 8-bit integers */
     double cache_mb;                              /* block that was read from caches; NaN: not known */
     const char *version, *commit, *compiler, *flags, *build_type, *sanitizer; /* commit and sanitizer may be NULL */
     bool dirty;

@@ -1,8 +1,10 @@
 /* How near generate and decode are to what the machine can do, and what is left to win: everything computed from what was measured. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/part.h"
 #include "reports/journal_parts.h"
 
 /* ms per frame of generate; NaN: not measured. */
@@ -38,29 +40,33 @@ static double frame_read_mb(const hm_journal_result *r)
     return r->frame_weight_mb + (isfinite(r->frame_kv_mb) ? r->frame_kv_mb : 0);
 }
 
-static double peak_gflop_s(const hm_journal_session *s, const hm_journal_result *r)
+/* Of float32 multiply-adds or, where weights at work are quantised, of 8-bit integers: what is float32 there has the higher limit as well. */
+static double peak_gflop_s(const hm_journal_session *s, const hm_journal_result *r, bool decoding)
 {
-    return r->gpu ? NAN : s->peak_gflop_s;
+    double peak = s->peak_gflop_s;
+    for (int i = 0; i < r->part_count; i++)
+        if (hm_part_decodes(r->parts[i].part) == decoding && hm_part_of_integers(r->parts[i].format))
+            peak = fmax(peak, s->peak_int8_gop_s);
+    return r->gpu ? NAN : peak;
 }
 
 /* The least ms that a frame of generate takes: its weights read, its operations done; whichever is more. */
 static double least_generate_ms(const hm_journal_session *s, const hm_journal_result *r)
 {
-    return larger(frame_read_mb(r) / reading_limit(s, r), r->frame_gflop * 1e3 / peak_gflop_s(s, r));
+    return larger(frame_read_mb(r) / reading_limit(s, r), r->frame_gflop * 1e3 / peak_gflop_s(s, r, false));
 }
 
 static double least_decode_ms(const hm_journal_session *s, const hm_journal_result *r)
 {
-    return r->codec_frame_gflop * 1e3 / peak_gflop_s(s, r);
+    return r->codec_frame_gflop * 1e3 / peak_gflop_s(s, r, true);
 }
 
-/* Work of ms milliseconds: GFLOP, and MB of weights read (NaN: not known), against limits of the session; limit_gb_s is that of the reading. */
-static hm_phase_rate rate_of(const hm_journal_session *s, const hm_journal_result *r, double gflop, double weight_mb, double ms,
-                             double limit_gb_s)
+/* Work of ms milliseconds: GFLOP, and MB of weights read (NaN: not known), against limits of multiplying and of reading. */
+static hm_phase_rate rate_of(double gflop, double peak, double weight_mb, double ms, double limit_gb_s)
 {
     hm_phase_rate rate = {
         .gflop_s = gflop * 1e3 / ms, .gb_s = weight_mb / ms, .flops_per_byte = gflop * 1e3 / weight_mb, .limit_gb_s = limit_gb_s};
-    rate.share_flops = rate.gflop_s / peak_gflop_s(s, r);
+    rate.share_flops = rate.gflop_s / peak;
     rate.share_gb = rate.gb_s / limit_gb_s;
     return rate;
 }
@@ -69,19 +75,19 @@ static hm_phase_rate rate_of(const hm_journal_session *s, const hm_journal_resul
 hm_phase_rate hm_journal_prefill_rate(const hm_journal_session *s, const hm_journal_result *r)
 {
     double ms = isfinite(r->encode_ms) ? r->encode_ms : r->prefill_ms.n && r->prefill_ms.mean > 0 ? r->prefill_ms.mean : NAN;
-    return rate_of(s, r, r->prefill_gflop, r->prefill_weight_mb, ms, reading_limit(s, r));
+    return rate_of(r->prefill_gflop, peak_gflop_s(s, r, false), r->prefill_weight_mb, ms, reading_limit(s, r));
 }
 
 hm_phase_rate hm_journal_generate_rate(const hm_journal_session *s, const hm_journal_result *r)
 {
-    return rate_of(s, r, r->frame_gflop, frame_read_mb(r), frame_ms(r), reading_limit(s, r));
+    return rate_of(r->frame_gflop, peak_gflop_s(s, r, false), frame_read_mb(r), frame_ms(r), reading_limit(s, r));
 }
 
 hm_phase_rate hm_journal_decode_rate(const hm_journal_session *s, const hm_journal_result *r)
 {
     double gflop = r->codec_frame_gflop > 0 ? r->codec_frame_gflop : NAN;
-    hm_phase_rate rate =
-        rate_of(s, r, gflop, NAN, decoding_ms(r), r->gpu ? NAN : s->memory_gb_s); /* how often it reads its weights is its own business */
+    hm_phase_rate rate = rate_of(gflop, peak_gflop_s(s, r, true), NAN, decoding_ms(r),
+                                 r->gpu ? NAN : s->memory_gb_s); /* how often it reads its weights is its own business */
     rate.flops_per_byte = r->codec_weight_mb > 0 ? gflop * 1e3 * r->frames / r->codec_weight_mb : NAN;
     return rate;
 }
@@ -142,7 +148,8 @@ static void chances(const hm_journal_session *s, const hm_journal_result *r, hm_
     char what[160];
     bool codec_known = !(r->decode_ms.mean > 0) || r->codec_frame_gflop > 0;
     double wall = r->wall_ms.mean, decode_ms = r->decode_ms.mean > 0 ? least_decode_ms(s, r) * r->frames : 0;
-    double prefill_ms = r->prefill_gflop * 1e3 / s->peak_gflop_s; /* its operations: of a transcript the encoder's, which is most of it */
+    double peak = peak_gflop_s(s, r, false);
+    double prefill_ms = r->prefill_gflop * 1e3 / peak; /* its operations: of a transcript the encoder's, which is most of it */
     double floor_ms = codec_known ? least_generate_ms(s, r) * r->frames + decode_ms + (isfinite(prefill_ms) ? prefill_ms : 0) : NAN;
     const hm_journal_span *frame = hm_journal_span_of(r, "generate/frame");
     hm_sheet *t = hm_sheet_new((const char *const[]){"part|If this cost nothing", ">share_percent|Share of wall", ">speed_up|At most",
@@ -159,7 +166,7 @@ static void chances(const hm_journal_session *s, const hm_journal_result *r, hm_
     win(t, "prefill", r->prefill_ms.mean / wall, wall / (wall - r->prefill_ms.mean));
     win(t, "decode", r->decode_ms.mean / wall, wall / (wall - r->decode_ms.mean));
     win(t, "outside of the phases", r->other_ms.mean / wall, wall / (wall - r->other_ms.mean));
-    double bytes_ms = frame_read_mb(r) / reading_limit(s, r) * r->frames, flops_ms = r->frame_gflop * 1e3 / s->peak_gflop_s * r->frames;
+    double bytes_ms = frame_read_mb(r) / reading_limit(s, r) * r->frames, flops_ms = r->frame_gflop * 1e3 / peak * r->frames;
     double saved = isfinite(bytes_ms) && bytes_ms <= flops_ms ? 0 : bytes_ms - larger(bytes_ms / 2, flops_ms);
     win(t, "half of the bytes of weights (int8 for bf16)", saved / wall, isfinite(bytes_ms) ? wall / (wall - saved) : NAN);
     win(t, "everything above the machine's limits", (wall - floor_ms) / wall, isfinite(floor_ms) && floor_ms > 0 ? wall / floor_ms : NAN);
@@ -180,12 +187,15 @@ static void say_limits(const hm_journal_session *s, hm_document *d)
         hm_document_text(d, "The machine's limits were not measured with this session: no shares of them.");
         return;
     }
+    char integers[120] = "";
+    if (isfinite(s->peak_int8_gop_s))
+        snprintf(integers, sizeof integers, ", %.1f Gop/s of 8-bit integers, which count where weights are quantised", s->peak_int8_gop_s);
     hm_document_text(
         d,
         "Limits measured with this session (`hmbench limits`): reading %.1f GB/s from caches (%.4g MiB), %.1f GB/s from memory (512 "
-        "MiB), %.1f GFLOP/s of float32 multiply-adds.\nBytes: all weights a frame's passes read, each pass anew; where all of them "
+        "MiB), %.1f GFLOP/s of float32 multiply-adds%s.\nBytes: all weights a frame's passes read, each pass anew; where all of them "
         "fit %.4g MiB they are held against caches.%s",
-        s->cache_gb_s, s->cache_mb * 1e6 / 1048576, s->memory_gb_s, s->peak_gflop_s, s->cache_mb * 1e6 / 1048576,
+        s->cache_gb_s, s->cache_mb * 1e6 / 1048576, s->memory_gb_s, s->peak_gflop_s, integers, s->cache_mb * 1e6 / 1048576,
         has_transcripts(s) ? " Of transcripts a frame is a token, which reads keys and values as well, and prefill is the encoder alone."
                            : "");
 }

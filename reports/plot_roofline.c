@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/base/part.h"
 #include "reports/plot_session.h"
 
 #define MAX_ARMS 16
@@ -47,8 +48,11 @@ hm_status hm_plot_roofline(const hm_journal_session *s, const char *output, FILE
     if (!isfinite(s->peak_gflop_s) || !isfinite(s->memory_gb_s))
         return hm_fail(err, HM_EMISSING, "plot roofline: session %.8s has no limits of the machine; suites of our own arms measure them",
                        s->id);
+    bool integers = false;
     for (int a = 0; a < arms; a++) {
         const hm_journal_result *r = hm_journal_at(s, a, kase);
+        for (int i = 0; i < r->part_count; i++)
+            integers = integers || hm_part_of_integers(r->parts[i].format);
         const hm_phase_rate rates[] = {hm_journal_prefill_rate(s, r), hm_journal_generate_rate(s, r), hm_journal_decode_rate(s, r)};
         for (int i = 0; i < 3; i++)
             if (shows(&rates[i])) {
@@ -61,6 +65,9 @@ hm_status hm_plot_roofline(const hm_journal_session *s, const char *output, FILE
         return hm_fail(err, HM_EMISSING, "plot roofline: session %.8s has no arm that tells its operations and bytes", s->id);
     widen(&x, s->peak_gflop_s / s->memory_gb_s);
     widen(&y, s->peak_gflop_s);
+    integers = integers && isfinite(s->peak_int8_gop_s);
+    if (integers)
+        widen(&y, s->peak_int8_gop_s);
     x = (range){x.low / 3, x.high * 4};
     y = (range){y.low / 3, y.high * 2};
     snprintf(title, sizeof title, "Roofline of %s", s->cases[kase].label);
@@ -80,8 +87,13 @@ hm_status hm_plot_roofline(const hm_journal_session *s, const char *output, FILE
             at * s->memory_gb_s);
     fprintf(f, "set label 'multiply-adds of float32: %.0f GFLOP/s' at graph 0.99, first %.6g right offset 0, 0.7 tc rgb '#222222'\n",
             s->peak_gflop_s, s->peak_gflop_s);
+    if (integers)
+        fprintf(f, "set label 'of 8-bit integers: %.0f Gop/s' at graph 0.99, first %.6g right offset 0, 0.7 tc rgb '#222222'\n",
+                s->peak_int8_gop_s, s->peak_int8_gop_s);
     fprintf(f, "min(a, b) = a < b ? a : b\nplot min(%.6g, x * %.6g) with lines lw 2.5 lc rgb '#222222' notitle", s->peak_gflop_s,
             s->memory_gb_s);
+    if (integers)
+        fprintf(f, ", min(%.6g, x * %.6g) with lines lw 1.5 lc rgb '#222222' notitle", s->peak_int8_gop_s, s->memory_gb_s);
     if (isfinite(s->cache_gb_s))
         fprintf(f, ", min(%.6g, x * %.6g) with lines lw 1.5 dt 2 lc rgb '#666666' title 'caches: %.0f GB/s'", s->peak_gflop_s,
                 s->cache_gb_s, s->cache_gb_s);

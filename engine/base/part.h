@@ -2,7 +2,9 @@
 #ifndef HM_ENGINE_BASE_PART_H
 #define HM_ENGINE_BASE_PART_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define HM_PARTS 8
 #define HM_PART_FORMAT 16
@@ -20,6 +22,18 @@ typedef struct hm_parts {
     hm_part_weights items[HM_PARTS];
     int count;
 } hm_parts;
+
+/* Whether products with weights of a format, as hm_part_weights has it, may be of 8-bit integers: their limit is another one. */
+static inline bool hm_part_of_integers(const char *format)
+{
+    return strstr(format, "int8") || strstr(format, "int4") || strstr(format, "fp4");
+}
+
+/* Whether a part is at work while codes become sound; the others draw them. */
+static inline bool hm_part_decodes(const char *part)
+{
+    return !strcmp(part, "dit") || !strcmp(part, "codec");
+}
 
 /* Parts without weights, and those beyond HM_PARTS, are left out. */
 static inline void hm_parts_add(hm_parts *p, const hm_part_weights *part)

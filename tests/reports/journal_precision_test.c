@@ -79,6 +79,7 @@ static hm_journal_session session(void)
                                 .cache_gb_s = 60,
                                 .memory_gb_s = 20,
                                 .peak_gflop_s = 160,
+                                .peak_int8_gop_s = 640,
                                 .cache_mb = 16,
                                 .arms = arms,
                                 .arm_count = ARMS,
@@ -134,6 +135,25 @@ static void each_format_has_its_price(void **state)
     free(text);
 }
 
+/* Of the phase that they are at work in: here the decoder of sound is not quantised. */
+static void products_of_quantised_weights_are_held_against_those_of_integers(void **state)
+{
+    (void)state;
+    hm_journal_session s = session();
+    for (int a = 0; a < 2; a++) {
+        results[a].frame_gflop = results[a].codec_frame_gflop = 0.25;
+        results[a].decode_ms = results[a].generate_ms;
+    }
+    hm_phase_rate stored = hm_journal_generate_rate(&s, &results[0]), quantised = hm_journal_generate_rate(&s, &results[1]),
+                  sound = hm_journal_decode_rate(&s, &results[1]);
+    assert_true(stored.gflop_s > 0 && quantised.gflop_s > 0 && sound.gflop_s > 0);
+    assert_float_equal(stored.share_flops, stored.gflop_s / 160, 1e-12);
+    assert_float_equal(quantised.share_flops, quantised.gflop_s / 640, 1e-12);
+    assert_float_equal(sound.share_flops, sound.gflop_s / 160, 1e-12);
+    s.peak_int8_gop_s = NAN; /* not measured: those of float32 */
+    assert_float_equal(hm_journal_generate_rate(&s, &results[1]).share_flops, quantised.gflop_s / 160, 1e-12);
+}
+
 static void arms_of_equal_formats_make_no_table(void **state)
 {
     (void)state;
@@ -187,6 +207,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_format_has_its_price),
+        cmocka_unit_test(products_of_quantised_weights_are_held_against_those_of_integers),
         cmocka_unit_test(arms_of_equal_formats_make_no_table),
         cmocka_unit_test(weights_are_served_by_what_their_size_and_rate_say),
     };

@@ -430,12 +430,13 @@ static void models_of_a_session_stand_apart(void **state)
         assert_string_equal(j->sessions[m].arms[1].name, m ? "best" : "best isa=avx2");
         assert_int_equal(j->sessions[m].arms[0].base, -1);
         assert_int_equal(j->sessions[m].arms[1].base, 0);
-        assert_true(j->sessions[m].cache_gb_s == 150 && j->sessions[m].memory_gb_s == 30 && j->sessions[m].peak_gflop_s == 200);
+        assert_true(j->sessions[m].cache_gb_s == 150 && j->sessions[m].memory_gb_s == 30 && j->sessions[m].peak_gflop_s == 200 &&
+                    j->sessions[m].peak_int8_gop_s == 500);
         assert_true(fabs(j->sessions[m].cache_mb - 16.777216) < 1e-9);
     }
     hm_journal_data_free(&data);
     const hm_journal_session *other = read_journal(store, &data);
-    assert_true(isnan(other->cache_gb_s) && isnan(other->peak_gflop_s));
+    assert_true(isnan(other->cache_gb_s) && isnan(other->peak_gflop_s) && isnan(other->peak_int8_gop_s));
     hm_journal_data_free(&data);
     hm_store_close(&store);
 }

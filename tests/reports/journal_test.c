@@ -125,6 +125,7 @@ static hm_journal_session session(void)
                                 .cache_mb = 8.388608,
                                 .memory_gb_s = 20,
                                 .peak_gflop_s = 160,
+                                .peak_int8_gop_s = NAN,
                                 .version = "0.1.0",
                                 .commit = "abcdef0",
                                 .compiler = "gcc 12.2.0",

@@ -63,6 +63,7 @@ static hm_journal_session session(bool fidelity)
                                 .command_line = "x",
                                 .rounds = ROUNDS,
                                 .peak_gflop_s = 160,
+                                .peak_int8_gop_s = NAN,
                                 .memory_gb_s = 20,
                                 .cache_gb_s = 80,
                                 .model = "mini \"x\" \\",

@@ -291,6 +291,7 @@ static hm_status run_once(hm_profile *p, bool traced, hm_profile_run *run, hm_er
         run->work[2].flops = result.counters.flops - result.prefill_work.flops - result.generate_work.flops;
         run->work[2].weight_bytes = result.counters.weight_bytes - result.prefill_work.weight_bytes - result.generate_work.weight_bytes;
         find_integers(run, &result.parts);
+        run->step_weight_bytes = result.window_count ? result.distinct_weight_bytes : result.frame_weight_bytes;
         run->distinct_weight_bytes = result.distinct_weight_bytes;
         run->step_kv_bytes = run->frames ? result.frame_kv_bytes * (uint64_t)result.frames / (uint64_t)run->frames : 0;
         run->encode_ns = result.window_count ? result.encode_ns : 0;

@@ -30,6 +30,7 @@ typedef struct hm_profile_run {
     int64_t start_ns, wall_ns, prefill_ns, generate_ns, decode_ns, overlapped_ns, frames;
     hm_work work[3];                               /* prefill, generate, decode */
     bool integers[3];                              /* some of their weights are quantised */
+    uint64_t step_weight_bytes;                    /* of a frame, each pass anew, or of a transcript's step */
     uint64_t distinct_weight_bytes, step_kv_bytes; /* a transcript's step reads keys and values, too */
     int64_t encode_ns;                             /* of prefill, of a transcript */
 } hm_profile_run;

@@ -61,9 +61,8 @@ hm_profile_rate hm_profile_rate_of(const hm_profile *p, const hm_profile_run *ru
     double ns = times[phase] > 0 ? (double)times[phase] : NAN, bytes = (double)w->weight_bytes, limit = p->machine.memory_gb_s;
     hm_profile_rate r = {.read_limit = "memory"};
     if (phase == 1) { /* what passes read again within a frame may come from caches */
-        uint64_t step = run->distinct_weight_bytes + run->step_kv_bytes;
-        bytes = (double)step * (double)run->frames;
-        if ((int64_t)step <= p->machine.cache_bytes) {
+        bytes = (double)(run->step_weight_bytes + run->step_kv_bytes) * (double)run->frames;
+        if ((int64_t)(run->distinct_weight_bytes + run->step_kv_bytes) <= p->machine.cache_bytes) {
             limit = p->machine.cache_gb_s;
             r.read_limit = "cache";
         }

@@ -20,6 +20,7 @@
 #define JUDGED_NS 3000000      /* rounds that decide together whether the team pays: about a slice of the scheduler */
 #define ALONE_LEAST_NS 2000000 /* how long the caller works alone then; doubled when the team does not pay again */
 #define ALONE_MOST_NS 512000000
+#define STAY_NS 100000000 /* after the caller left a worker's CPU, until it does so again */
 
 /* What the caller found out about its rounds. */
 typedef struct balance {
@@ -33,7 +34,8 @@ struct hm_team {
     int size;
     pthread_t *threads;
     struct worker *workers;
-    cpu_set_t pinned; /* CPUs of workers; none when they are not pinned */
+    cpu_set_t pinned;   /* CPUs of workers; none when they are not pinned */
+    int64_t stay_until; /* the caller leaves none of them before */
     balance balance;
     int64_t spin_ns; /* the caller's */
     /* The round: read by whoever holds a part of it. */
@@ -201,14 +203,15 @@ static void judge(balance *b, int64_t now)
     b->ns = b->saved_ns = b->waited_ns = 0;
 }
 
-/* The scheduler may put the caller where a pinned worker would have to wait for it, and a real-time policy leaves it there: off it goes, as
- * free afterwards as it was. */
-static void leave_pinned(const hm_team *t)
+/* The scheduler may put the caller where a pinned worker has to wait for it, and a real-time policy leaves it there: off it goes, as free
+ * afterwards as it was. On a busy machine it may have been put there for good reasons: now and then, not always. */
+static void leave_pinned(hm_team *t, int64_t now)
 {
     cpu_set_t given, shared, rest;
-    int cpu = sched_getcpu();
+    int cpu = now < t->stay_until ? -1 : sched_getcpu();
     if (cpu < 0 || !CPU_ISSET((size_t)cpu, &t->pinned) || sched_getaffinity(0, sizeof given, &given))
         return;
+    t->stay_until = now + STAY_NS;
     CPU_AND(&shared, &given, &t->pinned);
     CPU_XOR(&rest, &given, &shared);
     if (CPU_COUNT(&rest) && !sched_setaffinity(0, sizeof rest, &rest))
@@ -228,7 +231,6 @@ void hm_team_share(hm_team *t, hm_team_part_fn fn, void *arg, int parts, const h
         run_alone(fn, arg, parts);
         return;
     }
-    leave_pinned(t);
     t->fn = fn;
     t->arg = arg;
     t->parts = (uint32_t)parts;
@@ -244,6 +246,8 @@ void hm_team_share(hm_team *t, hm_team_part_fn fn, void *arg, int parts, const h
         hm_span_end(probe, HM_SPAN_TEAM, "wait for team");
         end = hm_now_ns();
     }
+    if ((int)own == parts)
+        leave_pinned(t, finished);
     if (own) {
         t->balance.ns += end - start;
         t->balance.saved_ns += part_ns * (parts - (int)own);

@@ -14,13 +14,13 @@
 
 #include "engine/base/map.h"
 #include "engine/base/words.h"
+#include "engine/text/transcript.h"
 
 enum {
     MAX_BYTES = 4 << 20,
     MAX_CASES = 1000,
     MAX_FRAMES = 45000 /* one hour */,
-    MAX_TOKENS = 440,
-    WINDOW_S = 30 /* that the model hears at a time */
+    MAX_TOKENS = 440
 };
 
 /* As in the file. Optional numbers are pointers: NULL when left out. */
@@ -198,7 +198,7 @@ int hm_suite_windows(double audio_s, double chunk_s)
     const int64_t rate = 16000, samples = llrint(audio_s * (double)rate), chunk = llrint(chunk_s * (double)rate),
                   shared = llrint(chunk_s / 6 * (double)rate), step = chunk - 2 * shared;
     if (chunk == 0)
-        return (int)ceil(audio_s / WINDOW_S);
+        return (int)ceil(audio_s / HM_TRANSCRIPT_WINDOW_S);
     return samples <= chunk ? 1 : (int)((samples - chunk + step - 1) / step) + 1;
 }
 
@@ -214,9 +214,9 @@ static hm_status take_windows(const hm_suite *suite, const yaml_case *y, hm_suit
         return bad(suite, y->name, err, "needs the length of its recording as \"seconds\"");
     if (!(c->audio_s >= 1 && c->audio_s <= 3600))
         return bad(suite, y->name, err, "seconds: expected 1 to 3600");
-    if (c->chunk_s != 0 && !(c->chunk_s >= 1 && c->chunk_s <= WINDOW_S))
+    if (c->chunk_s != 0 && !(c->chunk_s >= 1 && c->chunk_s <= HM_TRANSCRIPT_WINDOW_S))
         return bad(suite, y->name, err, "chunk: expected 1 to 30 seconds, or 0: one window after the other");
-    if (c->chunk_s == 0 && (c->audio_s <= WINDOW_S || y->batch || c->beams > 1))
+    if (c->chunk_s == 0 && (c->audio_s <= HM_TRANSCRIPT_WINDOW_S || y->batch || c->beams > 1))
         return bad(suite, y->name, err,
                    "chunk: 0 takes more than 30 seconds, no \"batch\" (windows wait for one another) and one of \"beams\"");
     if (c->batch < 1 || c->batch > 1024)

@@ -84,3 +84,18 @@ void *hm_calloc(size_t count, size_t size, const char *what, hm_error *err)
         hm_fail(err, HM_EABSENT, "%s: no memory for %zu x %zu bytes", what, count, size);
     return p;
 }
+
+hm_status hm_grow(void *array, int *room, int count, size_t size, const char *what, hm_error *err)
+{
+    void *old, *grown;
+    if (count < *room)
+        return HM_OK;
+    int wanted = *room ? *room * 2 : 64;
+    memcpy(&old, array, sizeof old);
+    grown = realloc(old, (size_t)wanted * size);
+    if (!grown)
+        return hm_fail(err, HM_EABSENT, "no memory for %d %s", wanted, what);
+    memcpy(array, &grown, sizeof grown);
+    *room = wanted;
+    return HM_OK;
+}

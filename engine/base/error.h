@@ -48,4 +48,8 @@ const char *hm_status_text(hm_status status);
 /* Allocation that fails with a sentence naming what was wanted. Zeroed. NULL only with err filled (HM_EABSENT). */
 void *hm_calloc(size_t count, size_t size, const char *what, hm_error *err);
 
+/* Room for one more item of `size` bytes in a growing array: `array` is the address of the pointer to it, `room` how many fit. HM_EABSENT, the
+ * array as it was. */
+hm_status hm_grow(void *array, int *room, int count, size_t size, const char *what, hm_error *err);
+
 #endif

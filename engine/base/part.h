@@ -23,7 +23,8 @@ typedef struct hm_parts {
     int count;
 } hm_parts;
 
-/* Whether products with weights of a format, as hm_part_weights has it, may be of 8-bit integers: their limit is another one. */
+/* Whether products with weights of a format, as hm_part_weights has it, may be of 8-bit integers, whose limit is another one: those of
+ * hm_format_quantised, alone or beside others. */
 static inline bool hm_part_of_integers(const char *format)
 {
     return strstr(format, "int8") || strstr(format, "int4") || strstr(format, "fp4");

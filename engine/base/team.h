@@ -22,7 +22,7 @@ typedef void (*hm_team_fn)(void *arg, int index, int count);
 typedef void (*hm_team_part_fn)(void *arg, int part, int parts, int thread);
 
 /* threads >= 1; 0 means the CPUs this process may use (affinity mask and cgroup quota). Workers are pinned when every one of
- * them can have a CPU of its own. */
+ * them can have a CPU of its own; the caller stays free, but is moved off such a CPU when its worker does not get to run there. */
 hm_status hm_team_open(hm_team **out, int threads, hm_error *err);
 /* The same, with workers pinned behind the first `first` CPUs: teams that run at the same time. */
 hm_status hm_team_open_at(hm_team **out, int threads, int first, hm_error *err);

@@ -16,9 +16,9 @@ static hm_status get_event(hm_gpu *gpu, CUevent *out, hm_error *err)
         *out = t->idle[--t->idle_count];
         return HM_OK;
     }
-    hm_status st = hm_gpu_grow(&t->all, &t->all_room, t->all_count, sizeof *t->all, "events", err);
+    hm_status st = hm_grow(&t->all, &t->all_room, t->all_count, sizeof *t->all, "events", err);
     while (!st && t->idle_room <= t->all_count) /* so that giving back never fails */
-        st = hm_gpu_grow(&t->idle, &t->idle_room, t->idle_room, sizeof *t->idle, "events", err);
+        st = hm_grow(&t->idle, &t->idle_room, t->idle_room, sizeof *t->idle, "events", err);
     if (!st)
         st = HM_CUDA(gpu, err, cuEventCreate, &t->all[t->all_count], CU_EVENT_DEFAULT);
     if (!st)
@@ -91,7 +91,7 @@ static hm_status mark(hm_gpu *gpu, const hm_cuda_timed *timed, CUevent event, hm
 
 static hm_status add(hm_cuda_timed_list *list, const hm_cuda_timed *timed, hm_error *err)
 {
-    hm_status st = hm_gpu_grow(&list->items, &list->room, list->count, sizeof *list->items, "times", err);
+    hm_status st = hm_grow(&list->items, &list->room, list->count, sizeof *list->items, "times", err);
     if (!st)
         list->items[list->count++] = *timed;
     return st;
@@ -157,7 +157,7 @@ static hm_status tell(hm_gpu *gpu, const hm_cuda_timed *timed, hm_error *err)
 {
     hm_cuda_times *t = &gpu->times;
     hm_gpu_time time = timed->time;
-    hm_status st = hm_gpu_grow(&t->told, &t->told_room, t->told_count, sizeof *t->told, "times", err);
+    hm_status st = hm_grow(&t->told, &t->told_room, t->told_count, sizeof *t->told, "times", err);
     if (!st)
         st = time_of(gpu, timed->begin, &time.begin_ns, err);
     if (!st)

@@ -109,21 +109,6 @@ hm_status hm_gpu_choose(int *chosen, const char *backend, const hm_gpu_device *d
 
 /* --- allocations --- */
 
-hm_status hm_gpu_grow(void *array, int *room, int count, size_t size, const char *what, hm_error *err)
-{
-    void *old, *grown;
-    if (count < *room)
-        return HM_OK;
-    int wanted = *room ? *room * 2 : 64;
-    memcpy(&old, array, sizeof old);
-    grown = realloc(old, (size_t)wanted * size);
-    if (!grown)
-        return hm_fail(err, HM_EABSENT, "device: no memory for %d %s", wanted, what);
-    memcpy(array, &grown, sizeof grown);
-    *room = wanted;
-    return HM_OK;
-}
-
 /* How many begin at or below p. */
 static int below(const hm_gpu_allocations *all, const char *p)
 {
@@ -140,7 +125,7 @@ static int below(const hm_gpu_allocations *all, const char *p)
 
 hm_status hm_gpu_allocations_reserve(hm_gpu_allocations *all, hm_error *err)
 {
-    return hm_gpu_grow(&all->items, &all->room, all->count, sizeof *all->items, "allocations", err);
+    return hm_grow(&all->items, &all->room, all->count, sizeof *all->items, "allocations", err);
 }
 
 void hm_gpu_allocations_add(hm_gpu_allocations *all, void *p, size_t bytes, hm_gpu_memory kind)

@@ -17,9 +17,6 @@ void hm_gpu_device_point(hm_gpu_device *d);
 hm_status hm_gpu_choose(int *chosen, const char *backend, const hm_gpu_device *devices, size_t stride, int count, const char *wanted,
                         hm_error *err);
 
-/* Room for one more of `size` bytes in a growing array. */
-hm_status hm_gpu_grow(void *array, int *room, int count, size_t size, const char *what, hm_error *err);
-
 typedef struct hm_gpu_allocation {
     char *at;
     size_t bytes;

@@ -212,14 +212,9 @@ static hm_status keep_ids(lane *l, const hm_whisper_text *y, int first, int coun
 /* `base`: where the window's ids are when all of them were kept; -1: those of the segment are. */
 static hm_status keep_segment(lane *l, hm_transcript_segment s, const hm_whisper_text *y, int base, hm_error *err)
 {
-    if (l->segment_count == l->segment_room) {
-        int room = 2 * l->segment_room + 8;
-        hm_transcript_segment *more = realloc(l->segments, (size_t)room * sizeof *more);
-        if (!more)
-            return hm_fail(err, HM_EABSENT, "transcript: no memory for %d segments", room);
-        l->segments = more;
-        l->segment_room = room;
-    }
+    hm_status st = hm_grow(&l->segments, &l->segment_room, l->segment_count, sizeof *l->segments, "segments of a transcript", err);
+    if (st)
+        return st;
     int from = s.first;
     s.first = base < 0 ? l->count : base + from;
     l->segments[l->segment_count++] = s;
@@ -229,14 +224,9 @@ static hm_status keep_segment(lane *l, hm_transcript_segment s, const hm_whisper
 /* A window of the seek loop, whose ids begin at `first`. */
 static hm_status keep_window(lane *l, int64_t seek, int frames, int first, hm_error *err)
 {
-    if (l->heard_count == l->heard_room) {
-        int room = 2 * l->heard_room + 8;
-        hm_transcript_window *more = realloc(l->heard, (size_t)room * sizeof *more);
-        if (!more)
-            return hm_fail(err, HM_EABSENT, "transcript: no memory for %d windows", room);
-        l->heard = more;
-        l->heard_room = room;
-    }
+    hm_status st = hm_grow(&l->heard, &l->heard_room, l->heard_count, sizeof *l->heard, "windows of a transcript", err);
+    if (st)
+        return st;
     hm_transcript_window *w = &l->heard[l->heard_count++];
     *w = l->facts;
     w->start = seek * HM_WHISPER_HOP;

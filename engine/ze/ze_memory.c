@@ -132,7 +132,7 @@ hm_status hm_ze_stage(hm_gpu *gpu, size_t bytes, char **at, hm_error *err)
 
 hm_status hm_ze_download_later(hm_gpu *gpu, void *to, const char *from, size_t bytes, hm_error *err)
 {
-    hm_status st = hm_gpu_grow(&gpu->downloads, &gpu->downloads_room, gpu->downloads_count, sizeof *gpu->downloads, "downloads", err);
+    hm_status st = hm_grow(&gpu->downloads, &gpu->downloads_room, gpu->downloads_count, sizeof *gpu->downloads, "downloads", err);
     if (!st)
         gpu->downloads[gpu->downloads_count++] = (hm_ze_download){.to = to, .from = from, .bytes = bytes, .half = gpu->half};
     return st;

@@ -24,9 +24,9 @@ hm_status hm_ze_record(hm_gpu *gpu, hm_error *err)
 hm_status hm_ze_remember(hm_gpu *gpu, const hm_ze_command *command, const hm_gpu_value *values, hm_error *err)
 {
     hm_gpu_recording *r = gpu->recording;
-    hm_status st = hm_gpu_grow(&r->commands, &r->room, r->count, sizeof *r->commands, "recorded commands", err);
+    hm_status st = hm_grow(&r->commands, &r->room, r->count, sizeof *r->commands, "recorded commands", err);
     for (int i = 0; i < command->count && !st; i++) {
-        st = hm_gpu_grow(&r->values, &r->values_room, r->values_count + i, sizeof *r->values, "recorded arguments", err);
+        st = hm_grow(&r->values, &r->values_room, r->values_count + i, sizeof *r->values, "recorded arguments", err);
         if (!st)
             r->values[r->values_count + i] = values[i];
     }

@@ -64,7 +64,7 @@ static hm_status add_pool(hm_gpu *gpu, hm_error *err)
     const ze_event_pool_desc_t desc = {.stype = ZE_STRUCTURE_TYPE_EVENT_POOL_DESC,
                                        .flags = ZE_EVENT_POOL_FLAG_HOST_VISIBLE | ZE_EVENT_POOL_FLAG_KERNEL_TIMESTAMP,
                                        .count = POOL_EVENTS};
-    hm_status st = hm_gpu_grow(&t->pools, &t->pools_room, t->pools_count, sizeof *t->pools, "event pools", err);
+    hm_status st = hm_grow(&t->pools, &t->pools_room, t->pools_count, sizeof *t->pools, "event pools", err);
     if (!st)
         st = HM_ZE(gpu, err, zeEventPoolCreate, gpu->context, &desc, 1, &gpu->device, &t->pools[t->pools_count]);
     if (!st)
@@ -81,9 +81,9 @@ hm_status hm_ze_event_get(hm_gpu *gpu, ze_event_handle_t *out, hm_error *err)
     }
     hm_status st = t->all_count < t->pools_count * POOL_EVENTS ? HM_OK : add_pool(gpu, err);
     if (!st)
-        st = hm_gpu_grow(&t->all, &t->all_room, t->all_count, sizeof *t->all, "events", err);
+        st = hm_grow(&t->all, &t->all_room, t->all_count, sizeof *t->all, "events", err);
     while (!st && t->idle_room <= t->all_count) /* so that giving back never fails */
-        st = hm_gpu_grow(&t->idle, &t->idle_room, t->idle_room, sizeof *t->idle, "events", err);
+        st = hm_grow(&t->idle, &t->idle_room, t->idle_room, sizeof *t->idle, "events", err);
     if (st)
         return st;
     const ze_event_desc_t desc = {.stype = ZE_STRUCTURE_TYPE_EVENT_DESC,
@@ -110,7 +110,7 @@ static const char *name_of(const hm_ze_command *c)
 hm_status hm_ze_time_later(hm_gpu *gpu, const hm_ze_command *c, int64_t asked_ns, ze_event_handle_t event, hm_ze_run *run, hm_error *err)
 {
     hm_ze_times *t = &gpu->times;
-    hm_status st = hm_gpu_grow(&t->asked, &t->asked_room, t->asked_count, sizeof *t->asked, "times", err);
+    hm_status st = hm_grow(&t->asked, &t->asked_room, t->asked_count, sizeof *t->asked, "times", err);
     if (st)
         return st;
     static const hm_device_span_kind kinds[] = {
@@ -131,7 +131,7 @@ static hm_status tell(hm_gpu *gpu, const hm_ze_timed *timed, hm_error *err)
                         .replayed = timed->run != NULL,
                         .asked_ns = timed->asked_ns,
                         .bytes = timed->bytes};
-    hm_status st = hm_gpu_grow(&t->told, &t->told_room, t->told_count, sizeof *t->told, "times", err);
+    hm_status st = hm_grow(&t->told, &t->told_room, t->told_count, sizeof *t->told, "times", err);
     if (!st)
         st = HM_ZE(gpu, err, zeEventQueryKernelTimestamp, timed->event, &stamps);
     if (!st)
@@ -139,7 +139,8 @@ static hm_status tell(hm_gpu *gpu, const hm_ze_timed *timed, hm_error *err)
     if (st)
         return st;
     int64_t earliest = timed->asked_ns > t->last_end_ns ? timed->asked_ns : t->last_end_ns;
-    hm_gpu_clock_span(&t->clock, t->kernel_bits, stamps.global.kernelStart, stamps.global.kernelEnd, earliest, &time.begin_ns, &time.end_ns);
+    hm_gpu_clock_span(&t->clock, t->kernel_bits, stamps.global.kernelStart, stamps.global.kernelEnd, earliest, &time.begin_ns,
+                      &time.end_ns);
     t->last_end_ns = time.end_ns;
     t->told[t->told_count++] = time;
     if (!timed->run)

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "engine/base/part.h"
 #include "engine/panel.h"
 
 #define GUARD 64
@@ -115,8 +116,10 @@ static void formats_have_names_and_sizes(void **state)
     assert_int_equal(hm_panels_bytes(HM_FORMAT_FP4, 5120, 3072, 1), 320 * 48 * 576);
     assert_int_equal(hm_panel_depth(HM_FORMAT_FP8, 5, 3), 24);
     assert_int_equal(hm_panels_bytes(HM_FORMAT_FP8, 33, 3072, 1), 3 * (3072 * 16 + 64));
-    for (int f = 0; f < HM_FORMAT_COUNT; f++)
+    for (int f = 0; f < HM_FORMAT_COUNT; f++) {
         assert_true(hm_format_quantised((hm_format)f) == (f == HM_FORMAT_INT8 || f == HM_FORMAT_INT4 || f == HM_FORMAT_FP4));
+        assert_true(hm_format_quantised((hm_format)f) == hm_part_of_integers(hm_format_name((hm_format)f)));
+    }
     for (int f = HM_FORMAT_F32; f < HM_FORMAT_COUNT; f++)
         for (int in = 1; in < 140; in++)
             assert_int_equal(hm_panel_bytes((hm_format)f, in, 3) % 64, 0);

@@ -157,16 +157,16 @@ static void a_recording_that_cannot_be_made_leaves_nothing_behind(void **state)
         hm_gpu *gpu = open_with(&(hm_gpu_options){.timestamps = i % 2});
         float *a = floats(gpu, 100);
         hm_gpu_recording *r = NULL;
-        hm_error err = {0};
-        hm_status st = cuda->record(gpu, &err);
+        hm_error why = {0};
+        hm_status st = cuda->record(gpu, &why);
         if (!st) {
             OK(launch_fill(gpu, a, 1, 100, &err));
-            st = cuda->keep(gpu, &r, &err);
+            st = cuda->keep(gpu, &r, &why);
         }
         assert_int_equal(st, HM_EABSENT);
         assert_null(r);
-        if (!strstr(err.text, entries[i]) || !strstr(err.text, "CUDA_ERROR_NOT_SUPPORTED"))
-            fail_msg("%s", err.text);
+        if (!strstr(why.text, entries[i]) || !strstr(why.text, "CUDA_ERROR_NOT_SUPPORTED"))
+            fail_msg("%s", why.text);
         cuda->close(&gpu);
         see_clean(NULL);
     }
@@ -241,11 +241,11 @@ static void a_kernel_that_went_wrong_ends_everything_with_its_sentence(void **st
     soft_settings(&soft, SETTINGS " HM_SOFT_LOST=3");
     hm_gpu *gpu = open_with(&(hm_gpu_options){0});
     float *a = floats(gpu, 1000);
-    hm_error err = {0};
+    hm_error why = {0};
     for (int i = 0; i < 3; i++) /* the last of them loses the device */
         OK(launch_fill(gpu, a, 1, 1000, &err));
-    assert_int_equal(cuda->wait(gpu, &err), HM_EABSENT);
-    assert_non_null(strstr(err.text, "CUDA_ERROR_ECC_UNCORRECTABLE: the device failed"));
+    assert_int_equal(cuda->wait(gpu, &why), HM_EABSENT);
+    assert_non_null(strstr(why.text, "CUDA_ERROR_ECC_UNCORRECTABLE: the device failed"));
     FAILS(HM_EABSENT, "CUDA_ERROR_ECC_UNCORRECTABLE", launch_fill(gpu, a, 1, 1000, &err));
     FAILS(HM_EABSENT, "CUDA_ERROR_ECC_UNCORRECTABLE", cuda->record(gpu, &err));
     cuda->close(&gpu);

@@ -3,6 +3,7 @@
 #define HM_TEST_CUDA
 #endif
 #define main shared_cases /* those that are not listed below are unused */
+int shared_cases(void);
 #include "tests/gpu/gpu_attention_test.c"
 #undef main
 

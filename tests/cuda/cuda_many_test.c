@@ -5,6 +5,7 @@
 #define HM_TEST_CUDA
 #endif
 #define main shared_cases
+int shared_cases(void);
 #include "tests/gpu/gpu_linear_test.c"
 #undef main
 

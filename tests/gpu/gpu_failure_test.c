@@ -29,7 +29,7 @@ typedef struct session {
 static hm_status fill(session *s, float *to, float value)
 {
     const hm_gpu_value values[] = {hm_gpu_pointer(to), hm_gpu_f32(value), hm_gpu_i64(VALUES)};
-    const hm_gpu_command c = {HM_K_fill, {(VALUES + 63) / 64, 1, 1}, values, 3};
+    const hm_gpu_command c = {.kernel = HM_K_fill, .groups = {(VALUES + 63) / 64, 1, 1}, .values = values, .count = 3};
     return SOFT_DRIVER->launch(s->gpu, &c, 0, &s->err);
 }
 

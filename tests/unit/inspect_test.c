@@ -309,6 +309,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_preset_is_read_without_oddities),
+        CASE(a_whisper_is_read_without_oddities),
         CASE(speech_presets_are_read_without_oddities),
         CASE(what_a_speech_model_lacks_or_does_not_fit_is_told),
         CASE(oddities_of_a_codec_are_told),

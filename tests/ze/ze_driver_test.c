@@ -80,8 +80,13 @@ static void *memory(hm_gpu *gpu, size_t bytes)
 static hm_status launch_fill(hm_gpu *gpu, float *to, float value, int64_t n, uint32_t tag, hm_error *err)
 {
     const hm_gpu_value values[] = {hm_gpu_pointer(to), hm_gpu_f32(value), hm_gpu_i64(n)};
-    const hm_gpu_command c = {HM_K_fill, {(uint32_t)((n + 63) / 64), 1, 1}, values, 3};
+    const hm_gpu_command c = {.kernel = HM_K_fill, .groups = {(uint32_t)((n + 63) / 64), 1, 1}, .values = values, .count = 3};
     return ze->launch(gpu, &c, tag, err);
+}
+
+static hm_status launch(hm_gpu *gpu, hm_gpu_kernel kernel, uint32_t groups, const hm_gpu_value *values, int count, hm_error *err)
+{
+    return ze->launch(gpu, &(hm_gpu_command){.kernel = kernel, .groups = {1, groups, 1}, .values = values, .count = count}, 0, err);
 }
 
 static void assert_values(hm_gpu *gpu, const float *from, int n, float (*expected)(int i))
@@ -383,12 +388,12 @@ static void what_does_not_fit_is_refused_before_the_device_sees_it(void **state)
     float *a = memory(gpu, 400), host[100] = {0};
     const hm_gpu_value values[] = {hm_gpu_pointer(a), hm_gpu_f32(1), hm_gpu_i64(1), hm_gpu_i64(1)};
     const hm_gpu_value step[] = {hm_gpu_pointer(a), hm_gpu_f32(1), hm_gpu_step(1)};
-    FAILS(HM_EBUG, "hm_fill takes 3 arguments, found 4", ze->launch(gpu, &(hm_gpu_command){HM_K_fill, {1, 1, 1}, values, 4}, 0, &err));
-    FAILS(HM_EBUG, "hm_fill takes 3 arguments, found 2", ze->launch(gpu, &(hm_gpu_command){HM_K_fill, {1, 1, 1}, values, 2}, 0, &err));
-    FAILS(HM_EBUG, "argument 2 is a step", ze->launch(gpu, &(hm_gpu_command){HM_K_fill, {1, 1, 1}, step, 3}, 0, &err));
+    FAILS(HM_EBUG, "hm_fill takes 3 arguments, found 4", launch(gpu, HM_K_fill, 1, values, 4, &err));
+    FAILS(HM_EBUG, "hm_fill takes 3 arguments, found 2", launch(gpu, HM_K_fill, 1, values, 2, &err));
+    FAILS(HM_EBUG, "argument 2 is a step", launch(gpu, HM_K_fill, 1, step, 3, &err));
     FAILS(HM_EBUG, "no address of this device", launch_fill(gpu, host, 1, 1, 0, &err));
-    FAILS(HM_EBUG, "groups in dimension 1", ze->launch(gpu, &(hm_gpu_command){HM_K_fill, {1, UINT32_MAX, 1}, values, 3}, 0, &err));
-    FAILS(HM_EBUG, "there is no kernel", ze->launch(gpu, &(hm_gpu_command){HM_GPU_KERNELS, {1, 1, 1}, values, 3}, 0, &err));
+    FAILS(HM_EBUG, "groups in dimension 1", launch(gpu, HM_K_fill, UINT32_MAX, values, 3, &err));
+    FAILS(HM_EBUG, "there is no kernel", launch(gpu, HM_GPU_KERNELS, 1, values, 3, &err));
     FAILS(HM_EBUG, "404 bytes from byte 0 of an allocation of 400", ze->copy(gpu, a, host, 404, 0, &err));
     FAILS(HM_EBUG, "not of this device", ze->copy(gpu, host, host + 50, 4, 0, &err));
     FAILS(HM_EBUG, "multiple of 4", ze->fill(gpu, a, 0, 3, 0, &err));

@@ -65,8 +65,8 @@ static hm_status parse(const hm_command *self, int argc, char **argv, hm_profile
         {"trace-max", 0, HM_OPT_STRING, &a->trace_max, "SIZE", "most the events may take, uncompressed", 0, 0, NULL},
         {"repeat", 0, HM_OPT_INT, &a->repeat, "N", "runs with and without tracing, in turns; the last one is written", 1, HM_PROFILE_RUNS,
          NULL},
-        {"limits", 0, HM_OPT_FLAG, &a->limits, NULL, "phases against the machine's limits, measured for a moment before and after", 0, 0,
-         NULL},
+        {"limits", 0, HM_OPT_FLAG, &a->limits, NULL,
+         "phases against the machine's limits, measured for a moment before and after, and frames in turn with reading memory", 0, 0, NULL},
         {"quiet", 'q', HM_OPT_FLAG, &a->quiet, NULL, "no progress", 0, 0, NULL},
         {0},
     };
@@ -313,6 +313,15 @@ static hm_status warm_up(hm_profile *p, hm_error *err)
     return st;
 }
 
+/* Just before the last run. */
+static hm_status measure_limits(hm_profile *p, hm_error *err)
+{
+    hm_status st = hm_profile_measure_limits(p, err);
+    if (!st && hm_profile_turns_wanted(p, &p->plain[p->plain_count - 1]))
+        st = hm_profile_take_turns(p, err);
+    return st;
+}
+
 /* Runs without and with tracing in turns: plain traced, traced plain ... the last one is traced, and the limits it is held against are
  * measured on both sides of it. */
 static hm_status run_all(hm_profile *p, hm_error *err)
@@ -331,7 +340,7 @@ static hm_status run_all(hm_profile *p, hm_error *err)
             }
             bool last = i + 1 == p->args->repeat && turn == 1;
             if (last)
-                st = hm_profile_measure_limits(p, err);
+                st = measure_limits(p, err);
             if (!st)
                 st = run_once(p, traced, traced ? &p->traced[p->traced_count] : &p->plain[p->plain_count], err);
             if (!st && last)
@@ -357,7 +366,6 @@ static hm_status check_output(const char *path, hm_error *err)
 static hm_status profile_case(hm_profile *p, hm_profile_args *a, hm_error *err)
 {
     hm_progress progress;
-    hm_probe probe = {.self = &progress, .progress = hm_progress_probe};
     int64_t events = 0;
     hm_status st = find_case(p, err);
     if (st)
@@ -373,7 +381,8 @@ static hm_status profile_case(hm_profile *p, hm_profile_args *a, hm_error *err)
     if (st)
         return st;
     hm_progress_start(&progress, "profile", a->quiet);
-    st = open_all(p, &probe, err);
+    hm_profile_turns_init(&p->turns, &progress);
+    st = open_all(p, &p->turns.probe, err);
     if (!st)
         st = run_all(p, err);
     hm_progress_end(&progress);

@@ -2,11 +2,13 @@
 #ifndef HM_HARNESS_PROFILE_H
 #define HM_HARNESS_PROFILE_H
 
+#include "engine/cpu/bench.h"
 #include "harness/case.h"
 #include "harness/device_watch.h"
 #include "harness/engine_open.h"
 #include "harness/memory_sampler.h"
 #include "harness/probe.h"
+#include "harness/progress.h"
 #include "harness/recording.h"
 #include "reports/stats.h"
 #include "harness/settings.h"
@@ -42,6 +44,14 @@ typedef struct hm_profile_limits {
     const char *source;  /* "not measured", "measured just before and after" */
 } hm_profile_limits;
 
+/* A run whose frames take turns with readings of memory: means of the same moments. */
+typedef struct hm_profile_turns {
+    hm_probe probe; /* the recorder's inner one: progress, and in such a run a reading at every frame's end */
+    hm_progress *progress;
+    hm_cpu_reader *reader; /* NULL: no such run */
+    int64_t begun_ns, frames, frames_ns, reads_ns;
+} hm_profile_turns;
+
 /* What tracing costs. */
 typedef struct hm_profile_cost {
     double span_ns, total_ns;                 /* of one span that is kept, or in totals alone, in a loop */
@@ -73,11 +83,22 @@ typedef struct hm_profile {
     uint64_t kv_bytes;
     int64_t epoch_ns; /* time of day at the start of the last traced run */
     hm_profile_limits machine;
+    hm_profile_turns turns;
     hm_profile_cost cost;
 } hm_profile;
 
 /* For a moment, with the engine's threads: the better of this time and those before. Nothing is measured when args->limits is off. */
 hm_status hm_profile_measure_limits(hm_profile *p, hm_error *err);
+
+/* The probe that the recorder passes on to; `progress` outlives the engine. */
+void hm_profile_turns_init(hm_profile_turns *t, hm_progress *progress);
+/* Whether generate of the run reads from memory, and is alone with it: what turns are for. The limits have been measured. */
+bool hm_profile_turns_wanted(const hm_profile *p, const hm_profile_run *run);
+/* A run whose frames take turns, of a song's or utterance's first HM_PROFILE_TURNS frames. */
+hm_status hm_profile_take_turns(hm_profile *p, hm_error *err);
+/* GB/s in the mean of the readings; NaN: there were none. */
+double hm_profile_turns_gb_s(const hm_profile_turns *t);
+#define HM_PROFILE_TURNS 100
 
 /* After the runs. */
 hm_status hm_profile_find_cost(hm_profile *p, hm_error *err);
@@ -85,7 +106,8 @@ hm_status hm_profile_find_cost(hm_profile *p, hm_error *err);
 /* "+0.4 % [-0.3, +1.1], 95 %, n=6", or "+0.4 %, n=2, no interval". Returns out. */
 const char *hm_profile_paired_text(const hm_profile_cost *cost, char *out, size_t size);
 
-/* A phase (0 prefill, 1 generate, 2 decode) of the run against the machine's limits; NaN: not known. */
+/* A phase (0 prefill, 1 generate, 2 decode) of the run against the machine's limits; NaN: not known. Of generate GB/s are those of the
+ * frames that took turns with readings, if any did, and its limit is what those read. */
 typedef struct hm_profile_rate {
     double bytes, gb_s, read_share, flops, gflop_s, flop_share;
     const char *read_limit; /* "memory", "cache" */

@@ -65,6 +65,9 @@ hm_profile_rate hm_profile_rate_of(const hm_profile *p, const hm_profile_run *ru
         if ((int64_t)(run->distinct_weight_bytes + run->step_kv_bytes) <= p->machine.cache_bytes) {
             limit = p->machine.cache_gb_s;
             r.read_limit = "cache";
+        } else if (p->turns.frames) {
+            ns = (double)p->turns.frames_ns / (double)p->turns.frames * (double)run->frames;
+            limit = hm_profile_turns_gb_s(&p->turns);
         }
     }
     r.bytes = bytes > 0 ? bytes : NAN;

@@ -175,7 +175,12 @@ static hm_status print_rates(const hm_profile *p, hm_error *err)
         printf("; memory %.1f GB/s, cache %.1f GB/s, %.1f GFLOP/s", p->machine.memory_gb_s, p->machine.cache_gb_s, p->machine.gflop_s);
     if (isfinite(p->machine.int8_gop_s))
         printf(", %.1f Gop/s of 8-bit integers where weights are quantised", p->machine.int8_gop_s);
-    printf(")\n\n");
+    printf(")\n");
+    if (p->turns.frames)
+        printf("generate: %" PRId64
+               " frames in turn with readings of memory, a run of its own: %.3f ms a frame, %.1f GB/s read in the mean\n",
+               p->turns.frames, (double)p->turns.frames_ns / (double)p->turns.frames / 1e6, hm_profile_turns_gb_s(&p->turns));
+    printf("\n");
     return hm_table_end(t, stdout, 0, err);
 }
 

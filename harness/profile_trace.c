@@ -136,6 +136,7 @@ static void describe_cost(const hm_profile *p, hm_trace *t)
     hm_trace_other(t, "tracing paired", hm_profile_paired_text(c, text, sizeof text));
     hm_trace_other(t, "limits", p->machine.source);
     describe_rate(t, "limit of reading from memory GB/s", p->machine.memory_gb_s);
+    describe_rate(t, "reading from memory in turn with frames GB/s", hm_profile_turns_gb_s(&p->turns));
     describe_rate(t, "limit of reading from cache GB/s", p->machine.cache_gb_s);
     describe_rate(t, "limit of FLOPs GFLOP/s", p->machine.gflop_s);
     describe_rate(t, "limit of 8-bit integers Gop/s", p->machine.int8_gop_s);

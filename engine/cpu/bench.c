@@ -12,8 +12,8 @@
 
 #define ARENA_BYTES ((size_t)384 << 20) /* weights walk through it, so that none is still in a cache when its turn comes again */
 #define SAMPLES 64
-#define STEP_BYTES ((size_t)32 << 20) /* of a block that no cache holds, timed by itself */
-#define READ_BYTES ((size_t)8 << 20)  /* read by one call of all threads at least: starting them takes microseconds */
+#define STEP_BYTES HM_CPU_READER_BYTES /* of a block that no cache holds, timed by itself */
+#define READ_BYTES ((size_t)8 << 20)   /* read by one call of all threads at least: starting them takes microseconds */
 
 static const hm_cpu_bench_kernels *bench_kernels_of(hm_isa isa)
 {
@@ -56,6 +56,16 @@ static void read_part(void *arg, int index, int count)
     (void)sink;
 }
 
+enum {
+    READ_WAYS = 8
+};
+
+static void choose_way(limit_job *j, int way)
+{
+    j->streams = 1 << way % 4;
+    j->prefetch = way >= 4;
+}
+
 static void multiply_part(void *arg, int index, int count)
 {
     const limit_job *j = arg;
@@ -74,9 +84,8 @@ static double read_rate(hm_device *dev, const float *p, size_t n, size_t step, d
     double best = 0, end = now_s() + seconds;
     j.repeats = step < n ? 1 : 1 + (int)(READ_BYTES / (j.n * 4));
     for (int round = 0; round < 2 || now_s() < end; round++)
-        for (int way = 0; way < 8; way++) {
-            j.streams = 1 << way % 4;
-            j.prefetch = way >= 4;
+        for (int way = 0; way < READ_WAYS; way++) {
+            choose_way(&j, way);
             for (size_t at = 0; at + j.n <= n; at += j.n) {
                 double start = now_s();
                 j.p = p + at;
@@ -108,6 +117,81 @@ hm_status hm_cpu_measure_bandwidth(hm_device *dev, size_t bytes, double seconds,
     *gb_per_s = read_rate(dev, p, bytes / 4, bytes > 8 * STEP_BYTES ? STEP_BYTES / 4 : bytes / 4, seconds);
     op.free(&op, p);
     return HM_OK;
+}
+
+struct hm_cpu_reader {
+    hm_device *dev;
+    hm_counters count;
+    hm_ops op;
+    float *block;
+    size_t at; /* bytes from its begin */
+    limit_job job;
+};
+
+#define READER_BYTES ((size_t)512 << 20)
+#define AWAKENING_BYTES (STEP_BYTES / 8)
+
+/* ns of reading the next bytes. */
+static int64_t read_next(hm_cpu_reader *r, size_t bytes)
+{
+    int64_t start = hm_now_ns();
+    r->job.p = r->block + r->at / sizeof *r->block;
+    r->job.n = bytes / sizeof *r->block;
+    hm_team_run(r->dev->team, read_part, &r->job);
+    r->at = (r->at + STEP_BYTES) % READER_BYTES;
+    return hm_now_ns() - start;
+}
+
+static void find_fastest(hm_cpu_reader *r, double seconds)
+{
+    int64_t ns[READ_WAYS] = {0};
+    int fastest = 0;
+    double end = now_s() + seconds;
+    do {
+        for (int way = 0; way < READ_WAYS; way++) {
+            choose_way(&r->job, way);
+            for (size_t i = 0; i < READER_BYTES / STEP_BYTES; i++)
+                ns[way] += read_next(r, STEP_BYTES);
+        }
+    } while (now_s() < end);
+    for (int way = 1; way < READ_WAYS; way++)
+        if (ns[way] < ns[fastest])
+            fastest = way;
+    choose_way(&r->job, fastest);
+}
+
+hm_status hm_cpu_reader_open(hm_cpu_reader **out, hm_device *dev, double seconds, hm_error *err)
+{
+    hm_cpu_reader *r = hm_calloc(1, sizeof *r, "reader of memory", err);
+    if (!r)
+        return HM_EABSENT;
+    r->dev = dev;
+    r->job = (limit_job){.k = bench_kernels_of(dev->isa), .repeats = 1};
+    hm_cpu_ops_reference(&r->op, dev, &r->count, NULL, err);
+    r->block = arena_make(&r->op, READER_BYTES);
+    if (!r->block) {
+        free(r);
+        return HM_EABSENT;
+    }
+    find_fastest(r, seconds);
+    *out = r;
+    return HM_OK;
+}
+
+int64_t hm_cpu_reader_read(hm_cpu_reader *r)
+{
+    read_next(r, AWAKENING_BYTES);
+    return read_next(r, STEP_BYTES);
+}
+
+void hm_cpu_reader_close(hm_cpu_reader **reader)
+{
+    hm_cpu_reader *r = *reader;
+    if (!r)
+        return;
+    r->op.free(&r->op, r->block);
+    free(r);
+    *reader = NULL;
 }
 
 int hm_cpu_ways(const hm_device *dev, hm_cpu_way out[HM_CPU_WAYS])

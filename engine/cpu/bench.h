@@ -9,6 +9,18 @@
  * block is larger than eight of them. Each thread has a part for itself. */
 hm_status hm_cpu_measure_bandwidth(hm_device *dev, size_t bytes, double seconds, double *gb_per_s, hm_error *err);
 
+/* Reads memory in turn with other work, so that both meet the same memory: what neighbours leave of it changes from moment to moment. */
+typedef struct hm_cpu_reader hm_cpu_reader;
+
+#define HM_CPU_READER_BYTES ((size_t)32 << 20) /* of a reading */
+
+/* Makes a block of 512 MiB and finds, within about that many seconds, which of the ways reads it fastest in the mean. HM_EABSENT without
+ * memory. The device outlives the reader. */
+hm_status hm_cpu_reader_open(hm_cpu_reader **out, hm_device *dev, double seconds, hm_error *err);
+/* Time in ns of reading the next HM_CPU_READER_BYTES with all threads, which some bytes before have awakened. */
+int64_t hm_cpu_reader_read(hm_cpu_reader *reader);
+void hm_cpu_reader_close(hm_cpu_reader **reader);
+
 /* One way of multiplying and adding numbers of a type. */
 typedef struct hm_cpu_way {
     const char *type;          /* "f32", "bf16", "int8" */

@@ -122,6 +122,7 @@ static void six_pairs_have_an_interval_and_phases_are_held_against_the_machine(v
     assert_int_equal(run.code, 0);
     assert_non_null(strstr(run.out, "95 %, n=6"));
     assert_non_null(strstr(run.out, "limits: measured just before and after; memory "));
+    assert_null(strstr(run.out, "in turn with readings of memory")); /* every cache holds this model */
     assert_non_null(strstr(run.out, "last quarter "));
     run_free(&run);
     json_t *trace = json_load_file(path, 0, NULL), *e;

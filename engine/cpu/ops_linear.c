@@ -78,7 +78,7 @@ static void cut_tiles(hm_cpu_gemm *g, int threads)
 /* Of few outputs: whole vectors of rows. */
 static void cut_thin_tiles(hm_cpu_gemm *g, int threads)
 {
-    int most = g->M / (4 * threads);
+    int most = (g->M + 4 * threads - 1) / (4 * threads);
     g->tile_rows = split(g->M, most > 48 ? most : 48, HM_CPU_THIN_GRAIN_ROWS);
     g->tile_cols = g->w->out;
     g->tiles = g->tiles_m = (g->M + g->tile_rows - 1) / g->tile_rows;

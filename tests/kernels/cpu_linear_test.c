@@ -95,7 +95,7 @@ static void linear_matches_double_sums_at_odd_sizes(void **state)
     }
 }
 
-/* stride: rows of x that a row of y moves on, which then lie side by side; 0: one, with room between rows. */
+/* stride: rows of x that a row of y moves on, which then lie side by side, as an odd number of rows of y does; 0: one, with room between rows. */
 typedef struct conv {
     int in, taps, dilation, out, M, stride;
 } conv;
@@ -105,7 +105,8 @@ static void check_conv(rig *r, const conv *c, hm_dtype type, hm_act act, bool re
 {
     weights k;
     weights_make(&k, type, c->out, c->in, c->taps, c->M % 2, (uint64_t)c->in, false);
-    int64_t row = c->stride ? c->in : c->in + 3, ldx = c->stride ? c->stride * row : row, ldy = c->out + 5, tap = c->dilation * row;
+    int64_t row = c->stride ? c->in : c->in + 3, ldx = c->stride ? c->stride * row : row, tap = c->dilation * row;
+    int64_t ldy = c->stride && c->M % 2 ? c->out : c->out + 5;
     size_t nx = (size_t)((c->M - 1) * ldx + (c->taps - 1) * tap + row), ny = (size_t)(c->M * ldy), n_out = (size_t)c->out;
     float *a_snake = random_floats(n_out, 6, 3.0f), *b_snake = random_floats(n_out, 7, 2.0f);
     float *x = random_floats(nx, 3, 1.0f), *y = guarded_alloc(ny), *add = random_floats(ny, 4, 1.0f), *pieces = guarded_alloc(ny);
@@ -166,7 +167,8 @@ static void strided_convolutions_match_double_sums(void **state)
     static const conv cases[] = {{1, 8, 1, 64, 100, 4}, {64, 10, 1, 33, 41, 5}, {24, 12, 1, 17, 30, 6}, {37, 16, 1, 40, 23, 8},
                                  {64, 4, 1, 64, 50, 2}, {6, 3, 2, 9, 60, 2},    {5, 5, 3, 8, 77, 3},    {7, 1, 1, 3, 90, 2},
                                  {4, 4, 1, 4, 300, 2},  {8, 3, 4, 2, 200, 2},   {2, 4, 1, 1, 120, 2},   {16, 2, 1, 4, 63, 1},
-                                 {96, 7, 1, 1, 250, 1}, {32, 7, 1, 1, 1401, 1}, {64, 7, 1, 1, 5, 1},    {20, 7, 1, 1, 333, 1}};
+                                 {96, 7, 1, 1, 250, 1}, {32, 7, 1, 1, 1401, 1}, {64, 7, 1, 1, 5, 1},    {20, 7, 1, 1, 333, 1},
+                                 {64, 7, 1, 1, 333, 1}, {96, 7, 1, 1, 1001, 1}};
     (void)state;
     for (hm_isa isa = HM_ISA_SCALAR; isa < HM_ISA_COUNT; isa = hm_isa_next(isa)) {
         rig r;

@@ -111,8 +111,11 @@ const char *hm_profile_paired_text(const hm_profile_cost *cost, char *out, size_
 typedef struct hm_profile_rate {
     double bytes, gb_s, read_share, flops, gflop_s, flop_share;
     const char *read_limit; /* "memory", "cache" */
+    bool again;             /* frames read some weights several times, which caches may give in part: the share may be beyond 1 */
 } hm_profile_rate;
 hm_profile_rate hm_profile_rate_of(const hm_profile *p, const hm_profile_run *run, int phase);
+/* The share of reading as hm_limit_share_text has it, or "108 %, some of it from caches". Returns out. */
+const char *hm_profile_read_text(const hm_profile_rate *rate, char *out, size_t size);
 
 const char *hm_profile_kind(hm_span_kind kind); /* category in traces */
 

@@ -69,6 +69,7 @@ hm_profile_rate hm_profile_rate_of(const hm_profile *p, const hm_profile_run *ru
             ns = (double)p->turns.frames_ns / (double)p->turns.frames * (double)run->frames;
             limit = hm_profile_turns_gb_s(&p->turns);
         }
+        r.again = run->step_weight_bytes > run->distinct_weight_bytes && !strcmp(r.read_limit, "memory");
     }
     r.bytes = bytes > 0 ? bytes : NAN;
     r.flops = w->flops ? (double)w->flops : NAN;
@@ -79,6 +80,14 @@ hm_profile_rate hm_profile_rate_of(const hm_profile *p, const hm_profile_run *ru
         beside ? NAN
                : hm_limit_share(r.gflop_s, run->integers[phase] ? fmax(p->machine.gflop_s, p->machine.int8_gop_s) : p->machine.gflop_s);
     return r;
+}
+
+const char *hm_profile_read_text(const hm_profile_rate *rate, char *out, size_t size)
+{
+    if (!rate->again || !(rate->read_share > 1))
+        return hm_limit_share_text(rate->read_share, out, size);
+    snprintf(out, size, "%.0f %%, some of it from caches", 100 * rate->read_share);
+    return out;
 }
 
 /* ---- cost of tracing ---- */

@@ -166,7 +166,7 @@ static hm_status print_rates(const hm_profile *p, hm_error *err)
         number(cells[1], sizeof cells[1], r.gb_s, 2);
         number(cells[2], sizeof cells[2], r.flops / 1e9, 2);
         number(cells[3], sizeof cells[3], r.gflop_s, 2);
-        hm_table_row(t, (const char *const[]){names[i], cells[0], cells[1], hm_limit_share_text(r.read_share, shares[0], sizeof shares[0]),
+        hm_table_row(t, (const char *const[]){names[i], cells[0], cells[1], hm_profile_read_text(&r, shares[0], sizeof shares[0]),
                                               r.read_limit, cells[2], cells[3],
                                               hm_limit_share_text(r.flop_share, shares[1], sizeof shares[1])});
     }

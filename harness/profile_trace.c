@@ -46,7 +46,7 @@ static void phase_args(const hm_profile *p, const char *name, hm_trace_arg args[
     if (isfinite(r.read_share)) {
         bool cache = !strcmp(r.read_limit, "cache");
         args[n++] = (hm_trace_arg){.key = cache ? "of reading from cache" : "of reading from memory",
-                                   .text = hm_limit_share_text(r.read_share, shares[0], SHARE_TEXT)};
+                                   .text = hm_profile_read_text(&r, shares[0], SHARE_TEXT)};
     }
     if (isfinite(r.flop_share))
         args[n++] = (hm_trace_arg){.key = "of FLOPs", .text = hm_limit_share_text(r.flop_share, shares[1], SHARE_TEXT)};

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -51,12 +52,30 @@ static void frames_that_took_turns_are_held_against_what_was_read(void **state)
                           .step_weight_bytes = 700000000,
                           .distinct_weight_bytes = 700000000,
                           .step_kv_bytes = 100000000};
+    char text[64];
     (void)state;
     assert_true(fabs(hm_profile_turns_gb_s(&p.turns) - 50) < 1e-4);
     hm_profile_rate r = hm_profile_rate_of(&p, &run, 1);
     assert_true(fabs(r.gb_s - 40) < 1e-9 && fabs(r.read_share - 0.8) < 1e-5);
+    assert_string_equal(hm_profile_read_text(&r, text, sizeof text), "80 %");
     run.distinct_weight_bytes = 1000000; /* with keys and values still beyond the cache */
     assert_string_equal(hm_profile_rate_of(&p, &run, 1).read_limit, "memory");
+}
+
+static void what_frames_read_again_may_come_from_caches(void **state)
+{
+    hm_profile p = {.machine = machine};
+    hm_profile_run run = {.generate_ns = 1000000000, .frames = 100, .step_weight_bytes = 900000000, .distinct_weight_bytes = 300000000};
+    char text[64];
+    (void)state;
+    hm_profile_rate r = hm_profile_rate_of(&p, &run, 1);
+    assert_string_equal(hm_profile_read_text(&r, text, sizeof text), "112 %, some of it from caches");
+    run.distinct_weight_bytes = run.step_weight_bytes;
+    r = hm_profile_rate_of(&p, &run, 1);
+    assert_non_null(strstr(hm_profile_read_text(&r, text, sizeof text), "a bug of the measurement"));
+    run.distinct_weight_bytes = 1000; /* a share of what the cache gives, which is the limit then */
+    r = hm_profile_rate_of(&p, &run, 1);
+    assert_string_equal(hm_profile_read_text(&r, text, sizeof text), "45 %");
 }
 
 /* As an engine tells them; what is no frame, or told in another run, takes no turn. */
@@ -92,6 +111,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_frame_that_fits_the_cache_is_held_against_it),
         cmocka_unit_test(frames_that_took_turns_are_held_against_what_was_read),
+        cmocka_unit_test(what_frames_read_again_may_come_from_caches),
         cmocka_unit_test(only_frames_of_such_a_run_take_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

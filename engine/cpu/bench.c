@@ -11,9 +11,9 @@
 #include "engine/cpu/device.h"
 
 #define ARENA_BYTES ((size_t)384 << 20) /* weights walk through it, so that none is still in a cache when its turn comes again */
-#define SAMPLES 64
-#define STEP_BYTES HM_CPU_READER_BYTES /* of a block that no cache holds, timed by itself */
-#define READ_BYTES ((size_t)8 << 20)   /* read by one call of all threads at least: starting them takes microseconds */
+#define SAMPLES 1000                    /* most of them: what disturbs calls of microseconds lasts milliseconds */
+#define STEP_BYTES HM_CPU_READER_BYTES  /* of a block that no cache holds, timed by itself */
+#define READ_BYTES ((size_t)8 << 20)    /* read by one call of all threads at least: starting them takes microseconds */
 
 static const hm_cpu_bench_kernels *bench_kernels_of(hm_isa isa)
 {

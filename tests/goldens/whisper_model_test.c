@@ -229,7 +229,7 @@ static hm_whisper_request request_of(const whisper_model *m, int window, int32_t
 
 static void pieces_meet(int seed, const char *audio, int count, const hm_toggles *toggles)
 {
-    char golden[32], window[16];
+    char golden[32], window[24];
     snprintf(golden, sizeof golden, "model_seed%d", seed);
     whisper_arrays a = whisper_arrays_open(golden);
     whisper_audio x = whisper_audio_open(audio);

@@ -68,6 +68,7 @@ it_builds_the_engine_modules_that_a_command_names() {
     expect_targets 'hmbench module_best' generate --tags pop -o a.wav
     expect_targets 'hmbench module_naive' generate --variant naive
     expect_targets 'hmbench module_best' speak --text hello -o a.wav
+    expect_targets 'hmbench module_best' transcribe voice.wav --srt voice.srt
     expect_targets 'hmbench module_naive' suite short -V naive
     expect_targets 'hmbench module_best module_naive module_reference-heartlib' inspect dir
     expect_targets 'hmbench module_alone-kv module_best module_naive' suite short --variant naive,alone-kv --variant=best
